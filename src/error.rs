@@ -1,0 +1,137 @@
+//! What can go wrong: [`RefreshError`] for a request, [`ConfigError`] for a setting.
+
+use std::{error::Error as StdError, fmt, sync::Arc, time::Duration};
+
+/// Why a request got no token. Cheap to clone: one failed refresh is told to every request that waited for it.
+///
+/// Neither `Display`, `Debug` nor the chain of sources shows a token, a secret, a session id or a provider's free text.
+#[derive(Clone)]
+pub struct RefreshError {
+    kind: RefreshErrorKind,
+    message: Arc<str>,
+    retry_after: Option<Duration>,
+    source: Option<Arc<dyn StdError + Send + Sync>>,
+}
+
+/// The kinds of [`RefreshError`], each with one HTTP answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum RefreshErrorKind {
+    /// The session holds no tokens: nobody is logged in. 401.
+    NoTokens,
+    /// The refresh token is no longer accepted (`invalid_grant`), or the access token has expired and there is no refresh
+    /// token. The tokens are removed. 401.
+    SessionExpired,
+    /// The grant was ended (log out) before or during the refresh. 401.
+    LoggedOut,
+    /// The provider or the session store cannot be reached or is overloaded. The tokens are kept. 503 with `Retry-After`.
+    Unavailable,
+    /// The provider answered something that is not a token response. The tokens are kept. 502.
+    InvalidResponse,
+    /// A setting is wrong: the client is not accepted, the session layer is missing or unguarded, or the session entry does not
+    /// parse. The tokens are kept. 500.
+    Misconfigured,
+    /// A refresh panicked. The tokens are kept; the next request tries again. 500.
+    Internal,
+}
+
+impl RefreshError {
+    pub(crate) fn new(kind: RefreshErrorKind, message: impl Into<Arc<str>>) -> Self {
+        Self { kind, message: message.into(), retry_after: None, source: None }
+    }
+
+    pub(crate) fn with_source(mut self, source: impl StdError + Send + Sync + 'static) -> Self {
+        self.source = Some(Arc::new(source));
+        self
+    }
+
+    pub(crate) fn with_retry_after(mut self, after: Duration) -> Self {
+        self.retry_after = Some(after);
+        self
+    }
+
+    /// What went wrong, to match on.
+    #[must_use]
+    pub fn kind(&self) -> RefreshErrorKind {
+        self.kind
+    }
+
+    /// When it may be worth asking again; set for [`RefreshErrorKind::Unavailable`] only.
+    #[must_use]
+    pub fn retry_after(&self) -> Option<Duration> {
+        self.retry_after
+    }
+}
+
+impl fmt::Display for RefreshError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl fmt::Debug for RefreshError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RefreshError")
+            .field("kind", &self.kind)
+            .field("message", &self.message)
+            .field("retry_after", &self.retry_after)
+            .field("source", &self.source)
+            .finish()
+    }
+}
+
+impl StdError for RefreshError {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.source.as_deref().map(|source| source as _)
+    }
+}
+
+/// A setting that cannot work, with the value and the rule it breaks.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// A URL that does not parse, or is not http or https, or carries a user name, a password or a fragment.
+    #[error("{what} is not a usable URL: {value:?}: {rule}")]
+    Url {
+        /// Which setting.
+        what: &'static str,
+        /// What was given, without user name, password, query and fragment.
+        value: String,
+        /// The rule it breaks.
+        rule: &'static str,
+    },
+    /// Plain http to a host that is not loopback and was not allowed by name.
+    #[error("{what} {value:?} is plain http to {host:?}, which is not loopback: use https, or `allow_http_to({host:?})`")]
+    PlainHttp {
+        /// Which setting.
+        what: &'static str,
+        /// The URL.
+        value: String,
+        /// The host to allow.
+        host: String,
+    },
+    /// Two settings that contradict each other.
+    #[error("{left} ({left_value}) must be {rule} {right} ({right_value})")]
+    Clash {
+        /// The first setting.
+        left: &'static str,
+        /// Its value.
+        left_value: String,
+        /// What the first must be to the second, such as "at least".
+        rule: &'static str,
+        /// The second setting.
+        right: &'static str,
+        /// Its value.
+        right_value: String,
+    },
+    /// A value outside its range.
+    #[error("{what} is {value}: {rule}")]
+    Range {
+        /// Which setting.
+        what: &'static str,
+        /// What was given.
+        value: String,
+        /// The rule it breaks.
+        rule: &'static str,
+    },
+}
