@@ -4,6 +4,8 @@
 mod clock;
 pub mod endpoint;
 mod error;
+#[cfg(feature = "testing")]
+pub mod testing;
 
 pub use clock::{Clock, TimeSource};
 pub use error::{ConfigError, RefreshError, RefreshErrorKind};
