@@ -1,0 +1,155 @@
+//! How strict, how long, for whom.
+
+use std::{fmt, time::Duration};
+
+use url::Url;
+
+use super::{
+    StrictIssuer,
+    client_auth::Client,
+    issuer::{Base, Inner},
+    tokens::TokenShape,
+};
+use crate::Clock;
+
+const DEFAULT_ISSUER: &str = "https://id.example.test/realms/test";
+
+/// Builds a [`StrictIssuer`].
+///
+/// | setting | default |
+/// |---|---|
+/// | issuer URL | `https://id.example.test/realms/test` (a server puts its own address in its place) |
+/// | client | `web` with the secret `secret` |
+/// | access token lifetime | 300 s |
+/// | refresh token lifetime | 1800 s, from its issue |
+/// | rotation | on: each refresh token is good once |
+/// | tokens | JWTs, signed with ES256; with ID tokens |
+/// | roles | realm: `offline_access`, `user`; client: `reader` |
+#[must_use]
+pub struct StrictIssuerBuilder {
+    clock: Clock,
+    issuer_url: String,
+    client: Client,
+    rotation: bool,
+    shape: TokenShape,
+}
+
+impl StrictIssuerBuilder {
+    pub(super) fn new() -> Self {
+        let shape = TokenShape {
+            client_id: String::new(),
+            access_lifetime: Duration::from_secs(300),
+            refresh_lifetime: Duration::from_secs(1800),
+            realm_roles: vec!["offline_access".to_owned(), "user".to_owned()],
+            client_roles: vec!["reader".to_owned()],
+            opaque_access: false,
+            opaque_refresh: false,
+            id_tokens: true,
+        };
+        Self {
+            clock: Clock::system(),
+            issuer_url: DEFAULT_ISSUER.to_owned(),
+            client: Client { id: "web".to_owned(), secret: Some("secret".to_owned()) },
+            rotation: true,
+            shape,
+        }
+    }
+
+    /// The clock by which tokens expire.
+    pub fn clock(mut self, clock: Clock) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// The issuer URL, as long as no server is started. Its path stays then, too.
+    pub fn issuer_url(mut self, url: &str) -> Self {
+        url.clone_into(&mut self.issuer_url);
+        self
+    }
+
+    /// The one client that is accepted, by `client_secret_basic` or `client_secret_post`.
+    pub fn client(mut self, id: &str, secret: &str) -> Self {
+        self.client = Client { id: id.to_owned(), secret: Some(secret.to_owned()) };
+        self
+    }
+
+    /// The one client that is accepted; it has no secret and sends only its id.
+    pub fn public_client(mut self, id: &str) -> Self {
+        self.client = Client { id: id.to_owned(), secret: None };
+        self
+    }
+
+    /// How long access tokens live; `expires_in` says it in whole seconds.
+    pub fn access_token_lifetime(mut self, lifetime: Duration) -> Self {
+        self.shape.access_lifetime = lifetime;
+        self
+    }
+
+    /// How long a refresh token lives if it is not used.
+    pub fn refresh_token_lifetime(mut self, lifetime: Duration) -> Self {
+        self.shape.refresh_lifetime = lifetime;
+        self
+    }
+
+    /// A refresh token is good any number of times; each answer repeats it and prolongs its life.
+    pub fn without_rotation(mut self) -> Self {
+        self.rotation = false;
+        self
+    }
+
+    /// Access tokens are plain strings, not JWTs.
+    pub fn opaque_access_tokens(mut self, opaque: bool) -> Self {
+        self.shape.opaque_access = opaque;
+        self
+    }
+
+    /// Refresh tokens are plain strings, not JWTs.
+    pub fn opaque_refresh_tokens(mut self, opaque: bool) -> Self {
+        self.shape.opaque_refresh = opaque;
+        self
+    }
+
+    /// No ID tokens. With opaque access tokens nothing is signed at all, which is what long random tests want.
+    pub fn without_id_tokens(mut self) -> Self {
+        self.shape.id_tokens = false;
+        self
+    }
+
+    /// `realm_access.roles` of every access token.
+    pub fn realm_roles(mut self, roles: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.shape.realm_roles = roles.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// `resource_access.<client>.roles` of every access token.
+    pub fn client_roles(mut self, roles: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.shape.client_roles = roles.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// The issuer, with nobody logged in.
+    ///
+    /// # Panics
+    /// If the issuer URL is not an `http` or `https` URL with a path.
+    #[must_use]
+    pub fn build(mut self) -> StrictIssuer {
+        let base = Base::parse(&self.issuer_url)
+            .unwrap_or_else(|| panic!("the issuer URL must be like {DEFAULT_ISSUER}"));
+        self.shape.client_id.clone_from(&self.client.id);
+        StrictIssuer::from_inner(Inner::new(self.clock, base, self.client, self.rotation, self.shape))
+    }
+}
+
+impl fmt::Debug for StrictIssuerBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StrictIssuerBuilder").field("issuer_url", &self.issuer_url).finish_non_exhaustive()
+    }
+}
+
+impl Base {
+    fn parse(issuer_url: &str) -> Option<Self> {
+        let url = Url::parse(issuer_url).ok().filter(|url| matches!(url.scheme(), "http" | "https"))?;
+        let path = url.path().trim_end_matches('/');
+        (!path.is_empty()).then(|| Self { origin: url.origin().ascii_serialization(), path: path.to_owned() })
+    }
+}

@@ -1,0 +1,60 @@
+//! Who is asking: `client_secret_basic`, `client_secret_post` or `none` (RFC 6749, 2.3.1).
+
+use base64::{Engine, prelude::BASE64_STANDARD};
+use http::{HeaderMap, StatusCode};
+
+use super::wire::{Form, OAuthError, authorization};
+
+/// The one client the issuer knows.
+pub(super) struct Client {
+    pub(super) id: String,
+    /// None: a public client, which sends its id and nothing else.
+    pub(super) secret: Option<String>,
+}
+
+impl Client {
+    /// Accepts the client by Basic or by the form, but not by both at once.
+    pub(super) fn authenticate(&self, headers: &HeaderMap, form: &Form) -> Result<(), OAuthError> {
+        let form_id = form.get("client_id").map(String::as_str);
+        let form_secret = form.get("client_secret").map(String::as_str);
+        if headers.contains_key(http::header::AUTHORIZATION) {
+            let (id, secret) = basic(headers).ok_or_else(|| wrong("invalid_client").challenge(CHALLENGE))?;
+            if form_secret.is_some() || form_id.is_some_and(|form_id| form_id != id) {
+                return Err(OAuthError::invalid_request("more than one way of client authentication"));
+            }
+            return self.check(&id, Some(&secret)).map_err(|error| error.challenge(CHALLENGE));
+        }
+        let id = form_id.ok_or_else(|| wrong("invalid_client"))?;
+        self.check(id, form_secret)
+    }
+
+    /// Keycloak tells an unknown client from a wrong secret.
+    fn check(&self, id: &str, secret: Option<&str>) -> Result<(), OAuthError> {
+        if id != self.id {
+            return Err(wrong("invalid_client"));
+        }
+        if secret != self.secret.as_deref() {
+            return Err(wrong("unauthorized_client"));
+        }
+        Ok(())
+    }
+}
+
+const CHALLENGE: &str = "Basic realm=\"test\"";
+
+fn wrong(code: &'static str) -> OAuthError {
+    OAuthError::new(StatusCode::UNAUTHORIZED, code, "Invalid client or Invalid client credentials")
+}
+
+/// Id and secret are form-encoded before they are joined.
+fn basic(headers: &HeaderMap) -> Option<(String, String)> {
+    let decoded = BASE64_STANDARD.decode(authorization(headers, "Basic")?).ok()?;
+    let decoded = String::from_utf8(decoded).ok()?;
+    let (id, secret) = decoded.split_once(':')?;
+    Some((form_decode(id), form_decode(secret)))
+}
+
+fn form_decode(value: &str) -> String {
+    let one_pair = value.replace('&', "%26").replace('=', "%3D");
+    url::form_urlencoded::parse(one_pair.as_bytes()).map(|(name, _)| name.into_owned()).collect()
+}

@@ -1,0 +1,316 @@
+//! The issuer: one request in, one answer out.
+
+use std::{
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::SystemTime,
+};
+
+use bytes::Bytes;
+use http::{Method, Request, Response, StatusCode};
+use serde_json::{Value, json};
+
+use super::{
+    builder::StrictIssuerBuilder,
+    client_auth::Client,
+    gate::Gates,
+    script::{Script, Step},
+    state::State,
+    tokens::{self, TokenShape},
+    wire::{OAuthError, authorization, json_response, parse_form, plain_response},
+};
+use crate::Clock;
+
+pub(super) const SCOPE: &str = "openid profile email";
+
+/// A Keycloak that forgives nothing. See the [module](super) for what it does; clones are the same issuer.
+#[derive(Clone)]
+pub struct StrictIssuer {
+    pub(super) inner: Arc<Inner>,
+}
+
+pub(super) struct Inner {
+    clock: Clock,
+    base: Mutex<Base>,
+    pub(super) client: Client,
+    pub(super) rotation: bool,
+    pub(super) shape: TokenShape,
+    pub(super) state: Mutex<State>,
+    pub(super) script: Mutex<Script>,
+    pub(super) gates: Mutex<Gates>,
+}
+
+/// The issuer URL in two parts: a server changes the first.
+pub(super) struct Base {
+    pub(super) origin: String,
+    pub(super) path: String,
+}
+
+/// What the issuer serves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum Endpoint {
+    /// `/.well-known/openid-configuration`
+    Discovery,
+    /// `/protocol/openid-connect/certs`
+    Jwks,
+    /// `/protocol/openid-connect/token`
+    Token,
+    /// `/protocol/openid-connect/revoke`
+    Revocation,
+    /// `/protocol/openid-connect/userinfo`
+    UserInfo,
+}
+
+impl Endpoint {
+    const ALL: [Self; 5] = [Self::Discovery, Self::Jwks, Self::Token, Self::Revocation, Self::UserInfo];
+
+    fn path(self) -> &'static str {
+        match self {
+            Self::Discovery => "/.well-known/openid-configuration",
+            Self::Jwks => "/protocol/openid-connect/certs",
+            Self::Token => "/protocol/openid-connect/token",
+            Self::Revocation => "/protocol/openid-connect/revoke",
+            Self::UserInfo => "/protocol/openid-connect/userinfo",
+        }
+    }
+}
+
+/// Stands in the extensions of an answer that, by the script, does not arrive. The fronts break the connection instead.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AnswerLost;
+
+impl StrictIssuer {
+    /// An issuer with the defaults of [`builder`](Self::builder), on the system's clock.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::builder().build()
+    }
+
+    /// Settings, one by one.
+    pub fn builder() -> StrictIssuerBuilder {
+        StrictIssuerBuilder::new()
+    }
+
+    /// Answers one request, at once. Only the path of its URL matters, not the host.
+    ///
+    /// Gates and latency belong to the fronts, and so does breaking a connection: see [`AnswerLost`].
+    #[must_use]
+    pub fn handle(&self, request: Request<Bytes>) -> Response<Bytes> {
+        let Some(endpoint) = self.endpoint_of(request.uri().path()) else {
+            return plain_response(StatusCode::NOT_FOUND, "no such page");
+        };
+        let step = {
+            let mut script = lock(&self.inner.script);
+            if script.down {
+                Some(Step::AnswerInstead(plain_response(StatusCode::SERVICE_UNAVAILABLE, "down")))
+            } else {
+                script.take(endpoint)
+            }
+        };
+        if matches!(step, Some(Step::LoseRequest)) {
+            return lost(plain_response(StatusCode::BAD_GATEWAY, ""));
+        }
+        self.count(endpoint, &request);
+        match step {
+            Some(Step::AnswerInstead(response)) => response,
+            Some(Step::AnswerAfterwards(response)) => {
+                self.answer(endpoint, &request, None);
+                response
+            }
+            Some(Step::LoseAnswer) => lost(self.answer(endpoint, &request, None)),
+            Some(Step::Edit(edit)) => edited(self.answer(endpoint, &request, None), edit),
+            step => self.answer(endpoint, &request, step),
+        }
+    }
+
+    fn count(&self, endpoint: Endpoint, request: &Request<Bytes>) {
+        let mut state = lock(&self.inner.state);
+        state.count_request(endpoint);
+        if endpoint != Endpoint::Token {
+            return;
+        }
+        // Deliberately not the strict parser: a token that came in a bad form was presented all the same.
+        let fields = || url::form_urlencoded::parse(request.body());
+        if fields().any(|(name, value)| name == "grant_type" && value == "refresh_token") {
+            state.refresh_requests += 1;
+            for (_, token) in fields().filter(|(name, _)| name == "refresh_token") {
+                state.count_presented(&token);
+            }
+        }
+    }
+
+    /// The issuer's own work. Of the steps only those matter that change what it does.
+    fn answer(&self, endpoint: Endpoint, request: &Request<Bytes>, step: Option<Step>) -> Response<Bytes> {
+        let answer = match endpoint {
+            Endpoint::Discovery => get_only(request).map(|()| self.discovery()),
+            Endpoint::Jwks => get_only(request).map(|()| tokens::jwks()),
+            Endpoint::Token => self.token(request, step),
+            Endpoint::Revocation => return self.revoke(request).unwrap_or_else(OAuthError::into_response),
+            Endpoint::UserInfo => self.userinfo(request),
+        };
+        answer.map_or_else(OAuthError::into_response, |body| json_response(StatusCode::OK, &body))
+    }
+
+    fn discovery(&self) -> Value {
+        json!({
+            "issuer": self.issuer_url(),
+            "authorization_endpoint": format!("{}/protocol/openid-connect/auth", self.issuer_url()),
+            "token_endpoint": self.token_url(),
+            "revocation_endpoint": self.revocation_url(),
+            "userinfo_endpoint": self.userinfo_url(),
+            "jwks_uri": self.jwks_url(),
+            "response_types_supported": ["code"],
+            "grant_types_supported": ["authorization_code", "refresh_token", "client_credentials"],
+            "subject_types_supported": ["public"],
+            "id_token_signing_alg_values_supported": ["ES256"],
+            "token_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post", "none"],
+            "revocation_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post", "none"],
+            "scopes_supported": ["openid", "profile", "email"],
+        })
+    }
+
+    fn revoke(&self, request: &Request<Bytes>) -> Result<Response<Bytes>, OAuthError> {
+        let form = parse_form(request)?;
+        self.inner.client.authenticate(request.headers(), &form)?;
+        let token =
+            form.get("token").ok_or_else(|| OAuthError::invalid_request("Token parameter is missing"))?;
+        lock(&self.inner.state).revoke(token);
+        Ok(Response::new(Bytes::new()))
+    }
+
+    fn userinfo(&self, request: &Request<Bytes>) -> Result<Value, OAuthError> {
+        let refused = || {
+            OAuthError::new(StatusCode::UNAUTHORIZED, "invalid_token", "Token verification failed")
+                .challenge("Bearer realm=\"test\", error=\"invalid_token\"")
+        };
+        let token = authorization(request.headers(), "Bearer").ok_or_else(refused)?;
+        let state = lock(&self.inner.state);
+        let access = state.live_access_token(token, self.now()).ok_or_else(refused)?;
+        Ok(json!({ "sub": access.subject, "preferred_username": access.user }))
+    }
+
+    pub(super) fn now(&self) -> SystemTime {
+        self.inner.clock.now()
+    }
+
+    pub(super) fn endpoint_of(&self, path: &str) -> Option<Endpoint> {
+        let base = lock(&self.inner.base);
+        let below = path.strip_prefix(&base.path)?;
+        Endpoint::ALL.into_iter().find(|endpoint| endpoint.path() == below)
+    }
+
+    pub(super) fn from_inner(inner: Inner) -> Self {
+        Self { inner: Arc::new(inner) }
+    }
+
+    /// From now on documents and tokens name a server at `origin`.
+    pub(super) fn bind_to(&self, origin: &str) {
+        lock(&self.inner.base).origin = origin.trim_end_matches('/').to_owned();
+    }
+}
+
+/// # Addresses
+/// They change when a server is started; tokens issued before name the old issuer.
+impl StrictIssuer {
+    /// The issuer: `iss` of every token.
+    #[must_use]
+    pub fn issuer_url(&self) -> String {
+        let base = lock(&self.inner.base);
+        format!("{}{}", base.origin, base.path)
+    }
+
+    /// Where an endpoint is.
+    #[must_use]
+    pub fn url_of(&self, endpoint: Endpoint) -> String {
+        format!("{}{}", self.issuer_url(), endpoint.path())
+    }
+
+    /// The discovery document.
+    #[must_use]
+    pub fn discovery_url(&self) -> String {
+        self.url_of(Endpoint::Discovery)
+    }
+
+    /// The signing keys.
+    #[must_use]
+    pub fn jwks_url(&self) -> String {
+        self.url_of(Endpoint::Jwks)
+    }
+
+    /// The token endpoint.
+    #[must_use]
+    pub fn token_url(&self) -> String {
+        self.url_of(Endpoint::Token)
+    }
+
+    /// The revocation endpoint (RFC 7009).
+    #[must_use]
+    pub fn revocation_url(&self) -> String {
+        self.url_of(Endpoint::Revocation)
+    }
+
+    /// The userinfo endpoint: says whether an access token is live.
+    #[must_use]
+    pub fn userinfo_url(&self) -> String {
+        self.url_of(Endpoint::UserInfo)
+    }
+}
+
+impl Default for StrictIssuer {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for StrictIssuer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StrictIssuer").field("issuer_url", &self.issuer_url()).finish_non_exhaustive()
+    }
+}
+
+impl Inner {
+    pub(super) fn new(clock: Clock, base: Base, client: Client, rotation: bool, shape: TokenShape) -> Self {
+        Self {
+            clock,
+            base: Mutex::new(base),
+            client,
+            rotation,
+            shape,
+            state: Mutex::default(),
+            script: Mutex::default(),
+            gates: Mutex::default(),
+        }
+    }
+}
+
+/// A test that panicked elsewhere should fail for its own reason, not for a poisoned lock.
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+pub(super) fn subject_of(user: &str) -> String {
+    format!("f:test:{user}")
+}
+
+fn get_only(request: &Request<Bytes>) -> Result<(), OAuthError> {
+    if request.method() == Method::GET {
+        return Ok(());
+    }
+    Err(OAuthError::new(StatusCode::METHOD_NOT_ALLOWED, "invalid_request", "Only GET is allowed here"))
+}
+
+fn lost(mut response: Response<Bytes>) -> Response<Bytes> {
+    response.extensions_mut().insert(AnswerLost);
+    response
+}
+
+fn edited(response: Response<Bytes>, edit: impl FnOnce(&mut Value)) -> Response<Bytes> {
+    match serde_json::from_slice(response.body()) {
+        Ok(mut body) if response.status() == StatusCode::OK => {
+            edit(&mut body);
+            response.map(|_| Bytes::from(body.to_string()))
+        }
+        _ => response,
+    }
+}

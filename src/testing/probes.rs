@@ -1,0 +1,115 @@
+//! What a test may do to the issuer's logins, and ask about what has happened.
+
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::{Endpoint, StrictIssuer, issuer::lock};
+
+/// # Logins
+impl StrictIssuer {
+    /// Logs `user` in: a new user session with a `sid` of its own. Returns the token response of the code exchange.
+    #[must_use]
+    pub fn log_in(&self, user: &str) -> Value {
+        let sid = Uuid::new_v4().to_string();
+        let mut state = lock(&self.inner.state);
+        state.start_session(sid.clone(), user);
+        self.issue(&mut state, &sid, user, super::issuer::SCOPE)
+    }
+
+    /// A second login in the same browser: another token response that shares the user session, and dies with it.
+    ///
+    /// # Panics
+    /// If there is no such session, or it has ended.
+    #[must_use]
+    pub fn log_in_again(&self, sid: &str) -> Value {
+        let mut state = lock(&self.inner.state);
+        let Some(user) = state.session(sid).map(|session| session.user.clone()) else {
+            drop(state);
+            panic!("no live session with this sid");
+        };
+        self.issue(&mut state, sid, &user, super::issuer::SCOPE)
+    }
+
+    /// Ends the session with this `sid`, or all of this user, as an administrator does. Returns how many were alive.
+    pub fn end_session(&self, sid_or_user: &str) -> usize {
+        lock(&self.inner.state).end_sessions(sid_or_user)
+    }
+
+    /// The `sub` that this issuer's tokens carry for `user`.
+    #[must_use]
+    pub fn subject_of(&self, user: &str) -> String {
+        super::issuer::subject_of(user)
+    }
+}
+
+/// # Questions
+impl StrictIssuer {
+    /// Requests that reached this endpoint, whatever became of them.
+    #[must_use]
+    pub fn requests(&self, endpoint: Endpoint) -> usize {
+        lock(&self.inner.state).requests(endpoint)
+    }
+
+    /// Requests that reached the token endpoint.
+    #[must_use]
+    pub fn token_requests(&self) -> usize {
+        self.requests(Endpoint::Token)
+    }
+
+    /// Requests that reached the revocation endpoint.
+    #[must_use]
+    pub fn revocations(&self) -> usize {
+        self.requests(Endpoint::Revocation)
+    }
+
+    /// Refresh requests that reached the issuer: granted, refused, or answered by the script.
+    #[must_use]
+    pub fn refresh_requests(&self) -> usize {
+        lock(&self.inner.state).refresh_requests
+    }
+
+    /// Refreshes the issuer granted, whether or not the answer arrived.
+    #[must_use]
+    pub fn refreshes(&self) -> usize {
+        lock(&self.inner.state).refreshes
+    }
+
+    /// How often this refresh token was presented to the token endpoint.
+    #[must_use]
+    pub fn presented(&self, refresh_token: &str) -> usize {
+        lock(&self.inner.state).presented(refresh_token)
+    }
+
+    /// The most often any one refresh token was presented: 1 in a good client's life.
+    #[must_use]
+    pub fn max_presented(&self) -> usize {
+        lock(&self.inner.state).max_presented()
+    }
+
+    /// Whether the provider would accept this access token now: known, not expired, not revoked, its session alive.
+    #[must_use]
+    pub fn is_access_token_live(&self, token: &str) -> bool {
+        lock(&self.inner.state).live_access_token(token, self.now()).is_some()
+    }
+
+    /// Whether a refresh with this token would succeed now.
+    #[must_use]
+    pub fn is_refresh_token_live(&self, token: &str) -> bool {
+        lock(&self.inner.state).is_refresh_token_live(token, self.now())
+    }
+
+    /// Whether this user session is alive; it is named by its `sid` or by any access or refresh token of it.
+    #[must_use]
+    pub fn session_alive(&self, sid_or_token: &str) -> bool {
+        let state = lock(&self.inner.state);
+        state.sid_of(sid_or_token).is_some_and(|sid| state.session(sid).is_some())
+    }
+
+    /// Everything that must never be printed: each token ever issued, in order, then the client's secret.
+    #[must_use]
+    pub fn every_secret(&self) -> Vec<String> {
+        let mut secrets = lock(&self.inner.state).issued().to_vec();
+        secrets.extend(self.inner.client.secret.clone());
+        secrets
+    }
+}

@@ -1,0 +1,145 @@
+//! The token strings: Keycloak-shaped JWTs signed with a key of this process, or opaque ones.
+
+use std::{
+    sync::OnceLock,
+    time::{Duration, SystemTime},
+};
+
+use aws_lc_rs::{
+    rand::SystemRandom,
+    signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair},
+};
+use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+/// What the tokens look like and say.
+pub(super) struct TokenShape {
+    pub(super) client_id: String,
+    pub(super) access_lifetime: Duration,
+    pub(super) refresh_lifetime: Duration,
+    pub(super) realm_roles: Vec<String>,
+    pub(super) client_roles: Vec<String>,
+    pub(super) opaque_access: bool,
+    pub(super) opaque_refresh: bool,
+    pub(super) id_tokens: bool,
+}
+
+/// For whom tokens are made, and when.
+pub(super) struct Grantee<'a> {
+    pub(super) issuer: &'a str,
+    pub(super) user: &'a str,
+    pub(super) subject: &'a str,
+    pub(super) sid: Option<&'a str>,
+    pub(super) scope: &'a str,
+    pub(super) now: SystemTime,
+}
+
+impl TokenShape {
+    pub(super) fn access_token(&self, to: &Grantee<'_>) -> String {
+        if self.opaque_access {
+            return opaque("at");
+        }
+        let mut claims = self.common_claims(to, "Bearer", self.access_lifetime);
+        claims["aud"] = json!("account");
+        claims["realm_access"] = json!({ "roles": self.realm_roles });
+        claims["resource_access"] = json!({ self.client_id.as_str(): { "roles": self.client_roles } });
+        claims["allowed-origins"] = json!(["*"]);
+        claims["acr"] = json!("1");
+        sign(&claims)
+    }
+
+    pub(super) fn id_token(&self, to: &Grantee<'_>) -> Option<String> {
+        if !self.id_tokens || to.sid.is_none() || !to.scope.split(' ').any(|scope| scope == "openid") {
+            return None;
+        }
+        let mut claims = self.common_claims(to, "ID", self.access_lifetime);
+        claims["aud"] = json!(self.client_id);
+        claims["auth_time"] = claims["iat"].clone();
+        Some(sign(&claims))
+    }
+
+    /// Nobody but the issuer may look into a refresh token, so its signature is just noise.
+    pub(super) fn refresh_token(&self, to: &Grantee<'_>) -> String {
+        if self.opaque_refresh {
+            return opaque("rt");
+        }
+        let mut claims = self.common_claims(to, "Refresh", self.refresh_lifetime);
+        claims["aud"] = json!(to.issuer);
+        let noise = [Uuid::new_v4().into_bytes(), Uuid::new_v4().into_bytes()].concat();
+        let header = json!({ "alg": "HS512", "typ": "JWT", "kid": "refresh" });
+        format!("{}.{}.{}", segment(&header), segment(&claims), BASE64_URL_SAFE_NO_PAD.encode(noise))
+    }
+
+    fn common_claims(&self, to: &Grantee<'_>, typ: &str, lifetime: Duration) -> Value {
+        let issued_at = unix_seconds(to.now);
+        let mut claims = json!({
+            "iss": to.issuer,
+            "sub": to.subject,
+            "azp": self.client_id,
+            "iat": issued_at,
+            "exp": issued_at + lifetime.as_secs(),
+            "jti": Uuid::new_v4().to_string(),
+            "typ": typ,
+            "scope": to.scope,
+            "preferred_username": to.user,
+        });
+        if let Some(sid) = to.sid {
+            claims["sid"] = json!(sid);
+        }
+        claims
+    }
+}
+
+/// The public key, as `jwks_uri` shows it.
+pub(super) fn jwks() -> Value {
+    let key = signing_key();
+    json!({ "keys": [{
+        "kid": key.kid, "kty": "EC", "alg": "ES256", "use": "sig", "crv": "P-256", "x": key.x, "y": key.y,
+    }] })
+}
+
+fn opaque(kind: &str) -> String {
+    format!("{kind}-{}", Uuid::new_v4().simple())
+}
+
+fn unix_seconds(at: SystemTime) -> u64 {
+    at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs()
+}
+
+fn segment(json: &Value) -> String {
+    BASE64_URL_SAFE_NO_PAD.encode(json.to_string())
+}
+
+struct SigningKey {
+    pair: EcdsaKeyPair,
+    kid: String,
+    x: String,
+    y: String,
+}
+
+/// One key for the whole process: making one costs more than a signature, and all issuers may share it.
+fn signing_key() -> &'static SigningKey {
+    static KEY: OnceLock<SigningKey> = OnceLock::new();
+    KEY.get_or_init(|| {
+        let pair = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING)
+            .expect("the machine has randomness for a test key");
+        // An uncompressed point: 4, then 32 bytes of x and 32 of y.
+        let point = pair.public_key().as_ref();
+        let (x, y) = point[1..].split_at(32);
+        let (x, y) = (BASE64_URL_SAFE_NO_PAD.encode(x), BASE64_URL_SAFE_NO_PAD.encode(y));
+        let kid = x[..16].to_owned();
+        SigningKey { pair, kid, x, y }
+    })
+}
+
+fn sign(claims: &Value) -> String {
+    let key = signing_key();
+    let header = json!({ "alg": "ES256", "typ": "JWT", "kid": key.kid });
+    let signed = format!("{}.{}", segment(&header), segment(claims));
+    let signature = key
+        .pair
+        .sign(&SystemRandom::new(), signed.as_bytes())
+        .expect("a key made for ES256 signs with the machine's randomness");
+    format!("{signed}.{}", BASE64_URL_SAFE_NO_PAD.encode(signature))
+}

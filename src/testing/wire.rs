@@ -1,0 +1,100 @@
+//! Forms in, JSON out.
+
+use std::collections::HashMap;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
+use serde_json::{Value, json};
+
+/// An OAuth 2.0 error answer.
+#[derive(Clone, Debug)]
+pub(super) struct OAuthError {
+    pub(super) status: StatusCode,
+    pub(super) code: &'static str,
+    pub(super) description: &'static str,
+    /// Sent as `WWW-Authenticate`.
+    pub(super) challenge: Option<&'static str>,
+}
+
+impl OAuthError {
+    pub(super) fn new(status: StatusCode, code: &'static str, description: &'static str) -> Self {
+        Self { status, code, description, challenge: None }
+    }
+
+    pub(super) fn invalid_request(description: &'static str) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "invalid_request", description)
+    }
+
+    pub(super) fn challenge(mut self, challenge: &'static str) -> Self {
+        self.challenge = Some(challenge);
+        self
+    }
+
+    pub(super) fn into_response(self) -> Response<Bytes> {
+        let mut response =
+            json_response(self.status, &json!({ "error": self.code, "error_description": self.description }));
+        if let Some(challenge) = self.challenge {
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
+        }
+        response
+    }
+}
+
+/// A JSON answer that nobody may store (RFC 6749, 5.1).
+pub(super) fn json_response(status: StatusCode, body: &Value) -> Response<Bytes> {
+    let mut response = plain_response(status, body.to_string());
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}
+
+/// A body as it is; JSON by its first character, because that is what most error bodies are.
+pub(super) fn plain_response(status: StatusCode, body: impl Into<Bytes>) -> Response<Bytes> {
+    let body = body.into();
+    let kind = if body.starts_with(b"{") { "application/json" } else { "text/plain" };
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+    response
+}
+
+/// The fields of a posted form, each at most once.
+pub(super) type Form = HashMap<String, String>;
+
+pub(super) fn parse_form(request: &Request<Bytes>) -> Result<Form, OAuthError> {
+    if request.method() != Method::POST {
+        return Err(OAuthError::new(
+            StatusCode::METHOD_NOT_ALLOWED,
+            "invalid_request",
+            "Only POST is allowed here",
+        ));
+    }
+    if !is_form(request.headers()) {
+        return Err(OAuthError::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "invalid_request",
+            "Content type must be application/x-www-form-urlencoded",
+        ));
+    }
+    let mut form = Form::new();
+    for (name, value) in url::form_urlencoded::parse(request.body()) {
+        if form.insert(name.into_owned(), value.into_owned()).is_some() {
+            return Err(OAuthError::invalid_request("duplicated parameter"));
+        }
+    }
+    Ok(form)
+}
+
+fn is_form(headers: &HeaderMap) -> bool {
+    headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|value| value.split(';').next())
+        .is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/x-www-form-urlencoded"))
+}
+
+/// What follows `scheme` in the Authorization header.
+pub(super) fn authorization<'a>(headers: &'a HeaderMap, scheme: &str) -> Option<&'a str> {
+    let (found, credentials) = headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+    found.eq_ignore_ascii_case(scheme).then(|| credentials.trim())
+}
