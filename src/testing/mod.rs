@@ -6,7 +6,8 @@
 //!
 //! It is a state machine without I/O. The same one answers
 //! - as a function: [`StrictIssuer::handle`];
-//! - in memory: [`StrictIssuer::transport`], which works with paused time.
+//! - in memory: [`StrictIssuer::transport`], which works with paused time;
+//! - over a real HTTP server: [`StrictIssuer::serve`].
 //!
 //! ```
 //! use std::time::Duration;
@@ -31,6 +32,7 @@ mod client_auth;
 mod clock;
 mod gate;
 mod grants;
+mod http;
 mod in_memory;
 mod issuer;
 mod probes;
@@ -43,5 +45,6 @@ pub use self::{
     builder::StrictIssuerBuilder,
     clock::ManualClock,
     gate::Gate,
+    http::IssuerServer,
     issuer::{AnswerLost, Endpoint, StrictIssuer},
 };
