@@ -101,7 +101,9 @@ pub enum ConfigError {
         rule: &'static str,
     },
     /// Plain http to a host that is not loopback and was not allowed by name.
-    #[error("{what} {value:?} is plain http to {host:?}, which is not loopback: use https, or `allow_http_to({host:?})`")]
+    #[error(
+        "{what} {value:?} is plain http to {host:?}, which is not loopback: use https, or `allow_http_to({host:?})`"
+    )]
     PlainHttp {
         /// Which setting.
         what: &'static str,

@@ -7,6 +7,7 @@
 //! It is a state machine without I/O. The same one answers
 //! - as a function: [`StrictIssuer::handle`];
 //! - in memory: [`StrictIssuer::transport`], which works with paused time;
+//! - over wiremock: [`StrictIssuer::start_wiremock`] and [`StrictIssuer::mount`];
 //! - over a real HTTP server: [`StrictIssuer::serve`].
 //!
 //! ```
@@ -40,6 +41,7 @@ mod script;
 mod state;
 mod tokens;
 mod wire;
+mod wiremock;
 
 pub use self::{
     builder::StrictIssuerBuilder,
@@ -47,4 +49,5 @@ pub use self::{
     gate::Gate,
     http::IssuerServer,
     issuer::{AnswerLost, Endpoint, StrictIssuer},
+    wiremock::WiremockIssuer,
 };
