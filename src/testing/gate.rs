@@ -84,6 +84,8 @@ impl StrictIssuer {
     /// The next request to `endpoint` stops before the issuer has seen it.
     ///
     /// Gates work in memory and with [`serve`](Self::serve); [`handle`](Self::handle) and wiremock cannot wait.
+    /// A caller that goes away while it stands here was never seen; over a socket, though, nobody knows when the
+    /// server notices that.
     pub fn gate_before(&self, endpoint: Endpoint) -> Gate {
         self.add_gate(Place::Before(endpoint))
     }

@@ -49,3 +49,36 @@ impl StrictIssuer {
 pub(super) fn connection_broke() -> io::Error {
     io::Error::new(io::ErrorKind::ConnectionReset, "the connection broke before the answer")
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use http_body_util::BodyExt;
+
+    use super::*;
+
+    fn jwks_request(issuer: &StrictIssuer) -> Request<Bytes> {
+        let mut request = Request::new(Bytes::new());
+        *request.uri_mut() = issuer.jwks_url().parse().unwrap();
+        request
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_transport_carries_what_the_issuer_answers() {
+        let issuer = StrictIssuer::new();
+        issuer.delay(Duration::from_secs(60));
+        let answer = issuer.transport().send(jwks_request(&issuer)).await.unwrap();
+        let body = answer.into_body().collect().await.unwrap().to_bytes();
+        assert_eq!(body, issuer.handle(jwks_request(&issuer)).into_body());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_lost_answer_is_an_error_of_the_transport() {
+        let issuer = StrictIssuer::new();
+        issuer.drop_answer_next_at(super::super::Endpoint::Jwks);
+        let error = issuer.transport().send(jwks_request(&issuer)).await.unwrap_err();
+        let error = error.downcast_ref::<io::Error>().unwrap();
+        assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
+    }
+}

@@ -206,7 +206,7 @@ impl StrictIssuer {
 
     /// From now on documents and tokens name a server at `origin`.
     pub(super) fn bind_to(&self, origin: &str) {
-        lock(&self.inner.base).origin = origin.trim_end_matches('/').to_owned();
+        origin.trim_end_matches('/').clone_into(&mut lock(&self.inner.base).origin);
     }
 }
 

@@ -54,6 +54,9 @@ impl Script {
 /// # Scripting
 /// Each call adds one step for one request. Steps of an endpoint are used in the order they were added; after them
 /// the issuer is itself again. Those that name no endpoint are for the token endpoint.
+///
+/// # Panics
+/// Those that take a status panic if it is none.
 impl StrictIssuer {
     /// The next token request gets this answer. No token is consumed.
     pub fn fail_next(&self, status: u16, body: impl Into<Bytes>) {

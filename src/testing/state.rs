@@ -42,7 +42,7 @@ struct RefreshToken {
 }
 
 pub(super) struct AccessToken {
-    /// None for a client's own token (client_credentials).
+    /// None for a client's own token (`client_credentials`).
     pub(super) sid: Option<String>,
     pub(super) subject: String,
     pub(super) user: String,
