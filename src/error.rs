@@ -101,7 +101,9 @@ pub enum ConfigError {
         rule: &'static str,
     },
     /// Plain http to a host that is not loopback and was not allowed by name.
-    #[error("{what} {value:?} is plain http to {host:?}, which is not loopback: use https, or `allow_http_to({host:?})`")]
+    #[error(
+        "{what} {value:?} is plain http to {host:?}, which is not loopback: use https, or `allow_http_to({host:?})`"
+    )]
     PlainHttp {
         /// Which setting.
         what: &'static str,
@@ -133,5 +135,11 @@ pub enum ConfigError {
         value: String,
         /// The rule it breaks.
         rule: &'static str,
+    },
+    /// The default transport cannot be made, such as for want of TLS roots or for a proxy variable that is no URL.
+    #[error("the default transport cannot be made: {rule}")]
+    Transport {
+        /// What stands in the way.
+        rule: String,
     },
 }
