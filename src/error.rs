@@ -136,4 +136,10 @@ pub enum ConfigError {
         /// The rule it breaks.
         rule: &'static str,
     },
+    /// The default transport cannot be made, such as for want of TLS roots or for a proxy variable that is no URL.
+    #[error("the default transport cannot be made: {rule}")]
+    Transport {
+        /// What stands in the way.
+        rule: String,
+    },
 }

@@ -1,5 +1,327 @@
-//! The provider's token endpoint.
+//! The provider: its token endpoint, and those of revocation, log out and discovery.
+//!
+//! A [`TokenEndpoint`] holds the settings. Requests go through a [`Transport`], one whole exchange at a time: at most
+//! [`request_timeout`](TokenEndpoint::request_timeout) from connecting to the last byte, at most 64 KiB of answer, no redirect
+//! followed. What an answer means is decided in one table; see [`EndpointErrorKind`] for the outcomes.
 
+mod address;
+mod auth;
+mod discovery;
+mod error;
+mod exchange;
+mod provider;
+#[cfg(test)]
+mod tests;
 mod transport;
+mod wire;
 
-pub use transport::{BoxError, Transport, TransportBody};
+use std::{
+    fmt,
+    future::{Future, IntoFuture},
+    pin::Pin,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
+
+use http::Uri;
+
+pub use auth::ClientAuth;
+pub use discovery::DiscoveryError;
+pub use error::{EndpointError, EndpointErrorKind};
+pub(crate) use provider::{Provider, Revocation, TokenTypeHint};
+pub use transport::{BoxError, NotSent, Transport, TransportBody};
+
+use self::{
+    address::{SchemeRule, without_secrets},
+    discovery::{Discovery, Metadata},
+    exchange::Exchange,
+    provider::Addresses,
+};
+use crate::ConfigError;
+
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// Where and how this client gets its tokens refreshed.
+///
+/// ```
+/// use tower_token_refresh::{ClientAuth, TokenEndpoint};
+///
+/// let endpoint = TokenEndpoint::new("https://id.example/token", ClientAuth::basic("my-app", "s3cret"))
+///     .issuer("https://id.example")
+///     .revocation_url("https://id.example/revoke");
+/// ```
+///
+/// | setting | default |
+/// |---|---|
+/// | `issuer` | the discovered one, else the token URL without its query |
+/// | `revocation_url`, `end_session_url` | the discovered ones, else none |
+/// | `allow_http_to` | plain http to loopback only: `localhost`, 127.0.0.0/8, `::1` |
+/// | `request_timeout` | 15 s |
+/// | `connect_timeout` | 3 s, or `request_timeout` if that is shorter |
+/// | `transport` | reqwest, see [`Transport`] |
+///
+/// The setters check nothing; building the refresher does, and names what is wrong in a [`ConfigError`]. Cheap to clone; clones
+/// share connections and what discovery found. `Debug` shows no secret.
+#[derive(Clone)]
+pub struct TokenEndpoint {
+    location: Location,
+    auth: ClientAuth,
+    issuer: Option<String>,
+    revocation_url: Option<String>,
+    end_session_url: Option<String>,
+    rule: SchemeRule,
+    request_timeout: Duration,
+    connect_timeout: Option<Duration>,
+    transport: Option<Transport>,
+    /// The default transport, made once for all clones.
+    made: Arc<OnceLock<Transport>>,
+}
+
+#[derive(Clone)]
+enum Location {
+    At(String),
+    Discovered(Arc<Discovery>),
+}
+
+impl TokenEndpoint {
+    /// The endpoint at `token_url`.
+    pub fn new(token_url: impl Into<String>, auth: ClientAuth) -> Self {
+        Self::at(Location::At(token_url.into()), auth)
+    }
+
+    /// Finds the endpoints by the issuer's discovery document (OpenID Connect Discovery 1.0, 4): `.await` it, or take it
+    /// [`lazy`](Discover::lazy).
+    ///
+    /// `issuer` must be, character for character, what the document gives as its `issuer`; so mind the trailing slash.
+    pub fn discover(issuer: impl Into<String>, auth: ClientAuth) -> Discover {
+        Discover(Self::at(Location::Discovered(Discovery::of(issuer.into())), auth))
+    }
+
+    fn at(location: Location, auth: ClientAuth) -> Self {
+        Self {
+            location,
+            auth,
+            issuer: None,
+            revocation_url: None,
+            end_session_url: None,
+            rule: SchemeRule::default(),
+            request_timeout: REQUEST_TIMEOUT,
+            connect_timeout: None,
+            transport: None,
+            made: Arc::default(),
+        }
+    }
+
+    /// Names the issuer, which together with the subject tells users apart.
+    #[must_use]
+    pub fn issuer(mut self, issuer: impl Into<String>) -> Self {
+        self.issuer = Some(issuer.into());
+        self
+    }
+
+    /// Where tokens are revoked (RFC 7009). It wins over a discovered one.
+    #[must_use]
+    pub fn revocation_url(mut self, url: impl Into<String>) -> Self {
+        self.revocation_url = Some(url.into());
+        self
+    }
+
+    /// Where a browser is sent to log out at the provider (OpenID Connect RP-Initiated Logout 1.0). It wins over a discovered one.
+    #[must_use]
+    pub fn end_session_url(mut self, url: impl Into<String>) -> Self {
+        self.end_session_url = Some(url.into());
+        self
+    }
+
+    /// Allows plain http to `host`, such as the name of a container. Whoever can listen in between reads all tokens and the secret.
+    #[must_use]
+    pub fn allow_http_to(mut self, host: impl AsRef<str>) -> Self {
+        self.rule.allow(host.as_ref());
+        self
+    }
+
+    /// The longest a request to the provider may take, from connecting to the last byte of the answer. Above 0.
+    #[must_use]
+    pub fn request_timeout(mut self, limit: Duration) -> Self {
+        self.request_timeout = limit;
+        self
+    }
+
+    /// The longest the default transport may take for one connection, TLS included. Above 0, at most the request's limit.
+    #[must_use]
+    pub fn connect_timeout(mut self, limit: Duration) -> Self {
+        self.connect_timeout = Some(limit);
+        self.made = Arc::default();
+        self
+    }
+
+    /// Reaches the provider by `transport` instead of reqwest.
+    #[must_use]
+    pub fn transport(mut self, transport: Transport) -> Self {
+        self.transport = Some(transport);
+        self
+    }
+
+    /// Where to send a browser to log out at the provider; `None` if neither given nor discovered. After
+    /// [`lazy`](Discover::lazy), the first call may have to fetch the document.
+    ///
+    /// # Errors
+    /// The settings are wrong, or discovery failed. The next call tries again.
+    pub async fn end_session_endpoint(&self) -> Result<Option<String>, DiscoveryError> {
+        let provider = self.validate().map_err(DiscoveryError::Config)?;
+        Ok(provider.metadata().await?.end_session.as_ref().map(Uri::to_string))
+    }
+
+    /// Where the provider's signing keys are; `None` without discovery, or if the document does not say.
+    ///
+    /// # Errors
+    /// The settings are wrong, or discovery failed. The next call tries again.
+    pub async fn jwks_uri(&self) -> Result<Option<String>, DiscoveryError> {
+        let provider = self.validate().map_err(DiscoveryError::Config)?;
+        Ok(provider.metadata().await?.jwks.as_ref().map(Uri::to_string))
+    }
+
+    /// Checks all settings. Nothing is sent.
+    pub(crate) fn validate(&self) -> Result<Provider, ConfigError> {
+        self.auth.check()?;
+        self.check_timeouts()?;
+        if self.issuer.as_deref() == Some("") {
+            return Err(ConfigError::Range {
+                what: "the issuer",
+                value: "empty".into(),
+                rule: "must not be empty",
+            });
+        }
+        let optional =
+            |what, url: &Option<String>| url.as_deref().map(|url| self.rule.check(what, url)).transpose();
+        let revocation = optional("the revocation URL", &self.revocation_url)?;
+        let end_session = optional("the end session URL", &self.end_session_url)?;
+        let (located, addresses) = match &self.location {
+            Location::At(url) => {
+                let token = self.rule.check("the token URL", url)?;
+                let given = Metadata { token, revocation, end_session, jwks: None };
+                // The issuer's name is printed and stored; the URL's query is not for that.
+                (without_secrets(url), Addresses::Given(Arc::new(given)))
+            }
+            Location::Discovered(discovery) => {
+                discovery::document_url(&discovery.issuer, &self.rule)?;
+                let (found_by, rule) = (Arc::clone(discovery), self.rule.clone());
+                let addresses = Addresses::Discovered { discovery: found_by, rule, revocation, end_session };
+                (discovery.issuer.clone(), addresses)
+            }
+        };
+        Ok(Provider {
+            issuer_id: self.issuer.clone().unwrap_or(located).into(),
+            auth: self.auth.clone(),
+            exchange: Exchange { transport: self.made_transport()?, limit: self.request_timeout },
+            addresses,
+        })
+    }
+
+    fn check_timeouts(&self) -> Result<(), ConfigError> {
+        let connect = self.connect_timeout.unwrap_or(CONNECT_TIMEOUT);
+        for (what, limit) in [("request_timeout", self.request_timeout), ("connect_timeout", connect)] {
+            if limit.is_zero() {
+                return Err(ConfigError::Range {
+                    what,
+                    value: format!("{limit:?}"),
+                    rule: "must be above 0",
+                });
+            }
+        }
+        match self.connect_timeout {
+            Some(connect) if connect > self.request_timeout => Err(ConfigError::Clash {
+                left: "connect_timeout",
+                left_value: format!("{connect:?}"),
+                rule: "at most",
+                right: "request_timeout",
+                right_value: format!("{:?}", self.request_timeout),
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    fn made_transport(&self) -> Result<Transport, ConfigError> {
+        if let Some(transport) = self.transport.as_ref().or_else(|| self.made.get()) {
+            return Ok(transport.clone());
+        }
+        // Two may get here at once; the second transport is as good as the first and soon gone.
+        let connect_timeout = self.connect_timeout.unwrap_or(CONNECT_TIMEOUT.min(self.request_timeout));
+        let transport = Transport::reqwest(connect_timeout)?;
+        Ok(self.made.get_or_init(|| transport).clone())
+    }
+}
+
+/// URLs are shown without their queries, where some providers want a key.
+impl fmt::Debug for TokenEndpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shown = |url: &Option<String>| url.as_deref().map(without_secrets);
+        let (at, discovered) = match &self.location {
+            Location::At(url) => (url, false),
+            Location::Discovered(discovery) => (&discovery.issuer, true),
+        };
+        f.debug_struct("TokenEndpoint")
+            .field(if discovered { "discover" } else { "token_url" }, &without_secrets(at))
+            .field("auth", &self.auth)
+            .field("issuer", &self.issuer)
+            .field("revocation_url", &shown(&self.revocation_url))
+            .field("end_session_url", &shown(&self.end_session_url))
+            .field("request_timeout", &self.request_timeout)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A [`TokenEndpoint`] that is to be found by discovery: `.await` it to find it now, or take it [`lazy`](Self::lazy).
+///
+/// ```no_run
+/// # use tower_token_refresh::{ClientAuth, DiscoveryError, TokenEndpoint};
+/// # async fn start() -> Result<(), DiscoveryError> {
+/// let endpoint = TokenEndpoint::discover("https://id.example/realms/a", ClientAuth::none("my-app")).await?;
+/// # Ok(()) }
+/// ```
+#[derive(Debug, Clone)]
+#[must_use = "discovery starts when it is awaited"]
+pub struct Discover(TokenEndpoint);
+
+impl Discover {
+    /// See [`TokenEndpoint::allow_http_to`]. It holds for the discovery document and every URL in it.
+    pub fn allow_http_to(self, host: impl AsRef<str>) -> Self {
+        Self(self.0.allow_http_to(host))
+    }
+
+    /// See [`TokenEndpoint::request_timeout`].
+    pub fn request_timeout(self, limit: Duration) -> Self {
+        Self(self.0.request_timeout(limit))
+    }
+
+    /// See [`TokenEndpoint::connect_timeout`].
+    pub fn connect_timeout(self, limit: Duration) -> Self {
+        Self(self.0.connect_timeout(limit))
+    }
+
+    /// See [`TokenEndpoint::transport`].
+    pub fn transport(self, transport: Transport) -> Self {
+        Self(self.0.transport(transport))
+    }
+
+    /// The endpoint at once, so that a provider that is down does not keep the app from starting. Discovery runs on first use, once
+    /// for all that wait; after a failure the next use tries again.
+    #[must_use]
+    pub fn lazy(self) -> TokenEndpoint {
+        self.0
+    }
+}
+
+impl IntoFuture for Discover {
+    type Output = Result<TokenEndpoint, DiscoveryError>;
+    type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send>>;
+
+    /// Runs discovery now. Must be awaited inside a tokio runtime.
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(async move {
+            self.0.validate().map_err(DiscoveryError::Config)?.metadata().await?;
+            Ok(self.0)
+        })
+    }
+}

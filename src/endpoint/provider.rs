@@ -1,0 +1,129 @@
+//! [`Provider`]: a [`TokenEndpoint`](super::TokenEndpoint) whose settings have been checked, ready to be asked.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use http::{HeaderValue, Uri};
+use secrecy::{ExposeSecret, SecretString};
+use url::form_urlencoded::Serializer;
+
+use super::{
+    address::SchemeRule,
+    auth::ClientAuth,
+    discovery::{Discovery, DiscoveryError, Metadata},
+    error::EndpointError,
+    exchange::{Answer, Exchange},
+    wire,
+};
+use crate::token::TokenSet;
+
+/// What kind of token is to be revoked (RFC 7009, 2.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum TokenTypeHint {
+    RefreshToken,
+    AccessToken,
+}
+
+/// How a revocation that did not fail ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Revocation {
+    /// The provider says that the token is good for nothing now.
+    Revoked,
+    /// The provider has no revocation endpoint. Nothing was sent.
+    NotSupported,
+}
+
+/// Cheap to clone; clones share connections and what discovery found.
+#[derive(Clone)]
+pub(crate) struct Provider {
+    pub(super) issuer_id: Arc<str>,
+    pub(super) auth: ClientAuth,
+    pub(super) exchange: Exchange,
+    pub(super) addresses: Addresses,
+}
+
+/// Where the provider's endpoints are.
+#[derive(Clone)]
+pub(super) enum Addresses {
+    Given(Arc<Metadata>),
+    /// Found by discovery on first use; what was given wins over what it finds.
+    Discovered {
+        discovery: Arc<Discovery>,
+        rule: SchemeRule,
+        revocation: Option<Uri>,
+        end_session: Option<Uri>,
+    },
+}
+
+impl Provider {
+    /// Presents `refresh_token` once (RFC 6749, 6). `issuer`, `obtained_at` and a refresh token the provider did not rotate are the
+    /// caller's to fill in.
+    pub(crate) async fn refresh(&self, refresh_token: &SecretString) -> Result<TokenSet, EndpointError> {
+        let to = self.metadata().await?;
+        let pairs = [("grant_type", "refresh_token"), ("refresh_token", refresh_token.expose_secret())];
+        wire::token_answer(self.post(&to.token, &pairs).await?)
+    }
+
+    /// Revokes `token` (RFC 7009). A token the provider does not know counts as revoked, as it says 200 to that too.
+    pub(crate) async fn revoke(
+        &self,
+        token: &SecretString,
+        hint: TokenTypeHint,
+    ) -> Result<Revocation, EndpointError> {
+        let to = self.metadata().await?;
+        let Some(uri) = &to.revocation else { return Ok(Revocation::NotSupported) };
+        let hint = match hint {
+            TokenTypeHint::RefreshToken => "refresh_token",
+            TokenTypeHint::AccessToken => "access_token",
+        };
+        let pairs = [("token", token.expose_secret()), ("token_type_hint", hint)];
+        wire::revocation_answer(&self.post(uri, &pairs).await?)?;
+        Ok(Revocation::Revoked)
+    }
+
+    /// The issuer as it stands in a flight's key: the one given, else the discovered one, else the token URL
+    /// without its query.
+    pub(crate) fn issuer_id(&self) -> &str {
+        &self.issuer_id
+    }
+
+    /// How long a token request may take, answer included.
+    pub(crate) fn request_timeout(&self) -> Duration {
+        self.exchange.limit
+    }
+
+    pub(super) async fn metadata(&self) -> Result<Arc<Metadata>, DiscoveryError> {
+        match &self.addresses {
+            Addresses::Given(metadata) => Ok(Arc::clone(metadata)),
+            Addresses::Discovered { discovery, rule, revocation, end_session } => {
+                let mut metadata = discovery.metadata(&self.exchange, rule).await?;
+                if revocation.is_some() || end_session.is_some() {
+                    let found = Arc::make_mut(&mut metadata);
+                    found.revocation = revocation.clone().or(found.revocation.take());
+                    found.end_session = end_session.clone().or(found.end_session.take());
+                }
+                Ok(metadata)
+            }
+        }
+    }
+
+    async fn post(&self, uri: &Uri, pairs: &[(&str, &str)]) -> Result<Answer, EndpointError> {
+        let (authorization, form) = self.form(pairs);
+        self.exchange.post_form(uri, authorization, form).await
+    }
+
+    /// Apart from `post`, as the serializer is not `Send` and must not live across an await.
+    fn form(&self, pairs: &[(&str, &str)]) -> (Option<HeaderValue>, String) {
+        let mut form = Serializer::new(String::new());
+        form.extend_pairs(pairs);
+        (self.auth.apply(&mut form), form.finish())
+    }
+}
+
+impl fmt::Debug for Provider {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Provider")
+            .field("issuer_id", &self.issuer_id)
+            .field("auth", &self.auth)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,151 @@
+//! Every row of the table.
+
+use http::HeaderValue;
+use proptest::prelude::*;
+use serde_json::json;
+
+use super::*;
+use crate::endpoint::tests::{SECRET, all_it_tells, tokens};
+
+fn outcome_with(
+    headers: &[(&'static str, &'static str)],
+    status: u16,
+    body: impl Into<bytes::Bytes>,
+) -> Result<TokenSet, EndpointError> {
+    let headers =
+        headers.iter().map(|(name, value)| (name.parse().unwrap(), HeaderValue::from_static(value)));
+    token_answer(Answer {
+        status: StatusCode::from_u16(status).unwrap(),
+        headers: headers.collect(),
+        body: Ok(body.into()),
+    })
+}
+
+/// What came of it, and whether the token may be used up.
+fn refused(status: u16, body: impl Into<bytes::Bytes>) -> (Kind, bool) {
+    let error = outcome_with(&[], status, body).unwrap_err();
+    (error.kind().clone(), error.may_have_consumed())
+}
+
+fn with_code(status: u16, code: &str) -> (Kind, bool) {
+    refused(status, json!({"error": code, "error_description": "free text"}).to_string())
+}
+
+const UNAVAILABLE: Kind = Kind::Unavailable { retry_after: None };
+
+#[test]
+fn a_success_with_tokens_is_tokens() {
+    assert!(outcome_with(&[], 200, tokens().to_string()).is_ok());
+    assert!(outcome_with(&[], 201, tokens().to_string()).is_ok());
+}
+
+#[test]
+fn a_success_with_an_oauth_error_is_that_error() {
+    assert_eq!(with_code(200, "bad_refresh_token"), (Kind::InvalidGrant, false));
+    assert_eq!(with_code(200, "invalid_client"), (Kind::Rejected { code: "invalid_client" }, false));
+    assert_eq!(with_code(200, "temporarily_unavailable"), (UNAVAILABLE, false));
+}
+
+#[test]
+fn a_success_with_anything_else_is_an_invalid_response_and_ambiguous() {
+    let rule = "is not a token response";
+    for body in [
+        "",
+        "<html>",
+        "{}",
+        r#"{"access_token":"x","token_type":"mac"}"#,
+        r#"{"access_token":"x","token_type":"Bearer","expires_in":0}"#,
+    ] {
+        assert_eq!(refused(200, body), (Kind::InvalidResponse { rule }, true), "{body}");
+    }
+    assert_eq!(refused(204, ""), (Kind::InvalidResponse { rule }, true));
+}
+
+#[test]
+fn a_redirect_is_an_invalid_response() {
+    for status in [301, 302, 303, 307, 308] {
+        assert_eq!(refused(status, ""), (Kind::InvalidResponse { rule: "is a redirect" }, false));
+    }
+}
+
+#[test]
+fn an_overloaded_provider_has_not_consumed_the_token() {
+    for status in [429, 503] {
+        assert_eq!(refused(status, "<html>"), (UNAVAILABLE, false));
+        assert_eq!(with_code(status, "server_error"), (UNAVAILABLE, false));
+    }
+    for status in [400, 500, 502] {
+        assert_eq!(with_code(status, "temporarily_unavailable"), (UNAVAILABLE, false));
+    }
+}
+
+#[test]
+fn a_failing_provider_may_have() {
+    for status in [500, 502, 504, 599] {
+        assert_eq!(refused(status, ""), (UNAVAILABLE, true));
+    }
+    assert_eq!(with_code(500, "invalid_grant"), (UNAVAILABLE, true));
+    assert_eq!(with_code(400, "server_error"), (UNAVAILABLE, true));
+}
+
+#[test]
+fn an_oauth_error_is_known_by_its_code() {
+    assert_eq!(with_code(400, "invalid_grant"), (Kind::InvalidGrant, false));
+    for code in [
+        "invalid_client",
+        "unauthorized_client",
+        "invalid_scope",
+        "unsupported_grant_type",
+        "invalid_request",
+    ] {
+        assert_eq!(with_code(401, code).0.clone(), with_code(400, code).0);
+        assert!(matches!(with_code(400, code), (Kind::Rejected { code: kept }, false) if kept == code));
+    }
+    assert_eq!(with_code(400, SECRET), (Kind::Rejected { code: "unregistered code" }, false));
+}
+
+#[test]
+fn a_refusal_without_an_oauth_error_is_an_invalid_response() {
+    let rule = "is neither a success nor an OAuth error";
+    for body in ["", "<html>Forbidden", "{}", r#"{"error":{"code":403}}"#] {
+        assert_eq!(refused(403, body), (Kind::InvalidResponse { rule }, false), "{body}");
+    }
+}
+
+#[test]
+fn retry_after_is_seconds_or_a_date_and_capped() {
+    let wait =
+        |headers: &[(&'static str, &'static str)]| match outcome_with(headers, 503, "").unwrap_err().kind() {
+            Kind::Unavailable { retry_after } => *retry_after,
+            other => panic!("{other:?}"),
+        };
+    let date = ("date", "Sun, 06 Nov 1994 08:49:37 GMT");
+    let secs = |secs| Some(Duration::from_secs(secs));
+    assert_eq!(wait(&[("retry-after", "7")]), secs(7));
+    assert_eq!(wait(&[("retry-after", "86400")]), secs(300));
+    assert_eq!(wait(&[("retry-after", "Sun, 06 Nov 1994 08:49:47 GMT"), date]), secs(10));
+    assert_eq!(wait(&[("retry-after", "Sun, 06 Nov 1994 08:00:00 GMT"), date]), secs(0));
+    assert_eq!(wait(&[("retry-after", "Sun, 06 Nov 1994 08:49:47 GMT")]), None);
+    assert_eq!(wait(&[("retry-after", "soon"), date]), None);
+    assert_eq!(wait(&[]), None);
+}
+
+#[test]
+fn the_source_names_the_field_that_is_wrong() {
+    let error = outcome_with(&[], 200, "{}").unwrap_err();
+    assert!(all_it_tells(&error).contains("access_token is missing or empty"));
+}
+
+proptest! {
+    #[test]
+    fn any_answer_has_an_outcome_that_shows_no_secret(
+        status in 100_u16..1000,
+        prefix in prop::sample::select(vec!["", "{", "{\"error\":\"", "{\"error\":{\"", "{\"access_token\":\"", "{\"token_type\":\""]),
+        suffix in ".*",
+    ) {
+        if let Err(error) = outcome_with(&[], status, format!("{prefix}{SECRET}{suffix}")) {
+            let told = all_it_tells(&error);
+            prop_assert!(!told.contains(SECRET), "{}", told);
+        }
+    }
+}
