@@ -98,7 +98,7 @@ impl Transport {
         })))
     }
 
-    pub(super) async fn send(
+    pub(crate) async fn send(
         &self,
         request: http::Request<Bytes>,
     ) -> Result<http::Response<TransportBody>, BoxError> {

@@ -1,0 +1,92 @@
+//! The token a handler works with.
+
+use std::{fmt, sync::Arc, time::SystemTime};
+
+use http::HeaderValue;
+use secrecy::ExposeSecret;
+use serde::de::DeserializeOwned;
+
+use crate::{
+    claims::ClaimsError,
+    error::{RefreshError, RefreshErrorKind},
+    grant::HeldSet,
+};
+
+/// An access token that was fresh when the request asked for it. Cheap to clone. `Debug` does not show it.
+///
+/// What it says is trusted because of where it came from: the token endpoint's own answer over TLS, kept on the server side. It
+/// never passed through the browser, so nothing here verifies its signature (compare OpenID Connect Core section 3.1.3.7, item 6).
+///
+/// With the `axum` feature it is an extractor; see [`TokenRefreshLayer`](crate::TokenRefreshLayer) for who answers when there is
+/// no token.
+#[derive(Clone)]
+pub struct AccessToken {
+    set: Arc<HeldSet>,
+    header: HeaderValue,
+}
+
+impl AccessToken {
+    pub(crate) fn new(set: Arc<HeldSet>) -> Result<Self, RefreshError> {
+        match set.header().cloned() {
+            Some(header) => Ok(Self { set, header }),
+            None => Err(RefreshError::new(
+                RefreshErrorKind::Misconfigured,
+                "the session entry's access token is not a legal header value",
+            )),
+        }
+    }
+
+    pub(crate) fn set(&self) -> &Arc<HeldSet> {
+        &self.set
+    }
+
+    /// The token itself. Handle with care: whoever has it is the user.
+    #[must_use]
+    pub fn secret(&self) -> &str {
+        self.set.access_token.expose_secret()
+    }
+
+    /// The value of an `Authorization` header (RFC 6750 section 2.1), marked sensitive so that clients do not print it.
+    #[must_use]
+    pub fn header(&self) -> HeaderValue {
+        self.header.clone()
+    }
+
+    /// When the token expires, on the wall clock.
+    #[must_use]
+    pub fn expires_at(&self) -> SystemTime {
+        self.set.expires_at
+    }
+
+    /// The scope as the provider told it (RFC 6749 section 3.3), if it did.
+    #[must_use]
+    pub fn scope(&self) -> Option<&str> {
+        self.set.scope.as_deref()
+    }
+
+    /// Whom the token is for: the `sub` of the ID token or, without one, of the access token. None for opaque tokens alone.
+    #[must_use]
+    pub fn subject(&self) -> Option<&str> {
+        self.set.subject.as_deref()
+    }
+
+    /// The ID token of this login, for `id_token_hint` (OpenID Connect RP-Initiated Logout section 2).
+    #[must_use]
+    pub fn id_token(&self) -> Option<&str> {
+        self.set.id_token.as_ref().map(ExposeSecret::expose_secret)
+    }
+
+    /// The token's claims, if it is a JWT. The first `T` asked for is decoded once per token, another one each time.
+    ///
+    /// # Errors
+    /// The token is opaque, or its claims do not fit `T`.
+    pub fn claims<T: DeserializeOwned + Send + Sync + 'static>(&self) -> Result<Arc<T>, ClaimsError> {
+        self.set.claims()
+    }
+}
+
+impl fmt::Debug for AccessToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AccessToken").field("expires_at", &self.expires_at()).finish_non_exhaustive()
+    }
+}

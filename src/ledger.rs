@@ -1,0 +1,282 @@
+//! What this process knows of each grant: where it lives, its newest set, whether it ended.
+//!
+//! A plain concurrent map, never locked across an await. It serves three ends. The fast path finds the decoded set of a
+//! generation here instead of reading JSON. A caller that comes late, or whose record is behind, finds the newest set. And
+//! every write to the session store asks here whether the grant has ended or moved.
+//!
+//! How long things stay, by the clock's monotonic side, counted from the last time they were asked for:
+//!
+//! | what | stays |
+//! |---|---|
+//! | a set that a finished record holds | 60 s, and no longer than memory allows |
+//! | a set that no record holds yet (between `delete` and `create` of a `cycle_id`) | 10 min |
+//! | a set the store refused so far (pending) | to the end of the refresh token's life; 24 h where the provider does not tell it |
+//! | home, ended mark | 10 min |
+//! | anything of a grant with a flight or a create under way | until that is over |
+
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use dashmap::{DashMap, Entry, mapref::one::RefMut};
+use tower_sessions::session::Id;
+
+use crate::{
+    clock::Clock,
+    grant::{Generation, GrantId, HeldSet},
+};
+
+const SET_STAYS: Duration = Duration::from_secs(60);
+const GRANT_STAYS: Duration = Duration::from_secs(10 * 60);
+const PENDING_STAYS: Duration = Duration::from_secs(24 * 60 * 60);
+const SWEEP_EVERY: Duration = Duration::from_secs(10);
+/// How long after a flight a caller with an older set is served from here without asking the store.
+const LATE: Duration = Duration::from_secs(30);
+
+/// See the module's documentation.
+pub(crate) struct Ledger {
+    grants: DashMap<GrantId, Grant>,
+    clock: Clock,
+    /// Bytes of the sets held, and how many there may be of those that could be dropped.
+    bytes: AtomicUsize,
+    limit: usize,
+    swept_at: AtomicU64,
+}
+
+/// Who holds the newest set besides the ledger.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Custody {
+    /// A finished record in the store.
+    Record,
+    /// Nobody: its record was deleted, and the one that carries the grant on is not made yet.
+    Uncarried,
+    /// Nobody: it is new and the store has not taken it yet.
+    Pending,
+}
+
+/// How a grant ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ending {
+    /// The user, the application or the provider ended it: what a flight still brings is revoked.
+    Final,
+    /// Another login of the same session took its place. What a flight still brings is dropped, not revoked: a revocation may
+    /// end the provider's whole browser session, and the new login with it.
+    Replaced,
+}
+
+/// What the ledger says to a request that holds generation `g` of a grant.
+pub(crate) enum Lookup {
+    /// The grant ended.
+    Ended,
+    /// The set of generation `g`.
+    Same(Arc<HeldSet>, Custody),
+    /// A newer set, from a flight that landed within the last 30 s or still to be written.
+    Newer(Arc<HeldSet>),
+    /// Nothing that helps: read the entry, ask the store.
+    Unknown,
+}
+
+#[derive(Default)]
+struct Grant {
+    home: Option<Id>,
+    newest: Option<(Arc<HeldSet>, Custody)>,
+    ended: Option<Ending>,
+    landed_at: Option<Duration>,
+    pins: usize,
+    /// Milliseconds of the monotonic clock.
+    used_at: AtomicU64,
+}
+
+impl Ledger {
+    pub(crate) fn new(clock: Clock, limit: usize) -> Self {
+        let swept_at = AtomicU64::new(millis(clock.monotonic()));
+        Self { grants: DashMap::new(), clock, bytes: AtomicUsize::new(0), limit, swept_at }
+    }
+
+    /// The fast path's question.
+    pub(crate) fn look_up(&self, grant: GrantId, held: Generation) -> Lookup {
+        let Some(known) = self.grants.get(&grant) else {
+            return Lookup::Unknown;
+        };
+        let now = self.clock.monotonic();
+        known.used_at.store(millis(now), Ordering::Relaxed);
+        if known.ended.is_some() {
+            return Lookup::Ended;
+        }
+        match &known.newest {
+            Some((set, custody)) if set.generation == held => Lookup::Same(set.clone(), *custody),
+            Some((set, custody)) if set.generation > held => {
+                let late = known.landed_at.is_some_and(|landed_at| now.saturating_sub(landed_at) <= LATE);
+                if late || *custody == Custody::Pending {
+                    Lookup::Newer(set.clone())
+                } else {
+                    Lookup::Unknown
+                }
+            }
+            _ => Lookup::Unknown,
+        }
+    }
+
+    pub(crate) fn ending(&self, grant: GrantId) -> Option<Ending> {
+        self.grants.get(&grant).and_then(|known| known.ended)
+    }
+
+    pub(crate) fn home(&self, grant: GrantId) -> Option<Id> {
+        self.grants.get(&grant).and_then(|known| known.home)
+    }
+
+    pub(crate) fn newest(&self, grant: GrantId) -> Option<(Arc<HeldSet>, Custody)> {
+        self.grants.get(&grant).and_then(|known| known.newest.clone())
+    }
+
+    /// Takes in a set that was found in, or taken from, the store. An older one than the known is not taken, nor one of an
+    /// ended grant. Gives back the newest of the two.
+    pub(crate) fn learn(&self, set: Arc<HeldSet>, custody: Custody) -> Arc<HeldSet> {
+        let mut known = self.touch(set.grant);
+        if known.ended.is_some() {
+            return set;
+        }
+        match &known.newest {
+            Some((newest, _)) if newest.generation >= set.generation => newest.clone(),
+            _ => {
+                let full = self.bytes.load(Ordering::Relaxed) + set.weight() > self.limit;
+                if !(full && custody == Custody::Record && known.pins == 0) {
+                    self.replace(&mut known, Some((set.clone(), custody)));
+                }
+                set
+            }
+        }
+    }
+
+    /// Takes in what a flight brought, before the store has it. An ended grant takes nothing and says how it ended.
+    pub(crate) fn publish(&self, set: &Arc<HeldSet>) -> Result<(), Ending> {
+        let mut known = self.touch(set.grant);
+        if let Some(ending) = known.ended {
+            return Err(ending);
+        }
+        known.landed_at = Some(self.clock.monotonic());
+        self.replace(&mut known, Some((set.clone(), Custody::Pending)));
+        Ok(())
+    }
+
+    /// Notes who else holds the newest set, if that is still `generation`.
+    pub(crate) fn entrust(&self, grant: GrantId, generation: Generation, to: Custody) {
+        if let Some(mut known) = self.grants.get_mut(&grant)
+            && let Some((set, custody)) = &mut known.newest
+            && set.generation == generation
+        {
+            *custody = to;
+        }
+    }
+
+    /// Notes that the grant lives under `home` now. Gives back where it lived before.
+    pub(crate) fn moved(&self, grant: GrantId, home: Id) -> Option<Id> {
+        self.touch(grant).home.replace(home)
+    }
+
+    /// The grant's home; `otherwise` becomes its home if none is known.
+    pub(crate) fn home_or(&self, grant: GrantId, otherwise: Id) -> Id {
+        *self.touch(grant).home.get_or_insert(otherwise)
+    }
+
+    /// Marks the grant ended and lets go of its set, which is given back. The first ending stands, but for one thing: a log out
+    /// after a replacement is a log out.
+    pub(crate) fn end(&self, grant: GrantId, ending: Ending) -> Option<Arc<HeldSet>> {
+        let mut known = self.touch(grant);
+        if known.ended != Some(Ending::Final) {
+            known.ended = Some(ending);
+        }
+        self.replace(&mut known, None)
+    }
+
+    /// Keeps everything of the grant while a flight or a create is under way.
+    pub(crate) fn pin(self: &Arc<Self>, grant: GrantId) -> Pin {
+        self.touch(grant).pins += 1;
+        Pin { ledger: self.clone(), grant }
+    }
+
+    /// How many grants and how many bytes of token sets are held.
+    pub(crate) fn usage(&self) -> (usize, usize) {
+        (self.grants.len(), self.bytes.load(Ordering::Relaxed))
+    }
+
+    fn touch(&self, grant: GrantId) -> RefMut<'_, GrantId, Grant> {
+        self.sweep_if_due();
+        let known = match self.grants.entry(grant) {
+            Entry::Occupied(known) => known.into_ref(),
+            Entry::Vacant(vacant) => vacant.insert(Grant::default()),
+        };
+        known.used_at.store(millis(self.clock.monotonic()), Ordering::Relaxed);
+        known
+    }
+
+    fn replace(&self, known: &mut Grant, newest: Option<(Arc<HeldSet>, Custody)>) -> Option<Arc<HeldSet>> {
+        self.bytes.fetch_add(newest.as_ref().map_or(0, |(set, _)| set.weight()), Ordering::Relaxed);
+        let before = std::mem::replace(&mut known.newest, newest);
+        let before = before.map(|(set, _)| set);
+        self.bytes.fetch_sub(before.as_ref().map_or(0, |set| set.weight()), Ordering::Relaxed);
+        before
+    }
+
+    /// Runs when the map may grow, at most every ten seconds; the fast path never pays for it.
+    fn sweep_if_due(&self) {
+        let now = self.clock.monotonic();
+        let swept_at = self.swept_at.load(Ordering::Relaxed);
+        let due = now.saturating_sub(Duration::from_millis(swept_at)) >= SWEEP_EVERY;
+        let exchange =
+            || self.swept_at.compare_exchange(swept_at, millis(now), Ordering::Relaxed, Ordering::Relaxed);
+        if due && exchange().is_ok() {
+            self.grants.retain(|_, known| self.keep(known, now));
+        }
+    }
+
+    fn keep(&self, known: &mut Grant, now: Duration) -> bool {
+        if known.pins > 0 {
+            return true;
+        }
+        let unused = now.saturating_sub(Duration::from_millis(known.used_at.load(Ordering::Relaxed)));
+        let set_stays = match &known.newest {
+            None => GRANT_STAYS,
+            Some((_, Custody::Record)) => SET_STAYS,
+            Some((_, Custody::Uncarried)) => GRANT_STAYS,
+            Some((set, Custody::Pending)) => match set.refresh_expires_at {
+                Some(end) => end.duration_since(set.obtained_at).unwrap_or_default().max(GRANT_STAYS),
+                None => PENDING_STAYS,
+            },
+        };
+        if unused >= set_stays {
+            self.replace(known, None);
+        }
+        known.newest.is_some() || unused < GRANT_STAYS
+    }
+}
+
+impl fmt::Debug for Ledger {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (grants, bytes) = self.usage();
+        f.debug_struct("Ledger").field("grants", &grants).field("bytes", &bytes).finish()
+    }
+}
+
+/// Keeps what the ledger knows of a grant for as long as it lives.
+pub(crate) struct Pin {
+    ledger: Arc<Ledger>,
+    grant: GrantId,
+}
+
+impl Drop for Pin {
+    fn drop(&mut self) {
+        if let Some(mut known) = self.ledger.grants.get_mut(&self.grant) {
+            known.pins = known.pins.saturating_sub(1);
+        }
+    }
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}

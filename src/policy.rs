@@ -1,0 +1,122 @@
+//! The times that govern a refresh.
+
+use std::time::Duration;
+
+use crate::error::ConfigError;
+
+/// How early a token counts as expired, and how long each step of a refresh may take.
+///
+/// | setting | default | range |
+/// |---|---|---|
+/// | [`leeway`](Self::leeway) | 5 s | any; shrinks to a quarter of a token's life |
+/// | [`fallback_lifetime`](Self::fallback_lifetime) | 60 s | above 0 |
+/// | [`write_back`](Self::write_back) | 10 s | above 0 |
+/// | [`flight_limit`](Self::flight_limit) | 60 s | at least the endpoint's request timeout + 2 × `write_back` |
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RefreshPolicy {
+    pub(crate) leeway: Duration,
+    pub(crate) fallback_lifetime: Duration,
+    pub(crate) write_back: Duration,
+    pub(crate) flight_limit: Duration,
+}
+
+impl Default for RefreshPolicy {
+    fn default() -> Self {
+        Self {
+            leeway: Duration::from_secs(5),
+            fallback_lifetime: Duration::from_secs(60),
+            write_back: Duration::from_secs(10),
+            flight_limit: Duration::from_secs(60),
+        }
+    }
+}
+
+impl RefreshPolicy {
+    /// How long before its expiry an access token counts as expired: for the way to the API and for clocks that differ. Never
+    /// more than a quarter of the token's life, so that a token that lives 4 s is served for 3 s.
+    #[must_use]
+    pub fn leeway(mut self, leeway: Duration) -> Self {
+        self.leeway = leeway;
+        self
+    }
+
+    /// How long an access token lives if neither `expires_in` (RFC 6749 section 5.1) nor a JWT's `exp` says so.
+    #[must_use]
+    pub fn fallback_lifetime(mut self, lifetime: Duration) -> Self {
+        self.fallback_lifetime = lifetime;
+        self
+    }
+
+    /// How long one read of the session store may take within a flight, and how long a flight tries to write the new tokens
+    /// before it keeps them in memory and lets its waiters go on.
+    #[must_use]
+    pub fn write_back(mut self, limit: Duration) -> Self {
+        self.write_back = limit;
+        self
+    }
+
+    /// The longest a flight may take by the sum of its steps. Running flights are kept for twice as long before they are
+    /// forgotten; as no flight takes that long, none is ever started a second time.
+    #[must_use]
+    pub fn flight_limit(mut self, limit: Duration) -> Self {
+        self.flight_limit = limit;
+        self
+    }
+
+    /// How long a running flight stays registered at the most.
+    pub(crate) fn net(&self) -> Duration {
+        self.flight_limit.saturating_mul(2)
+    }
+
+    pub(crate) fn validate(&self, request_timeout: Duration) -> Result<(), ConfigError> {
+        for (what, value) in [("fallback_lifetime", self.fallback_lifetime), ("write_back", self.write_back)]
+        {
+            if value.is_zero() {
+                return Err(ConfigError::Range {
+                    what,
+                    value: format!("{value:?}"),
+                    rule: "it must be longer than 0 s",
+                });
+            }
+        }
+        let needed = request_timeout.saturating_add(self.write_back.saturating_mul(2));
+        if self.flight_limit < needed {
+            return Err(ConfigError::Clash {
+                left: "flight_limit",
+                left_value: format!("{:?}", self.flight_limit),
+                rule: "at least",
+                right: "request_timeout + 2 x write_back",
+                right_value: format!("{request_timeout:?} + 2 x {:?} = {needed:?}", self.write_back),
+            });
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_defaults_agree_with_the_default_request_timeout() {
+        assert_eq!(RefreshPolicy::default().validate(Duration::from_secs(15)), Ok(()));
+    }
+
+    #[test]
+    fn a_flight_limit_shorter_than_its_steps_is_refused_with_both_values() {
+        let policy = RefreshPolicy::default().flight_limit(Duration::from_secs(20));
+        let message = policy.validate(Duration::from_secs(15)).expect_err("20 s < 35 s").to_string();
+        assert_eq!(
+            message,
+            "flight_limit (20s) must be at least request_timeout + 2 x write_back (15s + 2 x 10s = 35s)"
+        );
+    }
+
+    #[test]
+    fn a_zero_lifetime_is_refused() {
+        let policy = RefreshPolicy::default().fallback_lifetime(Duration::ZERO);
+        let message = policy.validate(Duration::from_secs(15)).expect_err("zero").to_string();
+        assert_eq!(message, "fallback_lifetime is 0ns: it must be longer than 0 s");
+    }
+}

@@ -1,0 +1,86 @@
+//! From an error to an HTTP answer: problem JSON (RFC 9457), the challenge (RFC 6750 section 3), and when to come back.
+
+use bytes::Bytes;
+use http::{HeaderValue, Response, StatusCode, header};
+
+use crate::error::{RefreshError, RefreshErrorKind as Kind};
+
+/// The answer to a request that got no token. The error itself lies in the response's extensions, for layers further out.
+pub(crate) fn response(error: RefreshError) -> Response<Bytes> {
+    let kind = error.kind();
+    let status = kind.status();
+    let body = serde_json::json!({
+        "title": status.canonical_reason(),
+        "status": status.as_u16(),
+        "detail": kind.detail(),
+        "code": kind.name(),
+    });
+    let mut response = Response::new(Bytes::from(body.to_string()));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    if let Some(challenge) = kind.challenge() {
+        headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
+    }
+    if let Some(after) = error.retry_after() {
+        // Whole seconds, rounded up: coming back early would be in vain.
+        let seconds = after.as_secs() + u64::from(after.subsec_nanos() > 0);
+        headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    response.extensions_mut().insert(error);
+    response
+}
+
+impl Kind {
+    /// The HTTP status this kind is answered with.
+    #[must_use]
+    pub fn status(self) -> StatusCode {
+        match self {
+            Self::NoTokens | Self::SessionExpired | Self::LoggedOut => StatusCode::UNAUTHORIZED,
+            Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+            Self::InvalidResponse => StatusCode::BAD_GATEWAY,
+            Self::Misconfigured | Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
+    /// The kind in `snake_case`: the `code` of the problem JSON, and the label of metrics.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::NoTokens => "no_tokens",
+            Self::SessionExpired => "session_expired",
+            Self::LoggedOut => "logged_out",
+            Self::Unavailable => "unavailable",
+            Self::InvalidResponse => "invalid_response",
+            Self::Misconfigured => "misconfigured",
+            Self::Internal => "internal",
+        }
+    }
+
+    /// For the client: nothing about the inside of this server.
+    fn detail(self) -> &'static str {
+        match self {
+            Self::NoTokens => "Nobody is logged in.",
+            Self::SessionExpired => "The login has expired. Log in again.",
+            Self::LoggedOut => "This login has ended.",
+            Self::Unavailable => "The login could not be renewed just now. Try again.",
+            Self::InvalidResponse => "The identity provider gave an unusable answer.",
+            Self::Misconfigured | Self::Internal => "The server could not renew the login.",
+        }
+    }
+
+    /// RFC 6750 section 3.1: who sent no credentials is told no error code.
+    fn challenge(self) -> Option<&'static str> {
+        match self {
+            Self::NoTokens => Some("Bearer"),
+            Self::SessionExpired => {
+                Some("Bearer error=\"invalid_token\", error_description=\"The login has expired\"")
+            }
+            Self::LoggedOut => {
+                Some("Bearer error=\"invalid_token\", error_description=\"The login has ended\"")
+            }
+            _ => None,
+        }
+    }
+}

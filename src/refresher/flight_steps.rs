@@ -1,0 +1,278 @@
+//! What a flight does, in order:
+//!
+//! 1. re-read the session from the store, where the grant lives now; the newer of stored and known counts, and is written back if
+//!    the store was behind. Newer than asked for and fresh: that is the answer;
+//! 2. present the refresh token, once;
+//! 3. the new set goes into the ledger, *then* into the store. Whoever makes a record in between finds it in the ledger;
+//! 4. the answer goes to the waiters.
+//!
+//! A grant that ended meanwhile gets nothing written: what came is revoked, and a tombstone stands where the grant lived.
+
+use std::{sync::Arc, time::Duration};
+
+use time::OffsetDateTime;
+use tower_sessions::{Session, session::Id, session_store};
+
+use super::{Core, Landed, ask::store_failed, logged_out, misconfigured, unavailable};
+use crate::{
+    endpoint::{EndpointError, EndpointErrorKind, Revocation, TokenTypeHint},
+    error::{RefreshError, RefreshErrorKind},
+    grant::{Generation, GrantId, HeldSet},
+    ledger::{Custody, Ending, Pin},
+    metrics,
+    session::{Patched, Stored},
+};
+
+/// A grant may move while a flight looks at its record; it then looks again where the grant went. More moves than this in one
+/// flight are no browser's doing.
+const MOVES: usize = 8;
+
+/// What a flight is asked for, and by whose session.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Order {
+    grant: GrantId,
+    /// Newer than this.
+    than: Generation,
+    /// Where the grant lives if the ledger does not know.
+    from: Id,
+    /// The expiry of the record after this activity.
+    expiry: OffsetDateTime,
+}
+
+impl Order {
+    /// Fails for a session without a record.
+    pub(super) fn new(session: &Session, grant: GrantId, than: Generation) -> Result<Self, RefreshError> {
+        let from =
+            session.id().ok_or_else(|| misconfigured("the session has not been saved to its store"))?;
+        Ok(Self { grant, than, from, expiry: session.expiry_date() })
+    }
+}
+
+/// Where a new set ended up.
+enum WrittenBack {
+    Stored,
+    /// Its record has gone; the ledger keeps it for the `create` that carries the grant on.
+    Uncarried,
+    /// The store does not take it now; the ledger keeps it until the store does.
+    Pending,
+    Ended,
+}
+
+impl Core {
+    pub(super) async fn fly(self: Arc<Self>, order: Order, _pin: Pin) -> Landed {
+        let landed = self.refresh(&order).await;
+        let outcome = match &landed {
+            Ok((_, outcome)) => outcome,
+            Err(error) => error.kind().name(),
+        };
+        metrics::flight_ended(outcome);
+        match &landed {
+            Ok((set, outcome)) => {
+                tracing::debug!(grant = %order.grant, generation = set.generation.0, outcome, "token refresh landed");
+            }
+            Err(error) => match error.kind() {
+                RefreshErrorKind::Misconfigured | RefreshErrorKind::InvalidResponse => {
+                    tracing::error!(grant = %order.grant, outcome, %error, "token refresh failed");
+                }
+                _ => tracing::warn!(grant = %order.grant, outcome, %error, "token refresh failed"),
+            },
+        }
+        landed.map(|(set, _)| set)
+    }
+
+    async fn refresh(&self, order: &Order) -> Result<(Arc<HeldSet>, &'static str), RefreshError> {
+        let newest = self.newest(order).await?;
+        if newest.generation > order.than && newest.is_fresh_at(self.clock.now(), self.policy.leeway) {
+            return Ok((newest, "already_newer"));
+        }
+        let Some(refresh_token) = &newest.refresh_token else {
+            return Err(self
+                .expire(order, "the access token has expired and there is no refresh token")
+                .await);
+        };
+        if self.ledger.ending(order.grant).is_some() {
+            return Err(logged_out());
+        }
+        let sent_at = self.clock.now();
+        match self.provider.refresh(refresh_token).await {
+            Ok(answer) => {
+                let next = newest.next(answer, sent_at, self.policy.fallback_lifetime);
+                Ok((self.land(order, Arc::new(next)).await?, "refreshed"))
+            }
+            Err(error) if *error.kind() == EndpointErrorKind::InvalidGrant => {
+                Ok((self.refused(order, &newest).await?, "already_newer"))
+            }
+            Err(error) => Err(endpoint_failed(error)),
+        }
+    }
+
+    /// The newest set there is: the store's, or the ledger's where the store is behind. Writes the store's arrears.
+    async fn newest(&self, order: &Order) -> Result<Arc<HeldSet>, RefreshError> {
+        for _ in 0..MOVES {
+            let home = self.ledger.home_or(order.grant, order.from);
+            let stored = self.read(home, order.grant).await?;
+            if self.ledger.ending(order.grant).is_some() {
+                return Err(logged_out());
+            }
+            if self.ledger.home(order.grant) != Some(home) {
+                continue;
+            }
+            let stored = match stored {
+                Stored::Set(stored) => Arc::<HeldSet>::from(stored),
+                // The session went, perhaps to come back under another id: that ends nothing but this flight.
+                Stored::Nothing => return Err(logged_out()),
+                Stored::Unreadable(error) => return Err(self.unreadable(error)),
+            };
+            let newest = self.ledger.learn(stored.clone(), Custody::Record);
+            if newest.generation > stored.generation {
+                self.write_back(order, &newest).await;
+            }
+            return Ok(newest);
+        }
+        Err(unavailable("the session kept changing its id"))
+    }
+
+    /// The provider gave a new set.
+    async fn land(&self, order: &Order, next: Arc<HeldSet>) -> Landed {
+        if let Err(ending) = self.ledger.publish(&next) {
+            self.discard(order, &next, ending).await;
+            return Err(logged_out());
+        }
+        if let WrittenBack::Ended = self.write_back(order, &next).await {
+            // Ended by the record alone, if the ledger does not know: another process logged this grant out.
+            let ending = self.ledger.ending(order.grant).unwrap_or(Ending::Final);
+            self.ledger.end(order.grant, ending);
+            self.discard(order, &next, ending).await;
+            return Err(logged_out());
+        }
+        Ok(next)
+    }
+
+    /// The provider refused the refresh token. That is the end, unless another process was faster.
+    async fn refused(&self, order: &Order, presented: &HeldSet) -> Landed {
+        let home = self.ledger.home_or(order.grant, order.from);
+        if let Ok(Stored::Set(stored)) = self.read(home, order.grant).await
+            && stored.generation > presented.generation
+        {
+            return Ok(self.ledger.learn(Arc::from(stored), Custody::Record));
+        }
+        Err(self.expire(order, "the provider no longer accepts the refresh token").await)
+    }
+
+    /// Ends a grant that has nothing left to live on.
+    async fn expire(&self, order: &Order, why: &'static str) -> RefreshError {
+        self.ledger.end(order.grant, Ending::Final);
+        self.bury_at_home(order).await;
+        RefreshError::new(RefreshErrorKind::SessionExpired, why)
+    }
+
+    /// A set that nobody may have any more.
+    async fn discard(&self, order: &Order, set: &HeldSet, ending: Ending) {
+        if ending == Ending::Final && self.revoke_on_log_out {
+            // The outcome is logged by `revoke`; there is nobody left to tell.
+            let _ = self.revoke(set).await;
+        }
+        self.bury_at_home(order).await;
+    }
+
+    async fn bury_at_home(&self, order: &Order) {
+        let home = self.ledger.home_or(order.grant, order.from);
+        let buried = self.retrying(|| self.store.bury(home, order.grant)).await;
+        if let Err(error) = buried {
+            tracing::error!(grant = %order.grant, %error, "an ended grant's tokens are still in the session store");
+        }
+    }
+
+    async fn write_back(&self, order: &Order, set: &Arc<HeldSet>) -> WrittenBack {
+        for _ in 0..MOVES {
+            let home = self.ledger.home_or(order.grant, order.from);
+            let patched = self.retrying(|| self.store.patch(home, set.clone(), order.expiry)).await;
+            if patched.is_ok() && self.ledger.home(order.grant) != Some(home) {
+                continue;
+            }
+            return match patched {
+                Ok(Patched::Written | Patched::AlreadyThere) => WrittenBack::Stored,
+                Ok(Patched::NoRecord) => {
+                    self.ledger.entrust(order.grant, set.generation, Custody::Uncarried);
+                    WrittenBack::Uncarried
+                }
+                Ok(Patched::Ended) => WrittenBack::Ended,
+                Err(error) => {
+                    metrics::set_pending();
+                    tracing::error!(grant = %order.grant, %error, "the session store does not take the new tokens; they are kept in memory");
+                    WrittenBack::Pending
+                }
+            };
+        }
+        WrittenBack::Pending
+    }
+
+    async fn read(&self, home: Id, grant: GrantId) -> Result<Stored, RefreshError> {
+        match tokio::time::timeout(self.policy.write_back, self.store.read(home, grant)).await {
+            Ok(stored) => stored.map_err(store_failed),
+            Err(_elapsed) => Err(unavailable("the session store did not answer in time")),
+        }
+    }
+
+    /// Asks the session store again and again, for as long as a write-back may take.
+    pub(super) async fn retrying<T, F>(&self, mut ask: impl FnMut() -> F) -> Result<T, RefreshError>
+    where
+        F: Future<Output = session_store::Result<T>>,
+    {
+        const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+        let mut last = None;
+        let attempts = async {
+            let mut pause = Duration::from_millis(50);
+            loop {
+                match ask().await {
+                    Ok(done) => return done,
+                    Err(error) => last = Some(error),
+                }
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(LONGEST_PAUSE);
+            }
+        };
+        match tokio::time::timeout(self.policy.write_back, attempts).await {
+            Ok(done) => Ok(done),
+            Err(_elapsed) => {
+                Err(last
+                    .map_or_else(|| unavailable("the session store did not answer in time"), store_failed))
+            }
+        }
+    }
+
+    /// Revokes the refresh token (RFC 7009), with which providers end the access token as well; without one the access token.
+    pub(super) async fn revoke(&self, set: &HeldSet) -> Result<Revocation, EndpointError> {
+        let revoked = match &set.refresh_token {
+            Some(token) => self.provider.revoke(token, TokenTypeHint::RefreshToken).await,
+            None => self.provider.revoke(&set.access_token, TokenTypeHint::AccessToken).await,
+        };
+        if let Err(error) = &revoked {
+            tracing::warn!(grant = %set.grant, %error, "the provider did not revoke the tokens");
+        }
+        revoked
+    }
+}
+
+pub(super) fn endpoint_failed(error: EndpointError) -> RefreshError {
+    const SOON: Duration = Duration::from_secs(1);
+    let (kind, retry_after) = match error.kind() {
+        EndpointErrorKind::Unreachable | EndpointErrorKind::NoAnswer => {
+            (RefreshErrorKind::Unavailable, Some(SOON))
+        }
+        EndpointErrorKind::Unavailable { retry_after } => {
+            (RefreshErrorKind::Unavailable, Some(retry_after.unwrap_or(SOON)))
+        }
+        EndpointErrorKind::InvalidGrant => (RefreshErrorKind::SessionExpired, None),
+        EndpointErrorKind::InvalidResponse { .. } => (RefreshErrorKind::InvalidResponse, None),
+        EndpointErrorKind::Rejected { .. } | EndpointErrorKind::Misconfigured => {
+            (RefreshErrorKind::Misconfigured, None)
+        }
+    };
+    let failed = RefreshError::new(kind, error.to_string());
+    match retry_after {
+        Some(after) => failed.with_retry_after(after),
+        None => failed,
+    }
+    .with_source(error)
+}

@@ -1,0 +1,81 @@
+//! Log in: a new grant takes the place of whatever the session held.
+
+use std::sync::Arc;
+
+use serde_json::Value;
+use tower_sessions::Session;
+
+use super::{
+    Core,
+    ask::{session_failed, unguarded},
+};
+use crate::{
+    error::RefreshError,
+    grant::{GrantId, HeldSet},
+    ledger::Ending,
+    session::entry::{self, Entry},
+    token::TokenSet,
+};
+
+pub(super) async fn log_in(core: Arc<Core>, session: Session, set: TokenSet) -> Result<(), RefreshError> {
+    let first =
+        HeldSet::first(set, core.provider.issuer_id(), core.clock.now(), core.policy.fallback_lifetime);
+    let grant = first.grant;
+    core.replace_previous(&session).await?;
+    if let Err(error) = core.put_in(&session, &first).await {
+        // A redirect's response would save the session with the tokens, and with it a login that was reported to have failed.
+        core.ledger.end(grant, Ending::Replaced);
+        if let Err(error) = session.remove_value(&core.key).await {
+            tracing::warn!(error = %session_failed(error), "after a failed log in the session could not be read");
+        }
+        return Err(error);
+    }
+    if core.ledger.home(grant).is_none() {
+        return Err(core.leave_unguarded(&session, grant).await);
+    }
+    core.ledger.learn(Arc::new(first), crate::ledger::Custody::Record);
+    Ok(())
+}
+
+impl Core {
+    /// Ends the grant that the session held before. Its tokens are not revoked: a provider with one session per browser would end
+    /// the new login with them.
+    async fn replace_previous(&self, session: &Session) -> Result<(), RefreshError> {
+        let previous = session.get_value(&self.key).await.map_err(session_failed)?;
+        let Some(grant) = previous.as_ref().and_then(Value::as_str).and_then(grant_of) else {
+            return Ok(());
+        };
+        self.ledger.end(grant, Ending::Replaced);
+        let home = self.ledger.home(grant).or_else(|| session.id());
+        if let Some(home) = home {
+            self.retrying(|| self.store.bury(home, grant)).await?;
+        }
+        Ok(())
+    }
+
+    async fn put_in(&self, session: &Session, first: &HeldSet) -> Result<(), RefreshError> {
+        let mut text = entry::live(first);
+        entry::mark_guarded(&mut text);
+        session.insert_value(&self.key, Value::String(text)).await.map_err(session_failed)?;
+        session.cycle_id().await.map_err(session_failed)?;
+        // At once: with a 5xx answer tower-sessions would not save, and neither the old record nor a new one would be left.
+        session.save().await.map_err(session_failed)
+    }
+
+    /// The session was saved, but not by our store.
+    async fn leave_unguarded(&self, session: &Session, grant: GrantId) -> RefreshError {
+        self.ledger.end(grant, Ending::Replaced);
+        let cleaned = match session.remove_value(&self.key).await {
+            Ok(_) => session.save().await,
+            Err(error) => Err(error),
+        };
+        match cleaned {
+            Ok(()) => unguarded(),
+            Err(error) => unguarded().with_source(session_failed(error)),
+        }
+    }
+}
+
+fn grant_of(text: &str) -> Option<GrantId> {
+    Entry::parse(text).ok().map(|entry| entry.grant)
+}

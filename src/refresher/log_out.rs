@@ -1,0 +1,166 @@
+//! Log out: the grant ends wherever it lives, and its newest tokens are revoked.
+
+use std::{fmt, sync::Arc};
+
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::Value;
+use tower_sessions::Session;
+
+use super::{
+    Core, Landed,
+    ask::{session_failed, unguarded},
+    flight_steps::endpoint_failed,
+    logged_out,
+};
+use crate::{
+    endpoint,
+    error::RefreshError,
+    grant::{GrantId, HeldSet},
+    ledger::Ending,
+    session::{Stored, entry::Entry},
+};
+
+/// What becomes of the session when its user logs out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogOut {
+    /// The session ends with everything in it.
+    EndSession,
+    /// The session stays, under a new id and without tokens: a shopping basket, a language.
+    KeepSession,
+}
+
+/// What a log out has done.
+#[derive(Clone)]
+#[non_exhaustive]
+pub struct LoggedOut {
+    /// What the provider said to the revocation.
+    pub revocation: Revocation,
+    id_token: Option<SecretString>,
+}
+
+/// What became of the tokens at the provider.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum Revocation {
+    /// The provider has revoked them (RFC 7009 section 2.2).
+    Revoked,
+    /// The session held no tokens.
+    NothingToRevoke,
+    /// Turned off by [`revoke_on_log_out`](crate::TokenRefresherBuilder::revoke_on_log_out).
+    TurnedOff,
+    /// The provider has no revocation endpoint, or none was given.
+    NotSupported,
+    /// The provider could not be asked, or refused.
+    Failed(RefreshError),
+}
+
+impl LoggedOut {
+    /// The ID token of the login that ended, for `id_token_hint` (OpenID Connect RP-Initiated Logout section 2).
+    #[must_use]
+    pub fn id_token(&self) -> Option<&str> {
+        self.id_token.as_ref().map(ExposeSecret::expose_secret)
+    }
+}
+
+impl fmt::Debug for LoggedOut {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LoggedOut").field("revocation", &self.revocation).finish_non_exhaustive()
+    }
+}
+
+pub(super) async fn log_out(
+    core: Arc<Core>,
+    session: Session,
+    how: LogOut,
+) -> Result<LoggedOut, RefreshError> {
+    let snapshot = core.snapshot(&session).await?;
+    let Some((grant, snapshot)) = snapshot else {
+        core.end_session(&session, how).await?;
+        return Ok(LoggedOut { revocation: Revocation::NothingToRevoke, id_token: None });
+    };
+    let known = core.ledger.end(grant, Ending::Final);
+    let newest_known = [known, snapshot].into_iter().flatten().max_by_key(|set| set.generation);
+    if let Some(set) = &newest_known {
+        core.flights.settle(&set.flight_key(), Err::<_, RefreshError>(logged_out()) as Landed);
+    }
+
+    // The store may fail; the tokens are revoked all the same, and the caller is told after that.
+    let taken = core.take_from_home(&session, grant, how).await;
+    let ended = core.end_session(&session, how).await;
+
+    let stored = taken.as_ref().ok().cloned().flatten();
+    let newest = [stored, newest_known].into_iter().flatten().max_by_key(|set| set.generation);
+    let revocation = match &newest {
+        None => Revocation::NothingToRevoke,
+        Some(_) if !core.revoke_on_log_out => Revocation::TurnedOff,
+        Some(set) => match core.revoke(set).await {
+            Ok(endpoint::Revocation::Revoked) => Revocation::Revoked,
+            Ok(endpoint::Revocation::NotSupported) => Revocation::NotSupported,
+            Err(error) => Revocation::Failed(endpoint_failed(error)),
+        },
+    };
+    taken?;
+    ended?;
+    Ok(LoggedOut { revocation, id_token: newest.and_then(|set| set.id_token.clone()) })
+}
+
+type Snapshot = (GrantId, Option<Arc<HeldSet>>);
+
+impl Core {
+    /// What the request's own session says. An entry that cannot be read is no reason not to log out.
+    async fn snapshot(&self, session: &Session) -> Result<Option<Snapshot>, RefreshError> {
+        let value = session.get_value(&self.key).await.map_err(session_failed)?;
+        let entry = value.as_ref().and_then(Value::as_str).map(Entry::parse);
+        let Some(Ok(entry)) = entry else {
+            return Ok(None);
+        };
+        if !entry.guarded {
+            return Err(unguarded());
+        }
+        Ok(Some((entry.grant, entry.open().ok().flatten().map(Arc::new))))
+    }
+
+    /// Takes the grant out of the record it lives in, and gives back the set that was there.
+    async fn take_from_home(
+        &self,
+        session: &Session,
+        grant: GrantId,
+        how: LogOut,
+    ) -> Result<Option<Arc<HeldSet>>, RefreshError> {
+        let mut newest: Option<Arc<HeldSet>> = None;
+        let mut home = self.ledger.home(grant).or_else(|| session.id());
+        while let Some(id) = home {
+            let found = match how {
+                LogOut::EndSession => self.retrying(|| self.store.take(id, grant)).await?,
+                LogOut::KeepSession => {
+                    let stored = self.retrying(|| self.store.read(id, grant)).await?;
+                    self.retrying(|| self.store.bury(id, grant)).await?;
+                    match stored {
+                        Stored::Set(set) => Some(set),
+                        Stored::Nothing | Stored::Unreadable(_) => None,
+                    }
+                }
+            };
+            let found = found.map(Arc::<HeldSet>::from);
+            newest = [newest, found].into_iter().flatten().max_by_key(|set| set.generation);
+            // A `create` that was under way may have moved the grant; one that begins now sees that it ended.
+            home = self.ledger.home(grant).filter(|now| *now != id);
+        }
+        Ok(newest)
+    }
+
+    async fn end_session(&self, session: &Session, how: LogOut) -> Result<(), RefreshError> {
+        match how {
+            LogOut::EndSession => session.flush().await.map_err(session_failed),
+            LogOut::KeepSession => {
+                if session.remove_value(&self.key).await.map_err(session_failed)?.is_none()
+                    && session.id().is_none()
+                {
+                    return Ok(());
+                }
+                session.cycle_id().await.map_err(session_failed)?;
+                session.save().await.map_err(session_failed)
+            }
+        }
+    }
+}

@@ -1,0 +1,172 @@
+//! The policy: who gets which token, and what a refresh is made of.
+//!
+//! A request holds the set its session showed it. If that is fresh, it goes on. If not, it asks one question: *I hold generation
+//! g; give me one that is newer and fresh now.* The question is answered by the ledger where a flight has just landed, by a flight
+//! under way, or by a new one. Whoever asked tests the answer itself, since it may have been made for somebody else.
+//!
+//! What a flight does is in `flight_steps`; it never belongs to the request that started it.
+
+mod ask;
+mod builder;
+mod flight_steps;
+mod log_in;
+mod log_out;
+
+use std::{fmt, future::Future, sync::Arc, time::Duration};
+
+use tower_sessions::{Session, SessionManagerLayer, SessionStore};
+
+pub use builder::TokenRefresherBuilder;
+pub use log_out::{LogOut, LoggedOut, Revocation};
+
+use crate::{
+    access_token::AccessToken,
+    clock::Clock,
+    endpoint::{Provider, TokenEndpoint},
+    error::{RefreshError, RefreshErrorKind},
+    flight::SingleFlight,
+    grant::{FlightKey, HeldSet},
+    ledger::Ledger,
+    policy::RefreshPolicy,
+    session::GuardedStore,
+    token::TokenSet,
+};
+
+/// Keeps the tokens of all sessions alive. Cheap to clone; clones are one refresher.
+///
+/// Make one per process and provider, with [`TokenRefresher::builder`].
+#[derive(Clone)]
+pub struct TokenRefresher(Arc<Core>);
+
+/// What a flight gives to everybody who waited for it.
+type Landed = Result<Arc<HeldSet>, RefreshError>;
+
+struct Core {
+    provider: Provider,
+    store: GuardedStore,
+    ledger: Arc<Ledger>,
+    flights: SingleFlight<FlightKey, Landed>,
+    policy: RefreshPolicy,
+    clock: Clock,
+    key: Arc<str>,
+    revoke_on_log_out: bool,
+}
+
+impl TokenRefresher {
+    /// Begins a refresher for the sessions in `store`, whose tokens come from `endpoint`.
+    pub fn builder(endpoint: TokenEndpoint, store: impl SessionStore) -> TokenRefresherBuilder {
+        TokenRefresherBuilder::new(endpoint, store)
+    }
+
+    /// The session layer to put around the application: tower-sessions' own, over the guarded store. Configure it as usual
+    /// (`with_secure`, `with_expiry`, …) or hand it to axum-login.
+    ///
+    /// Every call shares one guard, so several layers work on the same sessions.
+    #[must_use]
+    pub fn session_layer(&self) -> SessionManagerLayer<GuardedStore> {
+        SessionManagerLayer::new(self.session_store())
+    }
+
+    /// The guarded store, for code that needs a store rather than a layer.
+    #[must_use]
+    pub fn session_store(&self) -> GuardedStore {
+        self.0.store.clone()
+    }
+
+    /// An access token that is fresh now, for the user of `session`.
+    ///
+    /// Returns at once while the token is good. Otherwise waits for the refresh of this grant: the one that is under way, or one
+    /// that this call starts. The session store holds the new tokens, and `session` shows them, before this returns.
+    ///
+    /// # Cancel safety
+    /// Dropping the future loses nothing: a refresh that has begun goes on to its end.
+    ///
+    /// # Errors
+    /// See [`RefreshErrorKind`]. Every caller that waited for a failed refresh gets its error; the next caller tries again.
+    pub async fn valid_token(&self, session: &Session) -> Result<AccessToken, RefreshError> {
+        AccessToken::new(self.0.valid_set(session).await?)
+    }
+
+    /// Like [`valid_token`](Self::valid_token), after an API has rejected `rejected` with a 401: gives a token newer than that,
+    /// even if the rejected one has not expired.
+    ///
+    /// # Errors
+    /// As [`valid_token`](Self::valid_token).
+    pub async fn newer_token(
+        &self,
+        session: &Session,
+        rejected: &AccessToken,
+    ) -> Result<AccessToken, RefreshError> {
+        AccessToken::new(self.0.newer_set(session, rejected.set()).await?)
+    }
+
+    /// Logs a user in: puts `set` into `session` as a new grant, gives the session a new id (against fixation) and saves it.
+    ///
+    /// A grant that the session held before is ended; its tokens are not revoked, because on some providers that would end the
+    /// login just made.
+    ///
+    /// # Cancel safety
+    /// Runs to its end even if the future is dropped.
+    ///
+    /// # Errors
+    /// [`RefreshErrorKind::Unavailable`] if the session store fails, [`RefreshErrorKind::Misconfigured`] if the session does not come
+    /// from [`session_layer`](Self::session_layer). Nobody is logged in then: the tokens are taken out of the session again.
+    pub async fn log_in(&self, session: &Session, set: TokenSet) -> Result<(), RefreshError> {
+        run_to_the_end(log_in::log_in(self.0.clone(), session.clone(), set)).await
+    }
+
+    /// Logs the user of `session` out, wherever the grant lives by now: takes the tokens out of the store and revokes them.
+    ///
+    /// A refresh under way is told: its waiters get [`RefreshErrorKind::LoggedOut`] and what it still brings is revoked. Without
+    /// tokens in the session only the session itself is ended.
+    ///
+    /// # Cancel safety
+    /// Runs to its end even if the future is dropped.
+    ///
+    /// # Errors
+    /// [`RefreshErrorKind::Unavailable`] if the session store fails. The grant is ended in this process and its tokens are revoked
+    /// even then; what the provider said about that is in [`LoggedOut::revocation`] and is no error.
+    pub async fn log_out(&self, session: &Session, how: LogOut) -> Result<LoggedOut, RefreshError> {
+        run_to_the_end(log_out::log_out(self.0.clone(), session.clone(), how)).await
+    }
+
+    /// How many grants this process knows something of, and how many bytes of token sets it holds for them.
+    #[must_use]
+    pub fn memory(&self) -> (usize, usize) {
+        self.0.ledger.usage()
+    }
+}
+
+impl fmt::Debug for TokenRefresher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TokenRefresher")
+            .field("provider", &self.0.provider)
+            .field("policy", &self.0.policy)
+            .field("ledger", &self.0.ledger)
+            .field("flights", &self.0.flights)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Spawned, so that a caller that goes away stops nothing half way.
+async fn run_to_the_end<T: Send + 'static>(
+    work: impl Future<Output = Result<T, RefreshError>> + Send + 'static,
+) -> Result<T, RefreshError> {
+    tokio::spawn(work).await.unwrap_or_else(|_| Err(internal()))
+}
+
+fn internal() -> RefreshError {
+    RefreshError::new(RefreshErrorKind::Internal, "a task of the token refresh panicked or was shut down")
+}
+
+fn logged_out() -> RefreshError {
+    RefreshError::new(RefreshErrorKind::LoggedOut, "the user has logged out")
+}
+
+fn unavailable(message: &'static str) -> RefreshError {
+    RefreshError::new(RefreshErrorKind::Unavailable, message).with_retry_after(Duration::from_secs(1))
+}
+
+fn misconfigured(message: impl Into<Arc<str>>) -> RefreshError {
+    RefreshError::new(RefreshErrorKind::Misconfigured, message)
+}

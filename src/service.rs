@@ -1,0 +1,104 @@
+//! The way of a request through the layer.
+
+use std::{
+    fmt,
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use http::{Method, Request, Response, header};
+use tower::Service;
+use tower_sessions::Session;
+
+use crate::{
+    access_token::AccessToken,
+    error::{RefreshError, RefreshErrorKind},
+    layer::Mode,
+    problem,
+    refresher::TokenRefresher,
+};
+
+/// What [`TokenRefreshLayer`](crate::TokenRefreshLayer) makes of a service.
+#[derive(Clone)]
+pub struct TokenRefreshService<S> {
+    inner: S,
+    refresher: TokenRefresher,
+    mode: Mode,
+}
+
+impl<S> TokenRefreshService<S> {
+    pub(crate) fn new(inner: S, refresher: TokenRefresher, mode: Mode) -> Self {
+        Self { inner, refresher, mode }
+    }
+}
+
+impl<S, ReqBody, ResBody> Service<Request<ReqBody>> for TokenRefreshService<S>
+where
+    S: Service<Request<ReqBody>, Response = Response<ResBody>> + Clone + Send + 'static,
+    S::Future: Send,
+    ReqBody: Send + 'static,
+    ResBody: From<Bytes>,
+{
+    type Response = Response<ResBody>;
+    type Error = S::Error;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Self::Error>> + Send>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, mut request: Request<ReqBody>) -> Self::Future {
+        // The service that was polled ready is the one to call; its clone waits for the next request.
+        let clone = self.inner.clone();
+        let mut inner = std::mem::replace(&mut self.inner, clone);
+        let refresher = self.refresher.clone();
+        request.extensions_mut().insert(Handle(refresher.clone()));
+        if self.mode == Mode::Lazy || is_preflight(&request) {
+            return Box::pin(inner.call(request));
+        }
+        Box::pin(async move {
+            match token_for(&refresher, request.extensions()).await {
+                Ok(token) => {
+                    request.extensions_mut().insert(token);
+                    inner.call(request).await
+                }
+                Err(error) => Ok(problem::response(error).map(ResBody::from)),
+            }
+        })
+    }
+}
+
+/// Lets extractors reach the refresher of the layer above them.
+#[derive(Clone)]
+pub(crate) struct Handle(pub(crate) TokenRefresher);
+
+pub(crate) async fn token_for(
+    refresher: &TokenRefresher,
+    extensions: &http::Extensions,
+) -> Result<AccessToken, RefreshError> {
+    let session = extensions.get::<Session>().ok_or_else(no_session_layer)?;
+    refresher.valid_token(session).await
+}
+
+fn no_session_layer() -> RefreshError {
+    RefreshError::new(
+        RefreshErrorKind::Misconfigured,
+        "the request has no session: add `.layer(refresher.session_layer())` around the token refresh layer, and make sure that \
+         no other version of tower-sessions than 0.14 provides the session",
+    )
+}
+
+/// A browser sends a preflight without cookies (Fetch standard, "CORS-preflight fetch"), so it can never carry a session.
+fn is_preflight<B>(request: &Request<B>) -> bool {
+    request.method() == Method::OPTIONS
+        && request.headers().contains_key(header::ORIGIN)
+        && request.headers().contains_key(header::ACCESS_CONTROL_REQUEST_METHOD)
+}
+
+impl<S> fmt::Debug for TokenRefreshService<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TokenRefreshService").field("mode", &self.mode).finish_non_exhaustive()
+    }
+}

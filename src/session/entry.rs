@@ -1,0 +1,192 @@
+//! How a token set lies in a session record: one key, one string.
+//!
+//! ```text
+//! live        s1.<grant>.<generation>.<expires at, ms since 1970>.<payload>
+//! tombstone   s1.<grant>.ended
+//! ```
+//!
+//! A string is one piece of heap; tower-sessions clones the record on every load, and a JSON object would be some thirty pieces.
+//! In the store an entry begins with `s`. The guarded store turns that into `g` when it hands a record out, so a request can tell
+//! that its session came through the guard; see [`Entry::guarded`].
+
+use std::time::{Duration, SystemTime};
+
+use secrecy::{ExposeSecret, SecretString};
+use serde::{Deserialize, Serialize};
+
+use crate::grant::{Caches, Generation, GrantId, HeldSet};
+
+const STORED: &str = "s1.";
+const GUARDED: &str = "g1.";
+const ENDED: &str = "ended";
+
+/// An entry whose payload has not been read yet.
+#[derive(Clone, Copy)]
+pub(crate) struct Entry<'a> {
+    /// Whether the guarded store handed it out.
+    pub(crate) guarded: bool,
+    pub(crate) grant: GrantId,
+    pub(crate) state: State<'a>,
+}
+
+#[derive(Clone, Copy)]
+pub(crate) enum State<'a> {
+    /// A tombstone: all it says is that this grant ended.
+    Ended,
+    Live {
+        generation: Generation,
+        expires_at: SystemTime,
+        payload: &'a str,
+    },
+}
+
+/// Why an entry cannot be read. Says the rule and never the value: the value holds tokens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum EntryError {
+    #[error("it is not a string")]
+    NotAString,
+    #[error("it does not begin with a known version (\"s1.\")")]
+    Version,
+    #[error("its grant id is not a UUID")]
+    Grant,
+    #[error("its generation is not a whole number")]
+    Generation,
+    #[error("its expiry is not a whole number of milliseconds since 1970")]
+    Expiry,
+    #[error("its payload is not the JSON of a token set")]
+    Payload,
+}
+
+impl<'a> Entry<'a> {
+    pub(crate) fn parse(text: &'a str) -> Result<Self, EntryError> {
+        let (guarded, rest) = match (text.strip_prefix(GUARDED), text.strip_prefix(STORED)) {
+            (Some(rest), _) => (true, rest),
+            (None, Some(rest)) => (false, rest),
+            (None, None) => return Err(EntryError::Version),
+        };
+        let (grant, rest) = rest.split_once('.').ok_or(EntryError::Grant)?;
+        let grant = GrantId::parse(grant).ok_or(EntryError::Grant)?;
+        if rest == ENDED {
+            return Ok(Self { guarded, grant, state: State::Ended });
+        }
+        let (generation, rest) = rest.split_once('.').ok_or(EntryError::Generation)?;
+        let generation = Generation(generation.parse().map_err(|_| EntryError::Generation)?);
+        let (expires_at, payload) = rest.split_once('.').ok_or(EntryError::Expiry)?;
+        let expires_at =
+            from_millis(expires_at.parse().map_err(|_| EntryError::Expiry)?).ok_or(EntryError::Expiry)?;
+        Ok(Self { guarded, grant, state: State::Live { generation, expires_at, payload } })
+    }
+
+    /// The generation of a live entry.
+    pub(crate) fn generation(&self) -> Option<Generation> {
+        match self.state {
+            State::Ended => None,
+            State::Live { generation, .. } => Some(generation),
+        }
+    }
+
+    /// Reads the payload. None for a tombstone.
+    pub(crate) fn open(&self) -> Result<Option<HeldSet>, EntryError> {
+        let State::Live { generation, expires_at, payload } = self.state else {
+            return Ok(None);
+        };
+        let payload: Payload = serde_json::from_str(payload).map_err(|_| EntryError::Payload)?;
+        let secret = |token: String| SecretString::from(token);
+        Ok(Some(HeldSet {
+            grant: self.grant,
+            generation,
+            access_token: secret(payload.access_token),
+            refresh_token: payload.refresh_token.map(secret),
+            id_token: payload.id_token.map(secret),
+            scope: payload.scope,
+            issuer: payload.issuer.into(),
+            subject: payload.subject.map(Into::into),
+            sid: payload.sid,
+            obtained_at: from_millis(payload.obtained_at).ok_or(EntryError::Payload)?,
+            expires_at,
+            refresh_expires_at: match payload.refresh_expires_at {
+                Some(at) => Some(from_millis(at).ok_or(EntryError::Payload)?),
+                None => None,
+            },
+            caches: Caches::default(),
+        }))
+    }
+}
+
+/// The entry of `set` as the store keeps it.
+pub(crate) fn live(set: &HeldSet) -> String {
+    let payload = PayloadRef {
+        access_token: set.access_token.expose_secret(),
+        refresh_token: set.refresh_token.as_ref().map(ExposeSecret::expose_secret),
+        id_token: set.id_token.as_ref().map(ExposeSecret::expose_secret),
+        scope: set.scope.as_deref(),
+        issuer: &set.issuer,
+        subject: set.subject.as_deref(),
+        sid: set.sid.as_deref(),
+        obtained_at: to_millis(set.obtained_at),
+        refresh_expires_at: set.refresh_expires_at.map(to_millis),
+    };
+    let payload = serde_json::json!(payload);
+    format!("{STORED}{}.{}.{}.{payload}", set.grant, set.generation.0, to_millis(set.expires_at))
+}
+
+/// The entry that says only that `grant` ended.
+pub(crate) fn tombstone(grant: GrantId) -> String {
+    format!("{STORED}{grant}.{ENDED}")
+}
+
+/// Marks an entry as handed out by the guarded store. Same length: no allocation.
+pub(crate) fn mark_guarded(text: &mut String) {
+    if text.starts_with(STORED) {
+        text.replace_range(..STORED.len(), GUARDED);
+    }
+}
+
+/// Takes the mark off again, for the store.
+pub(crate) fn unmark_guarded(text: &mut String) {
+    if text.starts_with(GUARDED) {
+        text.replace_range(..GUARDED.len(), STORED);
+    }
+}
+
+#[derive(Serialize)]
+struct PayloadRef<'a> {
+    access_token: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refresh_token: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id_token: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    scope: Option<&'a str>,
+    issuer: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    subject: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sid: Option<&'a str>,
+    obtained_at: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refresh_expires_at: Option<u64>,
+}
+
+#[derive(Deserialize)]
+struct Payload {
+    access_token: String,
+    refresh_token: Option<String>,
+    id_token: Option<String>,
+    scope: Option<String>,
+    issuer: String,
+    subject: Option<String>,
+    sid: Option<String>,
+    obtained_at: u64,
+    refresh_expires_at: Option<u64>,
+}
+
+/// Times before 1970 are told as 1970: long expired either way.
+fn to_millis(time: SystemTime) -> u64 {
+    let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn from_millis(millis: u64) -> Option<SystemTime> {
+    SystemTime::UNIX_EPOCH.checked_add(Duration::from_millis(millis))
+}

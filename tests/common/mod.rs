@@ -1,0 +1,217 @@
+//! The world a test takes place in: a strict issuer, a clock that moves when told, and a session store with gates.
+#![allow(
+    dead_code,
+    unused_macros,
+    unused_imports,
+    unreachable_pub,
+    reason = "each test file uses its own part"
+)]
+
+pub mod store;
+
+use std::{sync::Arc, time::Duration};
+
+use serde_json::Value;
+use store::ScriptedStore;
+use tower_sessions::{
+    Expiry, MemoryStore, Session, SessionStore,
+    session::{Id, Record},
+};
+use tower_sessions_sqlx_store::{SqliteStore, sqlx::sqlite::SqlitePoolOptions};
+use tower_token_refresh::{
+    ClientAuth, RefreshPolicy, TokenEndpoint, TokenRefresher, TokenRefresherBuilder, TokenSet,
+    testing::{ManualClock, StrictIssuer},
+    tower_sessions,
+};
+
+/// The key a refresher keeps its tokens under unless told otherwise.
+pub const KEY: &str = "oauth.tokens";
+/// How long an access token of the test issuer lives.
+pub const LIFE: Duration = Duration::from_secs(60);
+
+/// Runs each test on every store that works without a service.
+macro_rules! on_every_store {
+    ($($(#[$meta:meta])* async fn $name:ident($world:ident: World) $body:block)*) => {$(
+        async fn $name($world: $crate::common::World) $body
+
+        $(#[$meta])*
+        mod $name {
+            #[tokio::test]
+            async fn on_memory() {
+                super::$name($crate::common::World::on_memory()).await;
+            }
+
+            #[tokio::test]
+            async fn on_sqlite() {
+                super::$name($crate::common::World::on_sqlite().await).await;
+            }
+        }
+    )*};
+}
+pub(crate) use on_every_store;
+
+pub struct World {
+    pub issuer: StrictIssuer,
+    pub clock: ManualClock,
+    pub store: ScriptedStore,
+    pub refresher: TokenRefresher,
+}
+
+impl World {
+    pub fn on_memory() -> Self {
+        Self::on(MemoryStore::default(), |builder| builder)
+    }
+
+    pub async fn on_sqlite() -> Self {
+        // One connection: each connection to ":memory:" is a database of its own.
+        let pool = SqlitePoolOptions::new()
+            .max_connections(1)
+            .idle_timeout(None)
+            .max_lifetime(None)
+            .connect("sqlite::memory:")
+            .await
+            .expect("an in-memory database opens");
+        let store = SqliteStore::new(pool);
+        store.migrate().await.expect("the schema is created");
+        Self::on(store, |builder| builder)
+    }
+
+    pub fn with(configure: impl FnOnce(TokenRefresherBuilder) -> TokenRefresherBuilder) -> Self {
+        Self::on(MemoryStore::default(), configure)
+    }
+
+    pub fn on(
+        store: impl SessionStore,
+        configure: impl FnOnce(TokenRefresherBuilder) -> TokenRefresherBuilder,
+    ) -> Self {
+        let clock = ManualClock::new();
+        let issuer = StrictIssuer::builder().clock(clock.clock()).access_token_lifetime(LIFE).build();
+        let store = ScriptedStore::new(store);
+        let refresher = refresher(&issuer, &clock, &store, configure);
+        Self { issuer, clock, store, refresher }
+    }
+
+    /// Another process on the same store and provider, or this one after a restart.
+    pub fn restarted(&self) -> TokenRefresher {
+        refresher(&self.issuer, &self.clock, &self.store, |builder| builder)
+    }
+
+    /// A session as a request with this cookie would have it.
+    pub fn session(&self, id: Id) -> Session {
+        self.session_with(Some(id), None)
+    }
+
+    pub fn session_with(&self, id: Option<Id>, expiry: Option<Expiry>) -> Session {
+        Session::new(id, Arc::new(self.refresher.session_store()), expiry)
+    }
+
+    /// Logs `user` in on a new session and gives its id.
+    pub async fn log_in(&self, user: &str) -> Id {
+        let session = self.session_with(None, None);
+        self.log_in_on(&session, user).await;
+        session.id().expect("a saved session has an id")
+    }
+
+    pub async fn log_in_on(&self, session: &Session, user: &str) {
+        let set =
+            TokenSet::from_response(self.issuer.log_in(user)).expect("the issuer's answer is a token set");
+        self.refresher.log_in(session, set).await.expect("logged in");
+    }
+
+    /// Time passes until every access token issued so far has expired.
+    pub fn expire(&self) {
+        self.clock.advance(LIFE);
+    }
+
+    /// What the store itself holds under `id`.
+    pub async fn stored(&self, id: Id) -> Option<Record> {
+        self.store.peek(id).await
+    }
+
+    pub async fn stored_entry(&self, id: Id) -> StoredEntry {
+        match self.stored(id).await {
+            None => StoredEntry::NoRecord,
+            Some(record) => StoredEntry::of(&record),
+        }
+    }
+
+    /// The refresh token that the store holds under `id`.
+    pub async fn stored_refresh_token(&self, id: Id) -> Option<String> {
+        match self.stored_entry(id).await {
+            StoredEntry::Live { payload, .. } => Some(payload["refresh_token"].as_str()?.to_owned()),
+            _ => None,
+        }
+    }
+
+    /// No refresh token was presented twice, and the login behind the record is still good at the provider.
+    pub async fn assert_logged_in(&self, id: Id) {
+        let token = self.stored_refresh_token(id).await.expect("the record holds a refresh token");
+        assert!(
+            self.issuer.is_refresh_token_live(&token),
+            "the stored refresh token is live at the provider"
+        );
+        assert!(self.issuer.max_presented() <= 1, "no refresh token was presented twice");
+    }
+}
+
+fn refresher(
+    issuer: &StrictIssuer,
+    clock: &ManualClock,
+    store: &ScriptedStore,
+    configure: impl FnOnce(TokenRefresherBuilder) -> TokenRefresherBuilder,
+) -> TokenRefresher {
+    let endpoint = TokenEndpoint::new(issuer.token_url(), ClientAuth::basic("web", "secret"))
+        .issuer(issuer.issuer_url())
+        .revocation_url(issuer.revocation_url())
+        .transport(issuer.transport());
+    let builder = TokenRefresher::builder(endpoint, store.clone()).clock(clock.clock());
+    configure(builder).build().expect("the settings agree")
+}
+
+/// How the tokens lie in a record, read the way a stranger would read it.
+#[derive(Debug, Clone, PartialEq)]
+pub enum StoredEntry {
+    NoRecord,
+    NoEntry,
+    Tombstone { grant: String },
+    Live { grant: String, generation: u64, payload: Value },
+}
+
+impl StoredEntry {
+    pub fn of(record: &Record) -> Self {
+        let Some(text) = record.data.get(KEY).and_then(Value::as_str) else {
+            return Self::NoEntry;
+        };
+        let mut parts = text.splitn(5, '.');
+        assert_eq!(parts.next(), Some("s1"), "an entry in the store begins with its version");
+        let grant = parts.next().expect("a grant").to_owned();
+        match parts.next().expect("a generation or the end") {
+            "ended" => Self::Tombstone { grant },
+            generation => Self::Live {
+                grant,
+                generation: generation.parse().expect("a number"),
+                payload: serde_json::from_str(parts.nth(1).expect("a payload")).expect("JSON"),
+            },
+        }
+    }
+
+    pub fn generation(&self) -> Option<u64> {
+        match self {
+            Self::Live { generation, .. } => Some(*generation),
+            _ => None,
+        }
+    }
+}
+
+/// The generation that a request's own session shows.
+pub async fn shown_generation(session: &Session) -> Option<u64> {
+    let value = session.get_value(KEY).await.expect("the session loads")?;
+    value.as_str()?.split('.').nth(2)?.parse().ok()
+}
+
+/// Polls everything that can run until nothing moves any more. For asserting that something does *not* happen.
+pub async fn settle() {
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+}
