@@ -1,5 +1,6 @@
 //! Single-flight OAuth 2.0 token refresh for Axum and Tower.
 #![forbid(unsafe_code)]
+#![deny(unreachable_pub)]
 
 mod access_token;
 mod claims;

@@ -37,15 +37,15 @@ impl Core {
             session.save().await.map_err(session_failed)?;
             holding = self.holding(session).await?;
         }
+        if holding.session_is_behind {
+            self.show(session, &holding.set, false).await?;
+        }
         if !self.is_fresh(&holding.set) {
             let than = holding.set.generation;
             return self.newer_than(session, holding.set, than).await;
         }
         if holding.custody == Custody::Pending {
             self.write_pending(session, &holding.set);
-        }
-        if holding.session_is_behind {
-            self.show(session, &holding.set, false).await?;
         }
         Ok(holding.set)
     }
@@ -107,11 +107,14 @@ impl Core {
                 }
             };
             let set = landed?;
+            if set.generation > than && self.is_fresh(&set) {
+                self.show(session, &set, started).await?;
+            }
+            // Tested last: the store may have taken its time.
             if self.ledger.ending(held.grant).is_some() {
                 return Err(logged_out());
             }
             if set.generation > than && self.is_fresh(&set) {
-                self.show(session, &set, started).await?;
                 return Ok(set);
             }
         }

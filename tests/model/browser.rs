@@ -1,0 +1,371 @@
+//! One browser with one cookie, its requests, and what has become of each of its logins.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use serde_json::Value;
+use tokio::task::JoinHandle;
+use tower_token_refresh::{
+    ClientAuth, LogOut, RefreshErrorKind, TokenEndpoint, TokenRefresher, TokenSet,
+    testing::{ManualClock, StrictIssuer},
+    tower_sessions::{Session, session::Id},
+};
+
+use crate::stepped::{Entry, KEY, Stage};
+
+pub const LIFE: Duration = Duration::from_secs(20);
+
+pub struct Browser {
+    pub stage: Stage,
+    pub issuer: StrictIssuer,
+    pub clock: ManualClock,
+    refresher: TokenRefresher,
+    requests: Vec<Request>,
+    shared: Shared,
+}
+
+/// What the tasks of the requests tell the test.
+#[derive(Clone, Default)]
+struct Shared(Arc<Mutex<Known>>);
+
+#[derive(Default)]
+struct Known {
+    cookie: Option<Id>,
+    logins: BTreeMap<String, Login>,
+    /// Something happened after which a grant may be between two records, or gone with one.
+    moved: bool,
+}
+
+#[derive(Default, Clone)]
+struct Login {
+    first_access_token: String,
+    reported: bool,
+    logged_out: bool,
+    /// Ended or lost by something that tower-sessions alone would also have lost it by.
+    excused: bool,
+}
+
+struct Request {
+    session: Session,
+    running: Option<JoinHandle<()>>,
+    cycled: bool,
+    saw: Arc<Mutex<Option<String>>>,
+}
+
+impl Shared {
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn excuse(&self, subject: &str) {
+        if let Some(login) = self.known().logins.get_mut(subject) {
+            login.excused = true;
+        }
+    }
+}
+
+impl Browser {
+    pub fn new() -> Self {
+        let (stage, clock) = (Stage::default(), ManualClock::new());
+        let issuer = StrictIssuer::builder()
+            .clock(clock.clock())
+            .access_token_lifetime(LIFE)
+            .refresh_token_lifetime(Duration::from_secs(24 * 3600))
+            .opaque_access_tokens(true)
+            .opaque_refresh_tokens(true)
+            .without_id_tokens()
+            .build();
+        let endpoint = TokenEndpoint::new(issuer.token_url(), ClientAuth::basic("web", "secret"))
+            .issuer(issuer.issuer_url())
+            .revocation_url(issuer.revocation_url())
+            .transport(stage.transport(&issuer));
+        let refresher = TokenRefresher::builder(endpoint, stage.clone())
+            .clock(clock.clock())
+            .build()
+            .expect("the settings agree");
+        Self { stage, issuer, clock, refresher, requests: Vec::new(), shared: Shared::default() }
+    }
+
+    /// A request arrives with the browser's cookie.
+    pub fn open(&mut self) {
+        let cookie = self.shared.known().cookie;
+        let session = Session::new(cookie, Arc::new(self.refresher.session_store()), None);
+        let mut request = Request { session, running: None, cycled: false, saw: Arc::default() };
+        let (session, saw) = (request.session.clone(), request.saw.clone());
+        request.running = Some(tokio::spawn(async move {
+            *saw.lock().expect("not poisoned") = subject(&session).await;
+        }));
+        self.requests.push(request);
+    }
+
+    fn start<F>(&mut self, pick: usize, work: impl FnOnce(&mut Request, Shared, Stage) -> F)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let idle: Vec<_> = (0..self.requests.len()).filter(|index| self.requests[*index].is_idle()).collect();
+        if let Some(index) = idle.get(pick % idle.len().max(1)) {
+            let request = &mut self.requests[*index];
+            let task = work(request, self.shared.clone(), self.stage.clone());
+            request.running = Some(tokio::spawn(task));
+        }
+    }
+
+    /// A handler asks for a token.
+    pub fn ask(&mut self, pick: usize) {
+        let (refresher, issuer) = (self.refresher.clone(), self.issuer.clone());
+        self.start(pick, |request, shared, stage| {
+            let session = request.session.clone();
+            let out: Vec<_> = shared.logged_out();
+            async move {
+                match refresher.valid_token(&session).await {
+                    Ok(token) => {
+                        let subject = token.subject().expect("the test gave one").to_owned();
+                        if out.contains(&subject) {
+                            stage.note_broken("a token was given out after its log out".into());
+                        }
+                        let (ended, moved) = shared.ended_or_moved(&subject);
+                        if !ended && !issuer.is_access_token_live(token.secret()) {
+                            stage.note_broken(
+                                "a token was given out that the provider does not accept".into(),
+                            );
+                        }
+                        if !ended && !moved && !stage.refused_ever() && !stage.was_stored(token.secret()) {
+                            stage.note_broken("a token was given out before the store had it".into());
+                        }
+                    }
+                    Err(error) => match error.kind() {
+                        RefreshErrorKind::Internal
+                        | RefreshErrorKind::Misconfigured
+                        | RefreshErrorKind::InvalidResponse => {
+                            stage.note_broken(format!("an ask failed with {error:?}"));
+                        }
+                        _ => {}
+                    },
+                }
+            }
+        });
+    }
+
+    /// A handler changes something of its own in the session: the response will save the whole record.
+    pub fn modify(&mut self, pick: usize) {
+        self.start(pick, |request, _, _| {
+            let session = request.session.clone();
+            async move {
+                let _ = session.insert("basket", rand_value()).await;
+            }
+        });
+    }
+
+    pub fn cycle(&mut self, pick: usize) {
+        self.start(pick, |request, shared, _| {
+            request.cycled = true;
+            shared.known().moved = true;
+            let session = request.session.clone();
+            async move {
+                let _ = session.cycle_id().await;
+            }
+        });
+    }
+
+    /// The application takes everything out of the session: that ends the login this request saw.
+    pub fn clear(&mut self, pick: usize) {
+        self.start(pick, |request, shared, _| {
+            let (session, saw) = (request.session.clone(), request.saw.clone());
+            async move {
+                if let Some(subject) = saw.lock().expect("not poisoned").clone() {
+                    shared.excuse(&subject);
+                }
+                session.clear().await;
+            }
+        });
+    }
+
+    pub fn log_in(&mut self, pick: usize) {
+        let (refresher, issuer) = (self.refresher.clone(), self.issuer.clone());
+        self.start(pick, |request, shared, _| {
+            request.cycled = true;
+            let user = {
+                let mut known = shared.known();
+                known.moved = true;
+                format!("user-{}", known.logins.len())
+            };
+            let answer = issuer.log_in(&user);
+            let first_access_token = answer["access_token"].as_str().expect("a token").to_owned();
+            shared.known().logins.insert(user.clone(), Login { first_access_token, ..Login::default() });
+            let set = TokenSet::from_response(answer).expect("a token set").with_subject(&user);
+            let (session, saw) = (request.session.clone(), request.saw.clone());
+            async move {
+                if let Some(previous) = subject(&session).await {
+                    shared.excuse(&previous);
+                }
+                *saw.lock().expect("not poisoned") = Some(user.clone());
+                let reported = refresher.log_in(&session, set).await;
+                if let Some(login) = shared.known().logins.get_mut(&user) {
+                    login.reported = reported.is_ok();
+                    login.excused |= reported.is_err();
+                }
+            }
+        });
+    }
+
+    pub fn log_out(&mut self, pick: usize, how: LogOut) {
+        let refresher = self.refresher.clone();
+        self.start(pick, |request, shared, stage| {
+            request.cycled = true;
+            shared.known().moved = true;
+            let session = request.session.clone();
+            async move {
+                let Some(subject) = subject(&session).await else { return };
+                shared.excuse(&subject);
+                let id = session.id();
+                if refresher.log_out(&session, how).await.is_ok() {
+                    if let Some(login) = shared.known().logins.get_mut(&subject) {
+                        login.logged_out = true;
+                    }
+                    if let Some(id) = id.filter(|id| how == LogOut::EndSession && stage.has_record(*id)) {
+                        stage.note_broken(format!("log out left a record behind: {}", id.0 != 0));
+                    }
+                }
+            }
+        });
+    }
+
+    /// The handler is done: what tower-sessions does with the response.
+    pub fn finish(&mut self, pick: usize) {
+        self.start(pick, |request, shared, _| {
+            let session = request.session.clone();
+            async move {
+                if session.is_empty().await {
+                    shared.known().cookie = None;
+                } else if session.is_modified() && session.save().await.is_ok() {
+                    shared.known().cookie = session.id();
+                }
+            }
+        });
+    }
+
+    /// The client goes away.
+    pub fn drop_request(&mut self, pick: usize) {
+        if self.requests.is_empty() {
+            return;
+        }
+        let index = pick % self.requests.len();
+        let request = self.requests.remove(index);
+        if request.cycled
+            && let Some(subject) = request.saw.lock().expect("not poisoned").as_deref()
+        {
+            // Between `cycle_id` and the response nobody but the dropped request holds the record.
+            self.shared.excuse(subject);
+        }
+        if request.cycled {
+            self.shared
+                .known()
+                .logins
+                .values_mut()
+                .filter(|login| !login.reported)
+                .for_each(|login| login.excused = true);
+        }
+        if let Some(running) = request.running {
+            running.abort();
+        }
+    }
+
+    /// Something that is not ours takes the tokens out of the browser's record. Not while we are writing: a plain store cannot be
+    /// compared and written in one step across processes.
+    pub fn wipe(&mut self) {
+        if self.stage.parked() > 0 {
+            return;
+        }
+        let mut known = self.shared.known();
+        known.moved = true;
+        if let Some(id) = known.cookie {
+            known.logins.values_mut().for_each(|login| login.excused = true);
+            self.stage.wipe(id);
+        }
+    }
+
+    pub fn is_busy(&self) -> bool {
+        self.requests.iter().any(|request| !request.is_idle())
+    }
+
+    pub fn finish_everything(&mut self) {
+        for index in 0..self.requests.len() {
+            self.finish(index);
+        }
+    }
+
+    pub fn requests(&self) -> usize {
+        self.requests.len()
+    }
+
+    /// The promises that hold at every moment.
+    pub fn assert_promises(&self) {
+        assert_eq!(self.stage.broken(), Vec::<String>::new());
+        assert!(self.issuer.max_presented() <= 1, "a refresh token was presented twice");
+    }
+
+    /// The promises that hold when nothing is under way.
+    pub fn assert_at_rest(&self) {
+        self.assert_promises();
+        for (subject, login) in &self.shared.known().logins {
+            let live = self.stage.live(subject);
+            assert!(live.len() <= 1, "{subject} lives in {} records", live.len());
+            let alive = self.issuer.session_alive(&login.first_access_token);
+            if login.logged_out {
+                assert_eq!(live, [], "{subject} is back after log out");
+                assert!(!alive, "{subject} has live tokens after log out");
+            }
+            if login.reported && !login.excused && !self.stage.refused_ever() {
+                assert!(alive, "{subject} was logged out by the provider");
+                let [Entry::Live { refresh, .. }] = live.as_slice() else {
+                    panic!("{subject} was lost from the store");
+                };
+                assert_eq!(
+                    self.issuer.presented(refresh),
+                    0,
+                    "the store holds a consumed token of {subject}"
+                );
+            }
+        }
+    }
+}
+
+impl Shared {
+    fn logged_out(&self) -> Vec<String> {
+        let known = self.known();
+        known
+            .logins
+            .iter()
+            .filter(|(_, login)| login.logged_out)
+            .map(|(subject, _)| subject.clone())
+            .collect()
+    }
+
+    fn ended_or_moved(&self, subject: &str) -> (bool, bool) {
+        let known = self.known();
+        (known.logins.get(subject).is_none_or(|login| login.excused), known.moved)
+    }
+}
+
+impl Request {
+    fn is_idle(&self) -> bool {
+        self.running.as_ref().is_none_or(JoinHandle::is_finished)
+    }
+}
+
+/// Whose tokens a session shows.
+async fn subject(session: &Session) -> Option<String> {
+    let value = session.get_value(KEY).await.ok()??;
+    match Entry::parse(value.as_str()?) {
+        Entry::Live { subject, .. } => Some(subject),
+        _ => None,
+    }
+}
+
+/// Something else each time, so that the session counts as modified.
+fn rand_value() -> Value {
+    Value::from(Id::default().to_string())
+}
