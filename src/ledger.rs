@@ -76,7 +76,7 @@ pub(crate) enum Lookup {
     /// The set of generation `g`.
     Same(Arc<HeldSet>, Custody),
     /// A newer set, from a flight that landed within the last 30 s or still to be written.
-    Newer(Arc<HeldSet>),
+    Newer(Arc<HeldSet>, Custody),
     /// Nothing that helps: read the entry, ask the store.
     Unknown,
 }
@@ -113,7 +113,7 @@ impl Ledger {
             Some((set, custody)) if set.generation > held => {
                 let late = known.landed_at.is_some_and(|landed_at| now.saturating_sub(landed_at) <= LATE);
                 if late || *custody == Custody::Pending {
-                    Lookup::Newer(set.clone())
+                    Lookup::Newer(set.clone(), *custody)
                 } else {
                     Lookup::Unknown
                 }

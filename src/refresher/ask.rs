@@ -39,6 +39,9 @@ impl Core {
         }
         if holding.session_is_behind {
             self.show(session, &holding.set, false).await?;
+            if self.ledger.ending(holding.set.grant).is_some() {
+                return Err(logged_out());
+            }
         }
         if !self.is_fresh(&holding.set) {
             let than = holding.set.generation;
@@ -80,10 +83,7 @@ impl Core {
         match self.ledger.look_up(entry.grant, generation) {
             Lookup::Ended => Err(logged_out()),
             Lookup::Same(set, custody) => Ok(Holding { set, custody, session_is_behind: false }),
-            Lookup::Newer(set) => {
-                let custody = self.ledger.newest(entry.grant).map_or(Custody::Record, |(_, custody)| custody);
-                Ok(Holding { set, custody, session_is_behind: true })
-            }
+            Lookup::Newer(set, custody) => Ok(Holding { set, custody, session_is_behind: true }),
             Lookup::Unknown => {
                 let set = entry.open().map_err(|error| self.unreadable(error))?.ok_or_else(logged_out)?;
                 let set = Arc::new(set);
@@ -132,7 +132,7 @@ impl Core {
         Ok(self.flights.board(&held.flight_key(), || match self.ledger.look_up(held.grant, than) {
             Lookup::Ended => Departure::Known(Err(logged_out())),
             // A flight that landed between this caller's look and this moment.
-            Lookup::Newer(set) if self.is_fresh(&set) => Departure::Known(Ok(set)),
+            Lookup::Newer(set, _) if self.is_fresh(&set) => Departure::Known(Ok(set)),
             _ => Departure::Fly(self.clone().fly(order, self.ledger.pin(held.grant))),
         }))
     }

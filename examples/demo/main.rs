@@ -1,0 +1,61 @@
+//! Fifty requests of one user arrive just after the access token has expired.
+//!
+//! First they meet a middleware that refreshes in every request, as one writes it in an afternoon. Then they meet this crate's
+//! layer. The identity provider is the same for both: it rotates refresh tokens, takes 100 ms for an answer, and ends the login when
+//! a refresh token is presented twice, as Keycloak does with "Revoke Refresh Token" on.
+//!
+//! No arguments, no services: `cargo run --example demo`.
+
+mod naive;
+mod ours;
+mod storm;
+
+use std::{error::Error, time::Duration};
+
+use storm::Outcome;
+use tower_token_refresh::testing::{IssuerServer, ManualClock, StrictIssuer};
+
+const REQUESTS: usize = 50;
+const PROVIDER_TAKES: Duration = Duration::from_millis(100);
+const TOKEN_LIVES: Duration = Duration::from_secs(300);
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    println!(
+        "{REQUESTS} requests at once, the access token has just expired.\n\
+         The provider takes {} ms per token request and ends the login if a refresh token is used twice.\n",
+        PROVIDER_TAKES.as_millis()
+    );
+
+    let (clock, provider) = start_provider().await?;
+    let app = naive::app(&provider, clock.clock());
+    let naive = storm::run(app, &provider, &clock).await?;
+
+    let (clock, provider) = start_provider().await?;
+    let app = ours::app(&provider, clock.clock())?;
+    let ours = storm::run(app, &provider, &clock).await?;
+
+    print(&naive, &ours);
+    Ok(())
+}
+
+/// A provider on loopback, with a clock that moves when told: nobody has to wait for a token to expire.
+async fn start_provider() -> Result<(ManualClock, IssuerServer), Box<dyn Error>> {
+    let clock = ManualClock::new();
+    let issuer = StrictIssuer::builder().clock(clock.clock()).access_token_lifetime(TOKEN_LIVES).build();
+    issuer.delay(PROVIDER_TAKES);
+    Ok((clock, issuer.serve().await?))
+}
+
+fn print(naive: &Outcome, ours: &Outcome) {
+    let row = |what: &str, naive: String, ours: String| println!("{what:<28}{naive:<26}{ours}");
+    let failed = |outcome: &Outcome| format!("{} of {REQUESTS}", outcome.failed);
+    let millis = |time: Duration| format!("{} ms", time.as_millis());
+    let logged_in = |outcome: &Outcome| if outcome.still_logged_in { "yes" } else { "no" }.to_owned();
+    row("", "every request refreshes".into(), "tower-token-refresh".into());
+    row("token requests", naive.token_requests.to_string(), ours.token_requests.to_string());
+    row("failed answers", failed(naive), failed(ours));
+    row("median answer", millis(naive.median), millis(ours.median));
+    row("slowest answer", millis(naive.slowest), millis(ours.slowest));
+    row("still logged in afterwards", logged_in(naive), logged_in(ours));
+}

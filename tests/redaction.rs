@@ -1,0 +1,225 @@
+//! No token, secret or session id is ever printed.
+
+mod common;
+
+use std::{
+    error::Error,
+    fmt::Debug,
+    io,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use common::{LIFE, World, store::Op};
+use http::{Request, StatusCode, header};
+use serde_json::json;
+use tower::ServiceExt;
+use tower_sessions::{MemoryStore, Session, session::Id};
+use tower_token_refresh::{
+    AccessToken, ClientAuth, LogOut, RefreshError, TokenEndpoint, TokenRefreshLayer, TokenRefresher,
+    TokenSet, Transport,
+    testing::{ManualClock, StrictIssuer},
+    tower_sessions,
+};
+
+const CLIENT_SECRET: &str = "client-secret-that-nobody-sees";
+const FREE_TEXT: &str = "the-providers-free-text-quotes-a-token";
+
+/// Everything that must not be seen.
+struct Secrets(Vec<String>);
+
+impl Secrets {
+    fn of(issuer: &StrictIssuer) -> Self {
+        let mut secrets = issuer.every_secret();
+        assert!(secrets.len() >= 3, "there are tokens to look for");
+        secrets.extend([CLIENT_SECRET.to_owned(), FREE_TEXT.to_owned()]);
+        Self(secrets)
+    }
+
+    fn and(mut self, id: Id) -> Self {
+        self.0.extend([id.to_string(), id.0.to_string()]);
+        self
+    }
+
+    #[track_caller]
+    fn assert_absent_in(&self, what: &str, text: &str) {
+        for secret in &self.0 {
+            // Of a JWT the payload alone is bad enough.
+            for part in secret.split('.').filter(|part| part.len() > 16).chain([secret.as_str()]) {
+                assert!(!text.contains(part), "{what} shows a secret: {text}");
+            }
+        }
+    }
+
+    #[track_caller]
+    fn assert_absent_in_debug(&self, what: &str, value: &impl Debug) {
+        self.assert_absent_in(what, &format!("{value:?} {value:#?}"));
+    }
+
+    #[track_caller]
+    fn assert_absent_in_error(&self, error: &(dyn Error + 'static)) {
+        let mut next = Some(error);
+        while let Some(error) = next {
+            self.assert_absent_in("an error", &format!("{error} {error:?} {error:#?}"));
+            next = error.source();
+        }
+    }
+}
+
+fn issuer(clock: &ManualClock) -> StrictIssuer {
+    StrictIssuer::builder()
+        .clock(clock.clock())
+        .client("web", CLIENT_SECRET)
+        .access_token_lifetime(LIFE)
+        .build()
+}
+
+fn refresher(issuer: &StrictIssuer, clock: &ManualClock, transport: Option<Transport>) -> TokenRefresher {
+    let endpoint = TokenEndpoint::new(issuer.token_url(), ClientAuth::basic("web", CLIENT_SECRET))
+        .issuer(issuer.issuer_url())
+        .revocation_url(issuer.revocation_url());
+    let endpoint = match transport {
+        Some(transport) => endpoint.transport(transport),
+        None => endpoint,
+    };
+    TokenRefresher::builder(endpoint, MemoryStore::default())
+        .clock(clock.clock())
+        .build()
+        .expect("the settings agree")
+}
+
+#[tokio::test]
+async fn no_debug_of_a_public_type_shows_a_secret() {
+    let clock = ManualClock::new();
+    let issuer = issuer(&clock);
+    let refresher = refresher(&issuer, &clock, Some(issuer.transport()));
+    let session = Session::new(None, Arc::new(refresher.session_store()), None);
+    let set = TokenSet::from_response(issuer.log_in("alice")).expect("a token set");
+    let printed_set = format!("{set:?} {set:#?}");
+    refresher.log_in(&session, set).await.expect("logged in");
+    clock.advance(LIFE);
+    let token: AccessToken = refresher.valid_token(&session).await.expect("refreshed");
+    let claims = token.claims::<tower_token_refresh::StandardClaims>().expect("a JWT");
+
+    let secrets = Secrets::of(&issuer).and(session.id().expect("saved"));
+    secrets.assert_absent_in("TokenSet", &printed_set);
+    secrets.assert_absent_in_debug("AccessToken", &token);
+    secrets.assert_absent_in_debug("AccessToken::header", &token.header());
+    secrets.assert_absent_in_debug("StandardClaims", &claims);
+    secrets.assert_absent_in_debug("TokenRefresher", &refresher);
+    secrets.assert_absent_in_debug("GuardedStore", &refresher.session_store());
+    secrets.assert_absent_in_debug("SessionManagerLayer", &refresher.session_layer());
+    secrets.assert_absent_in_debug("TokenRefreshLayer", &TokenRefreshLayer::new(&refresher));
+    secrets.assert_absent_in_debug("ClientAuth", &ClientAuth::basic("web", CLIENT_SECRET));
+    secrets.assert_absent_in_debug("ClientAuth", &ClientAuth::post("web", CLIENT_SECRET));
+    let endpoint = TokenEndpoint::new("https://id.example.com/token", ClientAuth::post("web", CLIENT_SECRET));
+    secrets.assert_absent_in_debug("TokenEndpoint", &endpoint);
+    secrets.assert_absent_in_debug(
+        "TokenRefresherBuilder",
+        &TokenRefresher::builder(endpoint, MemoryStore::default()),
+    );
+    secrets.assert_absent_in_debug("StrictIssuer", &issuer);
+    let logged_out = refresher.log_out(&session, LogOut::EndSession).await.expect("logged out");
+    assert!(logged_out.id_token().is_some());
+    secrets.assert_absent_in_debug("LoggedOut", &logged_out);
+}
+
+#[tokio::test]
+async fn no_error_shows_a_secret_or_the_providers_free_text() {
+    let world = World::on_memory();
+    let id = world.log_in("alice").await;
+    let error_text = json!({ "error": FREE_TEXT, "error_description": FREE_TEXT }).to_string();
+    let mut errors: Vec<RefreshError> = Vec::new();
+    for status in [400, 401, 403, 429, 500, 503] {
+        world.expire();
+        world.issuer.fail_next(status, error_text.clone());
+        errors.push(world.refresher.valid_token(&world.session(id)).await.expect_err("the provider fails"));
+    }
+    world.issuer.fail_next(200, format!("{{\"access_token\": {FREE_TEXT}"));
+    errors.push(world.refresher.valid_token(&world.session(id)).await.expect_err("not JSON"));
+    world.issuer.fail_next(200, json!({ "access_token": 7, "token_type": FREE_TEXT }).to_string());
+    errors.push(world.refresher.valid_token(&world.session(id)).await.expect_err("no token"));
+    world.issuer.drop_answer_next();
+    errors.push(world.refresher.valid_token(&world.session(id)).await.expect_err("no answer"));
+    world.store.fail_next(Op::Load);
+    errors.push(world.refresher.valid_token(&world.session(id)).await.expect_err("no store"));
+
+    let mut record = world.stored(id).await.expect("a record");
+    let entry = record.data[common::KEY].as_str().expect("a string").to_owned();
+    for broken in
+        [entry.replacen("s1", "s9", 1), entry.replace("access_token", "axxess_token"), format!("s1.{entry}")]
+    {
+        record.data.insert(common::KEY.into(), broken.into());
+        world.store.overwrite(&record).await;
+        errors.push(
+            world.restarted().valid_token(&restarted_session(&world, id)).await.expect_err("unreadable"),
+        );
+    }
+    let secrets = Secrets::of(&world.issuer).and(id);
+    for error in &errors {
+        secrets.assert_absent_in_error(error);
+    }
+    let set = TokenSet::from_response(json!({ "access_token": FREE_TEXT, "token_type": FREE_TEXT }));
+    secrets.assert_absent_in_error(&set.expect_err("not a bearer token"));
+}
+
+fn restarted_session(world: &World, id: Id) -> Session {
+    Session::new(Some(id), Arc::new(world.refresher.session_store()), None)
+}
+
+#[derive(Clone, Default)]
+struct Captured(Arc<Mutex<Vec<u8>>>);
+
+impl io::Write for Captured {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// With the default transport, over a socket: what hyper and reqwest say counts as well.
+#[tokio::test]
+async fn nothing_that_is_traced_shows_a_secret() {
+    let captured = Captured::default();
+    let writer = captured.clone();
+    tracing_subscriber::fmt()
+        .with_max_level(tracing_subscriber::filter::LevelFilter::TRACE)
+        .with_span_events(tracing_subscriber::fmt::format::FmtSpan::FULL)
+        .with_writer(move || writer.clone())
+        .init();
+    let clock = ManualClock::new();
+    let server = issuer(&clock).serve().await.expect("a loopback port");
+    let issuer = server.issuer();
+    let refresher = refresher(issuer, &clock, None);
+    let app = axum::Router::new()
+        .route("/", axum::routing::get(async |_: AccessToken| StatusCode::OK))
+        .layer(TokenRefreshLayer::new(&refresher))
+        .layer(refresher.session_layer());
+
+    let session = Session::new(None, Arc::new(refresher.session_store()), None);
+    let set = TokenSet::from_response(issuer.log_in("alice")).expect("a token set");
+    refresher.log_in(&session, set).await.expect("logged in");
+    let id = session.id().expect("saved");
+    let ask = async |app: &axum::Router| {
+        let request =
+            Request::get("/").header(header::COOKIE, format!("id={id}")).body(axum::body::Body::empty());
+        app.clone().oneshot(request.expect("a request")).await.expect("infallible").status()
+    };
+    clock.advance(LIFE);
+    assert_eq!(ask(&app).await, StatusCode::OK);
+    clock.advance(LIFE);
+    issuer.fail_next(500, FREE_TEXT);
+    assert_eq!(ask(&app).await, StatusCode::SERVICE_UNAVAILABLE);
+    issuer.fail_next(400, json!({ "error": "invalid_scope", "error_description": FREE_TEXT }).to_string());
+    assert_eq!(ask(&app).await, StatusCode::INTERNAL_SERVER_ERROR);
+    refresher.log_out(&session, LogOut::EndSession).await.expect("logged out");
+
+    let text =
+        String::from_utf8_lossy(&captured.0.lock().unwrap_or_else(PoisonError::into_inner)).into_owned();
+    assert!(text.contains("token refresh landed"), "the refresh was traced");
+    assert!(text.contains("token refresh failed"), "the failures were traced");
+    Secrets::of(issuer).and(id).assert_absent_in("the trace", &text);
+}
