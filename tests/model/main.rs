@@ -82,6 +82,7 @@ async fn play(steps: &[Step]) {
     rest(&browser).await;
     browser.finish(0);
     rest(&browser).await;
+    browser.begin();
     let mut expiries = 0;
     for step in steps {
         match *step {
