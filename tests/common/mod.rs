@@ -8,6 +8,7 @@
 )]
 
 pub mod store;
+pub mod variants;
 
 use std::{sync::Arc, time::Duration};
 
