@@ -126,6 +126,9 @@ impl Core {
             let newest = self.ledger.learn(stored.clone(), Custody::Record);
             if newest.generation > stored.generation {
                 self.write_back(order, &newest).await;
+            } else {
+                // Also after a flight that panicked between its write and this note.
+                self.ledger.entrust(order.grant, stored.generation, Custody::Record);
             }
             return Ok(newest);
         }
@@ -198,12 +201,14 @@ impl Core {
                 }
                 Ok(Patched::Ended) => WrittenBack::Ended,
                 Err(error) => {
+                    self.ledger.entrust(order.grant, set.generation, Custody::Pending);
                     metrics::set_pending();
                     tracing::error!(grant = %order.grant, %error, "the session store does not take the new tokens; they are kept in memory");
                     WrittenBack::Pending
                 }
             };
         }
+        self.ledger.entrust(order.grant, set.generation, Custody::Pending);
         WrittenBack::Pending
     }
 
