@@ -159,6 +159,24 @@ async fn no_waiter_goes_on_before_the_store_holds_the_new_tokens() {
 }
 
 #[tokio::test]
+async fn a_caller_that_comes_during_the_write_back_waits_for_it() {
+    let world = World::on_memory();
+    let id = world.log_in("alice").await;
+    world.expire();
+    let write_back = world.store.gate_before(Op::Save);
+    let first = world.ask(&world.session(id));
+    write_back.reached().await;
+    let session = world.session(id);
+    let second = world.ask(&session);
+    settle().await;
+    assert!(!second.is_finished(), "the provider has answered, the store has not");
+    write_back.open();
+    assert_eq!(first.await.unwrap().unwrap().secret(), second.await.unwrap().unwrap().secret());
+    assert_eq!(shown_generation(&session).await, Some(2));
+    assert_eq!(world.issuer.refresh_requests(), 1);
+}
+
+#[tokio::test]
 async fn a_waiters_own_session_shows_the_new_tokens_and_its_other_keys() {
     let world = World::on_memory();
     let id = world.log_in("alice").await;

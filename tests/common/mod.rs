@@ -7,6 +7,7 @@
     reason = "each test file uses its own part"
 )]
 
+pub mod http;
 pub mod store;
 pub mod variants;
 
