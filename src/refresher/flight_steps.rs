@@ -154,10 +154,12 @@ impl Core {
     /// The provider refused the refresh token. That is the end, unless another process was faster.
     async fn refused(&self, order: &Order, presented: &HeldSet) -> Landed {
         let home = self.ledger.home_or(order.grant, order.from);
-        if let Ok(Stored::Set(stored)) = self.read(home, order.grant).await
-            && stored.generation > presented.generation
-        {
-            return Ok(self.ledger.learn(Arc::from(stored), Custody::Record));
+        // Without the store's word nobody knows who was faster, and the winner's tokens must not be removed.
+        match self.retrying(|| self.store.read(home, order.grant)).await? {
+            Stored::Set(stored) if stored.generation > presented.generation => {
+                return Ok(self.ledger.learn(Arc::from(stored), Custody::Record));
+            }
+            _ => {}
         }
         Err(self.expire(order, "the provider no longer accepts the refresh token").await)
     }
