@@ -55,7 +55,9 @@ pub(crate) enum Custody {
     Record,
     /// Nobody: its record was deleted, and the one that carries the grant on is not made yet.
     Uncarried,
-    /// Nobody: it is new and the store has not taken it yet.
+    /// Nobody yet: the flight that brought it is writing it to the store.
+    Landing,
+    /// Nobody: the store has not taken it, for as long as its flight could try.
     Pending,
 }
 
@@ -75,7 +77,7 @@ pub(crate) enum Lookup {
     Ended,
     /// The set of generation `g`.
     Same(Arc<HeldSet>, Custody),
-    /// A newer set, from a flight that landed within the last 30 s or still to be written.
+    /// A newer set, from a flight that landed within the last 30 s or one that the store has refused.
     Newer(Arc<HeldSet>, Custody),
     /// Nothing that helps: read the entry, ask the store.
     Unknown,
@@ -112,10 +114,11 @@ impl Ledger {
             Some((set, custody)) if set.generation == held => Lookup::Same(set.clone(), *custody),
             Some((set, custody)) if set.generation > held => {
                 let late = known.landed_at.is_some_and(|landed_at| now.saturating_sub(landed_at) <= LATE);
-                if late || *custody == Custody::Pending {
-                    Lookup::Newer(set.clone(), *custody)
-                } else {
-                    Lookup::Unknown
+                match custody {
+                    // Nobody has it before the store does: whoever asks now waits for its flight like all the others.
+                    Custody::Landing => Lookup::Unknown,
+                    Custody::Record | Custody::Uncarried if !late => Lookup::Unknown,
+                    _ => Lookup::Newer(set.clone(), *custody),
                 }
             }
             _ => Lookup::Unknown,
@@ -160,7 +163,7 @@ impl Ledger {
             return Err(ending);
         }
         known.landed_at = Some(self.clock.monotonic());
-        self.replace(&mut known, Some((set.clone(), Custody::Pending)));
+        self.replace(&mut known, Some((set.clone(), Custody::Landing)));
         Ok(())
     }
 
@@ -244,7 +247,7 @@ impl Ledger {
             None => GRANT_STAYS,
             Some((_, Custody::Record)) => SET_STAYS,
             Some((_, Custody::Uncarried)) => GRANT_STAYS,
-            Some((set, Custody::Pending)) => match set.refresh_expires_at {
+            Some((set, Custody::Landing | Custody::Pending)) => match set.refresh_expires_at {
                 Some(end) => end.duration_since(set.obtained_at).unwrap_or_default().max(GRANT_STAYS),
                 None => PENDING_STAYS,
             },

@@ -2,16 +2,10 @@
 
 mod common;
 
-use std::time::Duration;
-
-use common::{LIFE, World, shown_generation};
+use common::{StoredEntry, World, settle, shown_generation, store::Op};
 use futures_util::future::join_all;
 use tower_sessions::session::Id;
-use tower_token_refresh::{
-    AccessToken, RefreshErrorKind,
-    testing::{Endpoint, StrictIssuer},
-    tower_sessions,
-};
+use tower_token_refresh::{AccessToken, testing::Endpoint, tower_sessions};
 
 /// `n` requests of one session, each with a `Session` of its own, all asking at once.
 async fn storm(world: &World, id: Id, n: usize) -> Vec<AccessToken> {
@@ -69,4 +63,150 @@ async fn a_fresh_token_needs_no_post() {
     let token = world.refresher.valid_token(&world.session(id)).await.expect("fresh");
     assert!(world.issuer.is_access_token_live(token.secret()));
     assert_eq!(world.issuer.token_requests(), 0);
+}
+
+#[tokio::test]
+async fn two_users_are_refreshed_side_by_side() {
+    let world = World::on_memory();
+    let (alice, bob) = (world.log_in("alice").await, world.log_in("bob").await);
+    world.expire();
+    let (one, another) =
+        (world.issuer.gate_before(Endpoint::Token), world.issuer.gate_before(Endpoint::Token));
+    let (for_alice, for_bob) = (world.ask(&world.session(alice)), world.ask(&world.session(bob)));
+
+    one.reached().await;
+    another.reached().await;
+    assert_eq!(world.issuer.refresh_requests(), 0, "both stand before the issuer at once");
+    one.open();
+    another.open();
+
+    let (for_alice, for_bob) = (for_alice.await.unwrap().unwrap(), for_bob.await.unwrap().unwrap());
+    assert_eq!(for_alice.subject(), Some(world.issuer.subject_of("alice").as_str()));
+    assert_eq!(for_bob.subject(), Some(world.issuer.subject_of("bob").as_str()));
+    assert_eq!(world.issuer.refresh_requests(), 2);
+    world.assert_logged_in(alice).await;
+    world.assert_logged_in(bob).await;
+}
+
+#[tokio::test]
+async fn two_devices_of_one_user_never_share_a_refresh() {
+    let world = World::on_memory();
+    let (phone, laptop) = (world.log_in("alice").await, world.log_in("alice").await);
+    world.expire();
+    let (one, another) =
+        (world.issuer.gate_before(Endpoint::Token), world.issuer.gate_before(Endpoint::Token));
+    let (on_phone, on_laptop) = (world.ask(&world.session(phone)), world.ask(&world.session(laptop)));
+    one.reached().await;
+    another.reached().await;
+    another.open();
+    one.open();
+
+    let (on_phone, on_laptop) = (on_phone.await.unwrap().unwrap(), on_laptop.await.unwrap().unwrap());
+    assert_ne!(on_phone.secret(), on_laptop.secret());
+    assert_eq!(stored_access_token(&world, phone).await, on_phone.secret());
+    assert_eq!(stored_access_token(&world, laptop).await, on_laptop.secret());
+    world.assert_logged_in(phone).await;
+    world.assert_logged_in(laptop).await;
+}
+
+async fn stored_access_token(world: &World, id: Id) -> String {
+    match world.stored_entry(id).await {
+        StoredEntry::Live { payload, .. } => payload["access_token"].as_str().unwrap().to_owned(),
+        other => panic!("expected tokens, found {other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn each_expiry_makes_one_post() {
+    let world = World::on_memory();
+    let id = world.log_in("alice").await;
+    for expiry in 1..=5 {
+        world.expire();
+        storm(&world, id, 10).await;
+        assert_eq!(world.issuer.refresh_requests(), expiry);
+        assert_eq!(world.stored_entry(id).await.generation(), Some(1 + expiry as u64));
+    }
+    world.assert_logged_in(id).await;
+}
+
+#[tokio::test]
+async fn no_waiter_goes_on_before_the_store_holds_the_new_tokens() {
+    let world = World::on_memory();
+    let id = world.log_in("alice").await;
+    let (leader, follower) = (world.session(id), world.session(id));
+    world.expire();
+    let (before, after) = (world.store.gate_before(Op::Save), world.store.gate_after(Op::Save));
+    let waiters = [world.ask(&leader), world.ask(&follower)];
+
+    before.reached().await;
+    settle().await;
+    assert_eq!(world.stored_entry(id).await.generation(), Some(1));
+    assert!(
+        waiters.iter().all(|waiter| !waiter.is_finished()),
+        "the provider has answered, the store has not"
+    );
+    before.open();
+    after.reached().await;
+    settle().await;
+    assert_eq!(world.stored_entry(id).await.generation(), Some(2));
+    assert!(waiters.iter().all(|waiter| !waiter.is_finished()), "the store has not confirmed yet");
+    after.open();
+    for waiter in waiters {
+        waiter.await.unwrap().unwrap();
+    }
+    assert_eq!(shown_generation(&leader).await, Some(2));
+    assert_eq!(shown_generation(&follower).await, Some(2));
+}
+
+#[tokio::test]
+async fn a_caller_that_comes_during_the_write_back_waits_for_it() {
+    let world = World::on_memory();
+    let id = world.log_in("alice").await;
+    world.expire();
+    let write_back = world.store.gate_before(Op::Save);
+    let first = world.ask(&world.session(id));
+    write_back.reached().await;
+    let session = world.session(id);
+    let second = world.ask(&session);
+    settle().await;
+    assert!(!second.is_finished(), "the provider has answered, the store has not");
+    write_back.open();
+    assert_eq!(first.await.unwrap().unwrap().secret(), second.await.unwrap().unwrap().secret());
+    assert_eq!(shown_generation(&session).await, Some(2));
+    assert_eq!(world.issuer.refresh_requests(), 1);
+}
+
+#[tokio::test]
+async fn a_waiters_own_session_shows_the_new_tokens_and_its_other_keys() {
+    let world = World::on_memory();
+    let id = world.log_in("alice").await;
+    world.expire();
+    let session = world.session(id);
+    session.insert("basket", "3 apples").await.unwrap();
+
+    let token = world.refresher.valid_token(&session).await.unwrap();
+
+    assert_eq!(shown_generation(&session).await, Some(2));
+    assert_eq!(session.get::<String>("basket").await.unwrap().as_deref(), Some("3 apples"));
+    session.save().await.unwrap();
+    let stored = world.stored(id).await.unwrap();
+    assert_eq!(stored.data["basket"], "3 apples");
+    assert_eq!(stored_access_token(&world, id).await, token.secret());
+}
+
+#[tokio::test]
+async fn a_session_whose_id_was_cycled_earlier_in_the_request_is_refreshed_under_its_new_id() {
+    let world = World::on_memory();
+    let old = world.log_in("alice").await;
+    world.expire();
+    let session = world.session(old);
+    session.cycle_id().await.unwrap();
+
+    let token = world.refresher.valid_token(&session).await.unwrap();
+
+    let new = session.id().expect("it was saved before it asked");
+    assert_ne!(old, new);
+    assert_eq!(stored_access_token(&world, new).await, token.secret());
+    assert_eq!(world.stored_entry(old).await, StoredEntry::NoRecord);
+    world.assert_logged_in(new).await;
 }

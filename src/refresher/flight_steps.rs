@@ -126,6 +126,9 @@ impl Core {
             let newest = self.ledger.learn(stored.clone(), Custody::Record);
             if newest.generation > stored.generation {
                 self.write_back(order, &newest).await;
+            } else {
+                // Also after a flight that panicked between its write and this note.
+                self.ledger.entrust(order.grant, stored.generation, Custody::Record);
             }
             return Ok(newest);
         }
@@ -151,10 +154,12 @@ impl Core {
     /// The provider refused the refresh token. That is the end, unless another process was faster.
     async fn refused(&self, order: &Order, presented: &HeldSet) -> Landed {
         let home = self.ledger.home_or(order.grant, order.from);
-        if let Ok(Stored::Set(stored)) = self.read(home, order.grant).await
-            && stored.generation > presented.generation
-        {
-            return Ok(self.ledger.learn(Arc::from(stored), Custody::Record));
+        // Without the store's word nobody knows who was faster, and the winner's tokens must not be removed.
+        match self.retrying(|| self.store.read(home, order.grant)).await? {
+            Stored::Set(stored) if stored.generation > presented.generation => {
+                return Ok(self.ledger.learn(Arc::from(stored), Custody::Record));
+            }
+            _ => {}
         }
         Err(self.expire(order, "the provider no longer accepts the refresh token").await)
     }
@@ -198,12 +203,14 @@ impl Core {
                 }
                 Ok(Patched::Ended) => WrittenBack::Ended,
                 Err(error) => {
+                    self.ledger.entrust(order.grant, set.generation, Custody::Pending);
                     metrics::set_pending();
                     tracing::error!(grant = %order.grant, %error, "the session store does not take the new tokens; they are kept in memory");
                     WrittenBack::Pending
                 }
             };
         }
+        self.ledger.entrust(order.grant, set.generation, Custody::Pending);
         WrittenBack::Pending
     }
 

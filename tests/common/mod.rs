@@ -7,7 +7,9 @@
     reason = "each test file uses its own part"
 )]
 
+pub mod http;
 pub mod store;
+pub mod variants;
 
 use std::{sync::Arc, time::Duration};
 

@@ -1,0 +1,63 @@
+//! Worlds with another issuer or another way to it, and requests that run beside the test.
+
+use tokio::task::JoinHandle;
+use tower_token_refresh::{AccessToken, RefreshError, Transport, testing::StrictIssuerBuilder};
+
+use super::*;
+
+impl World {
+    /// A world whose issuer and refresher are set up as told.
+    pub fn configured(
+        issuer: impl FnOnce(StrictIssuerBuilder) -> StrictIssuerBuilder,
+        configure: impl FnOnce(TokenRefresherBuilder) -> TokenRefresherBuilder,
+    ) -> Self {
+        let clock = ManualClock::new();
+        let builder = StrictIssuer::builder().clock(clock.clock()).access_token_lifetime(LIFE);
+        let issuer = issuer(builder).build();
+        let store = ScriptedStore::new(MemoryStore::default());
+        let refresher = refresher(&issuer, &clock, &store, configure);
+        Self { issuer, clock, store, refresher }
+    }
+
+    /// A world that reaches its issuer by the transport made of it.
+    pub fn reached_by(transport: impl FnOnce(&StrictIssuer) -> Transport) -> Self {
+        let world = Self::on_memory();
+        let endpoint = TokenEndpoint::new(world.issuer.token_url(), ClientAuth::basic("web", "secret"))
+            .transport(transport(&world.issuer));
+        world.asking(endpoint)
+    }
+
+    /// The same world with a refresher that asks `endpoint`.
+    pub fn asking(self, endpoint: TokenEndpoint) -> Self {
+        let refresher = TokenRefresher::builder(endpoint, self.store.clone())
+            .clock(self.clock.clock())
+            .build()
+            .expect("the settings agree");
+        Self { refresher, ..self }
+    }
+
+    /// A session that has read its record: what a request holds that began before the test goes on.
+    pub async fn loaded_session(&self, id: Id) -> Session {
+        let session = self.session(id);
+        session.load().await.expect("the store answers");
+        session
+    }
+
+    /// A request of its own task that asks for a token.
+    pub fn ask(&self, session: &Session) -> JoinHandle<Result<AccessToken, RefreshError>> {
+        let (refresher, session) = (self.refresher.clone(), session.clone());
+        tokio::spawn(async move { refresher.valid_token(&session).await })
+    }
+}
+
+/// A session as a request to another process would have it.
+pub fn session_at(refresher: &TokenRefresher, id: Id) -> Session {
+    Session::new(Some(id), Arc::new(refresher.session_store()), None)
+}
+
+/// The request's client goes away.
+pub async fn leave<T>(request: JoinHandle<T>) {
+    request.abort();
+    let ended = request.await;
+    assert!(ended.is_err_and(|error| error.is_cancelled()), "the request was still waiting");
+}
