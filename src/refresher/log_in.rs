@@ -8,21 +8,28 @@ use tower_sessions::Session;
 use super::{
     Core,
     ask::{session_failed, unguarded},
+    run_to_the_end,
 };
 use crate::{
     error::RefreshError,
     grant::{GrantId, HeldSet},
-    ledger::Ending,
+    ledger::{Custody, Ending},
     session::entry::{self, Entry},
     token::TokenSet,
 };
 
 pub(super) async fn log_in(core: Arc<Core>, session: Session, set: TokenSet) -> Result<(), RefreshError> {
-    let first =
-        HeldSet::first(set, core.provider.issuer_id(), core.clock.now(), core.policy.fallback_lifetime);
+    let first = Arc::new(HeldSet::first(
+        set,
+        core.provider.issuer_id(),
+        core.clock.now(),
+        core.policy.fallback_lifetime,
+    ));
     let grant = first.grant;
     core.replace_previous(&session).await?;
-    if let Err(error) = core.put_in(&session, &first).await {
+    let (its_core, its_session, its_set) = (core.clone(), session.clone(), first.clone());
+    // In a task of its own: a store that panics must not keep the tokens from being taken out again.
+    if let Err(error) = run_to_the_end(async move { its_core.put_in(&its_session, &its_set).await }).await {
         // A redirect's response would save the session with the tokens, and with it a login that was reported to have failed.
         core.ledger.end(grant, Ending::Replaced);
         if let Err(error) = session.remove_value(&core.key).await {
@@ -33,7 +40,7 @@ pub(super) async fn log_in(core: Arc<Core>, session: Session, set: TokenSet) -> 
     if core.ledger.home(grant).is_none() {
         return Err(core.leave_unguarded(&session, grant).await);
     }
-    core.ledger.learn(Arc::new(first), crate::ledger::Custody::Record);
+    core.ledger.learn(first, Custody::Record);
     Ok(())
 }
 

@@ -1,0 +1,140 @@
+//! The provider has given a new set and the session store does not take it: the set is kept in memory, served and written later.
+
+mod common;
+
+use std::time::Duration;
+
+use common::{StoredEntry, World, settle, shown_generation, store::Op};
+use tower_sessions::session::Id;
+use tower_token_refresh::{LogOut, RefreshErrorKind, Revocation, testing::Endpoint, tower_sessions};
+
+/// A world whose store refused the write-back of generation 2 for as long as a flight tries.
+async fn with_a_pending_set() -> (World, Id) {
+    let world = World::on_memory();
+    let id = world.log_in("alice").await;
+    world.expire();
+    world.store.refuse(Op::Save);
+    world.refresher.valid_token(&world.session(id)).await.expect("served all the same");
+    assert_eq!(world.stored_entry(id).await.generation(), Some(1));
+    (world, id)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pending_set_is_served_and_the_consumed_token_is_not_presented_again() {
+    let (world, id) = with_a_pending_set().await;
+    for _ in 0..10 {
+        let token = world.refresher.valid_token(&world.session(id)).await.unwrap();
+        assert!(world.issuer.is_access_token_live(token.secret()));
+    }
+    assert_eq!(world.issuer.refresh_requests(), 1);
+    assert_eq!(world.stored_entry(id).await.generation(), Some(1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_does_not_wait_for_a_store_that_still_refuses() {
+    let (world, id) = with_a_pending_set().await;
+    let session = world.loaded_session(id).await;
+    let served = tokio::time::timeout(Duration::from_millis(1), world.refresher.valid_token(&session)).await;
+    assert!(served.expect("at once").is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_next_request_writes_the_pending_set_once_the_store_accepts() {
+    let (world, id) = with_a_pending_set().await;
+    world.store.accept(Op::Save);
+    let saves = world.store.calls(Op::Save);
+
+    for _ in 0..5 {
+        world.refresher.valid_token(&world.session(id)).await.unwrap();
+        settle().await;
+    }
+
+    assert_eq!(world.stored_entry(id).await.generation(), Some(2));
+    assert_eq!(world.store.calls(Op::Save) - saves, 1, "written once");
+    assert_eq!(world.issuer.refresh_requests(), 1);
+    assert_eq!(shown_generation(&world.session(id)).await, Some(2));
+    world.assert_logged_in(id).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_hiccups_during_the_write_back_leaves_nothing_pending() {
+    let world = World::on_memory();
+    let id = world.log_in("alice").await;
+    world.expire();
+    world.store.fail_next(Op::Save);
+    world.store.fail_next(Op::Save);
+    world.refresher.valid_token(&world.session(id)).await.unwrap();
+    assert_eq!(world.stored_entry(id).await.generation(), Some(2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pending_set_that_expires_is_refreshed_with_its_own_refresh_token() {
+    let (world, id) = with_a_pending_set().await;
+    world.expire();
+    let token = world.refresher.valid_token(&world.session(id)).await.unwrap();
+    assert!(world.issuer.is_access_token_live(token.secret()));
+    assert_eq!((world.issuer.refresh_requests(), world.issuer.max_presented()), (2, 1));
+
+    world.store.accept(Op::Save);
+    world.refresher.valid_token(&world.session(id)).await.unwrap();
+    settle().await;
+    assert_eq!(world.stored_entry(id).await.generation(), Some(3));
+    world.assert_logged_in(id).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_cycled_meanwhile_carries_the_pending_set() {
+    let (world, old) = with_a_pending_set().await;
+    let session = world.session(old);
+    session.cycle_id().await.unwrap();
+    session.save().await.expect("a create, which the store takes");
+    let new = session.id().unwrap();
+    assert_eq!(world.stored_entry(new).await.generation(), Some(2));
+    assert_eq!(world.stored_entry(old).await, StoredEntry::NoRecord);
+    world.assert_logged_in(new).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_log_out_drops_and_revokes_the_pending_set() {
+    let (world, id) = with_a_pending_set().await;
+    let pending = world.refresher.valid_token(&world.session(id)).await.unwrap();
+    let slow = world.loaded_session(id).await;
+
+    let out = world.refresher.log_out(&world.session(id), LogOut::EndSession).await.unwrap();
+    world.store.accept(Op::Save);
+    settle().await;
+
+    assert!(matches!(out.revocation, Revocation::Revoked));
+    assert!(!world.issuer.session_alive(pending.secret()));
+    assert_eq!(world.stored_entry(id).await, StoredEntry::NoRecord);
+    let error = world.refresher.valid_token(&slow).await.unwrap_err();
+    assert_eq!(error.kind(), RefreshErrorKind::LoggedOut);
+    assert_eq!(world.stored_entry(id).await, StoredEntry::NoRecord);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pending_set_whose_record_goes_is_not_written_to_any() {
+    let (world, id) = with_a_pending_set().await;
+    let session = world.loaded_session(id).await;
+    world.store.vanish(id).await;
+    world.store.accept(Op::Save);
+    world.refresher.valid_token(&session).await.unwrap();
+    settle().await;
+    assert_eq!(world.stored_entry(id).await, StoredEntry::NoRecord);
+    assert_eq!(world.issuer.requests(Endpoint::Revocation), 0, "a vanished session is not a log out");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_does_not_answer_the_write_back_holds_the_waiters_for_ten_seconds_at_the_most() {
+    let world = World::on_memory();
+    let id = world.log_in("alice").await;
+    world.expire();
+    let stuck = world.store.gate_before(Op::Save);
+    let session = world.session(id);
+    let served =
+        tokio::time::timeout(Duration::from_millis(10_100), world.refresher.valid_token(&session)).await;
+    assert!(world.issuer.is_access_token_live(served.expect("in time").unwrap().secret()));
+    stuck.open();
+    settle().await;
+    assert_eq!(world.stored_entry(id).await.generation(), Some(2), "the write landed in the end");
+}
