@@ -7,6 +7,8 @@
     reason = "each test file uses its own part"
 )]
 
+pub mod http;
+pub mod races;
 pub mod store;
 
 use std::{sync::Arc, time::Duration};
