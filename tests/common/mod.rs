@@ -7,7 +7,9 @@
     reason = "each test file uses its own part"
 )]
 
+pub mod browser;
 pub mod http;
+pub mod races;
 pub mod store;
 pub mod variants;
 

@@ -34,6 +34,7 @@ struct Script {
     next: VecDeque<(Op, Mishap)>,
     refusing: Vec<Op>,
     calls: Vec<Op>,
+    created: Vec<Id>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -125,6 +126,16 @@ impl ScriptedStore {
         self.inner.load(&id).await.expect("the inner store does not fail")
     }
 
+    /// Every record that was created and is still there. Reads past every gate and script.
+    pub async fn records(&self) -> Vec<Record> {
+        let created = self.script().created.clone();
+        let mut records = Vec::new();
+        for id in created {
+            records.extend(self.peek(id).await);
+        }
+        records
+    }
+
     /// Writes past every gate and script: what another process or a stale replica might do.
     pub async fn overwrite(&self, record: &Record) {
         self.inner.save(record).await.expect("the inner store does not fail");
@@ -183,6 +194,7 @@ impl SessionStore for ScriptedStore {
     async fn create(&self, record: &mut Record) -> Result<()> {
         self.enter(Op::Create).await?;
         let created = self.inner.create(record).await;
+        self.script().created.push(record.id);
         self.leave(Op::Create).await;
         created
     }

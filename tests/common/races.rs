@@ -1,0 +1,234 @@
+//! Two requests of one session, a flight that stops where it is told to, and what is left when all is over.
+
+use std::{sync::Arc, time::Duration};
+
+use metrics::{Counter, CounterFn, Gauge, Histogram, Key, KeyName, Metadata, Recorder, SharedString, Unit};
+use tokio::{sync::watch, task::JoinHandle};
+use tower_sessions::{Session, session::Id};
+use tower_token_refresh::{
+    AccessToken, LogOut, LoggedOut, RefreshError,
+    testing::{self, Endpoint},
+    tower_sessions,
+};
+
+use super::{
+    KEY, StoredEntry, World,
+    store::{self, Op},
+};
+
+/// Where a flight can be stopped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Station {
+    BeforeReRead,
+    AfterReRead,
+    BeforePost,
+    AfterPost,
+    BeforeWriteBack,
+    AfterWriteBack,
+}
+
+/// Runs each test at each station of a flight, on every store that works without a service.
+macro_rules! at_every_gate {
+    ($(async fn $name:ident($world:ident: World, $at:ident: Station) $body:block)*) => {$(
+        async fn $name($world: $crate::common::World, $at: $crate::common::races::Station) $body
+
+        mod $name {
+            $crate::common::races::stations!(
+                $name,
+                before_the_re_read BeforeReRead,
+                after_the_re_read AfterReRead,
+                before_the_post BeforePost,
+                after_the_post AfterPost,
+                before_the_write_back BeforeWriteBack,
+                after_the_write_back AfterWriteBack,
+            );
+        }
+    )*};
+}
+macro_rules! stations {
+    ($name:ident, $($module:ident $station:ident,)*) => {$(
+        mod $module {
+            use $crate::common::{World, races::Station::$station};
+
+            #[tokio::test]
+            async fn on_memory() {
+                super::super::$name(World::on_memory(), $station).await;
+            }
+
+            #[tokio::test]
+            async fn on_sqlite() {
+                super::super::$name(World::on_sqlite().await, $station).await;
+            }
+        }
+    )*};
+}
+pub(crate) use {at_every_gate, stations};
+
+/// A flight that stands at a station, and the request that waits for it.
+pub struct Flight {
+    pub session: Session,
+    pub waiter: JoinHandle<Result<AccessToken, RefreshError>>,
+    gate: AnyGate,
+    landings: watch::Receiver<usize>,
+}
+
+enum AnyGate {
+    Store(store::Gate),
+    Issuer(testing::Gate),
+}
+
+impl Flight {
+    pub fn open(&self) {
+        match &self.gate {
+            AnyGate::Store(gate) => gate.open(),
+            AnyGate::Issuer(gate) => gate.open(),
+        }
+    }
+
+    /// Opens the gate and gives what the waiter got, once the flight has done all it does.
+    pub async fn land(mut self) -> Result<AccessToken, RefreshError> {
+        self.open();
+        self.landings.changed().await.expect("flights are counted");
+        self.waiter.await.expect("no panic")
+    }
+
+    /// What the waiter gets while the flight still stands.
+    pub async fn answer_meanwhile(&mut self) -> Result<AccessToken, RefreshError> {
+        (&mut self.waiter).await.expect("no panic")
+    }
+
+    /// Opens the gate, and waits for the end of a flight whose waiter has its answer.
+    pub async fn land_alone(mut self) {
+        self.open();
+        self.landings.changed().await.expect("flights are counted");
+    }
+}
+
+impl World {
+    /// A request that has read its session, and holds a snapshot of it from now on.
+    pub async fn request(&self, id: Id) -> Session {
+        let session = self.session(id);
+        session.get_value(KEY).await.expect("the session loads");
+        session
+    }
+
+    /// Asks for a token in a task of its own, as another connection would.
+    pub fn ask(&self, session: &Session) -> JoinHandle<Result<AccessToken, RefreshError>> {
+        let (refresher, session) = (self.refresher.clone(), session.clone());
+        tokio::spawn(async move { refresher.valid_token(&session).await })
+    }
+
+    /// A refresh from the first step to the last.
+    pub async fn refresh(&self, id: Id) -> AccessToken {
+        self.expire();
+        let session = self.session(id);
+        self.refresher.valid_token(&session).await.expect("refreshed")
+    }
+
+    /// The tokens expire, a request asks for new ones, and its flight stops at `at`.
+    pub async fn flight_at(&self, at: Station, id: Id) -> Flight {
+        let session = self.request(id).await;
+        self.expire();
+        self.flight_of(at, session).await
+    }
+
+    /// As [`flight_at`](Self::flight_at), for a session that is loaded and whose tokens have expired.
+    pub async fn flight_of(&self, at: Station, session: Session) -> Flight {
+        let gate = match at {
+            Station::BeforeReRead => AnyGate::Store(self.store.gate_before(Op::Load)),
+            Station::AfterReRead => AnyGate::Store(self.store.gate_after(Op::Load)),
+            Station::BeforePost => AnyGate::Issuer(self.issuer.gate_before(Endpoint::Token)),
+            Station::AfterPost => AnyGate::Issuer(self.issuer.gate_after(Endpoint::Token)),
+            Station::BeforeWriteBack => AnyGate::Store(self.store.gate_before(Op::Save)),
+            Station::AfterWriteBack => AnyGate::Store(self.store.gate_after(Op::Save)),
+        };
+        let landings = landings();
+        let waiter = self.ask(&session);
+        match &gate {
+            AnyGate::Store(gate) => gate.reached().await,
+            AnyGate::Issuer(gate) => gate.reached().await,
+        }
+        Flight { session, waiter, gate, landings }
+    }
+
+    /// Logs out in a task of its own.
+    pub fn log_out(&self, session: &Session, how: LogOut) -> JoinHandle<Result<LoggedOut, RefreshError>> {
+        let (refresher, session) = (self.refresher.clone(), session.clone());
+        tokio::spawn(async move { refresher.log_out(&session, how).await })
+    }
+
+    /// This process forgets the token sets that the store holds; it still knows where they live and which ended.
+    pub async fn forget_sets(&self) {
+        self.clock.advance(Duration::from_secs(61));
+        self.log_in("somebody else").await;
+    }
+
+    /// Every record that holds live tokens of `user`, and their generation.
+    pub async fn held_by(&self, user: &str) -> Vec<(Id, u64)> {
+        let subject = self.issuer.subject_of(user);
+        let records = self.store.records().await;
+        let held = records.iter().filter_map(|record| match StoredEntry::of(record) {
+            StoredEntry::Live { generation, payload, .. } if payload["subject"] == subject.as_str() => {
+                Some((record.id, generation))
+            }
+            _ => None,
+        });
+        held.collect()
+    }
+
+    /// Nothing that the provider has ever handed out is good for anything.
+    pub fn assert_dead_at_the_provider(&self) {
+        for token in self.issuer.every_secret() {
+            assert!(!self.issuer.is_access_token_live(&token), "an access token is still live");
+            assert!(!self.issuer.is_refresh_token_live(&token), "a refresh token is still live");
+        }
+    }
+}
+
+/// Counts the flights of this test that have done all they do, from now on.
+fn landings() -> watch::Receiver<usize> {
+    thread_local! {
+        static LANDED: watch::Sender<usize> = {
+            let landed = watch::Sender::new(0);
+            let recorder: &'static Landings = Box::leak(Box::new(Landings(landed.clone())));
+            std::mem::forget(metrics::set_default_local_recorder(recorder));
+            landed
+        };
+    }
+    LANDED.with(watch::Sender::subscribe)
+}
+
+struct Landings(watch::Sender<usize>);
+
+struct Landed(watch::Sender<usize>);
+
+impl CounterFn for Landed {
+    fn increment(&self, _value: u64) {
+        self.0.send_modify(|landed| *landed += 1);
+    }
+
+    fn absolute(&self, _value: u64) {}
+}
+
+impl Recorder for Landings {
+    fn describe_counter(&self, _key: KeyName, _unit: Option<Unit>, _text: SharedString) {}
+
+    fn describe_gauge(&self, _key: KeyName, _unit: Option<Unit>, _text: SharedString) {}
+
+    fn describe_histogram(&self, _key: KeyName, _unit: Option<Unit>, _text: SharedString) {}
+
+    fn register_counter(&self, key: &Key, _metadata: &Metadata<'_>) -> Counter {
+        match key.name() {
+            "token_refresh_flights_total" => Counter::from_arc(Arc::new(Landed(self.0.clone()))),
+            _ => Counter::noop(),
+        }
+    }
+
+    fn register_gauge(&self, _key: &Key, _metadata: &Metadata<'_>) -> Gauge {
+        Gauge::noop()
+    }
+
+    fn register_histogram(&self, _key: &Key, _metadata: &Metadata<'_>) -> Histogram {
+        Histogram::noop()
+    }
+}

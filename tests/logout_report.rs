@@ -1,0 +1,182 @@
+//! What log out says: what became of the tokens at the provider, and that the session store failed.
+
+mod common;
+
+use std::time::Duration;
+
+use common::{
+    KEY, StoredEntry, World,
+    browser::{Cookie, cookie_of, get},
+    on_every_store,
+    store::Op,
+};
+use tower_sessions::{MemoryStore, Session};
+use tower_token_refresh::{
+    ClientAuth,
+    LogOut::{self, EndSession, KeepSession},
+    RefreshErrorKind, RefreshPolicy, Revocation, TokenEndpoint, TokenRefresher,
+    testing::Endpoint,
+    tower_sessions,
+};
+
+on_every_store! {
+    async fn log_out_says_that_the_tokens_are_revoked_and_gives_the_id_token(world: World) {
+        let id = world.log_in("alice").await;
+        let done = world.log_out(&world.session(id), EndSession).await.unwrap().unwrap();
+        assert!(matches!(done.revocation, Revocation::Revoked));
+        assert!(world.issuer.every_secret().iter().any(|token| Some(token.as_str()) == done.id_token()));
+    }
+
+    async fn log_out_of_a_session_without_tokens_ends_the_session(world: World) {
+        let session = world.session_with(None, None);
+        session.insert("cart", 3).await.unwrap();
+        session.save().await.unwrap();
+        let id = session.id().unwrap();
+
+        let done = world.log_out(&world.session(id), EndSession).await.unwrap().unwrap();
+
+        assert!(matches!(done.revocation, Revocation::NothingToRevoke));
+        assert_eq!(world.stored_entry(id).await, StoredEntry::NoRecord);
+        assert_eq!(world.issuer.revocations(), 0);
+    }
+
+    async fn log_out_of_nobody_makes_no_session(world: World) {
+        let session = world.session_with(None, None);
+        for how in [EndSession, KeepSession] {
+            let done = world.log_out(&session, how).await.unwrap().unwrap();
+            assert!(matches!(done.revocation, Revocation::NothingToRevoke));
+        }
+        assert_eq!(world.store.calls(Op::Create), 0);
+    }
+
+    async fn log_out_succeeds_when_the_provider_refuses_to_revoke(world: World) {
+        let id = world.log_in("alice").await;
+        world.issuer.fail_next_at(Endpoint::Revocation, 503, "down for maintenance");
+
+        let done = world.log_out(&world.session(id), EndSession).await.unwrap().expect("logged out here");
+
+        let Revocation::Failed(error) = done.revocation else { panic!("it was not revoked") };
+        assert_eq!(error.kind(), RefreshErrorKind::Unavailable);
+        assert_eq!(world.stored_entry(id).await, StoredEntry::NoRecord);
+    }
+
+    async fn log_out_succeeds_when_the_provider_cannot_be_reached(world: World) {
+        let id = world.log_in("alice").await;
+        world.issuer.drop_request_next_at(Endpoint::Revocation);
+
+        let done = world.log_out(&world.session(id), EndSession).await.unwrap().expect("logged out here");
+
+        assert!(matches!(done.revocation, Revocation::Failed(_)));
+        assert_eq!(world.stored_entry(id).await, StoredEntry::NoRecord);
+    }
+
+    async fn the_set_that_is_revoked_is_the_newest_stored_one(world: World) {
+        let id = world.log_in("alice").await;
+        let old = world.request(id).await;
+        world.refresh(id).await;
+        world.forget_sets().await;
+
+        let newest = world.stored_refresh_token(id).await.unwrap();
+        let done = world.log_out(&old, EndSession).await.unwrap().unwrap();
+
+        assert!(matches!(done.revocation, Revocation::Revoked));
+        assert!(!world.issuer.is_refresh_token_live(&newest));
+    }
+
+    async fn a_store_that_fails_once_does_not_stop_log_out(world: World) {
+        let id = world.log_in("alice").await;
+        let leaving = world.request(id).await;
+        world.store.fail_next(Op::Delete);
+
+        world.log_out(&leaving, EndSession).await.unwrap().expect("tried again");
+
+        assert_eq!(world.stored_entry(id).await, StoredEntry::NoRecord);
+        world.assert_dead_at_the_provider();
+    }
+}
+
+#[tokio::test]
+async fn nothing_is_revoked_where_that_is_turned_off() {
+    let world = World::with(|builder| builder.revoke_on_log_out(false));
+    let id = world.log_in("alice").await;
+    let leaving = world.request(id).await;
+    let mut flight = world.flight_at(common::races::Station::AfterPost, id).await;
+
+    let done = world.log_out(&leaving, EndSession).await.unwrap().unwrap();
+    flight.answer_meanwhile().await.expect_err("logged out");
+    flight.land_alone().await;
+
+    assert!(matches!(done.revocation, Revocation::TurnedOff));
+    assert_eq!(world.issuer.revocations(), 0, "neither by log out nor by the flight");
+    assert_eq!(world.held_by("alice").await, []);
+}
+
+#[tokio::test]
+async fn a_provider_without_a_revocation_endpoint_is_not_supported() {
+    let mut world = World::on_memory();
+    let endpoint = TokenEndpoint::new(world.issuer.token_url(), ClientAuth::basic("web", "secret"))
+        .transport(world.issuer.transport());
+    world.refresher =
+        TokenRefresher::builder(endpoint, world.store.clone()).clock(world.clock.clock()).build().unwrap();
+    let id = world.log_in("alice").await;
+
+    let done = world.log_out(&world.session(id), EndSession).await.unwrap().unwrap();
+
+    assert!(matches!(done.revocation, Revocation::NotSupported));
+    assert_eq!(world.stored_entry(id).await, StoredEntry::NoRecord);
+}
+
+// The store neither deletes nor writes: the caller is told, and still nobody gets a token from this process.
+#[tokio::test(start_paused = true)]
+async fn log_out_over_a_failing_store_revokes_the_tokens_and_hides_them() {
+    for how in [EndSession, KeepSession] {
+        let policy = RefreshPolicy::default().write_back(Duration::from_secs(2));
+        let world = World::on(MemoryStore::default(), |builder| builder.policy(policy));
+        let id = world.log_in("alice").await;
+        let slow = world.request(id).await;
+        world.store.refuse(Op::Delete);
+        world.store.refuse(Op::Save);
+
+        let error = world.log_out(&world.session(id), how).await.unwrap().expect_err("the store fails");
+
+        assert_eq!(error.kind(), RefreshErrorKind::Unavailable, "{how:?}");
+        world.assert_dead_at_the_provider();
+        let error = world.refresher.valid_token(&slow).await.expect_err("logged out");
+        assert_eq!(error.kind(), RefreshErrorKind::LoggedOut, "{how:?}");
+        assert_eq!(
+            world.request(id).await.get_value(KEY).await.unwrap(),
+            None,
+            "{how:?}: nobody is shown them"
+        );
+        let error = world.refresher.valid_token(&world.session(id)).await.expect_err("logged out");
+        assert_eq!(error.kind(), RefreshErrorKind::NoTokens, "{how:?}");
+    }
+}
+
+async fn log_out_by_http(how: LogOut) -> (World, tower_sessions::session::Id, Cookie) {
+    let world = World::on_memory();
+    let id = world.log_in("alice").await;
+    let refresher = world.refresher.clone();
+    let leave = move |session: Session| async move {
+        refresher.log_out(&session, how).await.expect("logged out");
+    };
+    let app =
+        axum::Router::new().route("/leave", axum::routing::get(leave)).layer(world.refresher.session_layer());
+    let cookie = cookie_of(&get(&app, "/leave", Some(id)).await);
+    (world, id, cookie)
+}
+
+#[tokio::test]
+async fn the_browser_loses_its_cookie_with_the_session() {
+    let (world, id, cookie) = log_out_by_http(EndSession).await;
+    assert_eq!(cookie, Cookie::Removed);
+    assert_eq!(world.stored_entry(id).await, StoredEntry::NoRecord);
+}
+
+#[tokio::test]
+async fn the_browser_gets_a_new_cookie_with_the_session_it_keeps() {
+    let (world, id, cookie) = log_out_by_http(KeepSession).await;
+    let Cookie::Set(kept) = cookie else { panic!("a new cookie, not {cookie:?}") };
+    assert_ne!(kept, id);
+    assert_eq!(world.stored_entry(kept).await, StoredEntry::NoEntry);
+}
