@@ -32,14 +32,16 @@ struct Holding {
 impl Core {
     pub(super) async fn valid_set(self: &Arc<Self>, session: &Session) -> Result<Arc<HeldSet>, RefreshError> {
         let mut holding = self.holding(session).await?;
-        if !self.is_fresh(&holding.set) && session.id().is_none() {
-            // Cycled earlier in this request: the grant is between two records. A flight needs a record to write to.
-            session.save().await.map_err(session_failed)?;
-            holding = self.holding(session).await?;
-        }
         if !self.is_fresh(&holding.set) {
-            let than = holding.set.generation;
-            return self.newer_than(session, holding.set, than).await;
+            if session.id().is_none() {
+                // Cycled earlier in this request: the grant is between two records. A flight needs a record to write to.
+                session.save().await.map_err(session_failed)?;
+                holding = self.holding(session).await?;
+            }
+            if !self.is_fresh(&holding.set) {
+                let than = holding.set.generation;
+                return self.newer_than(session, holding.set, than).await;
+            }
         }
         if holding.custody == Custody::Pending {
             self.write_pending(session, &holding.set);
