@@ -20,60 +20,57 @@ use crate::{
 /// With the `axum` feature it is an extractor; see [`TokenRefreshLayer`](crate::TokenRefreshLayer) for who answers when there is
 /// no token.
 #[derive(Clone)]
-pub struct AccessToken {
-    set: Arc<HeldSet>,
-    header: HeaderValue,
-}
+pub struct AccessToken(Arc<HeldSet>);
 
 impl AccessToken {
     pub(crate) fn new(set: Arc<HeldSet>) -> Result<Self, RefreshError> {
-        match set.header().cloned() {
-            Some(header) => Ok(Self { set, header }),
-            None => Err(RefreshError::new(
+        if set.header().is_none() {
+            return Err(RefreshError::new(
                 RefreshErrorKind::Misconfigured,
                 "the session entry's access token is not a legal header value",
-            )),
+            ));
         }
+        Ok(Self(set))
     }
 
     pub(crate) fn set(&self) -> &Arc<HeldSet> {
-        &self.set
+        &self.0
     }
 
     /// The token itself. Handle with care: whoever has it is the user.
     #[must_use]
     pub fn secret(&self) -> &str {
-        self.set.access_token.expose_secret()
+        self.0.access_token.expose_secret()
     }
 
     /// The value of an `Authorization` header (RFC 6750 section 2.1), marked sensitive so that clients do not print it.
     #[must_use]
     pub fn header(&self) -> HeaderValue {
-        self.header.clone()
+        self.0.header().expect("checked when this was made").clone()
     }
 
     /// When the token expires, on the wall clock.
     #[must_use]
     pub fn expires_at(&self) -> SystemTime {
-        self.set.expires_at
+        self.0.expires_at
     }
 
     /// The scope as the provider told it (RFC 6749 section 3.3), if it did.
     #[must_use]
     pub fn scope(&self) -> Option<&str> {
-        self.set.scope.as_deref()
+        self.0.scope.as_deref()
     }
 
     /// Whom the token is for: the `sub` of the ID token or, without one, of the access token. None for opaque tokens alone.
     #[must_use]
     pub fn subject(&self) -> Option<&str> {
-        self.set.subject.as_deref()
+        self.0.subject.as_deref()
     }
 
     /// The ID token of this login, for `id_token_hint` (OpenID Connect RP-Initiated Logout section 2).
     #[must_use]
     pub fn id_token(&self) -> Option<&str> {
-        self.set.id_token.as_ref().map(ExposeSecret::expose_secret)
+        self.0.id_token.as_ref().map(ExposeSecret::expose_secret)
     }
 
     /// The token's claims, if it is a JWT. The first `T` asked for is decoded once per token, another one each time.
@@ -81,7 +78,7 @@ impl AccessToken {
     /// # Errors
     /// The token is opaque, or its claims do not fit `T`.
     pub fn claims<T: DeserializeOwned + Send + Sync + 'static>(&self) -> Result<Arc<T>, ClaimsError> {
-        self.set.claims()
+        self.0.claims()
     }
 }
 

@@ -50,14 +50,14 @@ where
     }
 
     fn call(&mut self, mut request: Request<ReqBody>) -> Self::Future {
+        let refresher = self.refresher.clone();
+        if self.mode == Mode::Lazy || is_preflight(&request) {
+            request.extensions_mut().insert(Handle(refresher));
+            return Box::pin(self.inner.call(request));
+        }
         // The service that was polled ready is the one to call; its clone waits for the next request.
         let clone = self.inner.clone();
         let mut inner = std::mem::replace(&mut self.inner, clone);
-        let refresher = self.refresher.clone();
-        request.extensions_mut().insert(Handle(refresher.clone()));
-        if self.mode == Mode::Lazy || is_preflight(&request) {
-            return Box::pin(inner.call(request));
-        }
         Box::pin(async move {
             match token_for(&refresher, request.extensions()).await {
                 Ok(token) => {

@@ -107,19 +107,25 @@ pub(super) enum Held {
     Unreadable,
 }
 
+impl Held {
+    fn of(value: Option<&Value>) -> Self {
+        match value {
+            None => Self::Nothing,
+            Some(Value::String(text)) => match Entry::parse(text) {
+                Ok(Entry { grant, state: State::Ended, .. }) => Self::Tombstone(grant),
+                Ok(Entry { grant, state: State::Live { generation, .. }, .. }) => {
+                    Self::Set(grant, generation)
+                }
+                Err(_) => Self::Unreadable,
+            },
+            Some(_) => Self::Unreadable,
+        }
+    }
+}
+
 impl Inner {
     pub(super) fn held(&self, record: &Record) -> Held {
-        match record.data.get(&*self.key) {
-            None => Held::Nothing,
-            Some(Value::String(text)) => match Entry::parse(text) {
-                Ok(Entry { grant, state: State::Ended, .. }) => Held::Tombstone(grant),
-                Ok(Entry { grant, state: State::Live { generation, .. }, .. }) => {
-                    Held::Set(grant, generation)
-                }
-                Err(_) => Held::Unreadable,
-            },
-            Some(_) => Held::Unreadable,
-        }
+        Held::of(record.data.get(&*self.key))
     }
 
     pub(super) fn put(&self, record: &mut Record, text: String) {
@@ -132,11 +138,12 @@ impl Inner {
 
     /// Makes a stored record what a request may see.
     pub(super) fn present(&self, record: &mut Record) {
-        match self.held(record) {
+        let value = record.data.get_mut(&*self.key);
+        match Held::of(value.as_deref()) {
             Held::Tombstone(_) => self.strip(record),
             Held::Set(grant, _) if self.ledger.ending(grant).is_some() => self.strip(record),
             _ => {
-                if let Some(Value::String(text)) = record.data.get_mut(&*self.key) {
+                if let Some(Value::String(text)) = value {
                     entry::mark_guarded(text);
                 }
             }

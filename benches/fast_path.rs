@@ -1,0 +1,247 @@
+//! What a request with a valid token pays, against the session code one would write by hand.
+//!
+//! Every variant is the same Axum router with the same request, sent by `oneshot` on one thread; the variants take turns in small
+//! blocks, and a ratio is taken within each round.
+
+mod common;
+
+use std::{hint::black_box, sync::Arc, time::SystemTime};
+
+use axum::{
+    Router,
+    body::Body,
+    extract::Request,
+    http::{StatusCode, header},
+    routing::get,
+};
+use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
+use common::{ACCESS_TOKEN_BYTES, ID_TOKEN_BYTES, REFRESH_TOKEN_BYTES, Samples, print_goal, token_response};
+use serde::{Deserialize, Serialize};
+use tower::ServiceExt;
+use tower_sessions::{MemoryStore, Session, SessionManagerLayer};
+use tower_token_refresh::{
+    AccessToken, Claims, ClientAuth, TokenEndpoint, TokenRefreshLayer, TokenRefresher, TokenSet,
+    testing::StrictIssuer, tower_sessions,
+};
+
+const ROUNDS: usize = 2000;
+const REQUESTS: usize = 50;
+const HAND_KEY: &str = "tokens";
+
+/// One way of serving the request.
+struct Variant {
+    name: &'static str,
+    router: Router,
+    cookie: String,
+}
+
+#[derive(Serialize, Deserialize)]
+struct HandTokens {
+    access_token: String,
+    refresh_token: String,
+    id_token: String,
+    scope: String,
+    expires_at: u64,
+}
+
+#[derive(Deserialize)]
+#[expect(dead_code, reason = "decoding them is what is measured")]
+struct HandClaims {
+    iss: String,
+    sub: String,
+    aud: String,
+    exp: u64,
+    iat: u64,
+    jti: String,
+    azp: String,
+    sid: String,
+    scope: String,
+    preferred_username: String,
+    email: String,
+    name: String,
+    realm_access: HandRoles,
+    resource_access: std::collections::HashMap<String, HandRoles>,
+}
+
+#[derive(Deserialize)]
+struct HandRoles {
+    roles: Vec<String>,
+}
+
+impl HandClaims {
+    fn of(token: &str) -> Option<Self> {
+        let payload = BASE64_URL_SAFE_NO_PAD.decode(token.split('.').nth(1)?).ok()?;
+        serde_json::from_slice(&payload).ok()
+    }
+
+    fn has_role(&self, client: &str, role: &str) -> bool {
+        self.resource_access.get(client).is_some_and(|at| at.roles.iter().any(|name| name == role))
+    }
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() {
+    let variants = variants().await;
+    let mut samples = vec![Samples::default(); variants.len()];
+    for variant in &variants {
+        run(variant).await;
+    }
+    for round in 0..ROUNDS {
+        // Another one begins each round, so that none always follows the same neighbour.
+        for turn in 0..variants.len() {
+            let index = (round + turn) % variants.len();
+            samples[index].0.push(run(&variants[index]).await);
+        }
+    }
+    println!(
+        "\nThe fast path: ns per request, medians of {ROUNDS} rounds of {REQUESTS} requests, all variants in turn.\n\
+         Tokens: access {ACCESS_TOKEN_BYTES} B, ID {ID_TOKEN_BYTES} B, refresh {REFRESH_TOKEN_BYTES} B; 14 claims.\n"
+    );
+    for (variant, samples) in variants.iter().zip(&samples) {
+        println!("  {:<58}{:>7.0}", variant.name, samples.median());
+    }
+    println!();
+    let against = |ours: usize, hand: usize, goal: f64, what: &str| {
+        let ratio = samples[ours].per_round(&samples[hand]);
+        print_goal(what, ratio.median(), Some(ratio.spread()), goal);
+    };
+    against(3, 2, 0.95, "token, ours / by hand        ");
+    against(4, 2, 0.95, "token, ours lazy / by hand   ");
+    against(6, 5, 0.60, "with claims, ours / by hand  ");
+}
+
+async fn variants() -> [Variant; 7] {
+    let (by_hand, hand_cookie) = session_by_hand().await;
+    let (refresher, our_cookie) = session_of_ours().await;
+    let guard = TokenRefreshLayer::new(&refresher);
+    let ours = refresher.session_layer();
+    let bare = get(async || "hello");
+    let variant = |name, router: Router, cookie: &str| Variant { name, router, cookie: cookie.into() };
+    [
+        variant("bare router", Router::new().route("/", bare.clone()), &hand_cookie),
+        variant(
+            "+ SessionManagerLayer, session untouched",
+            Router::new().route("/", bare).layer(by_hand.clone()),
+            &hand_cookie,
+        ),
+        variant(
+            "+ session.get::<Tokens>() and an expiry check, by hand",
+            Router::new().route("/", get(hand_written)).layer(by_hand.clone()),
+            &hand_cookie,
+        ),
+        variant(
+            "ours: TokenRefreshLayer + AccessToken",
+            Router::new().route("/", get(our_token)).layer(guard.clone()).layer(ours.clone()),
+            &our_cookie,
+        ),
+        variant(
+            "ours: TokenRefreshLayer, lazy + AccessToken",
+            Router::new().route("/", get(our_token)).layer(guard.clone().lazy()).layer(ours.clone()),
+            &our_cookie,
+        ),
+        variant(
+            "by hand, with the claims decoded",
+            Router::new().route("/", get(hand_written_with_claims)).layer(by_hand),
+            &hand_cookie,
+        ),
+        variant(
+            "ours: TokenRefreshLayer + AccessToken + Claims",
+            Router::new().route("/", get(our_token_with_claims)).layer(guard).layer(ours),
+            &our_cookie,
+        ),
+    ]
+}
+
+async fn hand_written(session: Session) -> StatusCode {
+    match hand_held(&session).await {
+        Some(tokens) => {
+            black_box(&tokens.access_token);
+            StatusCode::OK
+        }
+        None => StatusCode::UNAUTHORIZED,
+    }
+}
+
+async fn hand_written_with_claims(session: Session) -> StatusCode {
+    let Some(tokens) = hand_held(&session).await else {
+        return StatusCode::UNAUTHORIZED;
+    };
+    match HandClaims::of(&tokens.access_token) {
+        Some(claims) if claims.has_role("shop-api", "admin") => {
+            black_box(&tokens.access_token);
+            StatusCode::OK
+        }
+        _ => StatusCode::FORBIDDEN,
+    }
+}
+
+async fn hand_held(session: &Session) -> Option<HandTokens> {
+    let tokens: HandTokens = session.get(HAND_KEY).await.ok()??;
+    (unix_now() + 5 < tokens.expires_at).then_some(tokens)
+}
+
+async fn our_token(token: AccessToken) -> StatusCode {
+    black_box(token.secret());
+    StatusCode::OK
+}
+
+async fn our_token_with_claims(token: AccessToken, claims: Claims) -> StatusCode {
+    black_box(token.secret());
+    if claims.has_role("shop-api", "admin") { StatusCode::OK } else { StatusCode::FORBIDDEN }
+}
+
+async fn session_by_hand() -> (SessionManagerLayer<MemoryStore>, String) {
+    let store = MemoryStore::default();
+    let session = Session::new(None, Arc::new(store.clone()), None);
+    let response = token_response("alice");
+    let text = |field: &str| response[field].as_str().expect("a string").to_owned();
+    let tokens = HandTokens {
+        access_token: text("access_token"),
+        refresh_token: text("refresh_token"),
+        id_token: text("id_token"),
+        scope: text("scope"),
+        expires_at: unix_now() + 3600,
+    };
+    session.insert(HAND_KEY, tokens).await.expect("the memory store does not fail");
+    session.save().await.expect("the memory store does not fail");
+    (SessionManagerLayer::new(store), cookie(&session))
+}
+
+async fn session_of_ours() -> (TokenRefresher, String) {
+    let issuer = StrictIssuer::new();
+    let endpoint = TokenEndpoint::new(issuer.token_url(), ClientAuth::basic("web", "secret"))
+        .transport(issuer.transport());
+    let refresher =
+        TokenRefresher::builder(endpoint, MemoryStore::default()).build().expect("the settings agree");
+    let session = Session::new(None, Arc::new(refresher.session_store()), None);
+    let set = TokenSet::from_response(token_response("alice")).expect("a token response");
+    let set = set.with_expires_at(SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(unix_now() + 3600));
+    refresher.log_in(&session, set).await.expect("logged in");
+    (refresher, cookie(&session))
+}
+
+fn cookie(session: &Session) -> String {
+    format!("id={}", session.id().expect("a saved session has an id"))
+}
+
+/// Nanoseconds per request.
+#[expect(clippy::disallowed_methods, reason = "a bench measures real time")]
+async fn run(variant: &Variant) -> f64 {
+    let started = std::time::Instant::now();
+    for _ in 0..REQUESTS {
+        let request = Request::builder()
+            .uri("/")
+            .header(header::COOKIE, &variant.cookie)
+            .body(Body::empty())
+            .expect("a valid request");
+        let response = variant.router.clone().oneshot(request).await.expect("infallible");
+        assert_eq!(response.status(), StatusCode::OK, "{}", variant.name);
+        black_box(response);
+    }
+    started.elapsed().as_nanos() as f64 / REQUESTS as f64
+}
+
+#[expect(clippy::disallowed_methods, reason = "what code written by hand would call")]
+fn unix_now() -> u64 {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs()
+}
