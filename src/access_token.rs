@@ -6,11 +6,7 @@ use http::HeaderValue;
 use secrecy::ExposeSecret;
 use serde::de::DeserializeOwned;
 
-use crate::{
-    claims::ClaimsError,
-    error::{RefreshError, RefreshErrorKind},
-    grant::HeldSet,
-};
+use crate::{claims::ClaimsError, grant::HeldSet};
 
 /// An access token that was fresh when the request asked for it. Cheap to clone. `Debug` does not show it.
 ///
@@ -23,14 +19,8 @@ use crate::{
 pub struct AccessToken(Arc<HeldSet>);
 
 impl AccessToken {
-    pub(crate) fn new(set: Arc<HeldSet>) -> Result<Self, RefreshError> {
-        if set.header().is_none() {
-            return Err(RefreshError::new(
-                RefreshErrorKind::Misconfigured,
-                "the session entry's access token is not a legal header value",
-            ));
-        }
-        Ok(Self(set))
+    pub(crate) fn new(set: Arc<HeldSet>) -> Self {
+        Self(set)
     }
 
     pub(crate) fn set(&self) -> &Arc<HeldSet> {
@@ -40,13 +30,13 @@ impl AccessToken {
     /// The token itself. Handle with care: whoever has it is the user.
     #[must_use]
     pub fn secret(&self) -> &str {
-        self.0.access_token.expose_secret()
+        self.0.access_token.expose()
     }
 
     /// The value of an `Authorization` header (RFC 6750 section 2.1), marked sensitive so that clients do not print it.
     #[must_use]
     pub fn header(&self) -> HeaderValue {
-        self.0.header().expect("checked when this was made").clone()
+        self.0.access_token.header().clone()
     }
 
     /// When the token expires, on the wall clock.
@@ -78,7 +68,7 @@ impl AccessToken {
     /// # Errors
     /// The token is opaque, or its claims do not fit `T`.
     pub fn claims<T: DeserializeOwned + Send + Sync + 'static>(&self) -> Result<Arc<T>, ClaimsError> {
-        self.0.claims()
+        self.0.claims_as()
     }
 }
 

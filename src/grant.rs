@@ -7,12 +7,12 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use http::HeaderValue;
 use secrecy::{ExposeSecret, SecretString};
 use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
 use crate::{
+    bearer::BearerToken,
     claims::{self, ClaimsError},
     token::TokenSet,
 };
@@ -65,7 +65,7 @@ pub(crate) struct FlightKey {
 pub(crate) struct HeldSet {
     pub(crate) grant: GrantId,
     pub(crate) generation: Generation,
-    pub(crate) access_token: SecretString,
+    pub(crate) access_token: BearerToken,
     pub(crate) refresh_token: Option<SecretString>,
     pub(crate) id_token: Option<SecretString>,
     pub(crate) scope: Option<String>,
@@ -75,15 +75,12 @@ pub(crate) struct HeldSet {
     pub(crate) obtained_at: SystemTime,
     pub(crate) expires_at: SystemTime,
     pub(crate) refresh_expires_at: Option<SystemTime>,
-    pub(crate) caches: Caches,
+    pub(crate) claims: ClaimsCache,
 }
 
-/// What is derived from a set once and then read by every request.
+/// The claims of an access token, as the first type that was asked for.
 #[derive(Default)]
-pub(crate) struct Caches {
-    header: OnceLock<Option<HeaderValue>>,
-    claims: OnceLock<(TypeId, Arc<dyn Any + Send + Sync>)>,
-}
+pub(crate) struct ClaimsCache(OnceLock<(TypeId, Arc<dyn Any + Send + Sync>)>);
 
 impl HeldSet {
     /// The first set of a new grant.
@@ -141,7 +138,7 @@ impl HeldSet {
             obtained_at,
             expires_at,
             refresh_expires_at: set.refresh_expires_in.map(|lifetime| later(obtained_at, lifetime)),
-            caches: Caches::default(),
+            claims: ClaimsCache::default(),
         }
     }
 
@@ -156,32 +153,22 @@ impl HeldSet {
         later(now, leeway.min(life / 4)) < self.expires_at
     }
 
-    /// `Authorization: Bearer …`, marked sensitive. None if the token is not a legal header value, which
-    /// [`TokenSet`] refuses and only an entry written by something else can hold.
-    pub(crate) fn header(&self) -> Option<&HeaderValue> {
-        let header = self.caches.header.get_or_init(|| {
-            let mut value =
-                HeaderValue::try_from(format!("Bearer {}", self.access_token.expose_secret())).ok()?;
-            value.set_sensitive(true);
-            Some(value)
-        });
-        header.as_ref()
-    }
-
     /// The access token's claims as `T`. The first type asked for is decoded once per set; another one each time.
-    pub(crate) fn claims<T: DeserializeOwned + Send + Sync + 'static>(&self) -> Result<Arc<T>, ClaimsError> {
+    pub(crate) fn claims_as<T: DeserializeOwned + Send + Sync + 'static>(
+        &self,
+    ) -> Result<Arc<T>, ClaimsError> {
         if let Some(claims) = self.cached_claims() {
             return Ok(claims);
         }
-        let claims: Arc<T> = Arc::new(claims::payload(self.access_token.expose_secret())?);
-        Ok(match self.caches.claims.set((TypeId::of::<T>(), claims.clone())) {
+        let claims: Arc<T> = Arc::new(claims::payload(self.access_token.expose())?);
+        Ok(match self.claims.0.set((TypeId::of::<T>(), claims.clone())) {
             Ok(()) => claims,
             Err(_) => self.cached_claims().unwrap_or(claims),
         })
     }
 
     fn cached_claims<T: Send + Sync + 'static>(&self) -> Option<Arc<T>> {
-        let (_, claims) = self.caches.claims.get().filter(|(kind, _)| *kind == TypeId::of::<T>())?;
+        let (_, claims) = self.claims.0.get().filter(|(kind, _)| *kind == TypeId::of::<T>())?;
         claims.clone().downcast().ok()
     }
 
@@ -189,7 +176,7 @@ impl HeldSet {
     pub(crate) fn weight(&self) -> usize {
         let secret =
             |token: &Option<SecretString>| token.as_ref().map_or(0, |token| token.expose_secret().len());
-        let access = self.access_token.expose_secret().len();
+        let access = self.access_token.expose().len();
         // The access token lies here as itself, in its header, and as claims of about its own size.
         size_of::<Self>() + 3 * access + secret(&self.refresh_token) + secret(&self.id_token)
     }

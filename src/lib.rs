@@ -61,6 +61,7 @@
 #![deny(unreachable_pub)]
 
 mod access_token;
+mod bearer;
 mod claims;
 mod clock;
 pub mod endpoint;

@@ -56,17 +56,19 @@ impl RefreshPolicy {
         self
     }
 
-    /// The longest a flight may take by the sum of its steps. Running flights are kept for twice as long before they are
-    /// forgotten; as no flight takes that long, none is ever started a second time.
+    /// The longest a flight may take from the re-read of the session to the write-back, each step at its own limit.
     #[must_use]
     pub fn flight_limit(mut self, limit: Duration) -> Self {
         self.flight_limit = limit;
         self
     }
 
-    /// How long a running flight stays registered at the most.
-    pub(crate) fn net(&self) -> Duration {
-        self.flight_limit.saturating_mul(2)
+    /// How long a running flight stays registered at the most: well beyond the longest way through one, so that none is ever
+    /// forgotten while it runs and started a second time. That way is discovery, a refresh and a revocation; and of the session
+    /// store a re-read, its arrears, a write-back and a tombstone.
+    pub(crate) fn net(&self, request_timeout: Duration) -> Duration {
+        let longest = request_timeout.saturating_mul(3).saturating_add(self.write_back.saturating_mul(4));
+        longest.max(self.flight_limit).saturating_mul(2)
     }
 
     pub(crate) fn validate(&self, request_timeout: Duration) -> Result<(), ConfigError> {

@@ -9,7 +9,10 @@ use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::claims::{self, lenient_number, lenient_words};
+use crate::{
+    bearer::BearerToken,
+    claims::{self, lenient_number, lenient_words},
+};
 
 /// No lifetime is taken for longer than this (100 years), so that adding it to a time cannot overflow.
 const LONGEST_LIFE: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
@@ -30,7 +33,7 @@ const LONGEST_LIFE: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 /// `Debug` shows no token, and there is no `Serialize`: how tokens lie in a session is this crate's business.
 #[derive(Clone)]
 pub struct TokenSet {
-    pub(crate) access_token: SecretString,
+    pub(crate) access_token: BearerToken,
     pub(crate) refresh_token: Option<SecretString>,
     pub(crate) id_token: Option<SecretString>,
     pub(crate) scope: Option<String>,
@@ -158,12 +161,12 @@ impl WireTokens {
         let expires_in = self.expires_in.as_ref().map(access_life).transpose()?;
 
         let by_id_token = id_token.as_deref().map(Hints::of).unwrap_or_default();
-        let by_access_token = Hints::of(&access_token);
+        let by_access_token = Hints::of(access_token.expose());
         Ok(TokenSet {
             expires_at: if expires_in.is_none() { by_access_token.expires_at() } else { None },
             subject: by_id_token.subject().or(by_access_token.subject()),
             sid: by_id_token.sid().or(by_access_token.sid()),
-            access_token: access_token.into(),
+            access_token,
             refresh_token: text("refresh_token", self.refresh_token)?.map(SecretString::from),
             id_token: id_token.map(SecretString::from),
             scope: self.scope.as_ref().and_then(lenient_words),
@@ -188,16 +191,10 @@ fn text(field: &'static str, value: Option<Value>) -> Result<Option<String>, Tok
     }
 }
 
-/// Wider than RFC 6750's b64token, which some providers' tokens are not; narrower than what a header value may hold, as a space
-/// would end the credentials.
-fn usable_access_token(token: Option<String>) -> Result<String, TokenSetError> {
+fn usable_access_token(token: Option<String>) -> Result<BearerToken, TokenSetError> {
     let broken = |rule| TokenSetError::Field { field: "access_token", rule };
     let token = token.ok_or(broken("is missing or empty"))?;
-    if token.bytes().all(|byte| byte.is_ascii_graphic()) {
-        Ok(token)
-    } else {
-        Err(broken("holds a character that is not visible ASCII"))
-    }
+    BearerToken::new(token).ok_or(broken("holds a character that is not visible ASCII"))
 }
 
 fn require_bearer(token_type: Option<&str>) -> Result<(), TokenSetError> {

@@ -10,7 +10,7 @@ use tower_token_refresh::{LogOut, RefreshError, TokenSet, testing::Endpoint, tow
 /// A user whose token has expired, and two requests that hold it.
 async fn expired(world: &World) -> (Id, Session, Session) {
     let id = world.log_in("alice").await;
-    let requests = (world.loaded_session(id).await, world.loaded_session(id).await);
+    let requests = (world.request(id).await, world.request(id).await);
     world.expire();
     (id, requests.0, requests.1)
 }
@@ -190,7 +190,7 @@ async fn the_caller_of_a_second_log_in_leaves_and_the_first_grant_is_gone() {
     for step in [Op::Save, Op::Delete, Op::Create] {
         let world = World::on_memory();
         let first = world.log_in("bob").await;
-        let session = world.loaded_session(first).await;
+        let session = world.request(first).await;
         let gate = world.store.gate_before(step);
         let caller = log_in(&world, &session);
         gate.reached().await;
@@ -212,7 +212,7 @@ async fn the_caller_of_log_out_leaves_at_any_step_of_the_store_and_the_user_is_l
         let world = World::on_memory();
         let id = world.log_in("alice").await;
         let refresh_token = world.stored_refresh_token(id).await.unwrap();
-        let session = world.loaded_session(id).await;
+        let session = world.request(id).await;
         let gates: Vec<_> = (0..=nth).map(|_| world.store.gate_before(step)).collect();
         let caller = log_out(&world, &session, LogOut::EndSession);
         for gate in &gates[..nth] {

@@ -183,7 +183,7 @@ async fn the_store_is_down() {
 async fn the_store_fails_when_the_flight_re_reads() {
     let world = World::on_memory();
     let id = world.log_in("alice").await;
-    let session = world.loaded_session(id).await;
+    let session = world.request(id).await;
     world.expire();
     world.store.fail_next(Op::Load);
     let error = world.refresher.valid_token(&session).await.unwrap_err();

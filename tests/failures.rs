@@ -63,7 +63,7 @@ async fn a_failed_refresh_of_one_user_is_no_error_for_another() {
 async fn a_panic_at_the_re_read_is_an_error_and_the_next_call_flies_again() {
     let world = World::on_memory();
     let id = world.log_in("alice").await;
-    let sessions = [world.loaded_session(id).await, world.loaded_session(id).await];
+    let sessions = [world.request(id).await, world.request(id).await];
     world.expire();
     world.store.panic_next(Op::Load);
     let re_read = world.store.gate_before(Op::Load);
@@ -99,7 +99,7 @@ async fn a_panic_in_the_transport_is_an_error_and_the_next_call_flies_again() {
     let world = World::reached_by(|issuer| panicking_once(issuer, &armed));
     let id = world.log_in("alice").await;
     world.expire();
-    let sessions = [world.loaded_session(id).await, world.loaded_session(id).await];
+    let sessions = [world.request(id).await, world.request(id).await];
     let re_read = world.store.gate_after(Op::Load);
     let waiters = sessions.each_ref().map(|session| world.ask(session));
     re_read.reached().await;
@@ -159,7 +159,7 @@ async fn a_panic_while_logging_in_is_an_error_and_nobody_is_logged_in() {
 async fn a_refusal_after_another_process_was_faster_gives_the_newer_set() {
     let world = World::on_memory();
     let id = world.log_in("alice").await;
-    let session = world.loaded_session(id).await;
+    let session = world.request(id).await;
     world.expire();
     let post = world.issuer.gate_before(Endpoint::Token);
     let slow = world.ask(&session);
@@ -181,7 +181,7 @@ async fn a_refusal_after_another_process_was_faster_gives_the_newer_set() {
 async fn after_a_refusal_the_session_is_over_for_good() {
     let world = World::on_memory();
     let id = world.log_in("alice").await;
-    let (waiter, slow) = (world.session(id), world.loaded_session(id).await);
+    let (waiter, slow) = (world.session(id), world.request(id).await);
     world.expire();
     world.issuer.end_session("alice");
     let error = world.refresher.valid_token(&waiter).await.unwrap_err();
@@ -199,7 +199,7 @@ async fn after_a_refusal_the_session_is_over_for_good() {
 async fn a_refusal_that_cannot_be_compared_with_the_store_keeps_the_tokens() {
     let world = World::on_memory();
     let id = world.log_in("alice").await;
-    let session = world.loaded_session(id).await;
+    let session = world.request(id).await;
     world.expire();
     world.issuer.fail_next_oauth(400, "invalid_grant");
     let answer = world.issuer.gate_after(Endpoint::Token);

@@ -17,7 +17,7 @@ const LATE: Duration = Duration::from_secs(30);
 async fn a_late_caller_gets_the_set_of_the_flight_it_missed() {
     let world = World::on_memory();
     let id = world.log_in("alice").await;
-    let late = world.loaded_session(id).await;
+    let late = world.request(id).await;
     world.expire();
     let token = world.refresher.valid_token(&world.session(id)).await.unwrap();
     world.clock.advance(LATE);
@@ -35,7 +35,7 @@ async fn a_late_caller_gets_the_set_of_the_flight_it_missed() {
 async fn a_caller_later_than_that_re_reads_the_store() {
     let world = World::on_memory();
     let id = world.log_in("alice").await;
-    let late = world.loaded_session(id).await;
+    let late = world.request(id).await;
     world.expire();
     let token = world.refresher.valid_token(&world.session(id)).await.unwrap();
     world.clock.advance(LATE + Duration::from_millis(1));
@@ -53,7 +53,7 @@ async fn a_caller_later_than_that_re_reads_the_store() {
 async fn a_set_that_another_process_stored_is_found_by_the_re_read() {
     let world = World::on_memory();
     let id = world.log_in("alice").await;
-    let stale = world.loaded_session(id).await;
+    let stale = world.request(id).await;
     world.expire();
     let elsewhere = world.restarted();
     let theirs = elsewhere.valid_token(&session_at(&elsewhere, id)).await.unwrap();
@@ -71,7 +71,7 @@ async fn a_late_caller_whose_late_result_has_expired_starts_a_flight() {
     let short = Duration::from_secs(10);
     let world = World::configured(|issuer| issuer.access_token_lifetime(short), |builder| builder);
     let id = world.log_in("alice").await;
-    let late = world.loaded_session(id).await;
+    let late = world.request(id).await;
     world.clock.advance(short);
     world.refresher.valid_token(&world.session(id)).await.unwrap();
     world.clock.advance(Duration::from_secs(20));
@@ -106,7 +106,7 @@ async fn a_flight_that_lasted_longer_than_its_tokens_live_serves_nobody_an_expir
 async fn a_caller_that_joins_a_flight_made_for_an_older_set_asks_again() {
     let world = World::on_memory();
     let id = world.log_in("alice").await;
-    let old = world.loaded_session(id).await;
+    let old = world.request(id).await;
     world.expire();
     // A request that holds generation 1 starts a flight, which finds generation 2 in the store ...
     let elsewhere = world.restarted();

@@ -33,7 +33,7 @@ async fn a_pending_set_is_served_and_the_consumed_token_is_not_presented_again()
 #[tokio::test(start_paused = true)]
 async fn a_request_does_not_wait_for_a_store_that_still_refuses() {
     let (world, id) = with_a_pending_set().await;
-    let session = world.loaded_session(id).await;
+    let session = world.request(id).await;
     let served = tokio::time::timeout(Duration::from_millis(1), world.refresher.valid_token(&session)).await;
     assert!(served.expect("at once").is_ok());
 }
@@ -98,7 +98,7 @@ async fn a_session_cycled_meanwhile_carries_the_pending_set() {
 async fn a_log_out_drops_and_revokes_the_pending_set() {
     let (world, id) = with_a_pending_set().await;
     let pending = world.refresher.valid_token(&world.session(id)).await.unwrap();
-    let slow = world.loaded_session(id).await;
+    let slow = world.request(id).await;
 
     let out = world.refresher.log_out(&world.session(id), LogOut::EndSession).await.unwrap();
     world.store.accept(Op::Save);
@@ -115,7 +115,7 @@ async fn a_log_out_drops_and_revokes_the_pending_set() {
 #[tokio::test(start_paused = true)]
 async fn a_pending_set_whose_record_goes_is_not_written_to_any() {
     let (world, id) = with_a_pending_set().await;
-    let session = world.loaded_session(id).await;
+    let session = world.request(id).await;
     world.store.vanish(id).await;
     world.store.accept(Op::Save);
     world.refresher.valid_token(&session).await.unwrap();

@@ -90,11 +90,12 @@ impl TokenRefresherBuilder {
         }
         let ledger = Arc::new(Ledger::new(self.clock.clone(), self.ledger_bytes));
         let key: Arc<str> = self.session_key.into();
+        let flights = SingleFlight::new(self.policy.net(provider.request_timeout()));
         Ok(TokenRefresher(Arc::new(Core {
             provider,
             store: (self.store)(ledger.clone(), key.clone()),
             ledger,
-            flights: SingleFlight::new(self.policy.net()),
+            flights,
             policy: self.policy,
             clock: self.clock,
             key,

@@ -252,7 +252,7 @@ impl Core {
     pub(super) async fn revoke(&self, set: &HeldSet) -> Result<Revocation, EndpointError> {
         let revoked = match &set.refresh_token {
             Some(token) => self.provider.revoke(token, TokenTypeHint::RefreshToken).await,
-            None => self.provider.revoke(&set.access_token, TokenTypeHint::AccessToken).await,
+            None => self.provider.revoke(set.access_token.secret(), TokenTypeHint::AccessToken).await,
         };
         if let Err(error) = &revoked {
             tracing::warn!(grant = %set.grant, %error, "the provider did not revoke the tokens");

@@ -10,7 +10,7 @@ use super::{
     Core, Landed,
     ask::{session_failed, unguarded},
     flight_steps::endpoint_failed,
-    logged_out,
+    logged_out, run_to_the_end,
 };
 use crate::{
     endpoint,
@@ -84,9 +84,11 @@ pub(super) async fn log_out(
         core.flights.settle(&set.flight_key(), Err::<_, RefreshError>(logged_out()) as Landed);
     }
 
-    // The store may fail; the tokens are revoked all the same, and the caller is told after that.
-    let taken = core.take_from_home(&session, grant, how).await;
-    let ended = core.end_session(&session, how).await;
+    // The store may fail or panic; the tokens are revoked all the same, and the caller is told after that.
+    let (its_core, its_session) = (core.clone(), session.clone());
+    let taken = run_to_the_end(async move { its_core.take_from_home(&its_session, grant, how).await }).await;
+    let (its_core, its_session) = (core.clone(), session.clone());
+    let ended = run_to_the_end(async move { its_core.end_session(&its_session, how).await }).await;
 
     let stored = taken.as_ref().ok().cloned().flatten();
     let newest = [stored, newest_known].into_iter().flatten().max_by_key(|set| set.generation);

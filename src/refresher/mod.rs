@@ -84,7 +84,7 @@ impl TokenRefresher {
     /// # Errors
     /// See [`RefreshErrorKind`]. Every caller that waited for a failed refresh gets its error; the next caller tries again.
     pub async fn valid_token(&self, session: &Session) -> Result<AccessToken, RefreshError> {
-        AccessToken::new(self.0.valid_set(session).await?)
+        self.0.valid_set(session).await.map(AccessToken::new)
     }
 
     /// Like [`valid_token`](Self::valid_token), after an API has rejected `rejected` with a 401: gives a token newer than that,
@@ -97,7 +97,7 @@ impl TokenRefresher {
         session: &Session,
         rejected: &AccessToken,
     ) -> Result<AccessToken, RefreshError> {
-        AccessToken::new(self.0.newer_set(session, rejected.set()).await?)
+        self.0.newer_set(session, rejected.set()).await.map(AccessToken::new)
     }
 
     /// Logs a user in: puts `set` into `session` as a new grant, gives the session a new id (against fixation) and saves it.

@@ -14,7 +14,10 @@ use std::time::{Duration, SystemTime};
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 
-use crate::grant::{Caches, Generation, GrantId, HeldSet};
+use crate::{
+    bearer::BearerToken,
+    grant::{ClaimsCache, Generation, GrantId, HeldSet},
+};
 
 const STORED: &str = "s1.";
 const GUARDED: &str = "g1.";
@@ -55,6 +58,8 @@ pub(crate) enum EntryError {
     Expiry,
     #[error("its payload is not the JSON of a token set")]
     Payload,
+    #[error("its access token is not a legal header value")]
+    AccessToken,
 }
 
 impl<'a> Entry<'a> {
@@ -95,7 +100,7 @@ impl<'a> Entry<'a> {
         Ok(Some(HeldSet {
             grant: self.grant,
             generation,
-            access_token: secret(payload.access_token),
+            access_token: BearerToken::new(payload.access_token).ok_or(EntryError::AccessToken)?,
             refresh_token: payload.refresh_token.map(secret),
             id_token: payload.id_token.map(secret),
             scope: payload.scope,
@@ -108,7 +113,7 @@ impl<'a> Entry<'a> {
                 Some(at) => Some(from_millis(at).ok_or(EntryError::Payload)?),
                 None => None,
             },
-            caches: Caches::default(),
+            claims: ClaimsCache::default(),
         }))
     }
 }
@@ -116,7 +121,7 @@ impl<'a> Entry<'a> {
 /// The entry of `set` as the store keeps it.
 pub(crate) fn live(set: &HeldSet) -> String {
     let payload = PayloadRef {
-        access_token: set.access_token.expose_secret(),
+        access_token: set.access_token.expose(),
         refresh_token: set.refresh_token.as_ref().map(ExposeSecret::expose_secret),
         id_token: set.id_token.as_ref().map(ExposeSecret::expose_secret),
         scope: set.scope.as_deref(),

@@ -43,7 +43,7 @@ fn the_response_of_openidconnect_is_read_by_value_and_by_reference() {
     TokenSet::from_response(&response).unwrap();
     let set = TokenSet::from_response(response).unwrap();
 
-    assert_eq!(set.access_token.expose_secret(), "at-1");
+    assert_eq!(set.access_token.expose(), "at-1");
     assert_eq!(set.refresh_token.unwrap().expose_secret(), "rt-1");
     assert_eq!(set.id_token.unwrap().expose_secret(), id_token);
     assert_eq!(set.expires_in, Some(Duration::from_secs(300)));

@@ -17,13 +17,15 @@ use std::{sync::Arc, time::Duration};
 
 use serde_json::Value;
 use store::ScriptedStore;
+use tokio::task::JoinHandle;
 use tower_sessions::{
     Expiry, MemoryStore, Session, SessionStore,
     session::{Id, Record},
 };
 use tower_sessions_sqlx_store::{SqliteStore, sqlx::sqlite::SqlitePoolOptions};
 use tower_token_refresh::{
-    ClientAuth, RefreshPolicy, TokenEndpoint, TokenRefresher, TokenRefresherBuilder, TokenSet,
+    AccessToken, ClientAuth, RefreshError, RefreshPolicy, TokenEndpoint, TokenRefresher,
+    TokenRefresherBuilder, TokenSet,
     testing::{ManualClock, StrictIssuer},
     tower_sessions,
 };
@@ -103,6 +105,19 @@ impl World {
     /// A session as a request with this cookie would have it.
     pub fn session(&self, id: Id) -> Session {
         self.session_with(Some(id), None)
+    }
+
+    /// A request that has read its session, and holds a snapshot of it from now on.
+    pub async fn request(&self, id: Id) -> Session {
+        let session = self.session(id);
+        session.get_value(KEY).await.expect("the session loads");
+        session
+    }
+
+    /// Asks for a token in a task of its own, as another connection would.
+    pub fn ask(&self, session: &Session) -> JoinHandle<Result<AccessToken, RefreshError>> {
+        let (refresher, session) = (self.refresher.clone(), session.clone());
+        tokio::spawn(async move { refresher.valid_token(&session).await })
     }
 
     pub fn session_with(&self, id: Option<Id>, expiry: Option<Expiry>) -> Session {

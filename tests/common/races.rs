@@ -105,19 +105,6 @@ impl Flight {
 }
 
 impl World {
-    /// A request that has read its session, and holds a snapshot of it from now on.
-    pub async fn request(&self, id: Id) -> Session {
-        let session = self.session(id);
-        session.get_value(KEY).await.expect("the session loads");
-        session
-    }
-
-    /// Asks for a token in a task of its own, as another connection would.
-    pub fn ask(&self, session: &Session) -> JoinHandle<Result<AccessToken, RefreshError>> {
-        let (refresher, session) = (self.refresher.clone(), session.clone());
-        tokio::spawn(async move { refresher.valid_token(&session).await })
-    }
-
     /// A refresh from the first step to the last.
     pub async fn refresh(&self, id: Id) -> AccessToken {
         self.expire();

@@ -1,7 +1,7 @@
 //! Worlds with another issuer or another way to it, and requests that run beside the test.
 
 use tokio::task::JoinHandle;
-use tower_token_refresh::{AccessToken, RefreshError, Transport, testing::StrictIssuerBuilder};
+use tower_token_refresh::{Transport, testing::StrictIssuerBuilder};
 
 use super::*;
 
@@ -34,19 +34,6 @@ impl World {
             .build()
             .expect("the settings agree");
         Self { refresher, ..self }
-    }
-
-    /// A session that has read its record: what a request holds that began before the test goes on.
-    pub async fn loaded_session(&self, id: Id) -> Session {
-        let session = self.session(id);
-        session.load().await.expect("the store answers");
-        session
-    }
-
-    /// A request of its own task that asks for a token.
-    pub fn ask(&self, session: &Session) -> JoinHandle<Result<AccessToken, RefreshError>> {
-        let (refresher, session) = (self.refresher.clone(), session.clone());
-        tokio::spawn(async move { refresher.valid_token(&session).await })
     }
 }
 

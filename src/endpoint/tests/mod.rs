@@ -8,7 +8,7 @@ use std::{
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::{BodyExt, Full};
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::SecretString;
 use serde_json::{Value, json};
 
 use super::{EndpointErrorKind as Kind, *};
@@ -81,7 +81,7 @@ async fn a_refresh_is_one_form_post() {
     // In a task, as a flight does it.
     let set = tokio::spawn(async move { provider.refresh(&"r t+&".into()).await }).await.unwrap().unwrap();
 
-    assert_eq!(set.access_token.expose_secret(), SECRET);
+    assert_eq!(set.access_token.expose(), SECRET);
     assert!(set.issuer.is_none() && set.obtained_at.is_none());
     let [request] = &script.sent()[..] else { panic!("one request") };
     assert_eq!(
