@@ -180,3 +180,28 @@ async fn the_browser_gets_a_new_cookie_with_the_session_it_keeps() {
     assert_ne!(kept, id);
     assert_eq!(world.stored_entry(kept).await, StoredEntry::NoEntry);
 }
+
+// The record was left with live tokens in it. A save that has kept them from before must not leave them there for good.
+#[tokio::test(start_paused = true)]
+async fn a_store_that_failed_at_log_out_loses_the_tokens_with_the_next_save() {
+    for shows_tokens in [true, false] {
+        let policy = RefreshPolicy::default().write_back(Duration::from_secs(2));
+        let world = World::on(MemoryStore::default(), |builder| builder.policy(policy));
+        let id = world.log_in("alice").await;
+        let slow = world.session(id);
+        if shows_tokens {
+            slow.get_value(KEY).await.unwrap();
+        }
+        world.store.refuse(Op::Delete);
+        world.log_out(&world.session(id), EndSession).await.unwrap().expect_err("the store fails");
+        world.store.accept(Op::Delete);
+
+        slow.insert("cart", 3).await.unwrap();
+        slow.save().await.unwrap();
+
+        assert!(
+            matches!(world.stored_entry(id).await, StoredEntry::Tombstone { .. }),
+            "shown {shows_tokens}"
+        );
+    }
+}

@@ -170,6 +170,10 @@ impl Inner {
         let stored_text = stored.data.get(&*self.key).cloned();
         match (self.held(&stored), self.held(&new)) {
             (Held::Nothing, _) => self.strip(&mut new),
+            // Its end could not be written to the store at the time.
+            (Held::Set(grant, _), _) if self.ledger.ending(grant).is_some() => {
+                self.put(&mut new, entry::tombstone(grant));
+            }
             (Held::Set(grant, _), Held::Nothing) => {
                 // A record the grant has left says nothing about the grant.
                 if self.ledger.home(grant).is_none_or(|home| home == new.id) {
@@ -179,9 +183,7 @@ impl Inner {
             }
             (Held::Unreadable, Held::Nothing) => {}
             (Held::Set(stored_grant, stored_generation), Held::Set(grant, generation))
-                if stored_grant == grant
-                    && generation > stored_generation
-                    && self.ledger.ending(grant).is_none() =>
+                if stored_grant == grant && generation > stored_generation =>
             {
                 self.unmark(&mut new);
                 self.store.save(&new).await?;
