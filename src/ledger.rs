@@ -11,7 +11,7 @@
 //! | a set that a finished record holds | 60 s, and no longer than memory allows |
 //! | a set that no record holds yet (between `delete` and `create` of a `cycle_id`) | 10 min |
 //! | a set the store refused so far (pending) | to the end of the refresh token's life; 24 h where the provider does not tell it |
-//! | home, ended mark | 10 min |
+//! | home, ended mark, the session ids a grant has left | 10 min |
 //! | anything of a grant with a flight or a create under way | until that is over |
 
 use std::{
@@ -41,6 +41,8 @@ const LATE: Duration = Duration::from_secs(30);
 /// See the module's documentation.
 pub(crate) struct Ledger {
     grants: DashMap<GrantId, Grant>,
+    /// Session ids whose grant has moved on, and when: a browser that has not got its new cookie yet still means that grant.
+    left: DashMap<Id, (GrantId, Duration)>,
     clock: Clock,
     /// Bytes of the sets held, and how many there may be of those that could be dropped.
     bytes: AtomicUsize,
@@ -97,7 +99,14 @@ struct Grant {
 impl Ledger {
     pub(crate) fn new(clock: Clock, limit: usize) -> Self {
         let swept_at = AtomicU64::new(millis(clock.monotonic()));
-        Self { grants: DashMap::new(), clock, bytes: AtomicUsize::new(0), limit, swept_at }
+        Self {
+            grants: DashMap::new(),
+            left: DashMap::new(),
+            clock,
+            bytes: AtomicUsize::new(0),
+            limit,
+            swept_at,
+        }
     }
 
     /// The fast path's question.
@@ -182,6 +191,16 @@ impl Ledger {
         self.touch(grant).home.replace(home)
     }
 
+    /// Notes that the grant no longer lies under `id`.
+    pub(crate) fn leave(&self, grant: GrantId, id: Id) {
+        self.left.insert(id, (grant, self.clock.monotonic()));
+    }
+
+    /// The grant that has left `id`.
+    pub(crate) fn gone_from(&self, id: Id) -> Option<GrantId> {
+        self.left.get(&id).map(|left| left.0)
+    }
+
     /// The grant's home; `otherwise` becomes its home if none is known.
     pub(crate) fn home_or(&self, grant: GrantId, otherwise: Id) -> Id {
         *self.touch(grant).home.get_or_insert(otherwise)
@@ -235,6 +254,7 @@ impl Ledger {
             || self.swept_at.compare_exchange(swept_at, millis(now), Ordering::Relaxed, Ordering::Relaxed);
         if due && exchange().is_ok() {
             self.grants.retain(|_, known| self.keep(known, now));
+            self.left.retain(|_, (_, left_at)| now.saturating_sub(*left_at) < GRANT_STAYS);
         }
     }
 

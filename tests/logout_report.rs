@@ -153,6 +153,39 @@ async fn log_out_over_a_failing_store_revokes_the_tokens_and_hides_them() {
     }
 }
 
+// The record has moved, and the answer that tells the browser so is still on its way.
+#[tokio::test]
+async fn log_out_with_the_cookie_of_before_ends_the_login_where_it_lives_now() {
+    for how in [EndSession, KeepSession] {
+        let world = World::on_memory();
+        let id = world.log_in("alice").await;
+        let cycling = world.request(id).await;
+        cycling.cycle_id().await.expect("cycled");
+        cycling.save().await.expect("saved");
+
+        let done = world.log_out(&world.session(id), how).await.unwrap().expect("logged out");
+
+        assert!(matches!(done.revocation, Revocation::Revoked), "{how:?}");
+        assert_eq!(world.held_by("alice").await, [], "{how:?}");
+        world.assert_dead_at_the_provider();
+    }
+}
+
+#[tokio::test]
+async fn a_store_that_panics_does_not_stop_the_revocation() {
+    for step in [Op::Load, Op::Delete] {
+        let world = World::on_memory();
+        let id = world.log_in("alice").await;
+        let leaving = world.request(id).await;
+        world.store.panic_next(step);
+
+        let error = world.log_out(&leaving, EndSession).await.unwrap().expect_err("the store panics");
+
+        assert_eq!(error.kind(), RefreshErrorKind::Internal, "{step:?}");
+        world.assert_dead_at_the_provider();
+    }
+}
+
 async fn log_out_by_http(how: LogOut) -> (World, tower_sessions::session::Id, Cookie) {
     let world = World::on_memory();
     let id = world.log_in("alice").await;

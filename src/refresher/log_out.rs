@@ -73,8 +73,12 @@ pub(super) async fn log_out(
     session: Session,
     how: LogOut,
 ) -> Result<LoggedOut, RefreshError> {
+    // Asked first: tower-sessions forgets the id of a session whose record has gone.
+    let id = session.id();
     let snapshot = core.snapshot(&session).await?;
-    let Some((grant, snapshot)) = snapshot else {
+    // The browser may not have the cookie of the session's new id yet.
+    let moved = || id.and_then(|id| core.ledger.gone_from(id)).map(|grant| (grant, None));
+    let Some((grant, snapshot)) = snapshot.or_else(moved) else {
         core.end_session(&session, how).await?;
         return Ok(LoggedOut { revocation: Revocation::NothingToRevoke, id_token: None });
     };

@@ -218,6 +218,7 @@ impl Inner {
         self.ledger.entrust(grant, carried, Custody::Record);
         self.compare_again(new, grant, carried).await?;
         if let Some(left) = left.filter(|left| *left != new.id) {
+            self.ledger.leave(grant, left);
             self.bury(left, grant).await?;
         }
         if let Some(Value::String(text)) = new.data.get_mut(&*self.key) {
@@ -282,6 +283,7 @@ impl Inner {
 
     fn keep_for_create(&self, record: &Record, grant: GrantId, generation: Generation, id: Id) {
         self.ledger.home_or(grant, id);
+        self.ledger.leave(grant, id);
         let known = self.ledger.newest(grant).is_some_and(|(set, _)| set.generation >= generation);
         if !known
             && let Some(Value::String(text)) = record.data.get(&*self.key)
