@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use common::{LIFE, World, shown_generation};
 use serde_json::json;
-use tower_token_refresh::{RefreshErrorKind, RefreshPolicy};
+use tower_token_refresh::{RefreshErrorKind, RefreshPolicy, testing::StrictIssuerBuilder};
 
 const MOMENT: Duration = Duration::from_millis(1);
 
@@ -124,7 +124,7 @@ async fn an_answer_without_a_refresh_token_keeps_the_one_before() {
 
 #[tokio::test]
 async fn a_provider_that_does_not_rotate_is_served_as_well() {
-    let world = World::configured(|issuer| issuer.without_rotation(), |builder| builder);
+    let world = World::configured(StrictIssuerBuilder::without_rotation, |builder| builder);
     let id = world.log_in("alice").await;
     for _ in 0..3 {
         world.expire();

@@ -178,6 +178,8 @@ fn landings() -> watch::Receiver<usize> {
         static LANDED: watch::Sender<usize> = {
             let landed = watch::Sender::new(0);
             let recorder: &'static Landings = Box::leak(Box::new(Landings(landed.clone())));
+            // The recorder stays for as long as the test's thread.
+            #[expect(clippy::mem_forget, reason = "its guard would take it away again")]
             std::mem::forget(metrics::set_default_local_recorder(recorder));
             landed
         };
