@@ -4,7 +4,10 @@ use std::fmt;
 
 use tower::Layer;
 
-use crate::{refresher::TokenRefresher, service::TokenRefreshService};
+use crate::{
+    refresher::TokenRefresher,
+    service::{Mode, TokenRefreshService},
+};
 
 /// Gives every request below it a fresh access token, or answers it.
 ///
@@ -20,12 +23,6 @@ use crate::{refresher::TokenRefresher, service::TokenRefreshService};
 pub struct TokenRefreshLayer {
     refresher: TokenRefresher,
     mode: Mode,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Mode {
-    Guard,
-    Lazy,
 }
 
 impl TokenRefreshLayer {

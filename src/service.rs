@@ -15,7 +15,6 @@ use tower_sessions::Session;
 use crate::{
     access_token::AccessToken,
     error::{RefreshError, RefreshErrorKind},
-    layer::Mode,
     problem,
     refresher::TokenRefresher,
 };
@@ -26,6 +25,15 @@ pub struct TokenRefreshService<S> {
     inner: S,
     refresher: TokenRefresher,
     mode: Mode,
+}
+
+/// Who asks for the token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Mode {
+    /// The service, for every request.
+    Guard,
+    /// The extractors, where there are any.
+    Lazy,
 }
 
 impl<S> TokenRefreshService<S> {

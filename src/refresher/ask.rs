@@ -3,9 +3,13 @@
 use std::sync::Arc;
 
 use serde_json::Value;
-use tower_sessions::{Session, session, session_store};
+use tower_sessions::Session;
 
-use super::{Core, Landed, flight_steps::Order, internal, logged_out, misconfigured, unavailable};
+use super::{
+    Core, Landed,
+    failures::{internal, logged_out, misconfigured, session_failed, unavailable, unguarded},
+    flight_steps::Order,
+};
 use crate::{
     error::{RefreshError, RefreshErrorKind},
     flight::{Boarded, Departure},
@@ -161,30 +165,5 @@ impl Core {
 
     pub(super) fn unreadable(&self, error: EntryError) -> RefreshError {
         misconfigured(format!("the session's {:?} entry cannot be read: {error}", self.key))
-    }
-}
-
-pub(super) fn unguarded() -> RefreshError {
-    misconfigured(
-        "the session does not come through the guarded store: build the session layer with `refresher.session_layer()` \
-         (tower-sessions 0.14), not with `SessionManagerLayer::new(store)`",
-    )
-}
-
-/// A store's own words for an undecodable record may quote it, so only those of a failing backend are passed on.
-pub(super) fn session_failed(error: session::Error) -> RefreshError {
-    match error {
-        session::Error::Store(error) => store_failed(error),
-        session::Error::SerdeJson(_) => {
-            misconfigured("a session value could not be converted to or from JSON")
-        }
-    }
-}
-
-pub(super) fn store_failed(error: session_store::Error) -> RefreshError {
-    match error {
-        session_store::Error::Backend(_) => unavailable("the session store failed").with_source(error),
-        session_store::Error::Encode(_) => misconfigured("the session store could not encode a record"),
-        session_store::Error::Decode(_) => misconfigured("the session store could not decode a record"),
     }
 }

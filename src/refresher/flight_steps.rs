@@ -13,7 +13,10 @@ use std::{sync::Arc, time::Duration};
 use time::OffsetDateTime;
 use tower_sessions::{Session, session::Id, session_store};
 
-use super::{Core, Landed, ask::store_failed, logged_out, misconfigured, unavailable};
+use super::{
+    Core, Landed,
+    failures::{endpoint_failed, logged_out, misconfigured, store_failed, unavailable},
+};
 use crate::{
     endpoint::{EndpointError, EndpointErrorKind, Revocation, TokenTypeHint},
     error::{RefreshError, RefreshErrorKind},
@@ -259,27 +262,4 @@ impl Core {
         }
         revoked
     }
-}
-
-pub(super) fn endpoint_failed(error: EndpointError) -> RefreshError {
-    const SOON: Duration = Duration::from_secs(1);
-    let (kind, retry_after) = match error.kind() {
-        EndpointErrorKind::Unreachable | EndpointErrorKind::NoAnswer => {
-            (RefreshErrorKind::Unavailable, Some(SOON))
-        }
-        EndpointErrorKind::Unavailable { retry_after } => {
-            (RefreshErrorKind::Unavailable, Some(retry_after.unwrap_or(SOON)))
-        }
-        EndpointErrorKind::InvalidGrant => (RefreshErrorKind::SessionExpired, None),
-        EndpointErrorKind::InvalidResponse { .. } => (RefreshErrorKind::InvalidResponse, None),
-        EndpointErrorKind::Rejected { .. } | EndpointErrorKind::Misconfigured => {
-            (RefreshErrorKind::Misconfigured, None)
-        }
-    };
-    let failed = RefreshError::new(kind, error.to_string());
-    match retry_after {
-        Some(after) => failed.with_retry_after(after),
-        None => failed,
-    }
-    .with_source(error)
 }

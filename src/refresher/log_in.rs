@@ -7,7 +7,7 @@ use tower_sessions::Session;
 
 use super::{
     Core,
-    ask::{session_failed, unguarded},
+    failures::{session_failed, unguarded},
     run_to_the_end,
 };
 use crate::{

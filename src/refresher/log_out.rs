@@ -8,9 +8,8 @@ use tower_sessions::Session;
 
 use super::{
     Core, Landed,
-    ask::{session_failed, unguarded},
-    flight_steps::endpoint_failed,
-    logged_out, run_to_the_end,
+    failures::{endpoint_failed, logged_out, session_failed, unguarded},
+    run_to_the_end,
 };
 use crate::{
     endpoint,

@@ -1,18 +1,19 @@
 //! The policy: who gets which token, and what a refresh is made of.
 //!
-//! A request holds the set its session showed it. If that is fresh, it goes on. If not, it asks one question: *I hold generation
-//! g; give me one that is newer and fresh now.* The question is answered by the ledger where a flight has just landed, by a flight
+//! A request holds the set its session showed it. If that is fresh, it goes on. If not, it asks one question: *I hold
+//! generation g; give me one that is newer and fresh now.* The question is answered by the ledger where a flight has just landed, by a flight
 //! under way, or by a new one. Whoever asked tests the answer itself, since it may have been made for somebody else.
 //!
 //! What a flight does is in `flight_steps`; it never belongs to the request that started it.
 
 mod ask;
 mod builder;
+mod failures;
 mod flight_steps;
 mod log_in;
 mod log_out;
 
-use std::{fmt, future::Future, sync::Arc, time::Duration};
+use std::{fmt, future::Future, sync::Arc};
 
 use tower_sessions::{Session, SessionManagerLayer, SessionStore};
 
@@ -23,7 +24,7 @@ use crate::{
     access_token::AccessToken,
     clock::Clock,
     endpoint::{Provider, TokenEndpoint},
-    error::{RefreshError, RefreshErrorKind},
+    error::RefreshError,
     flight::SingleFlight,
     grant::{FlightKey, HeldSet},
     ledger::Ledger,
@@ -82,7 +83,8 @@ impl TokenRefresher {
     /// Dropping the future loses nothing: a refresh that has begun goes on to its end.
     ///
     /// # Errors
-    /// See [`RefreshErrorKind`]. Every caller that waited for a failed refresh gets its error; the next caller tries again.
+    /// See [`RefreshErrorKind`](crate::RefreshErrorKind). Every caller that waited for a failed refresh gets its error; the next
+    /// caller tries again.
     pub async fn valid_token(&self, session: &Session) -> Result<AccessToken, RefreshError> {
         self.0.valid_set(session).await.map(AccessToken::new)
     }
@@ -109,23 +111,28 @@ impl TokenRefresher {
     /// Runs to its end even if the future is dropped.
     ///
     /// # Errors
-    /// [`RefreshErrorKind::Unavailable`] if the session store fails, [`RefreshErrorKind::Misconfigured`] if the session does not come
-    /// from [`session_layer`](Self::session_layer). Nobody is logged in then: the tokens are taken out of the session again.
+    /// [`Unavailable`] if the session store fails, [`Misconfigured`] if the session does not come from
+    /// [`session_layer`](Self::session_layer). Nobody is logged in then: the tokens are taken out of the session again.
+    ///
+    /// [`Unavailable`]: crate::RefreshErrorKind::Unavailable
+    /// [`Misconfigured`]: crate::RefreshErrorKind::Misconfigured
     pub async fn log_in(&self, session: &Session, set: TokenSet) -> Result<(), RefreshError> {
         run_to_the_end(log_in::log_in(self.0.clone(), session.clone(), set)).await
     }
 
     /// Logs the user of `session` out, wherever the grant lives by now: takes the tokens out of the store and revokes them.
     ///
-    /// A refresh under way is told: its waiters get [`RefreshErrorKind::LoggedOut`] and what it still brings is revoked. Without
-    /// tokens in the session only the session itself is ended.
+    /// A refresh under way is told: its waiters get [`LoggedOut`](crate::RefreshErrorKind::LoggedOut) and what it still brings is
+    /// revoked. Without tokens in the session only the session itself is ended.
     ///
     /// # Cancel safety
     /// Runs to its end even if the future is dropped.
     ///
     /// # Errors
-    /// [`RefreshErrorKind::Unavailable`] if the session store fails. The grant is ended in this process and its tokens are revoked
-    /// even then; what the provider said about that is in [`LoggedOut::revocation`] and is no error.
+    /// [`Unavailable`] if the session store fails. The grant is ended in this process and its tokens are revoked even then; what
+    /// the provider said about that is in [`LoggedOut::revocation`] and is no error.
+    ///
+    /// [`Unavailable`]: crate::RefreshErrorKind::Unavailable
     pub async fn log_out(&self, session: &Session, how: LogOut) -> Result<LoggedOut, RefreshError> {
         run_to_the_end(log_out::log_out(self.0.clone(), session.clone(), how)).await
     }
@@ -152,21 +159,5 @@ impl fmt::Debug for TokenRefresher {
 async fn run_to_the_end<T: Send + 'static>(
     work: impl Future<Output = Result<T, RefreshError>> + Send + 'static,
 ) -> Result<T, RefreshError> {
-    tokio::spawn(work).await.unwrap_or_else(|_| Err(internal()))
-}
-
-fn internal() -> RefreshError {
-    RefreshError::new(RefreshErrorKind::Internal, "a task of the token refresh panicked or was shut down")
-}
-
-fn logged_out() -> RefreshError {
-    RefreshError::new(RefreshErrorKind::LoggedOut, "the user has logged out")
-}
-
-fn unavailable(message: &'static str) -> RefreshError {
-    RefreshError::new(RefreshErrorKind::Unavailable, message).with_retry_after(Duration::from_secs(1))
-}
-
-fn misconfigured(message: impl Into<Arc<str>>) -> RefreshError {
-    RefreshError::new(RefreshErrorKind::Misconfigured, message)
+    tokio::spawn(work).await.unwrap_or_else(|_| Err(failures::internal()))
 }

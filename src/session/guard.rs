@@ -19,7 +19,6 @@ use tower_sessions::{
 use super::{
     entry::{self, Entry, State},
     locks::{IdLocks, detached},
-    upkeep,
 };
 use crate::{
     grant::{Generation, GrantId},
@@ -65,6 +64,11 @@ impl GuardedStore {
     }
 }
 
+tokio::task_local! {
+    /// A record that has just been read, for the `Session::load` that runs within.
+    pub(super) static SUPPLIED: Record;
+}
+
 #[async_trait]
 impl SessionStore for GuardedStore {
     async fn create(&self, record: &mut Record) -> Result<()> {
@@ -83,7 +87,7 @@ impl SessionStore for GuardedStore {
     }
 
     async fn load(&self, id: &Id) -> Result<Option<Record>> {
-        if let Some(record) = upkeep::supplied(id) {
+        if let Ok(Some(record)) = SUPPLIED.try_with(|record| (record.id == *id).then(|| record.clone())) {
             return Ok(Some(record));
         }
         let mut record = self.0.store.load(id).await?;

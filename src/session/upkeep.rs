@@ -3,20 +3,14 @@
 use serde_json::Value;
 use tower_sessions::{
     Expiry, Session,
-    session::{Error, Id, Record},
+    session::{Error, Id},
 };
 
-use super::{entry, guard::GuardedStore};
+use super::{
+    entry,
+    guard::{GuardedStore, SUPPLIED},
+};
 use crate::grant::HeldSet;
-
-tokio::task_local! {
-    static SUPPLIED: Record;
-}
-
-/// The record that [`bring_up_to_date`] has already read for this `Session::load`.
-pub(super) fn supplied(id: &Id) -> Option<Record> {
-    SUPPLIED.try_with(|record| (record.id == *id).then(|| record.clone())).ok().flatten()
-}
 
 /// Makes `session` show `set`, which the store already holds under `home`.
 ///
