@@ -228,9 +228,12 @@ pub async fn shown_generation(session: &Session) -> Option<u64> {
     value.as_str()?.split('.').nth(2)?.parse().ok()
 }
 
-/// Polls everything that can run until nothing moves any more. For asserting that something does *not* happen.
+/// Polls everything that can run until nothing moves any more: no task of this thread's runtime, and no call of a store that works
+/// on a thread of its own.
 pub async fn settle() {
-    for _ in 0..100 {
+    let mut quiet = 0;
+    while quiet < 100 {
         tokio::task::yield_now().await;
+        quiet = if store::is_busy() { 0 } else { quiet + 1 };
     }
 }

@@ -1,6 +1,7 @@
 //! A session store that stops at gates, fails or panics when told to.
 
 use std::{
+    cell::Cell,
     collections::VecDeque,
     fmt,
     sync::{Arc, Mutex},
@@ -180,6 +181,27 @@ impl ScriptedStore {
     }
 }
 
+thread_local! {
+    static BUSY: Cell<usize> = const { Cell::new(0) };
+}
+
+/// Whether a store of this thread is at work, as opposed to standing at a gate.
+pub fn is_busy() -> bool {
+    BUSY.get() > 0
+}
+
+async fn busy<T>(call: impl Future<Output = T>) -> T {
+    struct Done;
+    impl Drop for Done {
+        fn drop(&mut self) {
+            BUSY.set(BUSY.get() - 1);
+        }
+    }
+    BUSY.set(BUSY.get() + 1);
+    let _done = Done;
+    call.await
+}
+
 fn take(gates: &mut Vec<(Op, Arc<Latches>)>, op: Op) -> Option<Arc<Latches>> {
     let index = gates.iter().position(|(at, _)| *at == op)?;
     Some(gates.remove(index).1)
@@ -195,7 +217,7 @@ impl fmt::Debug for ScriptedStore {
 impl SessionStore for ScriptedStore {
     async fn create(&self, record: &mut Record) -> Result<()> {
         self.enter(Op::Create).await?;
-        let created = self.inner.create(record).await;
+        let created = busy(self.inner.create(record)).await;
         self.script().created.push(record.id);
         self.leave(Op::Create).await;
         created
@@ -203,21 +225,21 @@ impl SessionStore for ScriptedStore {
 
     async fn save(&self, record: &Record) -> Result<()> {
         self.enter(Op::Save).await?;
-        let saved = self.inner.save(record).await;
+        let saved = busy(self.inner.save(record)).await;
         self.leave(Op::Save).await;
         saved
     }
 
     async fn load(&self, id: &Id) -> Result<Option<Record>> {
         self.enter(Op::Load).await?;
-        let loaded = self.inner.load(id).await;
+        let loaded = busy(self.inner.load(id)).await;
         self.leave(Op::Load).await;
         loaded
     }
 
     async fn delete(&self, id: &Id) -> Result<()> {
         self.enter(Op::Delete).await?;
-        let deleted = self.inner.delete(id).await;
+        let deleted = busy(self.inner.delete(id)).await;
         self.leave(Op::Delete).await;
         deleted
     }

@@ -30,8 +30,8 @@ pub struct Stage(Arc<Mutex<State>>);
 struct State {
     parked: Vec<(&'static str, oneshot::Sender<()>)>,
     records: HashMap<Id, Record>,
-    /// Every access token that was ever in the store.
-    stored_tokens: Vec<String>,
+    /// Every set that was ever in the store: whose, its access token, its refresh token.
+    stored: Vec<(String, String, String)>,
     refused_writes: usize,
     refused_ever: bool,
     broken: Vec<String>,
@@ -128,7 +128,13 @@ impl Stage {
     }
 
     pub fn was_stored(&self, access_token: &str) -> bool {
-        self.state().stored_tokens.iter().any(|token| token == access_token)
+        self.state().stored.iter().any(|(_, access, _)| access == access_token)
+    }
+
+    /// Every refresh token that was ever in the store, and whose it is.
+    pub fn refresh_tokens(&self) -> Vec<(String, String)> {
+        let state = self.state();
+        state.stored.iter().map(|(subject, _, refresh)| (subject.clone(), refresh.clone())).collect()
     }
 
     pub fn note_broken(&self, promise: String) {
@@ -149,8 +155,8 @@ impl Stage {
     fn write(&self, record: &Record) {
         let mut state = self.state();
         let new = Entry::of(record);
-        if let Entry::Live { access, .. } = &new {
-            state.stored_tokens.push(access.clone());
+        if let Entry::Live { subject, access, refresh, .. } = &new {
+            state.stored.push((subject.clone(), access.clone(), refresh.clone()));
         }
         state.records.insert(record.id, record.clone());
     }
