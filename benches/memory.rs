@@ -148,12 +148,12 @@ async fn users() {
     }
     tokio::time::sleep(Duration::from_millis(500)).await;
     let finished = ours(HEAP.current_usage());
-    let (grants, counted) = refresher.memory();
+    let used = refresher.memory();
 
     clock.advance(Duration::from_secs(61));
     log_in(&refresher, &guarded).await;
     let idle = ours(HEAP.current_usage());
-    let (idle_grants, idle_counted) = refresher.memory();
+    let idle_used = refresher.memory();
 
     clock.advance(Duration::from_secs(600));
     log_in(&refresher, &guarded).await;
@@ -170,7 +170,8 @@ async fn users() {
     line("idle: no request for 60 s", idle);
     line("no request for 10 min", forgotten);
     println!(
-        "\n  the refresher counts {counted} B for {grants} grants in use, {idle_counted} B for {idle_grants} after 60 s"
+        "\n  the refresher counts {} B of sets for {} grants in use, {} B for {} after 60 s",
+        used.set_bytes, used.grants, idle_used.set_bytes, idle_used.grants
     );
     println!("  {USERS} idle users, goal < {MEGABYTE} B: {}\n", verdict(idle < MEGABYTE));
 }

@@ -11,6 +11,7 @@ pub struct RefreshError {
     message: Arc<str>,
     retry_after: Option<Duration>,
     source: Option<Arc<dyn StdError + Send + Sync>>,
+    logged: bool,
 }
 
 /// The kinds of [`RefreshError`], each with one HTTP answer.
@@ -28,8 +29,9 @@ pub enum RefreshErrorKind {
     Unavailable,
     /// The provider answered something that is not a token response. The tokens are kept. 502.
     InvalidResponse,
-    /// A setting is wrong: the client is not accepted, the session layer is missing or unguarded, or the session entry does not
-    /// parse. The tokens are kept. 500.
+    /// A setting is wrong: the client is not accepted, the session layer or the token refresh layer is missing, the session layer
+    /// is unguarded, the session entry does not parse, or the access token has not the claims a route asks for. The tokens are
+    /// kept. 500, and the log says what to change.
     Misconfigured,
     /// A refresh panicked. The tokens are kept; the next request tries again. 500.
     Internal,
@@ -37,11 +39,16 @@ pub enum RefreshErrorKind {
 
 impl RefreshError {
     pub(crate) fn new(kind: RefreshErrorKind, message: impl Into<Arc<str>>) -> Self {
-        Self { kind, message: message.into(), retry_after: None, source: None }
+        Self { kind, message: message.into(), retry_after: None, source: None, logged: false }
     }
 
     pub(crate) fn with_source(mut self, source: impl StdError + Send + Sync + 'static) -> Self {
         self.source = Some(Arc::new(source));
+        self
+    }
+
+    pub(crate) fn with_cause(mut self, cause: Option<Arc<dyn StdError + Send + Sync>>) -> Self {
+        self.source = cause;
         self
     }
 
@@ -50,13 +57,23 @@ impl RefreshError {
         self
     }
 
+    /// Says that the log has it: one failed refresh is one line, however many requests it fails.
+    pub(crate) fn mark_logged(&mut self) {
+        self.logged = true;
+    }
+
+    pub(crate) fn is_logged(&self) -> bool {
+        self.logged
+    }
+
     /// What went wrong, to match on.
     #[must_use]
     pub fn kind(&self) -> RefreshErrorKind {
         self.kind
     }
 
-    /// When it may be worth asking again; set for [`RefreshErrorKind::Unavailable`] only.
+    /// When it may be worth asking again; set for [`RefreshErrorKind::Unavailable`] only: what the provider said, at most 5 min,
+    /// else 1 s.
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         self.retry_after
@@ -87,7 +104,8 @@ impl StdError for RefreshError {
 }
 
 /// A setting that cannot work, with the value and the rule it breaks.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+/// `Debug` prints the same as `Display`, because that is what a `main` that returns it prints.
+#[derive(Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConfigError {
     /// A URL that does not parse, or is not http or https, or carries a user name, a password or a fragment.
@@ -142,4 +160,48 @@ pub enum ConfigError {
         /// What stands in the way.
         rule: String,
     },
+}
+
+impl fmt::Debug for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// An error with all that caused it, for one line of a log.
+pub(crate) struct Chain<'a>(pub(crate) &'a (dyn StdError + 'static));
+
+impl fmt::Display for Chain<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)?;
+        let mut cause = self.0.source();
+        while let Some(error) = cause {
+            write!(f, ": {error}")?;
+            cause = error.source();
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_main_that_returns_a_config_error_prints_the_rule() {
+        let error = ConfigError::PlainHttp {
+            what: "the token URL",
+            value: "http://keycloak/token".into(),
+            host: "keycloak".into(),
+        };
+        let printed = format!("{:?}", Box::<dyn StdError>::from(error));
+        assert!(printed.ends_with("use https, or `allow_http_to(\"keycloak\")`"), "{printed}");
+    }
+
+    #[test]
+    fn a_chain_is_one_line() {
+        let inner = RefreshError::new(RefreshErrorKind::Unavailable, "the store failed");
+        let outer = RefreshError::new(RefreshErrorKind::Unavailable, "no token").with_source(inner);
+        assert_eq!(Chain(&outer).to_string(), "no token: the store failed");
+    }
 }

@@ -91,7 +91,7 @@ pub use error::{ConfigError, RefreshError, RefreshErrorKind};
 pub use extract::Claims;
 pub use layer::TokenRefreshLayer;
 pub use policy::RefreshPolicy;
-pub use refresher::{LogOut, LoggedOut, Revocation, TokenRefresher, TokenRefresherBuilder};
+pub use refresher::{LogOut, LoggedOut, MemoryUse, Revocation, TokenRefresher, TokenRefresherBuilder};
 pub use service::TokenRefreshService;
 pub use session::GuardedStore;
 pub use token::{TokenSet, TokenSetError};

@@ -48,15 +48,16 @@ impl RefreshPolicy {
         self
     }
 
-    /// How long one read of the session store may take within a flight, and how long a flight tries to write the new tokens
-    /// before it keeps them in memory and lets its waiters go on.
+    /// How long the session store may take for one step of a refresh, a log in or a log out: a read, or a write with all its retries.
+    /// A refresh then keeps the new tokens in memory and lets its waiters go on; a log in or log out fails.
     #[must_use]
     pub fn write_back(mut self, limit: Duration) -> Self {
         self.write_back = limit;
         self
     }
 
-    /// The longest a flight may take from the re-read of the session to the write-back, each step at its own limit.
+    /// The longest a flight may take from the re-read of the session to the write-back, each step at its own limit. It ends no
+    /// flight by itself: settings whose sum is longer are refused.
     #[must_use]
     pub fn flight_limit(mut self, limit: Duration) -> Self {
         self.flight_limit = limit;

@@ -3,11 +3,14 @@
 use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
 
-use crate::error::{RefreshError, RefreshErrorKind as Kind};
+use crate::error::{Chain, RefreshError, RefreshErrorKind as Kind};
 
 /// The answer to a request that got no token. The error itself lies in the response's extensions, for layers further out.
 pub(crate) fn response(error: RefreshError) -> Response<Bytes> {
     let kind = error.kind();
+    if matches!(kind, Kind::Misconfigured | Kind::Internal) && !error.is_logged() {
+        tracing::error!(kind = kind.name(), error = %Chain(&error), "a request got no token");
+    }
     let status = kind.status();
     let body = serde_json::json!({
         "title": status.canonical_reason(),

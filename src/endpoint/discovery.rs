@@ -1,6 +1,9 @@
 //! The provider's own description of itself (OpenID Connect Discovery 1.0, 4), fetched once.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    fmt::{self, Display},
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use http::Uri;
 use serde::Deserialize;
@@ -13,10 +16,12 @@ use super::{
     exchange::Exchange,
     wire,
 };
-use crate::ConfigError;
+use crate::error::{Chain, ConfigError};
 
 /// Why discovery failed. Cheap to clone: all that waited for it are told.
-#[derive(Debug, Clone, thiserror::Error)]
+///
+/// `Debug` prints `Display` with what caused it, because that is what a `main` that returns it prints.
+#[derive(Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum DiscoveryError {
     /// The issuer, or another setting of the endpoint, cannot work.
@@ -54,6 +59,12 @@ pub enum DiscoveryError {
     /// The task that fetched the document panicked, or its runtime was shut down. The next use tries again.
     #[error("discovery was broken off")]
     BrokenOff,
+}
+
+impl fmt::Debug for DiscoveryError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Chain(self).fmt(f)
+    }
 }
 
 impl From<DiscoveryError> for EndpointError {

@@ -58,6 +58,11 @@ impl EndpointError {
         self
     }
 
+    /// What caused it, for an error that says the rest itself.
+    pub(crate) fn into_cause(self) -> Option<Arc<dyn StdError + Send + Sync>> {
+        self.source
+    }
+
     /// What went wrong, to match on.
     #[must_use]
     pub fn kind(&self) -> &EndpointErrorKind {

@@ -197,24 +197,24 @@ impl TokenEndpoint {
             |what, url: &Option<String>| url.as_deref().map(|url| self.rule.check(what, url)).transpose();
         let revocation = optional("the revocation URL", &self.revocation_url)?;
         let end_session = optional("the end session URL", &self.end_session_url)?;
-        let (located, addresses) = match &self.location {
+        let (located, asked_first, addresses) = match &self.location {
             Location::At(url) => {
                 let token = self.rule.check("the token URL", url)?;
-                let given = Metadata { token, revocation, end_session, jwks: None };
+                let given = Metadata { token: token.clone(), revocation, end_session, jwks: None };
                 // The issuer's name is printed and stored; the URL's query is not for that.
-                (without_secrets(url), Addresses::Given(Arc::new(given)))
+                (without_secrets(url), token, Addresses::Given(Arc::new(given)))
             }
             Location::Discovered(discovery) => {
-                discovery::document_url(&discovery.issuer, &self.rule)?;
+                let document = discovery::document_url(&discovery.issuer, &self.rule)?;
                 let (found_by, rule) = (Arc::clone(discovery), self.rule.clone());
                 let addresses = Addresses::Discovered { discovery: found_by, rule, revocation, end_session };
-                (discovery.issuer.clone(), addresses)
+                (discovery.issuer.clone(), document, addresses)
             }
         };
         Ok(Provider {
             issuer_id: self.issuer.clone().unwrap_or(located).into(),
             auth: self.auth.clone(),
-            exchange: Exchange { transport: self.made_transport()?, limit: self.request_timeout },
+            exchange: Exchange { transport: self.made_transport(&asked_first)?, limit: self.request_timeout },
             addresses,
         })
     }
@@ -242,9 +242,13 @@ impl TokenEndpoint {
         }
     }
 
-    fn made_transport(&self) -> Result<Transport, ConfigError> {
+    fn made_transport(&self, asked_first: &Uri) -> Result<Transport, ConfigError> {
         if let Some(transport) = self.transport.as_ref().or_else(|| self.made.get()) {
             return Ok(transport.clone());
+        }
+        if !cfg!(feature = "rustls") && asked_first.scheme() == Some(&http::uri::Scheme::HTTPS) {
+            let rule = "https needs the feature `rustls`, or a transport of your own".into();
+            return Err(ConfigError::Transport { rule });
         }
         // Two may get here at once; the second transport is as good as the first and soon gone.
         let connect_timeout = self.connect_timeout.unwrap_or(CONNECT_TIMEOUT.min(self.request_timeout));

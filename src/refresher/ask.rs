@@ -80,7 +80,7 @@ impl Core {
             Some(_) => return Err(self.unreadable(EntryError::NotAString)),
         };
         let entry = Entry::parse(&text).map_err(|error| self.unreadable(error))?;
-        if !entry.guarded {
+        if entry.guard != Some(self.store.mark()) {
             return Err(unguarded());
         }
         let generation = entry.generation().ok_or_else(logged_out)?;

@@ -27,8 +27,9 @@ pub(super) fn misconfigured(message: impl Into<Arc<str>>) -> RefreshError {
 
 pub(super) fn unguarded() -> RefreshError {
     misconfigured(
-        "the session does not come through the guarded store: build the session layer with `refresher.session_layer()` \
-         (tower-sessions 0.14), not with `SessionManagerLayer::new(store)`",
+        "the session does not come through this refresher's guarded store: build the session layer with \
+         `refresher.session_layer()` (tower-sessions 0.14), not with `SessionManagerLayer::new(store)`, and build one refresher \
+         per process and provider, cloned wherever it is needed",
     )
 }
 
@@ -70,5 +71,5 @@ pub(super) fn endpoint_failed(error: EndpointError) -> RefreshError {
         Some(after) => failed.with_retry_after(after),
         None => failed,
     }
-    .with_source(error)
+    .with_cause(error.into_cause())
 }

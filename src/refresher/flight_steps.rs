@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     endpoint::{EndpointError, EndpointErrorKind, Revocation, TokenTypeHint},
-    error::{RefreshError, RefreshErrorKind},
+    error::{Chain, RefreshError, RefreshErrorKind},
     grant::{Generation, GrantId, HeldSet},
     ledger::{Custody, Ending, Pin},
     metrics,
@@ -63,22 +63,25 @@ enum WrittenBack {
 
 impl Core {
     pub(super) async fn fly(self: Arc<Self>, order: Order, _pin: Pin) -> Landed {
-        let landed = self.refresh(&order).await;
-        let outcome = match &landed {
-            Ok((_, outcome)) => outcome,
-            Err(error) => error.kind().name(),
-        };
-        metrics::flight_ended(outcome);
-        match &landed {
+        let mut landed = self.refresh(&order).await;
+        match &mut landed {
             Ok((set, outcome)) => {
+                metrics::flight_ended(outcome);
                 tracing::debug!(grant = %order.grant, generation = set.generation.0, outcome, "token refresh landed");
             }
-            Err(error) => match error.kind() {
-                RefreshErrorKind::Misconfigured | RefreshErrorKind::InvalidResponse => {
-                    tracing::error!(grant = %order.grant, outcome, %error, "token refresh failed");
+            Err(error) => {
+                let outcome = error.kind().name();
+                metrics::flight_ended(outcome);
+                match error.kind() {
+                    RefreshErrorKind::Misconfigured | RefreshErrorKind::InvalidResponse => {
+                        tracing::error!(grant = %order.grant, outcome, error = %Chain(error), "token refresh failed");
+                    }
+                    _ => {
+                        tracing::warn!(grant = %order.grant, outcome, error = %Chain(error), "token refresh failed");
+                    }
                 }
-                _ => tracing::warn!(grant = %order.grant, outcome, %error, "token refresh failed"),
-            },
+                error.mark_logged();
+            }
         }
         landed.map(|(set, _)| set)
     }
@@ -187,7 +190,7 @@ impl Core {
         let home = self.ledger.home_or(order.grant, order.from);
         let buried = self.retrying(|| self.store.bury(home, order.grant)).await;
         if let Err(error) = buried {
-            tracing::error!(grant = %order.grant, %error, "an ended grant's tokens are still in the session store");
+            tracing::error!(grant = %order.grant, error = %Chain(&error), "an ended grant's tokens are still in the session store");
         }
     }
 
@@ -208,7 +211,7 @@ impl Core {
                 Err(error) => {
                     self.ledger.entrust(order.grant, set.generation, Custody::Pending);
                     metrics::set_pending();
-                    tracing::error!(grant = %order.grant, %error, "the session store does not take the new tokens; they are kept in memory");
+                    tracing::error!(grant = %order.grant, error = %Chain(&error), "the session store does not take the new tokens; they are kept in memory");
                     WrittenBack::Pending
                 }
             };
@@ -258,7 +261,7 @@ impl Core {
             None => self.provider.revoke(set.access_token.secret(), TokenTypeHint::AccessToken).await,
         };
         if let Err(error) = &revoked {
-            tracing::warn!(grant = %set.grant, %error, "the provider did not revoke the tokens");
+            tracing::warn!(grant = %set.grant, error = %Chain(error), "the provider did not revoke the tokens");
         }
         revoked
     }

@@ -62,7 +62,7 @@ impl Core {
 
     async fn put_in(&self, session: &Session, first: &HeldSet) -> Result<(), RefreshError> {
         let mut text = entry::live(first);
-        entry::mark_guarded(&mut text);
+        entry::mark_guarded(&mut text, self.store.mark());
         session.insert_value(&self.key, Value::String(text)).await.map_err(session_failed)?;
         session.cycle_id().await.map_err(session_failed)?;
         // At once: with a 5xx answer tower-sessions would not save, and neither the old record nor a new one would be left.

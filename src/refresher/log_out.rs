@@ -119,7 +119,7 @@ impl Core {
         let Some(Ok(entry)) = entry else {
             return Ok(None);
         };
-        if !entry.guarded {
+        if entry.guard != Some(self.store.mark()) {
             return Err(unguarded());
         }
         Ok(Some((entry.grant, entry.open().ok().flatten().map(Arc::new))))

@@ -15,7 +15,7 @@ mod log_out;
 
 use std::{fmt, future::Future, sync::Arc};
 
-use tower_sessions::{Session, SessionManagerLayer, SessionStore};
+use tower_sessions::{Session, SessionManagerLayer, SessionStore, cookie::SameSite};
 
 pub use builder::TokenRefresherBuilder;
 pub use log_out::{LogOut, LoggedOut, Revocation};
@@ -35,7 +35,8 @@ use crate::{
 
 /// Keeps the tokens of all sessions alive. Cheap to clone; clones are one refresher.
 ///
-/// Make one per process and provider, with [`TokenRefresher::builder`].
+/// Make one per process and provider, with [`TokenRefresher::builder`], and clone it wherever it is needed: two of them over one store
+/// know nothing of each other's refreshes. Everything here must be called within a tokio runtime.
 #[derive(Clone)]
 pub struct TokenRefresher(Arc<Core>);
 
@@ -62,10 +63,14 @@ impl TokenRefresher {
     /// The session layer to put around the application: tower-sessions' own, over the guarded store. Configure it as usual
     /// (`with_secure`, `with_expiry`, …) or hand it to axum-login.
     ///
+    /// One of its defaults differs: the cookie is `SameSite=Lax`. With tower-sessions' `Strict` a browser that comes back from the
+    /// provider would not send it, and the callback would find neither state nor nonce. The cookie is `Secure`; for development
+    /// over plain http on another host than localhost, use `with_secure(false)`.
+    ///
     /// Every call shares one guard, so several layers work on the same sessions.
     #[must_use]
     pub fn session_layer(&self) -> SessionManagerLayer<GuardedStore> {
-        SessionManagerLayer::new(self.session_store())
+        SessionManagerLayer::new(self.session_store()).with_same_site(SameSite::Lax)
     }
 
     /// The guarded store, for code that needs a store rather than a layer.
@@ -92,6 +97,11 @@ impl TokenRefresher {
     /// Like [`valid_token`](Self::valid_token), after an API has rejected `rejected` with a 401: gives a token newer than that,
     /// even if the rejected one has not expired.
     ///
+    /// Call it once per rejected request: an API that rejects every token would otherwise cause one refresh after the other.
+    ///
+    /// # Cancel safety
+    /// As [`valid_token`](Self::valid_token).
+    ///
     /// # Errors
     /// As [`valid_token`](Self::valid_token).
     pub async fn newer_token(
@@ -112,8 +122,10 @@ impl TokenRefresher {
     ///
     /// # Errors
     /// [`Unavailable`] if the session store fails, [`Misconfigured`] if the session does not come from
-    /// [`session_layer`](Self::session_layer). Nobody is logged in then: the tokens are taken out of the session again.
+    /// [`session_layer`](Self::session_layer), [`Internal`] if the store panics. Nobody is logged in then: the tokens are taken out of
+    /// the session again.
     ///
+    /// [`Internal`]: crate::RefreshErrorKind::Internal
     /// [`Unavailable`]: crate::RefreshErrorKind::Unavailable
     /// [`Misconfigured`]: crate::RefreshErrorKind::Misconfigured
     pub async fn log_in(&self, session: &Session, set: TokenSet) -> Result<(), RefreshError> {
@@ -129,19 +141,34 @@ impl TokenRefresher {
     /// Runs to its end even if the future is dropped.
     ///
     /// # Errors
-    /// [`Unavailable`] if the session store fails. The grant is ended in this process and its tokens are revoked even then; what
-    /// the provider said about that is in [`LoggedOut::revocation`] and is no error.
+    /// [`Unavailable`] if the session store fails, [`Internal`] if it panics: the grant is ended in this process and its tokens are
+    /// revoked even then. [`Misconfigured`] if the session does not come from [`session_layer`](Self::session_layer): nothing is
+    /// done. What the provider said to the revocation is in [`LoggedOut::revocation`] and is no error.
     ///
+    /// [`Internal`]: crate::RefreshErrorKind::Internal
+    /// [`Misconfigured`]: crate::RefreshErrorKind::Misconfigured
     /// [`Unavailable`]: crate::RefreshErrorKind::Unavailable
     pub async fn log_out(&self, session: &Session, how: LogOut) -> Result<LoggedOut, RefreshError> {
         run_to_the_end(log_out::log_out(self.0.clone(), session.clone(), how)).await
     }
 
-    /// How many grants this process knows something of, and how many bytes of token sets it holds for them.
+    /// What this process holds in memory now.
     #[must_use]
-    pub fn memory(&self) -> (usize, usize) {
-        self.0.ledger.usage()
+    pub fn memory(&self) -> MemoryUse {
+        let (grants, set_bytes) = self.0.ledger.usage();
+        MemoryUse { grants, set_bytes }
     }
+}
+
+/// What a [`TokenRefresher`] holds in memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct MemoryUse {
+    /// Logins that this process knows something of, from their last request for at least ten minutes.
+    pub grants: usize,
+    /// About how many bytes the token sets take that are held for them. Bounded by
+    /// [`ledger_bytes`](TokenRefresherBuilder::ledger_bytes).
+    pub set_bytes: usize,
 }
 
 impl fmt::Debug for TokenRefresher {

@@ -6,10 +6,13 @@
 //! ```
 //!
 //! A string is one piece of heap; tower-sessions clones the record on every load, and a JSON object would be some thirty pieces.
-//! In the store an entry begins with `s`. The guarded store turns that into `g` when it hands a record out, so a request can tell
-//! that its session came through the guard; see [`Entry::guarded`].
+//! In the store an entry begins with `s1`. A guarded store turns that into `g` and a letter of its own when it hands a record out,
+//! so a refresher can tell that a session came through its guard, and through no other one; see [`Entry::guard`].
 
-use std::time::{Duration, SystemTime};
+use std::{
+    sync::atomic::{AtomicU8, Ordering},
+    time::{Duration, SystemTime},
+};
 
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
@@ -20,14 +23,25 @@ use crate::{
 };
 
 const STORED: &str = "s1.";
-const GUARDED: &str = "g1.";
 const ENDED: &str = "ended";
+
+/// Tells the guarded stores of one process apart: the first 26 of them for certain, more by good luck.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct GuardMark(u8);
+
+impl GuardMark {
+    /// Another one than last time.
+    pub(crate) fn next() -> Self {
+        static GUARDS: AtomicU8 = AtomicU8::new(0);
+        Self(b'A' + GUARDS.fetch_add(1, Ordering::Relaxed) % 26)
+    }
+}
 
 /// An entry whose payload has not been read yet.
 #[derive(Clone, Copy)]
 pub(crate) struct Entry<'a> {
-    /// Whether the guarded store handed it out.
-    pub(crate) guarded: bool,
+    /// Which guarded store handed it out, if one did.
+    pub(crate) guard: Option<GuardMark>,
     pub(crate) grant: GrantId,
     pub(crate) state: State<'a>,
 }
@@ -64,22 +78,24 @@ pub(crate) enum EntryError {
 
 impl<'a> Entry<'a> {
     pub(crate) fn parse(text: &'a str) -> Result<Self, EntryError> {
-        let (guarded, rest) = match (text.strip_prefix(GUARDED), text.strip_prefix(STORED)) {
-            (Some(rest), _) => (true, rest),
-            (None, Some(rest)) => (false, rest),
-            (None, None) => return Err(EntryError::Version),
+        let (guard, rest) = match text.as_bytes() {
+            [b's', b'1', b'.', ..] => (None, &text[STORED.len()..]),
+            [b'g', mark, b'.', ..] if mark.is_ascii_alphabetic() => {
+                (Some(GuardMark(*mark)), &text[STORED.len()..])
+            }
+            _ => return Err(EntryError::Version),
         };
         let (grant, rest) = rest.split_once('.').ok_or(EntryError::Grant)?;
         let grant = GrantId::parse(grant).ok_or(EntryError::Grant)?;
         if rest == ENDED {
-            return Ok(Self { guarded, grant, state: State::Ended });
+            return Ok(Self { guard, grant, state: State::Ended });
         }
         let (generation, rest) = rest.split_once('.').ok_or(EntryError::Generation)?;
         let generation = Generation(generation.parse().map_err(|_| EntryError::Generation)?);
         let (expires_at, payload) = rest.split_once('.').ok_or(EntryError::Expiry)?;
         let expires_at =
             from_millis(expires_at.parse().map_err(|_| EntryError::Expiry)?).ok_or(EntryError::Expiry)?;
-        Ok(Self { guarded, grant, state: State::Live { generation, expires_at, payload } })
+        Ok(Self { guard, grant, state: State::Live { generation, expires_at, payload } })
     }
 
     /// The generation of a live entry.
@@ -140,17 +156,17 @@ pub(crate) fn tombstone(grant: GrantId) -> String {
     format!("{STORED}{grant}.{ENDED}")
 }
 
-/// Marks an entry as handed out by the guarded store. Same length: no allocation.
-pub(crate) fn mark_guarded(text: &mut String) {
+/// Marks a stored entry as handed out by the guarded store of `mark`. Same length: no allocation.
+pub(crate) fn mark_guarded(text: &mut String, mark: GuardMark) {
     if text.starts_with(STORED) {
-        text.replace_range(..STORED.len(), GUARDED);
+        text.replace_range(..STORED.len(), &format!("g{}.", char::from(mark.0)));
     }
 }
 
 /// Takes the mark off again, for the store.
 pub(crate) fn unmark_guarded(text: &mut String) {
-    if text.starts_with(GUARDED) {
-        text.replace_range(..GUARDED.len(), STORED);
+    if let [b'g', _, b'.', ..] = text.as_bytes() {
+        text.replace_range(..STORED.len(), STORED);
     }
 }
 

@@ -17,7 +17,7 @@ use tower_sessions::{
 };
 
 use super::{
-    entry::{self, Entry, State},
+    entry::{self, Entry, GuardMark, State},
     locks::{IdLocks, detached},
 };
 use crate::{
@@ -45,6 +45,7 @@ pub(super) struct Inner {
     pub(super) ledger: Arc<Ledger>,
     pub(super) key: Arc<str>,
     pub(super) locks: IdLocks,
+    pub(super) mark: GuardMark,
     warned_of_dropped_save: AtomicBool,
 }
 
@@ -55,8 +56,14 @@ impl GuardedStore {
             ledger,
             key,
             locks: IdLocks::new(),
+            mark: GuardMark::next(),
             warned_of_dropped_save: AtomicBool::new(false),
         }))
+    }
+
+    /// What the entries it hands out are marked with.
+    pub(crate) fn mark(&self) -> GuardMark {
+        self.0.mark
     }
 
     pub(super) fn inner(&self) -> &Arc<Inner> {
@@ -148,7 +155,7 @@ impl Inner {
             Held::Set(grant, _) if self.ledger.ending(grant).is_some() => self.strip(record),
             _ => {
                 if let Some(Value::String(text)) = value {
-                    entry::mark_guarded(text);
+                    entry::mark_guarded(text, self.mark);
                 }
             }
         }
@@ -226,7 +233,7 @@ impl Inner {
             self.bury(left, grant).await?;
         }
         if let Some(Value::String(text)) = new.data.get_mut(&*self.key) {
-            entry::mark_guarded(text);
+            entry::mark_guarded(text, self.mark);
         }
         Ok(())
     }

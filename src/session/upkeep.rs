@@ -32,7 +32,7 @@ pub(crate) async fn bring_up_to_date(
     };
     if session.is_modified() {
         let mut text = entry::live(set);
-        entry::mark_guarded(&mut text);
+        entry::mark_guarded(&mut text, store.mark());
         session.insert_value(&store.inner().key, Value::String(text)).await?;
     } else if let Some(record) = store.load_record(&id).await? {
         // `Session::load` would ask the store once more, and empty the session if the record went in between.

@@ -1,10 +1,12 @@
 //! A session store that stops at gates, fails or panics when told to.
 
 use std::{
-    cell::Cell,
     collections::VecDeque,
     fmt,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
@@ -181,23 +183,22 @@ impl ScriptedStore {
     }
 }
 
-thread_local! {
-    static BUSY: Cell<usize> = const { Cell::new(0) };
-}
+/// Calls of all stores of this process: those of other tests make `settle` wait a little longer, no more.
+static BUSY: AtomicUsize = AtomicUsize::new(0);
 
-/// Whether a store of this thread is at work, as opposed to standing at a gate.
+/// Whether a store is at work, as opposed to standing at a gate.
 pub fn is_busy() -> bool {
-    BUSY.get() > 0
+    BUSY.load(Ordering::SeqCst) > 0
 }
 
 async fn busy<T>(call: impl Future<Output = T>) -> T {
     struct Done;
     impl Drop for Done {
         fn drop(&mut self) {
-            BUSY.set(BUSY.get() - 1);
+            BUSY.fetch_sub(1, Ordering::SeqCst);
         }
     }
-    BUSY.set(BUSY.get() + 1);
+    BUSY.fetch_add(1, Ordering::SeqCst);
     let _done = Done;
     call.await
 }
