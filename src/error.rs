@@ -4,7 +4,8 @@ use std::{error::Error as StdError, fmt, sync::Arc, time::Duration};
 
 /// Why a request got no token. Cheap to clone: one failed refresh is told to every request that waited for it.
 ///
-/// Neither `Display`, `Debug` nor the chain of sources shows a token, a secret, a session id or a provider's free text.
+/// Neither `Display`, `Debug` nor the chain of sources shows a token, a secret, a session id or a provider's free text. The chain may
+/// end in the session store's own words for a failing backend.
 #[derive(Clone)]
 pub struct RefreshError {
     kind: RefreshErrorKind,

@@ -156,7 +156,7 @@ impl Ledger {
         match &known.newest {
             Some((newest, _)) if newest.generation >= set.generation => newest.clone(),
             _ => {
-                let full = self.bytes.load(Ordering::Relaxed) + set.weight() > self.limit;
+                let full = self.is_over_limit(set.weight());
                 if !(full && custody == Custody::Record && known.pins == 0) {
                     self.replace(&mut known, Some((set.clone(), custody)));
                 }
@@ -237,6 +237,10 @@ impl Ledger {
         known
     }
 
+    fn is_over_limit(&self, more: usize) -> bool {
+        self.bytes.load(Ordering::Relaxed) + more > self.limit
+    }
+
     fn replace(&self, known: &mut Grant, newest: Option<(Arc<HeldSet>, Custody)>) -> Option<Arc<HeldSet>> {
         self.bytes.fetch_add(newest.as_ref().map_or(0, |(set, _)| set.weight()), Ordering::Relaxed);
         let before = std::mem::replace(&mut known.newest, newest);
@@ -265,6 +269,7 @@ impl Ledger {
         let unused = now.saturating_sub(Duration::from_millis(known.used_at.load(Ordering::Relaxed)));
         let set_stays = match &known.newest {
             None => GRANT_STAYS,
+            Some((_, Custody::Record)) if self.is_over_limit(0) => Duration::ZERO,
             Some((_, Custody::Record)) => SET_STAYS,
             Some((_, Custody::Uncarried)) => GRANT_STAYS,
             Some((set, Custody::Landing | Custody::Pending)) => match set.refresh_expires_at {
@@ -296,6 +301,10 @@ impl Drop for Pin {
     fn drop(&mut self) {
         if let Some(mut known) = self.ledger.grants.get_mut(&self.grant) {
             known.pins = known.pins.saturating_sub(1);
+            let recorded = matches!(known.newest, Some((_, Custody::Record)));
+            if known.pins == 0 && recorded && self.ledger.is_over_limit(0) {
+                self.ledger.replace(&mut known, None);
+            }
         }
     }
 }
@@ -303,3 +312,6 @@ impl Drop for Pin {
 fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
+
+#[cfg(test)]
+mod tests;

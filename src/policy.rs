@@ -4,6 +4,9 @@ use std::time::Duration;
 
 use crate::error::ConfigError;
 
+/// As long as anything here may be kept waiting, whatever the settings add up to.
+const A_DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
 /// How early a token counts as expired, and how long each step of a refresh may take.
 ///
 /// | setting | default | range |
@@ -11,7 +14,7 @@ use crate::error::ConfigError;
 /// | [`leeway`](Self::leeway) | 5 s | any; shrinks to a quarter of a token's life |
 /// | [`fallback_lifetime`](Self::fallback_lifetime) | 60 s | above 0 |
 /// | [`write_back`](Self::write_back) | 10 s | above 0 |
-/// | [`flight_limit`](Self::flight_limit) | 60 s | at least the endpoint's request timeout + 2 × `write_back` |
+/// | [`flight_limit`](Self::flight_limit) | 60 s | at least 2 × the endpoint's request timeout + 3 × `write_back` |
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RefreshPolicy {
@@ -56,8 +59,8 @@ impl RefreshPolicy {
         self
     }
 
-    /// The longest a flight may take from the re-read of the session to the write-back, each step at its own limit. It ends no
-    /// flight by itself: settings whose sum is longer are refused.
+    /// The longest a flight may take by the sum of its steps: a discovery and a refresh, each within the request timeout; a re-read,
+    /// arrears and a write-back, each within `write_back`. It ends no flight by itself: settings whose sum is longer are refused.
     #[must_use]
     pub fn flight_limit(mut self, limit: Duration) -> Self {
         self.flight_limit = limit;
@@ -69,7 +72,7 @@ impl RefreshPolicy {
     /// store a re-read, its arrears, a write-back and a tombstone.
     pub(crate) fn net(&self, request_timeout: Duration) -> Duration {
         let longest = request_timeout.saturating_mul(3).saturating_add(self.write_back.saturating_mul(4));
-        longest.max(self.flight_limit).saturating_mul(2)
+        longest.max(self.flight_limit).saturating_mul(2).min(A_DAY)
     }
 
     pub(crate) fn validate(&self, request_timeout: Duration) -> Result<(), ConfigError> {
@@ -83,14 +86,14 @@ impl RefreshPolicy {
                 });
             }
         }
-        let needed = request_timeout.saturating_add(self.write_back.saturating_mul(2));
+        let needed = request_timeout.saturating_mul(2).saturating_add(self.write_back.saturating_mul(3));
         if self.flight_limit < needed {
             return Err(ConfigError::Clash {
                 left: "flight_limit",
                 left_value: format!("{:?}", self.flight_limit),
                 rule: "at least",
-                right: "request_timeout + 2 x write_back",
-                right_value: format!("{request_timeout:?} + 2 x {:?} = {needed:?}", self.write_back),
+                right: "2 x request_timeout + 3 x write_back",
+                right_value: format!("2 x {request_timeout:?} + 3 x {:?} = {needed:?}", self.write_back),
             });
         }
         Ok(())
@@ -109,11 +112,17 @@ mod tests {
     #[test]
     fn a_flight_limit_shorter_than_its_steps_is_refused_with_both_values() {
         let policy = RefreshPolicy::default().flight_limit(Duration::from_secs(20));
-        let message = policy.validate(Duration::from_secs(15)).expect_err("20 s < 35 s").to_string();
+        let message = policy.validate(Duration::from_secs(15)).expect_err("20 s < 60 s").to_string();
         assert_eq!(
             message,
-            "flight_limit (20s) must be at least request_timeout + 2 x write_back (15s + 2 x 10s = 35s)"
+            "flight_limit (20s) must be at least 2 x request_timeout + 3 x write_back (2 x 15s + 3 x 10s = 60s)"
         );
+    }
+
+    #[test]
+    fn settings_without_bounds_still_make_a_net_that_a_cache_can_hold() {
+        let policy = RefreshPolicy::default().flight_limit(Duration::MAX).write_back(Duration::MAX);
+        assert_eq!(policy.net(Duration::MAX), A_DAY);
     }
 
     #[test]

@@ -73,16 +73,16 @@ impl Kind {
         }
     }
 
-    /// RFC 6750 section 3.1: who sent no credentials is told no error code.
+    /// RFC 6750 section 3: at least one parameter; and no error code for who sent no credentials (3.1).
     fn challenge(self) -> Option<&'static str> {
         match self {
-            Self::NoTokens => Some("Bearer"),
-            Self::SessionExpired => {
-                Some("Bearer error=\"invalid_token\", error_description=\"The login has expired\"")
-            }
-            Self::LoggedOut => {
-                Some("Bearer error=\"invalid_token\", error_description=\"The login has ended\"")
-            }
+            Self::NoTokens => Some("Bearer realm=\"session\""),
+            Self::SessionExpired => Some(
+                "Bearer realm=\"session\", error=\"invalid_token\", error_description=\"The login has expired\"",
+            ),
+            Self::LoggedOut => Some(
+                "Bearer realm=\"session\", error=\"invalid_token\", error_description=\"The login has ended\"",
+            ),
             _ => None,
         }
     }

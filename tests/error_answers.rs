@@ -87,7 +87,11 @@ async fn nobody_logged_in() {
     let world = World::on_memory();
     let answer = http::ask(&guarded(&world), http::get("/", None)).await;
     assert_told(&world, &answer, Kind::NoTokens, "no_tokens");
-    assert_eq!(answer.header(header::WWW_AUTHENTICATE), Some("Bearer"), "no error code: RFC 6750, 3.1");
+    assert_eq!(
+        answer.header(header::WWW_AUTHENTICATE),
+        Some("Bearer realm=\"session\""),
+        "no error code: RFC 6750, 3.1"
+    );
 }
 
 #[tokio::test]

@@ -11,7 +11,7 @@ use super::{
     flight_steps::Order,
 };
 use crate::{
-    error::{RefreshError, RefreshErrorKind},
+    error::{Chain, RefreshError, RefreshErrorKind},
     flight::{Boarded, Departure},
     grant::{Generation, HeldSet},
     ledger::{Custody, Lookup},
@@ -35,12 +35,7 @@ struct Holding {
 
 impl Core {
     pub(super) async fn valid_set(self: &Arc<Self>, session: &Session) -> Result<Arc<HeldSet>, RefreshError> {
-        let mut holding = self.holding(session).await?;
-        if !self.is_fresh(&holding.set) && session.id().is_none() {
-            // Cycled earlier in this request: the grant is between two records. A flight needs a record to write to.
-            session.save().await.map_err(session_failed)?;
-            holding = self.holding(session).await?;
-        }
+        let holding = self.holding(session).await?;
         if holding.session_is_behind {
             self.show(session, &holding.set, false).await?;
             if self.ledger.ending(holding.set.grant).is_some() {
@@ -103,6 +98,10 @@ impl Core {
         held: Arc<HeldSet>,
         than: Generation,
     ) -> Result<Arc<HeldSet>, RefreshError> {
+        if session.id().is_none() {
+            // Cycled earlier in this request: the grant is between two records. A flight needs a record to write to.
+            session.save().await.map_err(session_failed)?;
+        }
         for _ in 0..TURNS {
             let (landed, started) = match self.board(session, &held, than)? {
                 Boarded::Known(landed) => (landed, false),
@@ -160,7 +159,18 @@ impl Core {
     /// Makes the request's own session show what the store has.
     async fn show(&self, session: &Session, set: &HeldSet, slide: bool) -> Result<(), RefreshError> {
         let home = self.ledger.home(set.grant);
-        bring_up_to_date(session, &self.store, home, set, slide).await.map_err(session_failed)
+        match bring_up_to_date(session, &self.store, home, set, slide).await.map_err(session_failed) {
+            Err(error) if self.is_pending(set) => {
+                // The store is down altogether: this process serves what it holds.
+                tracing::warn!(grant = %set.grant, error = %Chain(&error), "a session could not be brought up to date");
+                Ok(())
+            }
+            shown => shown,
+        }
+    }
+
+    fn is_pending(&self, set: &HeldSet) -> bool {
+        self.ledger.newest(set.grant).is_some_and(|(_, custody)| custody == Custody::Pending)
     }
 
     pub(super) fn unreadable(&self, error: EntryError) -> RefreshError {

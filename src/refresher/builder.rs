@@ -49,7 +49,9 @@ impl TokenRefresherBuilder {
         self
     }
 
-    /// The session key the tokens lie under. Not empty. Two refreshers on one session need two keys.
+    /// The session key the tokens lie under. Not empty. For the tokens of
+    /// a second provider in the same sessions, build the second refresher over the first one's
+    /// [`session_store`](TokenRefresher::session_store) with another key, and use the second one's session layer only.
     pub fn session_key(mut self, key: impl Into<String>) -> Self {
         self.session_key = key.into();
         self

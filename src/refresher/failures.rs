@@ -14,7 +14,7 @@ pub(super) fn internal() -> RefreshError {
 }
 
 pub(super) fn logged_out() -> RefreshError {
-    RefreshError::new(RefreshErrorKind::LoggedOut, "the user has logged out")
+    RefreshError::new(RefreshErrorKind::LoggedOut, "this login has ended")
 }
 
 pub(super) fn unavailable(message: &'static str) -> RefreshError {

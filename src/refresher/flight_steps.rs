@@ -92,6 +92,11 @@ impl Core {
             return Ok((newest, "already_newer"));
         }
         let Some(refresh_token) = &newest.refresh_token else {
+            if newest.is_fresh_at(self.clock.now(), self.policy.leeway) {
+                // An API has refused it; others may not. It is not ours to throw away.
+                let why = "there is no refresh token to get a newer access token with";
+                return Err(RefreshError::new(RefreshErrorKind::SessionExpired, why));
+            }
             return Err(self
                 .expire(order, "the access token has expired and there is no refresh token")
                 .await);
@@ -103,7 +108,14 @@ impl Core {
         match self.provider.refresh(refresh_token).await {
             Ok(answer) => {
                 let next = newest.next(answer, sent_at, self.policy.fallback_lifetime);
-                Ok((self.land(order, Arc::new(next)).await?, "refreshed"))
+                let expired_at_birth = next.expires_at <= sent_at;
+                // Stored all the same: its refresh token is the only good one.
+                let landed = self.land(order, Arc::new(next)).await?;
+                if expired_at_birth {
+                    let why = "the provider's new access token has already expired by our clock";
+                    return Err(RefreshError::new(RefreshErrorKind::InvalidResponse, why));
+                }
+                Ok((landed, "refreshed"))
             }
             Err(error) if *error.kind() == EndpointErrorKind::InvalidGrant => {
                 Ok((self.refused(order, &newest).await?, "already_newer"))

@@ -48,8 +48,11 @@ impl Core {
     /// Ends the grant that the session held before. Its tokens are not revoked: a provider with one session per browser would end
     /// the new login with them.
     async fn replace_previous(&self, session: &Session) -> Result<(), RefreshError> {
+        // Asked first: tower-sessions forgets the id of a session whose record has gone.
+        let id = session.id();
         let previous = session.get_value(&self.key).await.map_err(session_failed)?;
-        let Some(grant) = previous.as_ref().and_then(Value::as_str).and_then(grant_of) else {
+        let moved = || id.and_then(|id| self.ledger.gone_from(id));
+        let Some(grant) = previous.as_ref().and_then(Value::as_str).and_then(grant_of).or_else(moved) else {
             return Ok(());
         };
         self.ledger.end(grant, Ending::Replaced);

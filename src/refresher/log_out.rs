@@ -4,7 +4,7 @@ use std::{fmt, sync::Arc};
 
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
-use tower_sessions::Session;
+use tower_sessions::{Session, session, session_store};
 
 use super::{
     Core, Landed,
@@ -114,7 +114,7 @@ type Snapshot = (GrantId, Option<Arc<HeldSet>>);
 impl Core {
     /// What the request's own session says. An entry that cannot be read is no reason not to log out.
     async fn snapshot(&self, session: &Session) -> Result<Option<Snapshot>, RefreshError> {
-        let value = session.get_value(&self.key).await.map_err(session_failed)?;
+        let value = self.retrying(|| load_value(session, &self.key)).await?;
         let entry = value.as_ref().and_then(Value::as_str).map(Entry::parse);
         let Some(Ok(entry)) = entry else {
             return Ok(None);
@@ -168,4 +168,12 @@ impl Core {
             }
         }
     }
+}
+
+async fn load_value(session: &Session, key: &str) -> session_store::Result<Option<Value>> {
+    session.get_value(key).await.map_err(|error| match error {
+        session::Error::Store(error) => error,
+        // Taking a value out converts nothing; the text would not be passed on in any case.
+        session::Error::SerdeJson(_) => session_store::Error::Decode(String::new()),
+    })
 }

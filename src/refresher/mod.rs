@@ -135,14 +135,15 @@ impl TokenRefresher {
     /// Logs the user of `session` out, wherever the grant lives by now: takes the tokens out of the store and revokes them.
     ///
     /// A refresh under way is told: its waiters get [`LoggedOut`](crate::RefreshErrorKind::LoggedOut) and what it still brings is
-    /// revoked. Without tokens in the session only the session itself is ended.
+    /// revoked. Without tokens in the session only the session itself is ended: so call this *before* `session.flush()` or
+    /// axum-login's `logout`, after which it would find nothing to revoke.
     ///
     /// # Cancel safety
     /// Runs to its end even if the future is dropped.
     ///
     /// # Errors
     /// [`Unavailable`] if the session store fails, [`Internal`] if it panics: the grant is ended in this process and its tokens are
-    /// revoked even then. [`Misconfigured`] if the session does not come from [`session_layer`](Self::session_layer): nothing is
+    /// revoked even then, unless the session itself could not be read. [`Misconfigured`] if the session does not come from [`session_layer`](Self::session_layer): nothing is
     /// done. What the provider said to the revocation is in [`LoggedOut::revocation`] and is no error.
     ///
     /// [`Internal`]: crate::RefreshErrorKind::Internal

@@ -6,6 +6,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
+    time::Duration,
 };
 
 use async_trait::async_trait;
@@ -25,6 +26,9 @@ use crate::{
     ledger::{Custody, Ending, Ledger},
     metrics,
 };
+
+/// How often a refused tombstone is tried again: for about ten minutes, as long as this process knows better than the store.
+const BURIAL_ATTEMPTS: u32 = 64;
 
 /// A [`SessionStore`] around the application's own that never lets a stale save undo a refresh or a log out.
 ///
@@ -227,10 +231,11 @@ impl Inner {
         self.store.create(new).await?;
         let left = self.ledger.moved(grant, new.id);
         self.ledger.entrust(grant, carried, Custody::Record);
-        self.compare_again(new, grant, carried).await?;
+        // The record is made. Whatever fails from here on must not fail the caller, who would never learn the new id.
+        self.compare_again(new, grant, carried).await;
         if let Some(left) = left.filter(|left| *left != new.id) {
             self.ledger.leave(grant, left);
-            self.bury(left, grant).await?;
+            self.bury_in_the_end(left, grant).await;
         }
         if let Some(Value::String(text)) = new.data.get_mut(&*self.key) {
             entry::mark_guarded(text, self.mark);
@@ -262,23 +267,38 @@ impl Inner {
 
     /// A flight may have landed, or the grant may have ended, while the inner store was creating the record. Whoever comes after
     /// [`Ledger::moved`] finds the new home by itself.
-    async fn compare_again(
-        self: &Arc<Self>,
-        new: &mut Record,
-        grant: GrantId,
-        carried: Generation,
-    ) -> Result<()> {
+    async fn compare_again(self: &Arc<Self>, new: &mut Record, grant: GrantId, carried: Generation) {
         if self.ledger.ending(grant).is_some() {
             self.strip(new);
-            return self.bury(new.id, grant).await;
+            return self.bury_in_the_end(new.id, grant).await;
         }
         if let Some((set, _)) = self.ledger.newest(grant)
             && set.generation > carried
         {
-            self.patch(new.id, set.clone(), new.expiry_date).await?;
+            if self.patch(new.id, set.clone(), new.expiry_date).await.is_err() {
+                self.ledger.entrust(grant, set.generation, Custody::Pending);
+            }
             self.put(new, entry::live(&set));
         }
-        Ok(())
+    }
+
+    /// Puts a tombstone over the grant's set under `id`; goes on trying by itself while the store refuses.
+    async fn bury_in_the_end(self: &Arc<Self>, id: Id, grant: GrantId) {
+        if self.bury(id, grant).await.is_ok() {
+            return;
+        }
+        let inner = self.clone();
+        tokio::spawn(async move {
+            let mut pause = Duration::from_millis(50);
+            for _ in 0..BURIAL_ATTEMPTS {
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(Duration::from_secs(10));
+                if inner.bury(id, grant).await.is_ok() {
+                    return;
+                }
+            }
+            tracing::error!(%grant, "tokens that have moved or ended are still in the session store under their old id");
+        });
     }
 
     async fn delete(&self, id: Id) -> Result<()> {

@@ -1,0 +1,87 @@
+//! The session store fails at the worst moment.
+
+mod common;
+
+use std::time::Duration;
+
+use common::{World, races::Station, settle, store::Op};
+use tower_token_refresh::{LogOut, Revocation};
+
+/// The second `cycle_id` makes its record, and the store refuses the tombstone in the first one.
+#[tokio::test(start_paused = true)]
+async fn a_refused_tombstone_neither_fails_the_request_nor_leaves_a_second_login() {
+    let world = World::on_memory();
+    let id = world.log_in("alice").await;
+    let (one, two) = (world.request(id).await, world.request(id).await);
+    one.cycle_id().await.expect("cycled");
+    one.save().await.expect("saved");
+    two.cycle_id().await.expect("cycled");
+    world.store.fail_next(Op::Save);
+
+    two.save().await.expect("the record is made, and its id is told");
+    assert_eq!(world.held_by("alice").await.len(), 2, "the store refuses the tombstone for now");
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    settle().await;
+
+    let home = two.id().expect("saved");
+    assert_eq!(world.held_by("alice").await, [(home, 1)]);
+    world.refresh(home).await;
+    world.assert_logged_in(home).await;
+}
+
+/// A flight lands while the record is being made, and the store refuses to write that into it.
+#[tokio::test(start_paused = true)]
+async fn a_refused_comparison_leaves_the_newest_tokens_pending() {
+    let world = World::on_memory();
+    let id = world.log_in("alice").await;
+    let cycling = world.request(id).await;
+    let flight = world.flight_at(Station::AfterPost, id).await;
+    cycling.cycle_id().await.expect("cycled");
+    let creating = world.store.gate_before(Op::Create);
+    let saving = {
+        let cycling = cycling.clone();
+        tokio::spawn(async move { cycling.save().await })
+    };
+    creating.reached().await;
+    flight.land().await.expect("a token");
+    world.store.fail_next(Op::Save);
+    creating.open();
+    saving.await.expect("no panic").expect("the record is made");
+
+    let home = cycling.id().expect("saved");
+    world.refresher.valid_token(&world.session(home)).await.expect("from memory");
+    settle().await;
+    assert_eq!(world.held_by("alice").await, [(home, 2)]);
+    world.assert_logged_in(home).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn log_out_survives_a_session_that_cannot_be_read_at_first() {
+    let world = World::on_memory();
+    let id = world.log_in("alice").await;
+    world.store.fail_next(Op::Load);
+
+    let done = world.refresher.log_out(&world.session(id), LogOut::EndSession).await.expect("logged out");
+
+    assert!(matches!(done.revocation, Revocation::Revoked));
+    world.assert_dead_at_the_provider();
+}
+
+/// Neither reads nor writes work once the provider has answered: the waiter is served what this process holds.
+#[tokio::test(start_paused = true)]
+async fn a_waiter_is_served_though_the_whole_store_is_down() {
+    let world = World::on_memory();
+    let id = world.log_in("alice").await;
+    let flight = world.flight_at(Station::AfterPost, id).await;
+    world.store.refuse(Op::Save);
+    world.store.refuse(Op::Load);
+
+    let token = flight.land().await.expect("a token");
+
+    assert!(world.issuer.is_access_token_live(token.secret()));
+    world.store.accept(Op::Save);
+    world.store.accept(Op::Load);
+    world.refresher.valid_token(&world.session(id)).await.expect("from memory");
+    settle().await;
+    world.assert_logged_in(id).await;
+}
