@@ -24,6 +24,7 @@ use std::{
 };
 
 use dashmap::{DashMap, Entry, mapref::one::RefMut};
+use rustc_hash::FxBuildHasher;
 use tower_sessions::session::Id;
 
 use crate::{
@@ -40,7 +41,8 @@ const LATE: Duration = Duration::from_secs(30);
 
 /// See the module's documentation.
 pub(crate) struct Ledger {
-    grants: DashMap<GrantId, Grant>,
+    /// Hashed fast: the ids are random and nobody outside chooses them.
+    grants: DashMap<GrantId, Grant, FxBuildHasher>,
     /// Session ids whose grant has moved on, and when: a browser that has not got its new cookie yet still means that grant.
     left: DashMap<Id, (GrantId, Duration)>,
     clock: Clock,
@@ -100,7 +102,7 @@ impl Ledger {
     pub(crate) fn new(clock: Clock, limit: usize) -> Self {
         let swept_at = AtomicU64::new(millis(clock.monotonic()));
         Self {
-            grants: DashMap::new(),
+            grants: DashMap::default(),
             left: DashMap::new(),
             clock,
             bytes: AtomicUsize::new(0),

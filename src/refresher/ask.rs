@@ -36,15 +36,16 @@ struct Holding {
 impl Core {
     pub(super) async fn valid_set(self: &Arc<Self>, session: &Session) -> Result<Arc<HeldSet>, RefreshError> {
         let holding = self.holding(session).await?;
+        // What may wait is boxed: every request carries this future, and few go further than here.
         if holding.session_is_behind {
-            self.show(session, &holding.set, false).await?;
+            Box::pin(self.show(session, &holding.set, false)).await?;
             if self.ledger.ending(holding.set.grant).is_some() {
                 return Err(logged_out());
             }
         }
         if !self.is_fresh(&holding.set) {
             let than = holding.set.generation;
-            return self.newer_than(session, holding.set, than).await;
+            return Box::pin(self.newer_than(session, holding.set, than)).await;
         }
         if holding.custody == Custody::Pending {
             self.write_pending(session, &holding.set);

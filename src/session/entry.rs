@@ -50,11 +50,8 @@ pub(crate) struct Entry<'a> {
 pub(crate) enum State<'a> {
     /// A tombstone: all it says is that this grant ended.
     Ended,
-    Live {
-        generation: Generation,
-        expires_at: SystemTime,
-        payload: &'a str,
-    },
+    /// The rest is read by those who need it: every request passes here.
+    Live { generation: Generation, rest: &'a str },
 }
 
 /// Why an entry cannot be read. Says the rule and never the value: the value holds tokens.
@@ -92,10 +89,7 @@ impl<'a> Entry<'a> {
         }
         let (generation, rest) = rest.split_once('.').ok_or(EntryError::Generation)?;
         let generation = Generation(generation.parse().map_err(|_| EntryError::Generation)?);
-        let (expires_at, payload) = rest.split_once('.').ok_or(EntryError::Expiry)?;
-        let expires_at =
-            from_millis(expires_at.parse().map_err(|_| EntryError::Expiry)?).ok_or(EntryError::Expiry)?;
-        Ok(Self { guard, grant, state: State::Live { generation, expires_at, payload } })
+        Ok(Self { guard, grant, state: State::Live { generation, rest } })
     }
 
     /// The generation of a live entry.
@@ -108,9 +102,12 @@ impl<'a> Entry<'a> {
 
     /// Reads the payload. None for a tombstone.
     pub(crate) fn open(&self) -> Result<Option<HeldSet>, EntryError> {
-        let State::Live { generation, expires_at, payload } = self.state else {
+        let State::Live { generation, rest } = self.state else {
             return Ok(None);
         };
+        let (expires_at, payload) = rest.split_once('.').ok_or(EntryError::Expiry)?;
+        let expires_at =
+            from_millis(expires_at.parse().map_err(|_| EntryError::Expiry)?).ok_or(EntryError::Expiry)?;
         let payload: Payload = serde_json::from_str(payload).map_err(|_| EntryError::Payload)?;
         let secret = |token: String| SecretString::from(token);
         Ok(Some(HeldSet {
@@ -159,7 +156,8 @@ pub(crate) fn tombstone(grant: GrantId) -> String {
 /// Marks a stored entry as handed out by the guarded store of `mark`. Same length: no allocation.
 pub(crate) fn mark_guarded(text: &mut String, mark: GuardMark) {
     if text.starts_with(STORED) {
-        text.replace_range(..STORED.len(), &format!("g{}.", char::from(mark.0)));
+        text.replace_range(..1, "g");
+        text.replace_range(1..2, char::from(mark.0).encode_utf8(&mut [0; 4]));
     }
 }
 
