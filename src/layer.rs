@@ -19,6 +19,29 @@ use crate::{
 ///   [`AccessToken`](crate::AccessToken) waits for one, or fails for want of it.
 ///
 /// The service's requests carry the token in their extensions; with the `axum` feature, handlers extract it.
+///
+/// A browser is better sent to the login page than shown problem JSON. The error lies in the response's extensions, so a layer around
+/// this one can do that:
+///
+/// ```
+/// # #[cfg(feature = "axum")]
+/// # fn app(refresher: tower_token_refresh::TokenRefresher) -> axum::Router {
+/// use axum::{Router, http::StatusCode, middleware::map_response, response::{IntoResponse, Redirect, Response}, routing::get};
+/// use tower_token_refresh::{RefreshError, TokenRefreshLayer};
+///
+/// async fn log_in_first(response: Response) -> Response {
+///     match response.extensions().get::<RefreshError>() {
+///         Some(error) if error.kind().status() == StatusCode::UNAUTHORIZED => Redirect::to("/login").into_response(),
+///         _ => response,
+///     }
+/// }
+/// Router::new()
+///     .route("/account", get(async || "your account"))
+///     .layer(TokenRefreshLayer::new(&refresher))
+///     .layer(map_response(log_in_first))
+///     .layer(refresher.session_layer())
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct TokenRefreshLayer {
     refresher: TokenRefresher,

@@ -9,6 +9,13 @@ const A_DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// How early a token counts as expired, and how long each step of a refresh may take.
 ///
+/// ```
+/// use std::time::Duration;
+/// use tower_token_refresh::RefreshPolicy;
+///
+/// let policy = RefreshPolicy::default().leeway(Duration::from_secs(10)).write_back(Duration::from_secs(5));
+/// ```
+///
 /// | setting | default | range |
 /// |---|---|---|
 /// | [`leeway`](Self::leeway) | 5 s | any; shrinks to a quarter of a token's life |

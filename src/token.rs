@@ -52,6 +52,17 @@ impl TokenSet {
     ///
     /// `subject` and `sid` come from the ID token, else from the access token if it is a JWT; neither is verified here.
     ///
+    /// ```
+    /// use tower_token_refresh::TokenSet;
+    ///
+    /// # fn main() -> Result<(), tower_token_refresh::TokenSetError> {
+    /// let response = serde_json::json!({ "access_token": "2YotnFZFEjr1zCsicMWpAA", "token_type": "Bearer", "expires_in": 300 });
+    /// let tokens = TokenSet::from_response(&response)?.with_subject("alice");
+    /// # let _ = tokens;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// [`TokenSetError`] names the field and the rule it breaks.
     pub fn from_response(response: impl Serialize) -> Result<Self, TokenSetError> {

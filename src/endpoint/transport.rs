@@ -51,6 +51,22 @@ impl NotSent {
 
 impl Transport {
     /// Uses `service` to reach the provider.
+    ///
+    /// For example a reqwest client of your own, which may trust the authority of your company:
+    ///
+    /// ```
+    /// # use tower_token_refresh::Transport;
+    /// fn transport(client: reqwest::Client) -> Transport {
+    ///     Transport::new(tower::service_fn(move |request: http::Request<bytes::Bytes>| {
+    ///         let client = client.clone();
+    ///         async move {
+    ///             let response = client.execute(request.try_into()?).await?;
+    ///             Ok::<_, reqwest::Error>(http::Response::<reqwest::Body>::from(response))
+    ///         }
+    ///     }))
+    /// }
+    /// # let _ = transport;
+    /// ```
     pub fn new<S, B>(service: S) -> Self
     where
         S: Service<http::Request<Bytes>, Response = http::Response<B>> + Clone + Send + Sync + 'static,

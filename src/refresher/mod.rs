@@ -97,6 +97,20 @@ impl TokenRefresher {
     /// Like [`valid_token`](Self::valid_token), after an API has rejected `rejected` with a 401: gives a token newer than that,
     /// even if the rejected one has not expired.
     ///
+    /// ```
+    /// # use tower_token_refresh::{AccessToken, RefreshError, TokenRefresher, tower_sessions::Session};
+    /// # async fn call_api(_: &AccessToken) -> u16 { 200 }
+    /// # async fn orders(refresher: TokenRefresher, session: Session) -> Result<u16, RefreshError> {
+    /// let token = refresher.valid_token(&session).await?;
+    /// let mut status = call_api(&token).await;
+    /// if status == 401 {
+    ///     let newer = refresher.newer_token(&session, &token).await?;
+    ///     status = call_api(&newer).await;
+    /// }
+    /// # Ok(status)
+    /// # }
+    /// ```
+    ///
     /// Call it once per rejected request: an API that rejects every token would otherwise cause one refresh after the other.
     ///
     /// # Cancel safety
@@ -137,6 +151,20 @@ impl TokenRefresher {
     /// A refresh under way is told: its waiters get [`LoggedOut`](crate::RefreshErrorKind::LoggedOut) and what it still brings is
     /// revoked. Without tokens in the session only the session itself is ended: so call this *before* `session.flush()` or
     /// axum-login's `logout`, after which it would find nothing to revoke.
+    ///
+    /// The browser's session at the provider is another matter (OpenID Connect RP-Initiated Logout 1.0): send the browser there.
+    ///
+    /// ```
+    /// # use tower_token_refresh::{LogOut, TokenEndpoint, TokenRefresher, tower_sessions::Session};
+    /// # async fn log_out(endpoint: TokenEndpoint, refresher: TokenRefresher, session: Session)
+    /// # -> Result<Option<String>, Box<dyn std::error::Error>> {
+    /// let done = refresher.log_out(&session, LogOut::EndSession).await?;
+    /// // A clone of the endpoint that the refresher was built with.
+    /// let Some(url) = endpoint.end_session_endpoint().await? else { return Ok(None) };
+    /// let redirect_to = format!("{url}?id_token_hint={}", done.id_token().unwrap_or_default());
+    /// # Ok(Some(redirect_to))
+    /// # }
+    /// ```
     ///
     /// # Cancel safety
     /// Runs to its end even if the future is dropped.
