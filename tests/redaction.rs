@@ -12,12 +12,12 @@ use std::{
 use common::{LIFE, World, store::Op};
 use http::{Request, StatusCode, header};
 use serde_json::json;
-use tower::ServiceExt;
+use tower::{Layer, ServiceExt};
 use tower_sessions::{MemoryStore, Session, session::Id};
 use tower_token_refresh::{
     AccessToken, ClientAuth, LogOut, RefreshError, TokenEndpoint, TokenRefreshLayer, TokenRefresher,
     TokenSet, Transport,
-    testing::{ManualClock, StrictIssuer},
+    testing::{Endpoint, ManualClock, StrictIssuer},
     tower_sessions,
 };
 
@@ -118,6 +118,12 @@ async fn no_debug_of_a_public_type_shows_a_secret() {
         &TokenRefresher::builder(endpoint, MemoryStore::default()),
     );
     secrets.assert_absent_in_debug("StrictIssuer", &issuer);
+    secrets.assert_absent_in_debug("Transport", &issuer.transport());
+    let discover = TokenEndpoint::discover("https://id.example.com", ClientAuth::basic("web", CLIENT_SECRET));
+    secrets.assert_absent_in_debug("Discover", &discover);
+    let service = TokenRefreshLayer::new(&refresher).layer(axum::Router::<()>::new());
+    secrets.assert_absent_in_debug("TokenRefreshService", &service);
+    secrets.assert_absent_in_debug("MemoryUse", &refresher.memory());
     let logged_out = refresher.log_out(&session, LogOut::EndSession).await.expect("logged out");
     assert!(logged_out.id_token().is_some());
     secrets.assert_absent_in_debug("LoggedOut", &logged_out);
@@ -164,6 +170,22 @@ async fn no_error_shows_a_secret_or_the_providers_free_text() {
 
 fn restarted_session(world: &World, id: Id) -> Session {
     Session::new(Some(id), Arc::new(world.refresher.session_store()), None)
+}
+
+#[tokio::test]
+async fn no_error_of_discovery_shows_the_document_or_a_secret() {
+    let issuer = issuer(&ManualClock::new());
+    assert!(issuer.log_in("alice").is_object());
+    let secrets = Secrets::of(&issuer);
+    let document =
+        json!({ "issuer": issuer.issuer_url(), "token_endpoint": 7, "note": FREE_TEXT }).to_string();
+    for (status, body) in [(500, FREE_TEXT.to_owned()), (404, FREE_TEXT.to_owned()), (200, document)] {
+        issuer.fail_next_at(Endpoint::Discovery, status, body);
+        let auth = ClientAuth::basic("web", CLIENT_SECRET);
+        let discovered =
+            TokenEndpoint::discover(issuer.issuer_url(), auth).transport(issuer.transport()).await;
+        secrets.assert_absent_in_error(&discovered.expect_err("no document"));
+    }
 }
 
 #[derive(Clone, Default)]
