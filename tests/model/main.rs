@@ -1,7 +1,7 @@
 //! Random interleavings of everything that can happen to one browser's sessions, with the promises checked after every step.
 //!
 //! Every call of the session store and every request to the provider stops before and after it takes effect; the schedule decides
-//! what goes on next. `MODEL_CASES` sets the number of cases.
+//! what goes on next. `MODEL_CASES` sets the number of cases, `PROPTEST_RNG_SEED` where to begin.
 
 mod browser;
 mod stepped;
@@ -115,6 +115,11 @@ async fn play(steps: &[Step]) {
     rest(&browser).await;
     browser.finish_everything();
     rest(&browser).await;
+    // A tombstone that was refused is tried again after a pause.
+    for _ in 0..3 {
+        tokio::time::advance(Duration::from_secs(15)).await;
+        rest(&browser).await;
+    }
     browser.assert_at_rest();
 
     // Whoever is still logged in stays so.
