@@ -65,7 +65,7 @@ impl Core {
         Ok(set)
     }
 
-    fn is_fresh(&self, set: &HeldSet) -> bool {
+    pub(super) fn is_fresh(&self, set: &HeldSet) -> bool {
         set.is_fresh_at(self.clock.now(), self.policy.leeway)
     }
 

@@ -88,11 +88,11 @@ impl Core {
 
     async fn refresh(&self, order: &Order) -> Result<(Arc<HeldSet>, &'static str), RefreshError> {
         let newest = self.newest(order).await?;
-        if newest.generation > order.than && newest.is_fresh_at(self.clock.now(), self.policy.leeway) {
+        if newest.generation > order.than && self.is_fresh(&newest) {
             return Ok((newest, "already_newer"));
         }
         let Some(refresh_token) = &newest.refresh_token else {
-            if newest.is_fresh_at(self.clock.now(), self.policy.leeway) {
+            if self.is_fresh(&newest) {
                 // An API has refused it; others may not. It is not ours to throw away.
                 let why = "there is no refresh token to get a newer access token with";
                 return Err(RefreshError::new(RefreshErrorKind::SessionExpired, why));

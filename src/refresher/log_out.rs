@@ -7,7 +7,7 @@ use serde_json::Value;
 use tower_sessions::{Session, session, session_store};
 
 use super::{
-    Core, Landed,
+    Core,
     failures::{endpoint_failed, logged_out, session_failed, unguarded},
     run_to_the_end,
 };
@@ -82,9 +82,9 @@ pub(super) async fn log_out(
         return Ok(LoggedOut { revocation: Revocation::NothingToRevoke, id_token: None });
     };
     let known = core.ledger.end(grant, Ending::Final);
-    let newest_known = [known, snapshot].into_iter().flatten().max_by_key(|set| set.generation);
+    let newest_known = newest_of([known, snapshot]);
     if let Some(set) = &newest_known {
-        core.flights.settle(&set.flight_key(), Err::<_, RefreshError>(logged_out()) as Landed);
+        core.flights.settle(&set.flight_key(), Err(logged_out()));
     }
 
     // The store may fail or panic; the tokens are revoked all the same, and the caller is told after that.
@@ -94,7 +94,7 @@ pub(super) async fn log_out(
     let ended = run_to_the_end(async move { its_core.end_session(&its_session, how).await }).await;
 
     let stored = taken.as_ref().ok().cloned().flatten();
-    let newest = [stored, newest_known].into_iter().flatten().max_by_key(|set| set.generation);
+    let newest = newest_of([stored, newest_known]);
     let revocation = match &newest {
         None => Revocation::NothingToRevoke,
         Some(_) if !core.revoke_on_log_out => Revocation::TurnedOff,
@@ -147,7 +147,7 @@ impl Core {
                 }
             };
             let found = found.map(Arc::<HeldSet>::from);
-            newest = [newest, found].into_iter().flatten().max_by_key(|set| set.generation);
+            newest = newest_of([newest, found]);
             // A `create` that was under way may have moved the grant; one that begins now sees that it ended.
             home = self.ledger.home(grant).filter(|now| *now != id);
         }
@@ -168,6 +168,10 @@ impl Core {
             }
         }
     }
+}
+
+fn newest_of(sets: [Option<Arc<HeldSet>>; 2]) -> Option<Arc<HeldSet>> {
+    sets.into_iter().flatten().max_by_key(|set| set.generation)
 }
 
 async fn load_value(session: &Session, key: &str) -> session_store::Result<Option<Value>> {

@@ -221,13 +221,12 @@ impl Inner {
             return self.store.create(new).await;
         };
         let _pin = self.ledger.pin(grant);
-        let mut carried = generation;
         self.unmark(new);
         if self.ledger.ending(grant).is_some() {
             self.strip(new);
             return self.store.create(new).await;
         }
-        self.carry_newest(new, grant, &mut carried).await?;
+        let carried = self.carry_newest(new, grant, generation).await?;
         self.store.create(new).await?;
         let left = self.ledger.moved(grant, new.id);
         self.ledger.entrust(grant, carried, Custody::Record);
@@ -244,25 +243,31 @@ impl Inner {
     }
 
     /// Puts the newest set known anywhere into a record that is about to be created: its own snapshot, the one at the grant's
-    /// home, or the ledger's.
-    async fn carry_newest(&self, new: &mut Record, grant: GrantId, carried: &mut Generation) -> Result<()> {
+    /// home, or the ledger's. Gives its generation.
+    async fn carry_newest(
+        &self,
+        new: &mut Record,
+        grant: GrantId,
+        snapshot: Generation,
+    ) -> Result<Generation> {
+        let mut carried = snapshot;
         if let Some(home) = self.ledger.home(grant)
             && let Some(record) = self.store.load(&home).await?
             && let Held::Set(at_home, generation) = self.held(&record)
             && at_home == grant
-            && generation > *carried
+            && generation > carried
             && let Some(text) = record.data.get(&*self.key)
         {
             new.data.insert(self.key.to_string(), text.clone());
-            *carried = generation;
+            carried = generation;
         }
         if let Some((set, _)) = self.ledger.newest(grant)
-            && set.generation > *carried
+            && set.generation > carried
         {
             self.put(new, entry::live(&set));
-            *carried = set.generation;
+            carried = set.generation;
         }
-        Ok(())
+        Ok(carried)
     }
 
     /// A flight may have landed, or the grant may have ended, while the inner store was creating the record. Whoever comes after
