@@ -1,0 +1,93 @@
+// A second strict provider by other hands: node's oidc-provider, rotating, where a refresh token that comes back ends its
+// whole grant. Everything is in memory. Whoever comes with `login_hint` is logged in as that account, without a form.
+//
+//   GET  /control/accounts/{account}   how many refreshes of that account were granted and refused
+//   PUT  /control/delay                body: milliseconds that the token endpoint takes before it answers
+import Provider from 'oidc-provider';
+
+const port = Number(process.env.PORT);
+const issuer = process.env.ISSUER ?? `http://127.0.0.1:${port}`;
+const accessTokenSeconds = Number(process.env.ACCESS_TOKEN_SECONDS ?? 60);
+let delay = Number(process.env.DELAY_MS ?? 0);
+
+const accounts = new Map();
+const counters = (account) => {
+  if (!accounts.has(account)) accounts.set(account, { granted: 0, refused: 0 });
+  return accounts.get(account);
+};
+
+const provider = new Provider(issuer, {
+  clients: [
+    {
+      client_id: 'web',
+      client_secret: 'secret',
+      grant_types: ['authorization_code', 'refresh_token'],
+      response_types: ['code'],
+      // Native clients may take any port of the loopback address (RFC 8252, 7.3).
+      application_type: 'native',
+      redirect_uris: ['http://127.0.0.1/auth/callback'],
+      post_logout_redirect_uris: ['http://127.0.0.1/'],
+      token_endpoint_auth_method: 'client_secret_basic',
+    },
+  ],
+  claims: { openid: ['sub', 'sid'], profile: ['preferred_username'] },
+  features: {
+    devInteractions: { enabled: false },
+    revocation: { enabled: true },
+    introspection: { enabled: true },
+    rpInitiatedLogout: { enabled: true },
+    userinfo: { enabled: true },
+    backchannelLogout: { enabled: true },
+  },
+  findAccount: (_ctx, id) => ({ accountId: id, claims: () => ({ sub: id, preferred_username: id }) }),
+  interactions: { url: (_ctx, interaction) => `/interaction/${interaction.uid}` },
+  issueRefreshToken: (_ctx, client, code) => client.grantTypeAllowed('refresh_token') && code.scopes.has('openid'),
+  rotateRefreshToken: true,
+  pkce: { required: () => false },
+  cookies: { keys: ['for tests only'] },
+  ttl: { AccessToken: accessTokenSeconds, IdToken: accessTokenSeconds, RefreshToken: 3600, Session: 3600, Grant: 3600, Interaction: 600 },
+});
+provider.proxy = true;
+
+const ofRefresh = (ctx) => ctx.oidc?.params?.grant_type === 'refresh_token';
+provider.on('grant.success', (ctx) => {
+  if (ofRefresh(ctx)) counters(ctx.oidc.account.accountId).granted += 1;
+});
+provider.on('grant.error', (ctx) => {
+  const account = ctx.oidc?.entities?.RefreshToken?.accountId ?? ctx.oidc?.entities?.RotatedRefreshToken?.accountId;
+  if (ofRefresh(ctx)) counters(account ?? '').refused += 1;
+});
+
+const readBody = async (req) => {
+  let body = '';
+  for await (const chunk of req) body += chunk;
+  return body;
+};
+
+provider.use(async (ctx, next) => {
+  if (ctx.path.startsWith('/control/accounts/')) {
+    ctx.body = counters(decodeURIComponent(ctx.path.slice('/control/accounts/'.length)));
+  } else if (ctx.path === '/control/delay' && ctx.method === 'PUT') {
+    delay = Number(await readBody(ctx.req));
+    ctx.status = 204;
+  } else if (ctx.path.startsWith('/interaction/')) {
+    const { params, prompt, grantId, session } = await provider.interactionDetails(ctx.req, ctx.res);
+    const result = {};
+    if (prompt.name === 'login') {
+      result.login = { accountId: params.login_hint ?? 'alice' };
+    } else {
+      const grant = grantId
+        ? await provider.Grant.find(grantId)
+        : new provider.Grant({ accountId: session.accountId, clientId: params.client_id });
+      grant.addOIDCScope(params.scope);
+      result.consent = { grantId: await grant.save() };
+    }
+    await provider.interactionFinished(ctx.req, ctx.res, result, { mergeWithLastSubmission: true });
+    ctx.respond = false;
+  } else {
+    if (ctx.path === '/token' && delay > 0) await new Promise((done) => setTimeout(done, delay));
+    await next();
+  }
+});
+
+provider.listen(port, '127.0.0.1');
