@@ -49,13 +49,16 @@ const provider = new Provider(issuer, {
 });
 provider.proxy = true;
 
+// Whose a refresh token was: the provider itself forgets those of an ended grant.
+const owners = new Map();
 const ofRefresh = (ctx) => ctx.oidc?.params?.grant_type === 'refresh_token';
 provider.on('grant.success', (ctx) => {
-  if (ofRefresh(ctx)) counters(ctx.oidc.account.accountId).granted += 1;
+  const account = ctx.oidc.account.accountId;
+  if (ctx.body.refresh_token) owners.set(ctx.body.refresh_token, account);
+  if (ofRefresh(ctx)) counters(account).granted += 1;
 });
 provider.on('grant.error', (ctx) => {
-  const account = ctx.oidc?.entities?.RefreshToken?.accountId ?? ctx.oidc?.entities?.RotatedRefreshToken?.accountId;
-  if (ofRefresh(ctx)) counters(account ?? '').refused += 1;
+  if (ofRefresh(ctx)) counters(owners.get(ctx.oidc.params.refresh_token) ?? '').refused += 1;
 });
 
 const readBody = async (req) => {

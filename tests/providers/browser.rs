@@ -1,0 +1,74 @@
+//! A browser: cookies, redirects, and the one form it knows how to fill in.
+
+use reqwest::{Client, Response, redirect::Policy};
+use serde_json::Value;
+use url::Url;
+use uuid::Uuid;
+
+use super::{CLIENT_ID, Provider, REDIRECT_URI, User};
+
+/// Keeps its cookies, so that a second login finds the provider's session of the first.
+#[derive(Clone)]
+pub struct Browser {
+    http: Client,
+}
+
+impl Browser {
+    pub fn new() -> Self {
+        let http = Client::builder().cookie_store(true).redirect(Policy::none()).build().expect("a client");
+        Self { http }
+    }
+
+    /// Goes through the code flow; gives the token response.
+    pub async fn log_in(&self, provider: &Provider, user: &User) -> Value {
+        let state = Uuid::new_v4().simple().to_string();
+        let mut url = provider.url("authorization_endpoint");
+        url.query_pairs_mut()
+            .append_pair("response_type", "code")
+            .append_pair("client_id", CLIENT_ID)
+            .append_pair("redirect_uri", REDIRECT_URI)
+            .append_pair("scope", "openid profile")
+            .append_pair("state", &state)
+            .append_pair("login_hint", &user.name);
+        let callback = self.follow_until(url, REDIRECT_URI, user).await;
+        let parameter = |name: &str| {
+            let found = callback.query_pairs().find(|(key, _)| key == name);
+            found.map(|(_, value)| value.into_owned()).unwrap_or_else(|| panic!("no {name} in the callback"))
+        };
+        assert_eq!(parameter("state"), state);
+        let code = parameter("code");
+        let form = [("grant_type", "authorization_code"), ("code", &code), ("redirect_uri", REDIRECT_URI)];
+        let answer = provider.grant(&form).await;
+        assert_eq!(answer.status.as_u16(), 200, "the code exchange: {:?}", answer.text("error"));
+        answer.body
+    }
+
+    /// Follows redirects and logs in where it is asked to, until it is sent to `target`.
+    async fn follow_until(&self, start: Url, target: &str, user: &User) -> Url {
+        let mut answer = self.http.get(start).send().await.expect("an answer");
+        for _ in 0..10 {
+            if let Some(next) = location(&answer) {
+                if next.as_str().starts_with(target) {
+                    return next;
+                }
+                answer = self.http.get(next).send().await.expect("an answer");
+            } else {
+                assert_eq!(answer.status().as_u16(), 200, "a page");
+                let page = answer.text().await.expect("text");
+                let form = [("username", user.name.as_str()), ("password", user.name.as_str())];
+                answer = self.http.post(form_action(&page)).form(&form).send().await.expect("an answer");
+            }
+        }
+        panic!("no end of redirects");
+    }
+}
+
+fn location(answer: &Response) -> Option<Url> {
+    let location = answer.headers().get("location")?.to_str().expect("ASCII");
+    Some(answer.url().join(location).expect("a URL"))
+}
+
+fn form_action(page: &str) -> Url {
+    let action = page.split("action=\"").nth(1).and_then(|rest| rest.split('"').next()).expect("a form");
+    action.replace("&amp;", "&").parse().expect("a URL")
+}

@@ -1,0 +1,65 @@
+//! What only an administrator of Keycloak can see and do.
+
+use reqwest::{Client, RequestBuilder, StatusCode};
+use serde_json::{Value, json};
+
+/// The administrator of one realm.
+#[derive(Clone)]
+pub struct Admin {
+    http: Client,
+    server: String,
+    realm: String,
+}
+
+impl Admin {
+    pub fn of(issuer_url: &str) -> Self {
+        let (server, realm) = issuer_url.split_once("/realms/").expect("a realm's URL");
+        Self { http: Client::new(), server: server.to_owned(), realm: realm.to_owned() }
+    }
+
+    /// Makes a user whose password is the name; gives the subject.
+    pub async fn create_user(&self, name: &str) -> String {
+        let user = json!({
+            "username": name,
+            "enabled": true,
+            "email": format!("{name}@example.test"),
+            "emailVerified": true,
+            "firstName": "Some",
+            "lastName": "Body",
+            "credentials": [{ "type": "password", "value": name, "temporary": false }],
+        });
+        let request = self.http.post(self.url("users")).json(&user);
+        let answer = self.authorized(request).await.send().await.expect("an answer");
+        assert_eq!(answer.status(), StatusCode::CREATED);
+        let location = answer.headers()["location"].to_str().expect("ASCII");
+        location.rsplit('/').next().expect("an id").to_owned()
+    }
+
+    /// Events of a kind such as `REFRESH_TOKEN`. A refused refresh names no user, but whose token it was.
+    pub async fn count_events(&self, kind: &str, subject: &str) -> usize {
+        let request = self.http.get(self.url("events")).query(&[("type", kind), ("max", "100000")]);
+        let events: Vec<Value> =
+            self.authorized(request).await.send().await.expect("an answer").json().await.expect("JSON");
+        let is_ours =
+            |event: &&Value| event["userId"] == subject || event["details"]["refresh_token_sub"] == subject;
+        events.iter().filter(is_ours).count()
+    }
+
+    fn url(&self, path: &str) -> String {
+        format!("{}/admin/realms/{}/{path}", self.server, self.realm)
+    }
+
+    /// With a token of its own: an administrator's token lives for a minute only.
+    async fn authorized(&self, request: RequestBuilder) -> RequestBuilder {
+        let form = [
+            ("grant_type", "password"),
+            ("client_id", "admin-cli"),
+            ("username", "admin"),
+            ("password", "admin"),
+        ];
+        let url = format!("{}/realms/master/protocol/openid-connect/token", self.server);
+        let answer: Value =
+            self.http.post(url).form(&form).send().await.expect("an answer").json().await.expect("JSON");
+        request.bearer_auth(answer["access_token"].as_str().expect("an administrator's token"))
+    }
+}

@@ -1,0 +1,172 @@
+//! Real providers, asked as a browser and as a client would ask them. They are started by `tests/services/run`.
+#![allow(dead_code, unreachable_pub, reason = "each test file uses its own part")]
+
+mod browser;
+mod keycloak;
+
+use std::env;
+
+use reqwest::{Client, StatusCode, redirect::Policy};
+use serde_json::{Value, json};
+use tower_token_refresh::{ClientAuth, TokenEndpoint};
+use url::Url;
+use uuid::Uuid;
+
+pub use self::browser::Browser;
+use self::keycloak::Admin;
+
+pub const CLIENT_ID: &str = "web";
+pub const CLIENT_SECRET: &str = "secret";
+pub const REDIRECT_URI: &str = "http://127.0.0.1/auth/callback";
+
+/// The value of an environment variable that `tests/services/run` sets.
+pub fn service(variable: &str) -> String {
+    env::var(variable).unwrap_or_else(|_| {
+        panic!("{variable} is not set: start the servers with tests/services/run -- cargo test ...")
+    })
+}
+
+/// A server with OpenID Connect, found by its discovery document.
+#[derive(Clone)]
+pub struct Provider {
+    pub name: &'static str,
+    pub issuer_url: String,
+    http: Client,
+    document: Value,
+    kind: Kind,
+}
+
+#[derive(Clone)]
+enum Kind {
+    Keycloak(Admin),
+    OidcProvider,
+    /// Ours, whose users need no account.
+    Strict,
+}
+
+/// Somebody who can log in; the password is the name.
+#[derive(Clone, Debug)]
+pub struct User {
+    pub name: String,
+    /// `sub` of the user's tokens.
+    pub subject: String,
+}
+
+/// What the provider itself counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Refreshes {
+    pub granted: usize,
+    pub refused: usize,
+}
+
+/// What an endpoint answered; `body` is null where it was no JSON.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: StatusCode,
+    pub body: Value,
+}
+
+impl Answer {
+    /// A string of the body, empty where there is none.
+    pub fn text(&self, field: &str) -> &str {
+        self.body[field].as_str().unwrap_or_default()
+    }
+}
+
+impl Provider {
+    pub async fn keycloak() -> Self {
+        let issuer_url = service("TEST_KEYCLOAK_URL");
+        let admin = Admin::of(&issuer_url);
+        Self::discover("Keycloak", issuer_url, Kind::Keycloak(admin)).await
+    }
+
+    pub async fn oidc_provider() -> Self {
+        Self::discover("oidc-provider", service("TEST_OIDC_PROVIDER_URL"), Kind::OidcProvider).await
+    }
+
+    /// A strict issuer that somebody else serves.
+    pub async fn strict(issuer_url: String) -> Self {
+        Self::discover("StrictIssuer", issuer_url, Kind::Strict).await
+    }
+
+    async fn discover(name: &'static str, issuer_url: String, kind: Kind) -> Self {
+        let http = Client::builder().redirect(Policy::none()).build().expect("a client");
+        let url = format!("{issuer_url}/.well-known/openid-configuration");
+        let document = http.get(url).send().await.expect("the provider answers").json().await.expect("JSON");
+        Self { name, issuer_url, http, document, kind }
+    }
+
+    /// The address that the provider's document names, such as `token_endpoint`.
+    pub fn url(&self, name: &str) -> Url {
+        self.document[name].as_str().and_then(|url| url.parse().ok()).unwrap_or_else(|| panic!("no {name}"))
+    }
+
+    /// How an application reaches it.
+    pub async fn endpoint(&self) -> TokenEndpoint {
+        TokenEndpoint::discover(&self.issuer_url, ClientAuth::basic(CLIENT_ID, CLIENT_SECRET))
+            .await
+            .expect("the provider is found")
+    }
+
+    /// A user whom no other test knows.
+    pub async fn new_user(&self) -> User {
+        let name = format!("user-{}", Uuid::new_v4().simple());
+        let subject = match &self.kind {
+            Kind::Keycloak(admin) => admin.create_user(&name).await,
+            Kind::OidcProvider => name.clone(),
+            Kind::Strict => format!("f:test:{name}"),
+        };
+        User { name, subject }
+    }
+
+    /// The provider's own count of this user's refreshes.
+    pub async fn refreshes(&self, user: &User) -> Refreshes {
+        match &self.kind {
+            Kind::Keycloak(admin) => Refreshes {
+                granted: admin.count_events("REFRESH_TOKEN", &user.subject).await,
+                refused: admin.count_events("REFRESH_TOKEN_ERROR", &user.subject).await,
+            },
+            Kind::OidcProvider => {
+                let url = format!("{}/control/accounts/{}", self.issuer_url, user.name);
+                let counts: Value =
+                    self.http.get(url).send().await.expect("an answer").json().await.expect("JSON");
+                let count = |name: &str| counts[name].as_u64().expect("a number") as usize;
+                Refreshes { granted: count("granted"), refused: count("refused") }
+            }
+            Kind::Strict => panic!("a strict issuer is asked directly"),
+        }
+    }
+
+    /// The token endpoint, as our client.
+    pub async fn grant(&self, form: &[(&str, &str)]) -> Answer {
+        self.post("token_endpoint", form).await
+    }
+
+    pub async fn refresh(&self, refresh_token: &str) -> Answer {
+        self.grant(&[("grant_type", "refresh_token"), ("refresh_token", refresh_token)]).await
+    }
+
+    pub async fn revoke(&self, token: &str, hint: &str) -> Answer {
+        self.post("revocation_endpoint", &[("token", token), ("token_type_hint", hint)]).await
+    }
+
+    /// Whether the userinfo endpoint takes this access token.
+    pub async fn is_live(&self, access_token: &str) -> bool {
+        let url = self.url("userinfo_endpoint");
+        let answer = self.http.get(url).bearer_auth(access_token).send().await.expect("an answer");
+        match answer.status() {
+            StatusCode::OK => true,
+            StatusCode::UNAUTHORIZED => false,
+            status => panic!("userinfo answered {status}"),
+        }
+    }
+
+    async fn post(&self, endpoint: &str, form: &[(&str, &str)]) -> Answer {
+        let request =
+            self.http.post(self.url(endpoint)).basic_auth(CLIENT_ID, Some(CLIENT_SECRET)).form(form);
+        let answer = request.send().await.expect("an answer");
+        let status = answer.status();
+        let body = answer.bytes().await.expect("a body");
+        Answer { status, body: serde_json::from_slice(&body).unwrap_or(json!(null)) }
+    }
+}
