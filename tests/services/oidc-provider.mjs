@@ -3,12 +3,13 @@
 //
 //   GET  /control/accounts/{account}   how many refreshes of that account were granted and refused
 //   PUT  /control/delay                body: milliseconds that the token endpoint takes before it answers
+//   PUT  /control/access-token-seconds body: how long access tokens live that are issued from now on
 import Provider from 'oidc-provider';
 
 const port = Number(process.env.PORT);
 const issuer = process.env.ISSUER ?? `http://127.0.0.1:${port}`;
-const accessTokenSeconds = Number(process.env.ACCESS_TOKEN_SECONDS ?? 60);
-let delay = Number(process.env.DELAY_MS ?? 0);
+let accessTokenSeconds = 60;
+let delay = 0;
 
 const accounts = new Map();
 const counters = (account) => {
@@ -45,7 +46,7 @@ const provider = new Provider(issuer, {
   rotateRefreshToken: true,
   pkce: { required: () => false },
   cookies: { keys: ['for tests only'] },
-  ttl: { AccessToken: accessTokenSeconds, IdToken: accessTokenSeconds, RefreshToken: 3600, Session: 3600, Grant: 3600, Interaction: 600 },
+  ttl: { AccessToken: () => accessTokenSeconds, IdToken: 60, RefreshToken: 3600, Session: 3600, Grant: 3600, Interaction: 600 },
 });
 provider.proxy = true;
 
@@ -72,6 +73,9 @@ provider.use(async (ctx, next) => {
     ctx.body = counters(decodeURIComponent(ctx.path.slice('/control/accounts/'.length)));
   } else if (ctx.path === '/control/delay' && ctx.method === 'PUT') {
     delay = Number(await readBody(ctx.req));
+    ctx.status = 204;
+  } else if (ctx.path === '/control/access-token-seconds' && ctx.method === 'PUT') {
+    accessTokenSeconds = Number(await readBody(ctx.req));
     ctx.status = 204;
   } else if (ctx.path.startsWith('/interaction/')) {
     const { params, prompt, grantId, session } = await provider.interactionDetails(ctx.req, ctx.res);

@@ -1,0 +1,27 @@
+//! The backend-for-frontend of `examples/bff` as a whole, built in release, as a process of its own.
+//!
+//! 1. Throughput with a valid token: `wrk` against the upstream and against the bff in front of it, in turns.
+//! 2. The storm at expiry: how long a lone refresh takes, N plain requests at once, and N requests at once that need a refresh.
+//!
+//! `benches/bff/run` starts what this needs: `wrk`, and an oidc-provider whose token endpoint can be slowed down. What is missing is
+//! said and left out.
+
+#[path = "../common/mod.rs"]
+mod common;
+mod processes;
+mod storm;
+mod throughput;
+mod upstream;
+mod visitor;
+
+use std::env;
+
+#[tokio::main(flavor = "multi_thread", worker_threads = 2)]
+async fn main() {
+    if env::args().any(|argument| argument == processes::SERVE_UPSTREAM) {
+        return upstream::serve().await;
+    }
+    let bff = processes::build_bff();
+    throughput::measure(&bff).await;
+    storm::measure(&bff).await;
+}

@@ -1,0 +1,59 @@
+//! `wrk` with 32 connections: what of the upstream's own rate is left behind the bff.
+
+use std::{path::Path, time::Duration};
+
+use tokio::process::Command;
+use tower_token_refresh::testing::StrictIssuer;
+
+use crate::{
+    common::{Samples, verdict},
+    processes::{start_bff, start_upstream},
+    visitor::Visitor,
+};
+
+const ROUNDS: usize = 5;
+const GOAL: f64 = 0.30;
+const SECONDS_EACH: &str = "5s";
+
+pub async fn measure(bff: &Path) {
+    println!(
+        "\nthroughput with a valid token: wrk -t1 -c32, {ROUNDS} rounds of {SECONDS_EACH} each, in turns"
+    );
+    if Command::new("wrk").arg("-v").output().await.is_err() {
+        println!("  not measured: wrk is not installed");
+        return;
+    }
+    let issuer = StrictIssuer::builder().access_token_lifetime(Duration::from_secs(3600)).build();
+    let provider = issuer.serve().await.expect("a free port");
+    let upstream = start_upstream().await;
+    let bff = start_bff(bff, &provider.issuer_url(), &upstream).await;
+    let visitor = Visitor::log_in(&bff).await;
+
+    let (mut direct, mut through) = (Samples::default(), Samples::default());
+    for _ in 0..ROUNDS {
+        direct.0.push(requests_per_second(&format!("{}/orders", upstream.url), None).await);
+        through.0.push(requests_per_second(&visitor.api, Some(&visitor)).await);
+    }
+    let ratio = through.per_round(&direct);
+    let (low, high) = ratio.spread();
+    println!("  upstream alone      {:>8.0} requests/s", direct.median());
+    println!("  through the bff     {:>8.0} requests/s", through.median());
+    let met = verdict(ratio.median() >= GOAL);
+    println!(
+        "  ratio               {:>8.2} (p10-p90 {low:.2}-{high:.2}), goal >= {GOAL:.2}: {met}",
+        ratio.median()
+    );
+}
+
+async fn requests_per_second(url: &str, visitor: Option<&Visitor>) -> f64 {
+    let mut wrk = Command::new("wrk");
+    wrk.args(["-t1", "-c32", "-d", SECONDS_EACH]);
+    if let Some(visitor) = visitor {
+        wrk.arg("-H").arg(format!("Cookie: {}", visitor.cookie));
+    }
+    let output = wrk.arg(url).output().await.expect("wrk runs");
+    let report = String::from_utf8(output.stdout).expect("ASCII");
+    assert!(!report.contains("Non-2xx") && !report.contains("Socket errors"), "{report}");
+    let line = report.lines().find_map(|line| line.strip_prefix("Requests/sec:")).expect("a rate");
+    line.trim().parse().expect("a number")
+}
