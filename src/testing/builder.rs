@@ -20,6 +20,8 @@ const DEFAULT_ISSUER: &str = "https://id.example.test/realms/test";
 /// |---|---|
 /// | issuer URL | `https://id.example.test/realms/test` (a server puts its own address in its place) |
 /// | client | `web` with the secret `secret` |
+/// | its redirect URIs | any, http or https |
+/// | who logs in by the code flow | `login_hint`, else `alice` |
 /// | access token lifetime | 300 s |
 /// | refresh token lifetime | 1800 s, from its issue |
 /// | rotation | on: each refresh token is good once |

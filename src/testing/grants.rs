@@ -1,4 +1,4 @@
-//! The token endpoint: `refresh_token` and `client_credentials`.
+//! The token endpoint: `refresh_token` and `client_credentials`; the code's exchange is in `authorization`.
 
 use bytes::Bytes;
 use http::{Request, StatusCode};
@@ -19,6 +19,7 @@ impl StrictIssuer {
         self.inner.client.authenticate(request.headers(), &form)?;
         match form.get("grant_type").map(String::as_str) {
             Some("refresh_token") => self.refresh(&form, step),
+            Some("authorization_code") => self.exchange_code(&form),
             Some("client_credentials") => self.client_credentials(&form),
             Some(_) => Err(bad("unsupported_grant_type", "Unsupported grant_type")),
             None => Err(OAuthError::invalid_request("Missing form parameter: grant_type")),

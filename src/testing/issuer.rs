@@ -60,10 +60,22 @@ pub enum Endpoint {
     Revocation,
     /// `/protocol/openid-connect/userinfo`
     UserInfo,
+    /// `/protocol/openid-connect/auth`
+    Authorization,
+    /// `/protocol/openid-connect/logout`
+    EndSession,
 }
 
 impl Endpoint {
-    const ALL: [Self; 5] = [Self::Discovery, Self::Jwks, Self::Token, Self::Revocation, Self::UserInfo];
+    const ALL: [Self; 7] = [
+        Self::Discovery,
+        Self::Jwks,
+        Self::Token,
+        Self::Revocation,
+        Self::UserInfo,
+        Self::Authorization,
+        Self::EndSession,
+    ];
 
     fn path(self) -> &'static str {
         match self {
@@ -72,6 +84,8 @@ impl Endpoint {
             Self::Token => "/protocol/openid-connect/token",
             Self::Revocation => "/protocol/openid-connect/revoke",
             Self::UserInfo => "/protocol/openid-connect/userinfo",
+            Self::Authorization => "/protocol/openid-connect/auth",
+            Self::EndSession => "/protocol/openid-connect/logout",
         }
     }
 }
@@ -148,6 +162,10 @@ impl StrictIssuer {
             Endpoint::Token => self.token(request, step),
             Endpoint::Revocation => return self.revoke(request).unwrap_or_else(OAuthError::into_response),
             Endpoint::UserInfo => self.userinfo(request),
+            Endpoint::Authorization => {
+                return self.authorize(request).unwrap_or_else(OAuthError::into_response);
+            }
+            Endpoint::EndSession => return self.log_out(request).unwrap_or_else(OAuthError::into_response),
         };
         answer.map_or_else(OAuthError::into_response, |body| json_response(StatusCode::OK, &body))
     }
@@ -155,7 +173,10 @@ impl StrictIssuer {
     fn discovery(&self) -> Value {
         json!({
             "issuer": self.issuer_url(),
-            "authorization_endpoint": format!("{}/protocol/openid-connect/auth", self.issuer_url()),
+            "authorization_endpoint": self.url_of(Endpoint::Authorization),
+            "authorization_response_iss_parameter_supported": true,
+            "code_challenge_methods_supported": ["S256"],
+            "end_session_endpoint": self.url_of(Endpoint::EndSession),
             "token_endpoint": self.token_url(),
             "revocation_endpoint": self.revocation_url(),
             "userinfo_endpoint": self.userinfo_url(),

@@ -4,6 +4,10 @@
 //! rotates the refresh token, and whoever presents a consumed one ends the whole login, the winner's newest tokens
 //! included. An app that refreshes twice with one token is logged out here as it would be in production.
 //!
+//! A browser can log in there, too: the authorization endpoint (code flow, PKCE with S256 required) asks for no password, it
+//! logs in `login_hint`, or `alice` without one, and sends the browser back at once. Any http or https `redirect_uri` will do, but
+//! the exchange must name the same; a code is good once, for 60 s. The end session endpoint ends the session of its `id_token_hint`.
+//!
 //! It is a state machine without I/O. The same one answers
 //! - as a function: [`StrictIssuer::handle`];
 //! - in memory: [`StrictIssuer::transport`], which works with paused time;
@@ -28,6 +32,7 @@
 //! assert!(!issuer.is_access_token_live(access_token));
 //! ```
 
+mod authorization;
 mod builder;
 mod client_auth;
 mod clock;

@@ -5,7 +5,7 @@ use std::{
     time::SystemTime,
 };
 
-use super::Endpoint;
+use super::{Endpoint, authorization::Codes};
 
 /// Every login, every token, every request so far.
 #[derive(Default)]
@@ -18,6 +18,7 @@ pub(super) struct State {
     /// Every token string handed out, in order.
     issued: Vec<String>,
     requests: BTreeMap<Endpoint, usize>,
+    pub(super) codes: Codes,
     pub(super) refresh_requests: usize,
     pub(super) refreshes: usize,
 }
@@ -170,6 +171,10 @@ impl State {
             revoked: false,
         };
         self.access_tokens.insert(token.to_owned(), access);
+    }
+
+    pub(super) fn add_code(&mut self, code: &str) {
+        self.issued.push(code.to_owned());
     }
 
     pub(super) fn add_id_token(&mut self, token: &str) {

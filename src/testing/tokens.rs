@@ -50,13 +50,25 @@ impl TokenShape {
     }
 
     pub(super) fn id_token(&self, to: &Grantee<'_>) -> Option<String> {
+        self.id_claims(to).map(|claims| sign(&claims))
+    }
+
+    fn id_claims(&self, to: &Grantee<'_>) -> Option<Value> {
         if !self.id_tokens || to.sid.is_none() || !to.scope.split(' ').any(|scope| scope == "openid") {
             return None;
         }
         let mut claims = self.common_claims(to, "ID", self.access_lifetime);
         claims["aud"] = json!(self.client_id);
         claims["auth_time"] = claims["iat"].clone();
-        Some(sign(&claims))
+        Some(claims)
+    }
+
+    /// The ID token of a code flow, which proves to the client that it is the answer to its request.
+    pub(super) fn id_token_with_nonce(&self, to: &Grantee<'_>, nonce: &str) -> Option<String> {
+        self.id_claims(to).map(|mut claims| {
+            claims["nonce"] = json!(nonce);
+            sign(&claims)
+        })
     }
 
     /// Nobody but the issuer may look into a refresh token, so its signature is just noise.

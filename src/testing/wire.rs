@@ -76,8 +76,12 @@ pub(super) fn parse_form(request: &Request<Bytes>) -> Result<Form, OAuthError> {
             "Content type must be application/x-www-form-urlencoded",
         ));
     }
+    fields_once(request.body())
+}
+
+pub(super) fn fields_once(encoded: &[u8]) -> Result<Form, OAuthError> {
     let mut form = Form::new();
-    for (name, value) in url::form_urlencoded::parse(request.body()) {
+    for (name, value) in url::form_urlencoded::parse(encoded) {
         if form.insert(name.into_owned(), value.into_owned()).is_some() {
             return Err(OAuthError::invalid_request("duplicated parameter"));
         }

@@ -1,0 +1,158 @@
+//! The application: what stands where, and in which order a request passes it.
+//!
+//! ```text
+//! CSRF -> session -> token -> proxy                /api
+//!                          -> home page            /   (the token is asked for by the page)
+//!                 -> callback, log out             /auth
+//!      -> log in, health                           no session is read
+//! ```
+
+pub mod attempt;
+pub mod cookies;
+mod login;
+mod logout;
+pub mod page;
+mod provider;
+pub mod proxy;
+pub mod return_path;
+pub mod settings;
+mod stores;
+
+use std::{future::Future, io, net::SocketAddr, sync::Arc, time::Duration};
+
+use axum::{
+    Router,
+    extract::FromRef,
+    routing::{any, get, post},
+    serve::ListenerExt,
+};
+use cookies::CookieNames;
+use provider::Provider;
+use proxy::{Limits, Proxy};
+use settings::{BaseUrl, Settings};
+use tokio::{net::TcpListener, sync::oneshot};
+use tower::util::MapResponseLayer;
+use tower_http::csrf::CsrfLayer;
+use tower_token_refresh::{ClientAuth, Clock, TokenEndpoint, TokenRefreshLayer, TokenRefresher};
+
+/// How long requests under way may take once the process was asked to stop.
+const LAST_REQUESTS: Duration = Duration::from_secs(10);
+
+/// What the handlers share. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct App(Arc<Parts>);
+
+pub(crate) struct Parts {
+    base: BaseUrl,
+    client_id: String,
+    names: CookieNames,
+    clock: Clock,
+    provider: Provider,
+    endpoint: TokenEndpoint,
+    refresher: TokenRefresher,
+    proxy: Arc<Proxy>,
+}
+
+/// Opens the session store and puts the application together. An error is one line without secrets.
+pub async fn start(settings: &Settings, clock: Clock) -> Result<Router, String> {
+    start_with(settings, clock, Limits::default()).await
+}
+
+/// The same with other limits, for tests that reach them.
+pub async fn start_with(settings: &Settings, clock: Clock, limits: Limits) -> Result<Router, String> {
+    let auth = match &settings.client_secret {
+        Some(secret) => ClientAuth::basic(&settings.client_id, secret.as_str()),
+        None => ClientAuth::none(&settings.client_id),
+    };
+    let endpoint = TokenEndpoint::discover(&settings.issuer, auth).lazy();
+    let refresher = stores::open(&settings.sessions, endpoint.clone()).await?.clock(clock.clone());
+    let refresher = refresher.build().map_err(|error| format!("the settings cannot work: {error}"))?;
+    let names = CookieNames::new(settings.base.is_https());
+    let app = App(Arc::new(Parts {
+        base: settings.base.clone(),
+        client_id: settings.client_id.clone(),
+        names,
+        clock: clock.clone(),
+        provider: Provider::new(settings, clock)?,
+        endpoint,
+        refresher,
+        proxy: Arc::new(Proxy::new(&settings.upstream, &settings.base, names, limits)),
+    }));
+    app.provider.look_for().await;
+    router(app)
+}
+
+fn router(app: App) -> Result<Router, String> {
+    let (names, refresher) = (app.names, app.refresher.clone());
+    let api = Router::new()
+        .route("/api/", any(proxy::forward))
+        .route("/api/{*path}", any(proxy::forward))
+        .layer(TokenRefreshLayer::new(&refresher));
+    let home = Router::new().route("/", get(page::home)).layer(TokenRefreshLayer::new(&refresher).lazy());
+    let sessions = refresher.session_layer().with_name(names.session()).with_secure(names.secure());
+    // TLS may end in front and `Host` differ, so the browser's origin is named.
+    let csrf = CsrfLayer::new()
+        .add_trusted_origin(app.base.origin())
+        .map_err(|error| format!("BASE_URL cannot be used: {error}"))?;
+    let router = api
+        .merge(home)
+        .route("/auth/callback", get(login::callback))
+        .route("/auth/logout", post(logout::log_out))
+        .layer(sessions)
+        .route("/auth/login", get(login::start))
+        .route("/healthz", get(async || "ok"))
+        .with_state(app)
+        .layer(csrf);
+    Ok(if names.secure() {
+        router.layer(MapResponseLayer::new(move |response| cookies::mend_removal(names.session(), response)))
+    } else {
+        router
+    })
+}
+
+/// Serves until `stop`, and then [`LAST_REQUESTS`] longer at most.
+pub async fn serve(
+    listener: TcpListener,
+    app: Router,
+    stop: impl Future<Output = ()> + Send + 'static,
+) -> io::Result<()> {
+    let listener = listener.tap_io(|stream| {
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%error, "a connection may be slow");
+        }
+    });
+    let (stopping, stopped) = oneshot::channel();
+    let stop = async {
+        stop.await;
+        // Nobody listens where serving has already ended.
+        let _ = stopping.send(());
+    };
+    let serving = axum::serve(listener, app.into_make_service_with_connect_info::<SocketAddr>());
+    let at_the_latest = async {
+        if stopped.await.is_err() {
+            std::future::pending::<()>().await;
+        }
+        tokio::time::sleep(LAST_REQUESTS).await;
+    };
+    tokio::select! {
+        ended = serving.with_graceful_shutdown(stop) => ended,
+        () = at_the_latest => {
+            tracing::warn!("requests under way were broken off");
+            Ok(())
+        }
+    }
+}
+
+impl std::ops::Deref for App {
+    type Target = Parts;
+
+    fn deref(&self) -> &Parts {
+        &self.0
+    }
+}
+
+impl FromRef<App> for Arc<Proxy> {
+    fn from_ref(app: &App) -> Self {
+        app.proxy.clone()
+    }
+}

@@ -1,0 +1,98 @@
+//! The few pages of this application. They hold neither script nor style, so the strictest policy fits.
+
+use std::{fmt::Write, time::SystemTime};
+
+use axum::{
+    extract::State,
+    http::{HeaderName, StatusCode, header},
+    response::{Html, IntoResponse, Response},
+};
+use tower_token_refresh::{AccessToken, RefreshError, tower_sessions::Session};
+
+use super::{App, login::NAME};
+
+/// Deliberately without `form-action`: browsers apply it to the redirects that follow a form too, and the log out leads to the
+/// provider and wherever that leads on.
+const POLICY: &str = "default-src 'none'; base-uri 'none'; frame-ancestors 'none'";
+
+const HEADERS: [(HeaderName, &str); 4] = [
+    (header::CONTENT_SECURITY_POLICY, POLICY),
+    (header::CACHE_CONTROL, "no-store"),
+    // The address of a callback holds the code.
+    (header::REFERRER_POLICY, "no-referrer"),
+    (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+];
+
+/// `GET /`
+pub(crate) async fn home(
+    State(app): State<App>,
+    session: Session,
+    token: Result<Option<AccessToken>, RefreshError>,
+) -> Response {
+    let token = match token {
+        Ok(Some(token)) => token,
+        Ok(None) => {
+            let text = "<p>You are not logged in.</p>\n<p><a href=\"/auth/login\">Log in</a></p>";
+            return page(StatusCode::OK, "Welcome", text);
+        }
+        Err(error) => return failed(&error),
+    };
+    let name = match session.get::<String>(NAME).await {
+        Ok(name) => name.or_else(|| token.subject().map(str::to_owned)),
+        Err(_) => return unavailable(),
+    };
+    let left = token.expires_at().duration_since(app.clock.now()).unwrap_or_default();
+    let text = format!(
+        "<p>You are logged in as <strong id=\"name\">{}</strong>.</p>\n\
+         <p>The access token expires in <span id=\"seconds\">{}</span> seconds, at <time id=\"expires\">{}</time>.</p>\n\
+         <form method=\"post\" action=\"/auth/logout\"><button id=\"logout\">Log out</button></form>",
+        escaped(name.as_deref().unwrap_or("somebody")),
+        left.as_secs(),
+        httpdate::fmt_http_date(token.expires_at().max(SystemTime::UNIX_EPOCH)),
+    );
+    page(StatusCode::OK, "Welcome", &text)
+}
+
+/// A page that says what went wrong. `text` is ours, not the provider's.
+pub fn sorry(status: StatusCode, title: &str, text: &str) -> Response {
+    let text = format!("<p>{}</p>\n<p><a href=\"/\">Home</a></p>", escaped(text));
+    page(status, title, &text)
+}
+
+pub fn failed(error: &RefreshError) -> Response {
+    let status = error.kind().status();
+    if status == StatusCode::SERVICE_UNAVAILABLE {
+        return unavailable();
+    }
+    sorry(status, "Sorry", "Something went wrong here. The log says more.")
+}
+
+pub fn unavailable() -> Response {
+    let text = "This does not work for the moment. Please try again soon.";
+    let mut response = sorry(StatusCode::SERVICE_UNAVAILABLE, "Please try again", text);
+    response.headers_mut().insert(header::RETRY_AFTER, header::HeaderValue::from_static("5"));
+    response
+}
+
+fn page(status: StatusCode, title: &str, text: &str) -> Response {
+    let html = format!(
+        "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n\
+         <meta name=\"viewport\" content=\"width=device-width\">\n\
+         <title>{title}</title>\n<h1>{title}</h1>\n{text}\n</html>\n",
+        title = escaped(title)
+    );
+    (status, HEADERS, Html(html)).into_response()
+}
+
+pub fn escaped(text: &str) -> String {
+    text.chars().fold(String::with_capacity(text.len()), |mut safe, c| {
+        match c {
+            '<' | '>' | '&' | '"' | '\'' => {
+                // Writing to a string does not fail.
+                let _ = write!(safe, "&#{};", u32::from(c));
+            }
+            _ => safe.push(c),
+        }
+        safe
+    })
+}

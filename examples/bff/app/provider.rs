@@ -1,0 +1,361 @@
+//! The provider as the code flow sees it: where to send the browser, and what its code is worth.
+//!
+//! Found by discovery on first use and again after a failure, so that a provider that is down keeps nothing from starting; found anew
+//! when an ID token is signed by a key we do not know, since providers change their keys.
+
+use std::{collections::BTreeMap, future::Future, pin::Pin, sync::Arc, time::Duration};
+
+use openidconnect::{
+    AsyncHttpClient, AuthorizationCode, Client, ClientId, ClientSecret, CsrfToken, EmptyAdditionalClaims,
+    EndpointMaybeSet, EndpointNotSet, EndpointSet, ExtraTokenFields, HttpRequest, HttpResponse,
+    IdTokenFields, IssuerUrl, Nonce, OAuth2TokenResponse, PkceCodeChallenge, PkceCodeVerifier, RedirectUrl,
+    RequestTokenError, Scope, StandardErrorResponse, StandardTokenResponse,
+    core::{
+        CoreAuthDisplay, CoreAuthPrompt, CoreAuthenticationFlow, CoreErrorResponseType, CoreGenderClaim,
+        CoreIdTokenClaims, CoreJsonWebKey, CoreJweContentEncryptionAlgorithm, CoreJwsSigningAlgorithm,
+        CoreProviderMetadata, CoreRevocableToken, CoreRevocationErrorResponse,
+        CoreTokenIntrospectionResponse, CoreTokenType,
+    },
+};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use tokio::sync::Mutex;
+use tower_token_refresh::{Clock, TokenSet};
+
+use super::settings::Settings;
+
+/// After a discovery the provider is left alone for so long: a login storm must not become a discovery storm.
+const NEXT_DISCOVERY: Duration = Duration::from_secs(5);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// What a token response may hold beside the standard fields: how long the refresh token lives, for one. The standard types of
+/// `openidconnect` would drop it.
+#[derive(Debug, Serialize, Deserialize)]
+struct Others(BTreeMap<String, Value>);
+
+impl ExtraTokenFields for Others {}
+
+type Tokens = StandardTokenResponse<
+    IdTokenFields<
+        EmptyAdditionalClaims,
+        Others,
+        CoreGenderClaim,
+        CoreJweContentEncryptionAlgorithm,
+        CoreJwsSigningAlgorithm,
+    >,
+    CoreTokenType,
+>;
+
+type OidcClient = Client<
+    EmptyAdditionalClaims,
+    CoreAuthDisplay,
+    CoreGenderClaim,
+    CoreJweContentEncryptionAlgorithm,
+    CoreJsonWebKey,
+    CoreAuthPrompt,
+    StandardErrorResponse<CoreErrorResponseType>,
+    Tokens,
+    CoreTokenIntrospectionResponse,
+    CoreRevocableToken,
+    CoreRevocationErrorResponse,
+    EndpointSet,
+    EndpointNotSet,
+    EndpointNotSet,
+    EndpointNotSet,
+    EndpointMaybeSet,
+    EndpointMaybeSet,
+>;
+
+pub struct Provider {
+    issuer: IssuerUrl,
+    client_id: ClientId,
+    client_secret: Option<ClientSecret>,
+    redirect: RedirectUrl,
+    scopes: Vec<Scope>,
+    http: Http,
+    clock: Clock,
+    found: Mutex<Found>,
+}
+
+#[derive(Default)]
+struct Found {
+    client: Option<Arc<OidcClient>>,
+    /// By the monotonic clock.
+    asked_at: Option<Duration>,
+}
+
+/// Where to send the browser, and what its callback will be tested against.
+pub struct Departure {
+    pub url: url::Url,
+    pub state: String,
+    pub nonce: String,
+    pub verifier: String,
+}
+
+/// A login that the provider vouches for.
+pub struct Arrival {
+    pub tokens: TokenSet,
+    /// The user's name for the eye, from the verified ID token.
+    pub name: String,
+}
+
+/// Why a login cannot go on. What the log may say; never a token, a code or the provider's free text.
+#[derive(Debug, thiserror::Error)]
+pub enum ProviderError {
+    #[error("the provider cannot be reached")]
+    Unreachable,
+    #[error("the provider refused the code: {0}")]
+    CodeRefused(String),
+    #[error("the provider's answer cannot be used: {0}")]
+    BadAnswer(&'static str),
+    #[error("the ID token was not accepted: {0}")]
+    BadIdToken(&'static str),
+}
+
+/// `openidconnect` speaks an older reqwest, so this is ours.
+struct Http(reqwest::Client);
+
+#[derive(Debug, thiserror::Error)]
+enum HttpError {
+    #[error("no answer")]
+    NoAnswer(#[source] reqwest::Error),
+    #[error("not a request")]
+    NotARequest,
+}
+
+impl Provider {
+    pub fn new(settings: &Settings, clock: Clock) -> Result<Self, String> {
+        let http = reqwest::Client::builder()
+            // A redirect would carry the code or the secret to wherever it points.
+            .redirect(reqwest::redirect::Policy::none())
+            .connect_timeout(CONNECT_TIMEOUT)
+            .timeout(REQUEST_TIMEOUT)
+            .build()
+            .map_err(|error| format!("the HTTP client cannot be made: {error}"))?;
+        let parsed = |error| format!("the settings hold a URL that cannot be used: {error}");
+        Ok(Self {
+            issuer: IssuerUrl::new(settings.issuer.clone()).map_err(parsed)?,
+            client_id: ClientId::new(settings.client_id.clone()),
+            client_secret: settings.client_secret.clone().map(ClientSecret::new),
+            redirect: RedirectUrl::new(settings.base.with_path("/auth/callback")).map_err(parsed)?,
+            // `openidconnect` adds openid itself.
+            scopes: settings.scopes.iter().filter(|s| *s != "openid").cloned().map(Scope::new).collect(),
+            http: Http(http),
+            clock,
+            found: Mutex::default(),
+        })
+    }
+
+    /// Looks for the provider; what goes wrong is logged, and tried again when it is needed.
+    pub async fn look_for(&self) {
+        if self.client().await.is_err() {
+            tracing::warn!(issuer = %self.issuer.as_str(), "the provider will be asked again at the next login");
+        }
+    }
+
+    /// The `iss` of a callback, where there is one, names the provider that was asked (RFC 9207).
+    pub fn is_issuer(&self, iss: &str) -> bool {
+        iss == self.issuer.as_str()
+    }
+
+    pub async fn depart(&self) -> Result<Departure, ProviderError> {
+        let client = self.client().await?;
+        let (challenge, verifier) = PkceCodeChallenge::new_random_sha256();
+        let flow = CoreAuthenticationFlow::AuthorizationCode;
+        let (url, state, nonce) = client
+            .authorize_url(flow, CsrfToken::new_random, Nonce::new_random)
+            .add_scopes(self.scopes.iter().cloned())
+            .set_pkce_challenge(challenge)
+            .url();
+        let state = state.into_secret();
+        Ok(Departure { url, state, nonce: nonce.secret().clone(), verifier: verifier.into_secret() })
+    }
+
+    /// Exchanges the code and verifies the ID token: signature, issuer, audience, expiry, nonce.
+    pub async fn arrive(
+        &self,
+        code: String,
+        nonce: String,
+        verifier: String,
+    ) -> Result<Arrival, ProviderError> {
+        let client = self.client().await?;
+        let sent_at = self.clock.now();
+        let tokens = client
+            .exchange_code(AuthorizationCode::new(code))
+            .map_err(|_| ProviderError::BadAnswer("its discovery document names no token endpoint"))?
+            .set_pkce_verifier(PkceCodeVerifier::new(verifier))
+            .request_async(&self.http)
+            .await
+            .map_err(exchange_failed)?;
+
+        let nonce = Nonce::new(nonce);
+        let claims = match self.claims(&client, &tokens, &nonce) {
+            Err(Rejected::UnknownKey) => {
+                let client = self.find_anew().await?;
+                self.claims(&client, &tokens, &nonce)
+            }
+            claims => claims,
+        };
+        let claims = claims.map_err(|rejected| ProviderError::BadIdToken(rejected.why()))?;
+        let name = name_in(&claims);
+        let tokens = TokenSet::from_response(&tokens)
+            .map_err(|_| ProviderError::BadAnswer("it is not a token response"))?
+            .with_obtained_at(sent_at);
+        Ok(Arrival { tokens, name })
+    }
+
+    fn claims(
+        &self,
+        client: &OidcClient,
+        tokens: &Tokens,
+        nonce: &Nonce,
+    ) -> Result<CoreIdTokenClaims, Rejected> {
+        let id_token = tokens.extra_fields().id_token().ok_or(Rejected::Missing)?;
+        let clock = self.clock.clone();
+        let verifier = client.id_token_verifier().set_time_fn(move || clock.now().into());
+        let claims = id_token.claims(&verifier, nonce).map_err(|error| Rejected::of(&error))?;
+        if let Some(expected) = claims.access_token_hash() {
+            let wrong = Rejected::Other("its at_hash cannot be computed");
+            let key = id_token.signing_key(&verifier).map_err(|_| wrong)?;
+            let alg = id_token.signing_alg().map_err(|_| wrong)?;
+            let actual = openidconnect::AccessTokenHash::from_token(tokens.access_token(), alg, key)
+                .map_err(|_| wrong)?;
+            if actual != *expected {
+                return Err(Rejected::Other("its at_hash is another access token's"));
+            }
+        }
+        Ok(claims.clone())
+    }
+
+    async fn client(&self) -> Result<Arc<OidcClient>, ProviderError> {
+        let mut found = self.found.lock().await;
+        match &found.client {
+            Some(client) => Ok(client.clone()),
+            None => self.discover(&mut found).await,
+        }
+    }
+
+    async fn find_anew(&self) -> Result<Arc<OidcClient>, ProviderError> {
+        let mut found = self.found.lock().await;
+        match &found.client {
+            Some(client) if self.asked_lately(&found) => Ok(client.clone()),
+            _ => self.discover(&mut found).await,
+        }
+    }
+
+    /// One at a time: the others wait at the lock, and learn of a failure without asking again.
+    async fn discover(&self, found: &mut Found) -> Result<Arc<OidcClient>, ProviderError> {
+        if self.asked_lately(found) {
+            return Err(ProviderError::Unreachable);
+        }
+        let outcome = CoreProviderMetadata::discover_async(self.issuer.clone(), &self.http).await;
+        found.asked_at = Some(self.clock.monotonic());
+        let metadata = outcome.map_err(|error| {
+            let why = discovery_failed(&error);
+            tracing::warn!(issuer = %self.issuer.as_str(), why, "discovery failed");
+            ProviderError::Unreachable
+        })?;
+        let client =
+            Client::from_provider_metadata(metadata, self.client_id.clone(), self.client_secret.clone())
+                .set_redirect_uri(self.redirect.clone());
+        let client = Arc::new(client);
+        found.client = Some(client.clone());
+        Ok(client)
+    }
+
+    fn asked_lately(&self, found: &Found) -> bool {
+        found.asked_at.is_some_and(|at| self.clock.monotonic().saturating_sub(at) < NEXT_DISCOVERY)
+    }
+}
+
+impl<'c> AsyncHttpClient<'c> for Http {
+    type Error = HttpError;
+    type Future = Pin<Box<dyn Future<Output = Result<HttpResponse, HttpError>> + Send + 'c>>;
+
+    fn call(&'c self, request: HttpRequest) -> Self::Future {
+        Box::pin(async move {
+            let request = reqwest::Request::try_from(request).map_err(|_| HttpError::NotARequest)?;
+            let mut answer = self.0.execute(request).await.map_err(HttpError::no_answer)?;
+            let mut response = HttpResponse::new(Vec::new());
+            *response.status_mut() = answer.status();
+            *response.headers_mut() = std::mem::take(answer.headers_mut());
+            *response.body_mut() = answer.bytes().await.map_err(HttpError::no_answer)?.into();
+            Ok(response)
+        })
+    }
+}
+
+impl HttpError {
+    fn no_answer(error: reqwest::Error) -> Self {
+        Self::NoAnswer(error.without_url())
+    }
+}
+
+fn name_in(claims: &CoreIdTokenClaims) -> String {
+    let preferred = claims.preferred_username().map(|name| name.as_str());
+    let email = || claims.email().map(|email| email.as_str());
+    preferred.or_else(email).unwrap_or_else(|| claims.subject().as_str()).to_owned()
+}
+
+/// Why an ID token is not taken for what it says. The library's own words may quote claims.
+#[derive(Debug, Clone, Copy)]
+enum Rejected {
+    UnknownKey,
+    Missing,
+    Other(&'static str),
+}
+
+impl Rejected {
+    fn of(error: &openidconnect::ClaimsVerificationError) -> Self {
+        use openidconnect::{ClaimsVerificationError as Claims, SignatureVerificationError as Signature};
+        match error {
+            Claims::SignatureVerification(Signature::NoMatchingKey) => Self::UnknownKey,
+            Claims::SignatureVerification(_) => Self::Other("its signature is wrong"),
+            Claims::Expired(_) => Self::Other("it has expired"),
+            Claims::InvalidAudience(_) => Self::Other("it is for another client"),
+            Claims::InvalidIssuer(_) => Self::Other("it is another issuer's"),
+            Claims::InvalidNonce(_) => Self::Other("it answers another login"),
+            _ => Self::Other("it does not hold to the rules"),
+        }
+    }
+
+    fn why(self) -> &'static str {
+        match self {
+            Self::UnknownKey => "it is signed by an unknown key",
+            Self::Missing => "there is none",
+            Self::Other(why) => why,
+        }
+    }
+}
+
+fn exchange_failed(
+    error: RequestTokenError<HttpError, StandardErrorResponse<CoreErrorResponseType>>,
+) -> ProviderError {
+    match error {
+        RequestTokenError::ServerResponse(answer) => {
+            ProviderError::CodeRefused(registered(answer.error().as_ref()))
+        }
+        RequestTokenError::Request(_) => ProviderError::Unreachable,
+        RequestTokenError::Parse(..) | RequestTokenError::Other(_) => {
+            ProviderError::BadAnswer("it is not a token response")
+        }
+    }
+}
+
+fn discovery_failed(error: &openidconnect::DiscoveryError<HttpError>) -> &'static str {
+    use openidconnect::DiscoveryError as Failed;
+    match error {
+        Failed::Request(_) => "no answer",
+        Failed::Parse(_) => "what it serves is not a discovery document",
+        Failed::Response(..) => "it answered with an error",
+        Failed::Validation(_) => "its document names another issuer than ISSUER_URL; a trailing slash counts",
+        _ => "ISSUER_URL cannot be used",
+    }
+}
+
+/// An error code as RFC 6749 writes them; what looks otherwise may be anything and is not repeated.
+pub fn registered(code: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_lowercase() || byte == b'_';
+    if code.len() <= 40 && code.bytes().all(plain) { code.to_owned() } else { "another error".to_owned() }
+}

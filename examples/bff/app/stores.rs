@@ -1,0 +1,83 @@
+//! Where the sessions are kept.
+
+use std::{str::FromStr, time::Duration};
+
+use tower_sessions_redis_store::{
+    RedisStore,
+    fred::{
+        prelude::{ClientLike, Config, Pool, ReconnectPolicy},
+        types::Builder,
+    },
+};
+use tower_sessions_sqlx_store::{
+    PostgresStore, SqliteStore,
+    sqlx::{
+        postgres::PgPoolOptions,
+        sqlite::{SqliteConnectOptions, SqlitePool},
+    },
+};
+use tower_token_refresh::{
+    TokenEndpoint, TokenRefresher, TokenRefresherBuilder,
+    tower_sessions::{ExpiredDeletion, MemoryStore},
+};
+
+use super::settings::{Sessions, without_secrets};
+
+/// Connections to Redis: each carries many commands at once.
+const REDIS_CONNECTIONS: usize = 4;
+/// How often expired sessions are deleted from an SQL store. Redis does that itself.
+const CLEANING: Duration = Duration::from_secs(600);
+
+/// Opens the store and begins a refresher on it. An error is one line without secrets.
+pub async fn open(sessions: &Sessions, endpoint: TokenEndpoint) -> Result<TokenRefresherBuilder, String> {
+    match sessions {
+        Sessions::Memory => {
+            tracing::warn!("sessions are kept in memory: a restart logs everybody out");
+            Ok(TokenRefresher::builder(endpoint, MemoryStore::default()))
+        }
+        Sessions::Redis(url) => {
+            let broken = |error| format!("REDIS_URL {:?}: cannot be used: {error}", without_secrets(url));
+            let pool = redis(url).await.map_err(broken)?;
+            Ok(TokenRefresher::builder(endpoint, RedisStore::new(pool)))
+        }
+        Sessions::Postgres(url) => {
+            let broken = |error| format!("DATABASE_URL {:?}: cannot be used: {error}", without_secrets(url));
+            let pool = PgPoolOptions::new().connect(url).await.map_err(broken)?;
+            let store = PostgresStore::new(pool);
+            store.migrate().await.map_err(broken)?;
+            clean_up(store.clone());
+            Ok(TokenRefresher::builder(endpoint, store))
+        }
+        Sessions::Sqlite(url) => {
+            let broken = |error| format!("DATABASE_URL {:?}: cannot be used: {error}", without_secrets(url));
+            let options = SqliteConnectOptions::from_str(url).map_err(broken)?.create_if_missing(true);
+            let pool = SqlitePool::connect_with(options).await.map_err(broken)?;
+            let store = SqliteStore::new(pool);
+            store.migrate().await.map_err(broken)?;
+            clean_up(store.clone());
+            Ok(TokenRefresher::builder(endpoint, store))
+        }
+    }
+}
+
+async fn redis(url: &str) -> Result<Pool, tower_sessions_redis_store::fred::error::Error> {
+    let mut builder = Builder::from_config(Config::from_url(url)?);
+    // For ever: a Redis that comes back after an hour is used again.
+    builder.set_policy(ReconnectPolicy::new_exponential(0, 100, 5_000, 2));
+    let pool = builder.build_pool(REDIS_CONNECTIONS)?;
+    pool.init().await?;
+    Ok(pool)
+}
+
+/// Runs until the process ends.
+fn clean_up(store: impl ExpiredDeletion + 'static) {
+    tokio::spawn(async move {
+        let mut due = tokio::time::interval(CLEANING);
+        loop {
+            due.tick().await;
+            if let Err(error) = store.delete_expired().await {
+                tracing::warn!(%error, "expired sessions could not be deleted");
+            }
+        }
+    });
+}

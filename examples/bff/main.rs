@@ -1,0 +1,103 @@
+//! A backend for a frontend: the browser holds a session cookie, the tokens stay here, and `/api` is passed on to your API with
+//! a fresh bearer token. Works with any OpenID provider.
+//!
+//! Against a Keycloak whose realm `test` has the client `web`, which may be sent back to `http://127.0.0.1:8080/auth/callback`:
+//!
+//! ```sh
+//! export ISSUER_URL=http://127.0.0.1:8180/realms/test
+//! export CLIENT_ID=web CLIENT_SECRET=secret
+//! export UPSTREAM_URL=http://127.0.0.1:9000
+//! cargo run --example bff
+//! # open http://127.0.0.1:8080
+//! ```
+//!
+//! | variable | default | what it is |
+//! |---|---|---|
+//! | `ISSUER_URL` | required | the provider, character for character as its discovery document names it; https, or http to loopback |
+//! | `CLIENT_ID` | required | |
+//! | `CLIENT_SECRET` | none: a public client | sent by `client_secret_basic` |
+//! | `UPSTREAM_URL` | required | the API, http; `/api/orders` goes to `orders` below its path |
+//! | `BASE_URL` | `http://127.0.0.1:8080` | this application as the browser sees it: no path |
+//! | `LISTEN` | host and port of `BASE_URL` | `host:port`; required where `BASE_URL` is https, as TLS ends in front |
+//! | `SCOPES` | `openid profile email` | with spaces between them, `openid` among them |
+//! | `REDIS_URL` | none | sessions in Redis: `redis://` |
+//! | `DATABASE_URL` | none | sessions in SQL: `postgres://` or `sqlite:`; without either, in memory until a restart |
+//!
+//! An empty variable counts as missing. A setting that cannot work is one line on stderr and exit code 2; a port or a session store
+//! that cannot be had is one line and exit code 1. A provider that is down keeps nothing from starting: it is asked again at the
+//! next login. SIGTERM or ctrl-c ends it; requests under way get ten seconds.
+//!
+//! | route | |
+//! |---|---|
+//! | `GET /` | who is logged in |
+//! | `GET /auth/login?return_to=/path` | to the provider and, when all went well, back to the path |
+//! | `GET /auth/callback` | where the provider sends the browser |
+//! | `POST /auth/logout` | ends the login here, then at the provider |
+//! | `/api/{*path}` | to the upstream with a bearer token; 401 for whoever is not logged in |
+//! | `GET /healthz` | 200 while the process serves |
+//!
+//! The code under `app/` is the application; this file only starts and stops it.
+
+mod app;
+
+use std::{env, process::ExitCode};
+
+use app::{serve, settings::Settings};
+use tokio::{net::TcpListener, signal};
+use tower_token_refresh::Clock;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    tracing_subscriber::fmt().with_writer(std::io::stderr).init();
+    let settings = match Settings::read(|name| env::var_os(name)) {
+        Ok(settings) => settings,
+        Err(error) => {
+            eprintln!("{error}");
+            return ExitCode::from(2);
+        }
+    };
+    match run(&settings).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(settings: &Settings) -> Result<(), String> {
+    let app = app::start(settings, Clock::system()).await?;
+    let listener = TcpListener::bind(&settings.listen)
+        .await
+        .map_err(|error| format!("LISTEN {:?}: cannot listen there: {error}", settings.listen))?;
+    tracing::info!(listen = %settings.listen, url = %settings.base, "serving");
+    serve(listener, app, asked_to_stop()).await.map_err(|error| format!("serving ended: {error}"))
+}
+
+async fn asked_to_stop() {
+    let interrupted = async {
+        if let Err(error) = signal::ctrl_c().await {
+            tracing::error!(%error, "ctrl-c cannot be heard");
+            std::future::pending::<()>().await;
+        }
+    };
+    #[cfg(unix)]
+    let terminated = async {
+        match signal::unix::signal(signal::unix::SignalKind::terminate()) {
+            Ok(mut terminate) => {
+                terminate.recv().await;
+            }
+            Err(error) => {
+                tracing::error!(%error, "SIGTERM cannot be heard");
+                std::future::pending::<()>().await;
+            }
+        }
+    };
+    #[cfg(not(unix))]
+    let terminated = std::future::pending::<()>();
+    tokio::select! {
+        () = interrupted => {}
+        () = terminated => {}
+    }
+    tracing::info!("stopping");
+}

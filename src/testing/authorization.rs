@@ -1,0 +1,222 @@
+//! Where the browser goes: the authorization endpoint, the code's exchange, and the end of the session (OpenID Connect Core 3.1,
+//! RP-Initiated Logout 1.0). There is no form: whoever comes is logged in at once.
+
+use std::{
+    collections::HashMap,
+    time::{Duration, SystemTime},
+};
+
+use aws_lc_rs::digest::{SHA256, digest};
+use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
+use bytes::Bytes;
+use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use serde_json::{Value, json};
+use url::Url;
+use uuid::Uuid;
+
+use super::{
+    StrictIssuer,
+    issuer::{lock, subject_of},
+    tokens::Grantee,
+    wire::{Form, OAuthError, fields_once, parse_form, plain_response},
+};
+
+/// Who comes without a `login_hint`.
+const DEFAULT_USER: &str = "alice";
+const CODE_LIFETIME: Duration = Duration::from_secs(60);
+
+/// The codes handed out so far. Used ones stay: who presents one again ends the login (RFC 6749, 4.1.2).
+#[derive(Default)]
+pub(super) struct Codes(HashMap<String, Code>);
+
+struct Code {
+    sid: String,
+    user: String,
+    scope: String,
+    nonce: Option<String>,
+    redirect_uri: String,
+    challenge: String,
+    expires_at: SystemTime,
+    used: bool,
+}
+
+impl StrictIssuer {
+    /// A redirect back to the client with a code or an error; an error page if it is not known to be the client's
+    /// (RFC 6749, 4.1.2.1).
+    pub(super) fn authorize(&self, request: &Request<Bytes>) -> Result<Response<Bytes>, OAuthError> {
+        let asked = parameters(request)?;
+        if asked.get("client_id") != Some(&self.inner.client.id) {
+            return Err(OAuthError::invalid_request("Client not found"));
+        }
+        let redirect_uri = asked.get("redirect_uri").map_or("", String::as_str);
+        let back = web_url(redirect_uri)
+            .ok_or_else(|| OAuthError::invalid_request("Invalid parameter: redirect_uri"))?;
+        let outcome = self.code_for(&asked, redirect_uri);
+        Ok(redirect(back, |query| {
+            match &outcome {
+                Ok((code, sid)) => query.append_pair("code", code).append_pair("session_state", sid),
+                Err((error, why)) => query.append_pair("error", error).append_pair("error_description", why),
+            };
+            if let Some(state) = asked.get("state") {
+                query.append_pair("state", state);
+            }
+            // RFC 9207
+            query.append_pair("iss", &self.issuer_url());
+        }))
+    }
+
+    /// A code and its new session's `sid`, or an OAuth error with its words.
+    fn code_for(
+        &self,
+        asked: &Form,
+        redirect_uri: &str,
+    ) -> Result<(String, String), (&'static str, &'static str)> {
+        let field = |name| asked.get(name).map_or("", String::as_str);
+        if field("response_type") != "code" {
+            return Err(("unsupported_response_type", "Only the code flow is served"));
+        }
+        if !field("scope").split(' ').any(|scope| scope == "openid") {
+            return Err(("invalid_scope", "The scope lacks openid"));
+        }
+        if field("code_challenge_method") != "S256" {
+            return Err(("invalid_request", "Invalid parameter: code_challenge_method must be S256"));
+        }
+        let challenge = field("code_challenge");
+        if BASE64_URL_SAFE_NO_PAD.decode(challenge).map_or(0, |hash| hash.len()) != 32 {
+            return Err(("invalid_request", "Invalid parameter: code_challenge"));
+        }
+        let user = asked.get("login_hint").map_or(DEFAULT_USER, String::as_str);
+        let (code, sid) = (format!("code-{}", Uuid::new_v4().simple()), Uuid::new_v4().to_string());
+        let known = Code {
+            sid: sid.clone(),
+            user: user.to_owned(),
+            scope: field("scope").to_owned(),
+            nonce: asked.get("nonce").cloned(),
+            redirect_uri: redirect_uri.to_owned(),
+            challenge: challenge.to_owned(),
+            expires_at: self.now() + CODE_LIFETIME,
+            used: false,
+        };
+        let mut state = lock(&self.inner.state);
+        state.start_session(sid.clone(), user);
+        state.add_code(&code);
+        state.codes.0.insert(code.clone(), known);
+        Ok((code, sid))
+    }
+
+    /// The `authorization_code` grant. A code is used up by being presented, whatever becomes of it.
+    pub(super) fn exchange_code(&self, form: &Form) -> Result<Value, OAuthError> {
+        let field = |name| form.get(name).map_or("", String::as_str);
+        let mut state = lock(&self.inner.state);
+        let Some(code) = state.codes.0.get_mut(field("code")) else {
+            return Err(invalid_grant("Code not valid"));
+        };
+        if std::mem::replace(&mut code.used, true) {
+            let sid = code.sid.clone();
+            state.end_sessions(&sid);
+            return Err(invalid_grant("Code already used"));
+        }
+        if code.expires_at <= self.now() {
+            return Err(invalid_grant("Code is expired"));
+        }
+        if code.redirect_uri != field("redirect_uri") {
+            return Err(invalid_grant("Incorrect redirect_uri"));
+        }
+        let presented = digest(&SHA256, field("code_verifier").as_bytes());
+        if BASE64_URL_SAFE_NO_PAD.encode(presented) != code.challenge {
+            return Err(invalid_grant("PKCE verification failed"));
+        }
+        let (sid, user, scope, nonce) =
+            (code.sid.clone(), code.user.clone(), code.scope.clone(), code.nonce.clone());
+        if state.session(&sid).is_none() {
+            return Err(invalid_grant("Session not active"));
+        }
+        let mut answer = self.issue(&mut state, &sid, &user, &scope);
+        if let Some(nonce) = nonce {
+            let (issuer, subject, now) = (self.issuer_url(), subject_of(&user), self.now());
+            let to = Grantee {
+                issuer: &issuer,
+                user: &user,
+                subject: &subject,
+                sid: Some(&sid),
+                scope: &scope,
+                now,
+            };
+            if let Some(id_token) = self.inner.shape.id_token_with_nonce(&to, &nonce) {
+                state.add_id_token(&id_token);
+                answer["id_token"] = json!(id_token);
+            }
+        }
+        Ok(answer)
+    }
+
+    /// RP-initiated logout: ends the session of the ID token, expired or not, and sends the browser on.
+    pub(super) fn log_out(&self, request: &Request<Bytes>) -> Result<Response<Bytes>, OAuthError> {
+        let asked = parameters(request)?;
+        if asked.get("client_id").is_some_and(|id| *id != self.inner.client.id) {
+            return Err(OAuthError::invalid_request("Client not found"));
+        }
+        let to = match asked.get("post_logout_redirect_uri") {
+            None => None,
+            Some(_) if !asked.contains_key("id_token_hint") && !asked.contains_key("client_id") => {
+                return Err(OAuthError::invalid_request("Missing parameters: id_token_hint"));
+            }
+            Some(uri) => {
+                Some(web_url(uri).ok_or_else(|| OAuthError::invalid_request("Invalid redirect uri"))?)
+            }
+        };
+        if let Some(hint) = asked.get("id_token_hint") {
+            let mut state = lock(&self.inner.state);
+            let known = state.issued().contains(hint);
+            let sid = sid_in(hint).filter(|_| known);
+            state.end_sessions(
+                &sid.ok_or_else(|| OAuthError::invalid_request("Invalid parameter: id_token_hint"))?,
+            );
+        }
+        let Some(to) = to else { return Ok(plain_response(StatusCode::OK, "You are logged out")) };
+        Ok(redirect(to, |query| {
+            if let Some(state) = asked.get("state") {
+                query.append_pair("state", state);
+            }
+        }))
+    }
+}
+
+/// The query of a GET, or the form of a POST.
+fn parameters(request: &Request<Bytes>) -> Result<Form, OAuthError> {
+    match *request.method() {
+        Method::GET => fields_once(request.uri().query().unwrap_or_default().as_bytes()),
+        _ => parse_form(request),
+    }
+}
+
+/// Any http or https URL will do, but it must have no fragment (RFC 6749, 3.1.2).
+fn web_url(uri: &str) -> Option<Url> {
+    Url::parse(uri).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.fragment().is_none())
+}
+
+fn redirect(
+    mut to: Url,
+    add: impl FnOnce(&mut url::form_urlencoded::Serializer<'_, url::UrlQuery<'_>>),
+) -> Response<Bytes> {
+    add(&mut to.query_pairs_mut());
+    if to.query() == Some("") {
+        to.set_query(None);
+    }
+    let mut response = Response::new(Bytes::new());
+    *response.status_mut() = StatusCode::FOUND;
+    let location = HeaderValue::try_from(to.as_str()).expect("a parsed URL is ASCII");
+    response.headers_mut().insert(header::LOCATION, location);
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+fn invalid_grant(description: &'static str) -> OAuthError {
+    OAuthError::new(StatusCode::BAD_REQUEST, "invalid_grant", description)
+}
+
+fn sid_in(id_token: &str) -> Option<String> {
+    let payload = BASE64_URL_SAFE_NO_PAD.decode(id_token.split('.').nth(1)?).ok()?;
+    let claims: Value = serde_json::from_slice(&payload).ok()?;
+    Some(claims["sid"].as_str()?.to_owned())
+}
