@@ -1,5 +1,5 @@
 //! Real providers, asked as a browser and as a client would ask them. They are started by `tests/services/run`.
-#![allow(dead_code, unreachable_pub, reason = "each test file uses its own part")]
+#![allow(dead_code, unused_imports, unreachable_pub, reason = "each test file uses its own part")]
 
 mod browser;
 mod keycloak;

@@ -1,0 +1,183 @@
+//! `examples/bff` in a real browser, at a real Keycloak: log in, three expiries under a page with thirty parallel calls, log out.
+
+mod providers;
+
+use std::{path::PathBuf, process::Stdio, time::Duration};
+
+use axum::{
+    Router,
+    http::{HeaderMap, header},
+    response::Html,
+    routing::get,
+};
+use fantoccini::{Client, ClientBuilder, Locator};
+use providers::{Provider, Refreshes, User, service};
+use serde_json::{Value, json};
+use tokio::{
+    net::TcpListener,
+    process::{Child, Command},
+    time::sleep,
+};
+
+/// A client of the test realm whose access tokens live for seconds.
+const CLIENT_ID: &str = "web-short";
+const CALLS: usize = 30;
+
+/// What an application brings to the browser: a page that asks for thirty things at once.
+const PAGE: &str = "<!doctype html><title>Orders</title><script>
+const call = () => fetch('/api/orders').then(async (answer) => [answer.status, await answer.text()]);
+const calls = (count) => Promise.all(Array.from({ length: count }, call));
+</script>";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs Keycloak and Chromium: tests/services/run keycloak browser -- cargo test --test live_browser -- --include-ignored"]
+async fn a_user_logs_in_stays_logged_in_over_three_expiries_and_logs_out() {
+    let provider = Provider::keycloak().await;
+    let user = provider.new_user().await;
+    let bff = Bff::start(&provider.issuer_url).await;
+    let browser = open_browser().await;
+
+    log_in(&browser, &bff, &user).await;
+    assert_eq!(text(&browser, "#name").await, user.name);
+
+    browser.goto(&format!("{}/api/page", bff.url)).await.unwrap();
+    let mut token = the_token_of(&thirty_calls(&browser).await);
+    for expiry in 1..=3 {
+        until_dead(&provider, &token).await;
+        let newest = the_token_of(&thirty_calls(&browser).await);
+        assert_ne!(newest, token);
+        assert!(provider.is_live(&newest).await);
+        assert_eq!(provider.refreshes(&user).await, Refreshes { granted: expiry, refused: 0 });
+        token = newest;
+    }
+
+    browser.goto(&bff.url).await.unwrap();
+    browser.find(Locator::Id("logout")).await.unwrap().click().await.unwrap();
+    browser.wait().for_element(Locator::LinkText("Log in")).await.unwrap();
+    assert!(browser.current_url().await.unwrap().as_str().starts_with(&bff.url), "back from the provider");
+    assert!(!provider.is_live(&token).await, "the provider has ended the session");
+    browser.goto(&format!("{}/api/page", bff.url)).await.unwrap();
+    assert!(browser.source().await.unwrap().contains("401"), "the API is closed");
+    browser.goto(&format!("{}/auth/login", bff.url)).await.unwrap();
+    browser.wait().for_element(Locator::Id("username")).await.expect("the provider asks who it is again");
+    browser.close().await.unwrap();
+}
+
+async fn log_in(browser: &Client, bff: &Bff, user: &User) {
+    browser.goto(&bff.url).await.unwrap();
+    browser.find(Locator::LinkText("Log in")).await.unwrap().click().await.unwrap();
+    let name = browser.wait().for_element(Locator::Id("username")).await.unwrap();
+    name.send_keys(&user.name).await.unwrap();
+    browser.find(Locator::Id("password")).await.unwrap().send_keys(&user.name).await.unwrap();
+    browser.find(Locator::Id("kc-login")).await.unwrap().click().await.unwrap();
+    browser.wait().for_element(Locator::Id("logout")).await.unwrap();
+}
+
+async fn text(browser: &Client, css: &str) -> String {
+    browser.find(Locator::Css(css)).await.unwrap().text().await.unwrap()
+}
+
+async fn thirty_calls(browser: &Client) -> Vec<Value> {
+    let script = "const [count, done] = arguments; calls(count).then(done, (error) => done(String(error)));";
+    let answers = browser.execute_async(script, vec![json!(CALLS)]).await.unwrap();
+    answers.as_array().unwrap_or_else(|| panic!("the page failed: {answers}")).clone()
+}
+
+/// The one token with which the API was called in all of them.
+fn the_token_of(answers: &[Value]) -> String {
+    assert_eq!(answers.len(), CALLS);
+    let first = answers[0][1].as_str().expect("the API answers with the token").to_owned();
+    assert!(first.len() > 100, "a token");
+    for answer in answers {
+        assert_eq!(answer, &json!([200, first]));
+    }
+    first
+}
+
+/// Waits as long as the provider takes the token: it is its clock that counts here.
+async fn until_dead(provider: &Provider, token: &str) {
+    while provider.is_live(token).await {
+        sleep(Duration::from_millis(200)).await;
+    }
+}
+
+async fn open_browser() -> Client {
+    let arguments = [
+        "--headless=new",
+        // A browser that runs as root has no sandbox of its own.
+        "--no-sandbox",
+        "--disable-gpu",
+        "--no-first-run",
+        "--disable-background-networking",
+        "--disable-component-update",
+        "--disable-sync",
+    ];
+    let capabilities = json!({ "goog:chromeOptions": { "args": arguments } });
+    ClientBuilder::new(hyper_util::client::legacy::connect::HttpConnector::new())
+        .capabilities(capabilities.as_object().expect("an object").clone())
+        .connect(&service("TEST_WEBDRIVER_URL"))
+        .await
+        .expect("the browser opens")
+}
+
+/// The example as its users run it, with an API behind it.
+struct Bff {
+    url: String,
+    _process: Child,
+}
+
+impl Bff {
+    async fn start(issuer_url: &str) -> Self {
+        let upstream = serve_api().await;
+        let port = free_port().await;
+        let url = format!("http://127.0.0.1:{port}");
+        let mut process = Command::new(build())
+            .envs([("ISSUER_URL", issuer_url), ("CLIENT_ID", CLIENT_ID), ("CLIENT_SECRET", "secret")])
+            .envs([("UPSTREAM_URL", upstream.as_str()), ("BASE_URL", url.as_str())])
+            .kill_on_drop(true)
+            .spawn()
+            .expect("the bff starts");
+        let health = format!("{url}/healthz");
+        while !reqwest::get(&health).await.is_ok_and(|answer| answer.status().is_success()) {
+            let ended = process.try_wait().expect("a process");
+            assert!(ended.is_none(), "the bff ended: {ended:?}");
+            sleep(Duration::from_millis(50)).await;
+        }
+        Self { url, _process: process }
+    }
+}
+
+/// The page, and an API that answers with the token it was called with.
+async fn serve_api() -> String {
+    let orders = async |headers: HeaderMap| {
+        let bearer =
+            headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
+        bearer.expect("a bearer token").to_owned()
+    };
+    let api = Router::new().route("/page", get(async || Html(PAGE))).route("/orders", get(orders));
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a free port");
+    let url = format!("http://{}", listener.local_addr().expect("an address"));
+    tokio::spawn(async move { axum::serve(listener, api).await });
+    url
+}
+
+async fn free_port() -> u16 {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a free port");
+    listener.local_addr().expect("an address").port()
+}
+
+/// The program of the example; cargo names it.
+fn build() -> PathBuf {
+    let output = std::process::Command::new(env!("CARGO"))
+        .args(["build", "--example", "bff", "--message-format=json-render-diagnostics"])
+        .stderr(Stdio::inherit())
+        .output()
+        .expect("cargo runs");
+    assert!(output.status.success(), "the bff does not build");
+    let messages = String::from_utf8(output.stdout).expect("UTF-8");
+    let of_bff = |line: &str| {
+        let message: Value = serde_json::from_str(line).ok()?;
+        (message["target"]["name"] == "bff").then(|| message["executable"].as_str().map(PathBuf::from))?
+    };
+    messages.lines().find_map(of_bff).expect("cargo names the program")
+}
