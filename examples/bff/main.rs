@@ -40,15 +40,28 @@
 
 mod app;
 
-use std::{env, process::ExitCode};
+use std::{env, io, process::ExitCode};
 
 use app::{serve, settings::Settings};
+use mimalloc::MiMalloc;
 use tokio::{net::TcpListener, signal};
 use tower_token_refresh::Clock;
+use tracing_subscriber::{
+    filter::{LevelFilter, Targets},
+    fmt,
+    layer::{Layer, SubscriberExt},
+    util::SubscriberInitExt,
+};
+
+/// Tokens are strings of a kilobyte or two and live as long as a request: glibc's allocator is slow at just these.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    tracing_subscriber::fmt().with_writer(std::io::stderr).init();
+    let quiet =
+        Targets::new().with_default(LevelFilter::INFO).with_target("tower_sessions", LevelFilter::WARN);
+    tracing_subscriber::registry().with(fmt::layer().with_writer(io::stderr).with_filter(quiet)).init();
     let settings = match Settings::read(|name| env::var_os(name)) {
         Ok(settings) => settings,
         Err(error) => {
