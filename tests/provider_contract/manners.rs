@@ -18,8 +18,8 @@ pub(crate) struct Manners {
     pub(crate) before_new_login: &'static str,
     pub(crate) expired: &'static str,
     pub(crate) unknown: &'static str,
-    /// After a refresh token was revoked the browser has to log in with its password.
-    pub(crate) revocation_logs_browser_out: bool,
+    /// Whether the browser gets another session after a refresh token was revoked; None where no token names one.
+    pub(crate) revocation_ends_session: Option<bool>,
     pub(crate) revoked_access_token: Reach,
     /// `error` in the 200 that answers the revocation of a token which is not live.
     pub(crate) nothing_to_revoke: &'static str,
@@ -76,7 +76,7 @@ pub(crate) const KEYCLOAK: Manners = Manners {
     before_new_login: "refresh token issued before the client session started",
     expired: "Token is not active",
     unknown: "Invalid refresh token",
-    revocation_logs_browser_out: true,
+    revocation_ends_session: Some(true),
     revoked_access_token: Reach::Itself,
     nothing_to_revoke: "invalid_token",
     wrong_secret: refused(401, "unauthorized_client"),
@@ -101,7 +101,7 @@ pub(crate) const OIDC_PROVIDER: Manners = Manners {
     before_new_login: GRANT,
     expired: GRANT,
     unknown: GRANT,
-    revocation_logs_browser_out: false,
+    revocation_ends_session: None,
     revoked_access_token: Reach::TheBrowsersLogins,
     nothing_to_revoke: "",
     wrong_secret: challenged(401, "invalid_client"),
