@@ -37,15 +37,15 @@
 //! | a wider scope; an unknown grant type | 400 `invalid_scope`; `unsupported_grant_type` | the same |
 //! | GET at the token endpoint | 405 | 404 |
 //!
-//! The issuer forgives nothing that either of them refuses, so like Keycloak it is stricter than Keycloak is:
+//! In two things the issuer is stricter than the Keycloak it is like:
 //! - a secret by Basic and in the form at once, or from a public client: Keycloak does not mind, RFC 6749 (2.3) does;
 //! - Keycloak counts in seconds. Within one second it takes an older refresh token for a newer one, and tokens of an
 //!   ended login become good again if the browser logs in less than two seconds after they were issued. A test that
 //!   relied on it would fail by luck.
 //!
 //! oidc-provider takes an access token for 15 seconds beyond its life (`clockTolerance`); the issuer takes none, nor does
-//! the oidc-provider it is compared with. Of the errors' descriptions only those about refresh tokens and clients are the
-//! provider's own, and the answer to a GET is theirs in its status alone.
+//! the oidc-provider it is compared with. The `error_description` of a refused refresh token is the provider's own, others
+//! need not be; the answer to a GET is theirs in its status alone.
 //!
 //! # Four ways to ask it
 //! It is a state machine without I/O. The same one answers

@@ -113,7 +113,7 @@ pub(crate) const OIDC_PROVIDER: Manners = Manners {
     get: 404,
 };
 
-/// The issuer forgives nothing that one of them refuses.
+/// The issuer is stricter than Keycloak where that is lenient with a client's mistake.
 pub(crate) fn of_strict_issuer(kind: ProviderKind) -> Manners {
     match kind {
         ProviderKind::Keycloak => Manners {
