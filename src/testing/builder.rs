@@ -8,6 +8,7 @@ use super::{
     StrictIssuer,
     client_auth::Client,
     issuer::{Base, Inner},
+    provider::ProviderKind,
     tokens::TokenShape,
 };
 use crate::Clock;
@@ -18,6 +19,7 @@ const DEFAULT_ISSUER: &str = "https://id.example.test/realms/test";
 ///
 /// | setting | default |
 /// |---|---|
+/// | provider it is like | [`ProviderKind::Keycloak`] |
 /// | issuer URL | `https://id.example.test/realms/test` (a server puts its own address in its place) |
 /// | client | `web` with the secret `secret` |
 /// | its redirect URIs | any, http or https |
@@ -25,7 +27,7 @@ const DEFAULT_ISSUER: &str = "https://id.example.test/realms/test";
 /// | access token lifetime | 300 s |
 /// | refresh token lifetime | 1800 s, from its issue |
 /// | rotation | on: each refresh token is good once |
-/// | tokens | JWTs, signed with ES256; with ID tokens |
+/// | tokens | JWTs, signed with ES256 (opaque like oidc-provider, but for ID tokens); with ID tokens |
 /// | roles | realm: `offline_access`, `user`; client: `reader` |
 #[must_use]
 pub struct StrictIssuerBuilder {
@@ -33,6 +35,7 @@ pub struct StrictIssuerBuilder {
     issuer_url: String,
     client: Client,
     rotation: bool,
+    provider: ProviderKind,
     shape: TokenShape,
 }
 
@@ -47,14 +50,26 @@ impl StrictIssuerBuilder {
             opaque_access: false,
             opaque_refresh: false,
             id_tokens: true,
+            names_session: true,
         };
         Self {
             clock: Clock::system(),
             issuer_url: DEFAULT_ISSUER.to_owned(),
             client: Client { id: "web".to_owned(), secret: Some("secret".to_owned()) },
             rotation: true,
+            provider: ProviderKind::default(),
             shape,
         }
+    }
+
+    /// Whose ways it has. It also says whether access and refresh tokens are opaque; what is set after it wins.
+    pub fn like(mut self, provider: ProviderKind) -> Self {
+        let rules = provider.rules();
+        self.provider = provider;
+        self.shape.opaque_access = rules.opaque_tokens;
+        self.shape.opaque_refresh = rules.opaque_tokens;
+        self.shape.names_session = rules.names_session;
+        self
     }
 
     /// The clock by which tokens expire.
@@ -138,7 +153,14 @@ impl StrictIssuerBuilder {
         let base = Base::parse(&self.issuer_url)
             .unwrap_or_else(|| panic!("the issuer URL must be like {DEFAULT_ISSUER}"));
         self.shape.client_id.clone_from(&self.client.id);
-        StrictIssuer::from_inner(Inner::new(self.clock, base, self.client, self.rotation, self.shape))
+        StrictIssuer::from_inner(Inner::new(
+            self.clock,
+            base,
+            self.client,
+            self.rotation,
+            self.provider.rules(),
+            self.shape,
+        ))
     }
 }
 

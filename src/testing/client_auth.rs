@@ -3,7 +3,10 @@
 use base64::{Engine, prelude::BASE64_STANDARD};
 use http::{HeaderMap, StatusCode};
 
-use super::wire::{Form, OAuthError, authorization};
+use super::{
+    provider::Rules,
+    wire::{Form, OAuthError, authorization},
+};
 
 /// The one client the issuer knows.
 pub(super) struct Client {
@@ -14,36 +17,40 @@ pub(super) struct Client {
 
 impl Client {
     /// Accepts the client by Basic or by the form, but not by both at once.
-    pub(super) fn authenticate(&self, headers: &HeaderMap, form: &Form) -> Result<(), OAuthError> {
+    pub(super) fn authenticate(
+        &self,
+        headers: &HeaderMap,
+        form: &Form,
+        rules: &Rules,
+    ) -> Result<(), OAuthError> {
         let form_id = form.get("client_id").map(String::as_str);
         let form_secret = form.get("client_secret").map(String::as_str);
         if headers.contains_key(http::header::AUTHORIZATION) {
-            let (id, secret) = basic(headers).ok_or_else(|| wrong("invalid_client").challenge(CHALLENGE))?;
+            let challenged = |error: OAuthError| OAuthError { challenge: rules.challenge, ..error };
+            let (id, secret) = basic(headers).ok_or_else(|| challenged(unknown(rules)))?;
             if form_secret.is_some() || form_id.is_some_and(|form_id| form_id != id) {
                 return Err(OAuthError::invalid_request("more than one way of client authentication"));
             }
-            return self.check(&id, Some(&secret)).map_err(|error| error.challenge(CHALLENGE));
+            return self.check(&id, Some(&secret), rules).map_err(challenged);
         }
-        let id = form_id.ok_or_else(|| wrong("invalid_client"))?;
-        self.check(id, form_secret)
+        let (status, code, why) = rules.no_client;
+        let id = form_id.ok_or_else(|| OAuthError::new(status, code, why))?;
+        self.check(id, form_secret, rules)
     }
 
-    /// Keycloak tells an unknown client from a wrong secret.
-    fn check(&self, id: &str, secret: Option<&str>) -> Result<(), OAuthError> {
+    fn check(&self, id: &str, secret: Option<&str>, rules: &Rules) -> Result<(), OAuthError> {
         if id != self.id {
-            return Err(wrong("invalid_client"));
+            return Err(unknown(rules));
         }
         if secret != self.secret.as_deref() {
-            return Err(wrong("unauthorized_client"));
+            return Err(OAuthError::new(StatusCode::UNAUTHORIZED, rules.wrong_secret, rules.bad_client));
         }
         Ok(())
     }
 }
 
-const CHALLENGE: &str = "Basic realm=\"test\"";
-
-fn wrong(code: &'static str) -> OAuthError {
-    OAuthError::new(StatusCode::UNAUTHORIZED, code, "Invalid client or Invalid client credentials")
+fn unknown(rules: &Rules) -> OAuthError {
+    OAuthError::new(StatusCode::UNAUTHORIZED, "invalid_client", rules.bad_client)
 }
 
 /// Id and secret are form-encoded before they are joined.

@@ -16,7 +16,7 @@ use super::{
 impl StrictIssuer {
     pub(super) fn token(&self, request: &Request<Bytes>, step: Option<Step>) -> Result<Value, OAuthError> {
         let form = parse_form(request)?;
-        self.inner.client.authenticate(request.headers(), &form)?;
+        self.inner.client.authenticate(request.headers(), &form, self.inner.rules)?;
         match form.get("grant_type").map(String::as_str) {
             Some("refresh_token") => self.refresh(&form, step),
             Some("authorization_code") => self.exchange_code(&form),
@@ -34,13 +34,15 @@ impl StrictIssuer {
 
         // Before the token is touched: a refresh that fails for its scope consumes nothing.
         let scope = match (form.get("scope"), state.scope_of(presented)) {
-            (Some(asked), Some(granted)) => Some(narrowed(asked, granted)?),
+            (Some(asked), Some(granted)) => {
+                Some(narrowed(asked, granted)?).filter(|_| self.inner.rules.narrows_scope)
+            }
             _ => None,
         };
         let consume = self.inner.rotation && !keep;
         let redeemed = state
             .redeem(presented, self.now(), consume)
-            .map_err(|refusal| bad("invalid_grant", refusal.description()))?;
+            .map_err(|refusal| bad("invalid_grant", (self.inner.rules.refusal)(refusal)))?;
         state.refreshes += 1;
 
         let user = match step {
@@ -51,11 +53,12 @@ impl StrictIssuer {
             self.access(&mut state, Some(&redeemed.sid), &user, scope.unwrap_or(&redeemed.scope));
         if consume {
             self.add_refresh_token(&mut state, &mut answer, &redeemed.sid, &user, &redeemed.scope);
+            state.set_successor(presented, answer["refresh_token"].as_str().unwrap_or_default());
         } else {
             state.prolong(presented, self.now() + self.inner.shape.refresh_lifetime);
             if !keep {
                 answer["refresh_token"] = json!(presented);
-                answer["refresh_expires_in"] = json!(self.inner.shape.refresh_lifetime.as_secs());
+                self.say_refresh_expiry(&mut answer);
             }
         }
         Ok(answer)
@@ -90,13 +93,15 @@ impl StrictIssuer {
         let mut answer = json!({
             "access_token": access_token,
             "expires_in": shape.access_lifetime.as_secs(),
-            "refresh_expires_in": 0,
             "token_type": "Bearer",
-            "not-before-policy": 0,
             "scope": scope,
         });
-        if let Some(sid) = sid {
-            answer["session_state"] = json!(sid);
+        if self.inner.rules.names_session {
+            answer["refresh_expires_in"] = json!(0);
+            answer["not-before-policy"] = json!(0);
+            if let Some(sid) = sid {
+                answer["session_state"] = json!(sid);
+            }
         }
         if let Some(id_token) = shape.id_token(&to) {
             state.add_id_token(&id_token);
@@ -112,7 +117,13 @@ impl StrictIssuer {
         let refresh_token = shape.refresh_token(&to);
         state.add_refresh_token(&refresh_token, sid, scope, now + shape.refresh_lifetime);
         answer["refresh_token"] = json!(refresh_token);
-        answer["refresh_expires_in"] = json!(shape.refresh_lifetime.as_secs());
+        self.say_refresh_expiry(answer);
+    }
+
+    fn say_refresh_expiry(&self, answer: &mut Value) {
+        if self.inner.rules.names_session {
+            answer["refresh_expires_in"] = json!(self.inner.shape.refresh_lifetime.as_secs());
+        }
     }
 }
 

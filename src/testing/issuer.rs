@@ -14,16 +14,18 @@ use super::{
     builder::StrictIssuerBuilder,
     client_auth::Client,
     gate::Gates,
+    provider::Rules,
     script::{Script, Step},
     state::State,
     tokens::{self, TokenShape},
-    wire::{OAuthError, authorization, json_response, parse_form, plain_response},
+    wire::{OAuthError, authorization, json_response, plain_response},
 };
 use crate::Clock;
 
 pub(super) const SCOPE: &str = "openid profile email";
 
-/// A Keycloak that forgives nothing. See the [module](super) for what it does; clones are the same issuer.
+/// A Keycloak that forgives nothing, or [an oidc-provider](super::ProviderKind). See the [module](super) for what it does
+/// and where the two differ; clones are the same issuer.
 #[derive(Clone)]
 pub struct StrictIssuer {
     pub(super) inner: Arc<Inner>,
@@ -34,6 +36,7 @@ pub(super) struct Inner {
     base: Mutex<Base>,
     pub(super) client: Client,
     pub(super) rotation: bool,
+    pub(super) rules: &'static Rules,
     pub(super) shape: TokenShape,
     pub(super) state: Mutex<State>,
     pub(super) script: Mutex<Script>,
@@ -159,6 +162,13 @@ impl StrictIssuer {
         let answer = match endpoint {
             Endpoint::Discovery => get_only(request).map(|()| self.discovery()),
             Endpoint::Jwks => get_only(request).map(|()| tokens::jwks()),
+            Endpoint::Token | Endpoint::Revocation if request.method() != Method::POST => {
+                Err(OAuthError::new(
+                    self.inner.rules.wrong_method,
+                    "invalid_request",
+                    "Only POST is allowed here",
+                ))
+            }
             Endpoint::Token => self.token(request, step),
             Endpoint::Revocation => return self.revoke(request).unwrap_or_else(OAuthError::into_response),
             Endpoint::UserInfo => self.userinfo(request),
@@ -189,15 +199,6 @@ impl StrictIssuer {
             "revocation_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post", "none"],
             "scopes_supported": ["openid", "profile", "email"],
         })
-    }
-
-    fn revoke(&self, request: &Request<Bytes>) -> Result<Response<Bytes>, OAuthError> {
-        let form = parse_form(request)?;
-        self.inner.client.authenticate(request.headers(), &form)?;
-        let token =
-            form.get("token").ok_or_else(|| OAuthError::invalid_request("Token parameter is missing"))?;
-        lock(&self.inner.state).revoke(token);
-        Ok(Response::new(Bytes::new()))
     }
 
     fn userinfo(&self, request: &Request<Bytes>) -> Result<Value, OAuthError> {
@@ -291,12 +292,20 @@ impl fmt::Debug for StrictIssuer {
 }
 
 impl Inner {
-    pub(super) fn new(clock: Clock, base: Base, client: Client, rotation: bool, shape: TokenShape) -> Self {
+    pub(super) fn new(
+        clock: Clock,
+        base: Base,
+        client: Client,
+        rotation: bool,
+        rules: &'static Rules,
+        shape: TokenShape,
+    ) -> Self {
         Self {
             clock,
             base: Mutex::new(base),
             client,
             rotation,
+            rules,
             shape,
             state: Mutex::default(),
             script: Mutex::default(),

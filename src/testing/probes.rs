@@ -16,18 +16,28 @@ impl StrictIssuer {
         self.issue(&mut state, &sid, user, super::issuer::SCOPE)
     }
 
-    /// A second login in the same browser: another token response that shares the user session, and dies with it.
+    /// Another login in the same browser, which is named by its `sid` or by any access or refresh token of it.
+    ///
+    /// The two logins share the user session, and die together. A browser that is no longer logged in (its session was
+    /// ended, or like Keycloak its refresh token revoked) gets a session with another `sid`.
     ///
     /// # Panics
-    /// If there is no such session, or it has ended.
+    /// If there has never been such a session.
     #[must_use]
-    pub fn log_in_again(&self, sid: &str) -> Value {
+    pub fn log_in_again(&self, sid_or_token: &str) -> Value {
         let mut state = lock(&self.inner.state);
-        let Some(user) = state.session(sid).map(|session| session.user.clone()) else {
+        let known = state.sid_of(sid_or_token).map(str::to_owned);
+        let Some((sid, user)) =
+            known.and_then(|sid| state.user_of(&sid).map(str::to_owned).map(|user| (sid, user)))
+        else {
             drop(state);
-            panic!("no live session with this sid");
+            panic!("there has never been such a session");
         };
-        self.issue(&mut state, sid, &user, super::issuer::SCOPE)
+        if !state.return_to_session(&sid) {
+            drop(state);
+            return self.log_in(&user);
+        }
+        self.issue(&mut state, &sid, &user, super::issuer::SCOPE)
     }
 
     /// Ends the session with this `sid`, or all of this user, as an administrator does. Returns how many were alive.
@@ -101,8 +111,7 @@ impl StrictIssuer {
     /// Whether this user session is alive; it is named by its `sid` or by any access or refresh token of it.
     #[must_use]
     pub fn session_alive(&self, sid_or_token: &str) -> bool {
-        let state = lock(&self.inner.state);
-        state.sid_of(sid_or_token).is_some_and(|sid| state.session(sid).is_some())
+        lock(&self.inner.state).is_alive(sid_or_token)
     }
 
     /// Every token ever issued, in order: what no log may contain. The client's secret is not among them, because the

@@ -23,6 +23,8 @@ pub(super) struct TokenShape {
     pub(super) opaque_access: bool,
     pub(super) opaque_refresh: bool,
     pub(super) id_tokens: bool,
+    /// `sid` in every token of a session.
+    pub(super) names_session: bool,
 }
 
 /// For whom tokens are made, and when.
@@ -96,7 +98,7 @@ impl TokenShape {
             "scope": to.scope,
             "preferred_username": to.user,
         });
-        if let Some(sid) = to.sid {
+        if let Some(sid) = to.sid.filter(|_| self.names_session) {
             claims["sid"] = json!(sid);
         }
         claims

@@ -71,7 +71,7 @@ pub(super) fn parse_form(request: &Request<Bytes>) -> Result<Form, OAuthError> {
     }
     if !is_form(request.headers()) {
         return Err(OAuthError::new(
-            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            StatusCode::BAD_REQUEST,
             "invalid_request",
             "Content type must be application/x-www-form-urlencoded",
         ));

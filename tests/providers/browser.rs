@@ -1,31 +1,39 @@
 //! A browser: cookies, redirects, and the one form it knows how to fill in.
 
+use std::sync::{Arc, Mutex};
+
 use reqwest::{Client, Response, redirect::Policy};
 use serde_json::Value;
+use tower_token_refresh::testing::StrictIssuer;
 use url::Url;
 use uuid::Uuid;
 
-use super::{CLIENT_ID, Provider, REDIRECT_URI, User};
+use super::{Provider, REDIRECT_URI, User};
 
 /// Keeps its cookies, so that a second login finds the provider's session of the first.
 #[derive(Clone)]
 pub struct Browser {
     http: Client,
+    /// What stands for the cookie of a strict issuer, which has none: a token of the last login.
+    logged_in: Arc<Mutex<Option<String>>>,
 }
 
 impl Browser {
     pub fn new() -> Self {
         let http = Client::builder().cookie_store(true).redirect(Policy::none()).build().expect("a client");
-        Self { http }
+        Self { http, logged_in: Arc::default() }
     }
 
     /// Goes through the code flow; gives the token response.
     pub async fn log_in(&self, provider: &Provider, user: &User) -> Value {
+        if let Some(issuer) = provider.strict_issuer() {
+            return self.log_in_at_strict(issuer, user);
+        }
         let state = Uuid::new_v4().simple().to_string();
         let mut url = provider.url("authorization_endpoint");
         url.query_pairs_mut()
             .append_pair("response_type", "code")
-            .append_pair("client_id", CLIENT_ID)
+            .append_pair("client_id", provider.client_id())
             .append_pair("redirect_uri", REDIRECT_URI)
             .append_pair("scope", "openid profile")
             .append_pair("state", &state)
@@ -33,7 +41,7 @@ impl Browser {
         let callback = self.follow_until(url, REDIRECT_URI, user).await;
         let parameter = |name: &str| {
             let found = callback.query_pairs().find(|(key, _)| key == name);
-            found.map(|(_, value)| value.into_owned()).unwrap_or_else(|| panic!("no {name} in the callback"))
+            found.map_or_else(|| panic!("no {name} in the callback"), |(_, value)| value.into_owned())
         };
         assert_eq!(parameter("state"), state);
         let code = parameter("code");
@@ -41,6 +49,16 @@ impl Browser {
         let answer = provider.grant(&form).await;
         assert_eq!(answer.status.as_u16(), 200, "the code exchange: {:?}", answer.text("error"));
         answer.body
+    }
+
+    fn log_in_at_strict(&self, issuer: &StrictIssuer, user: &User) -> Value {
+        let mut logged_in = self.logged_in.lock().expect("not poisoned");
+        let tokens = match logged_in.as_deref() {
+            Some(token) => issuer.log_in_again(token),
+            None => issuer.log_in(&user.name),
+        };
+        *logged_in = tokens["refresh_token"].as_str().map(str::to_owned);
+        tokens
     }
 
     /// Follows redirects and logs in where it is asked to, until it is sent to `target`.

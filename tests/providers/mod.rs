@@ -4,11 +4,14 @@
 mod browser;
 mod keycloak;
 
-use std::env;
+use std::{env, sync::Arc};
 
-use reqwest::{Client, StatusCode, redirect::Policy};
+use reqwest::{Client, Method, RequestBuilder, StatusCode, redirect::Policy};
 use serde_json::{Value, json};
-use tower_token_refresh::{ClientAuth, TokenEndpoint};
+use tower_token_refresh::{
+    ClientAuth, TokenEndpoint,
+    testing::{IssuerServer, StrictIssuer},
+};
 use url::Url;
 use uuid::Uuid;
 
@@ -31,6 +34,7 @@ pub fn service(variable: &str) -> String {
 pub struct Provider {
     pub name: &'static str,
     pub issuer_url: String,
+    client: (&'static str, Option<&'static str>),
     http: Client,
     document: Value,
     kind: Kind,
@@ -40,8 +44,8 @@ pub struct Provider {
 enum Kind {
     Keycloak(Admin),
     OidcProvider,
-    /// Ours, whose users need no account.
-    Strict,
+    /// Ours, whose users need no account. Its browsers log in where we serve it.
+    Strict(Option<Arc<IssuerServer>>),
 }
 
 /// Somebody who can log in; the password is the name.
@@ -63,6 +67,8 @@ pub struct Refreshes {
 #[derive(Debug)]
 pub struct Answer {
     pub status: StatusCode,
+    /// `WWW-Authenticate`, empty where there is none.
+    pub challenge: String,
     pub body: Value,
 }
 
@@ -86,14 +92,37 @@ impl Provider {
 
     /// A strict issuer that somebody else serves.
     pub async fn strict(issuer_url: String) -> Self {
-        Self::discover("StrictIssuer", issuer_url, Kind::Strict).await
+        Self::discover("StrictIssuer", issuer_url, Kind::Strict(None)).await
+    }
+
+    /// A strict issuer that is served as long as this lives.
+    pub async fn serve(issuer: &StrictIssuer) -> Self {
+        let server = issuer.serve().await.expect("a free port");
+        let issuer_url = server.issuer_url();
+        Self::discover("StrictIssuer", issuer_url, Kind::Strict(Some(Arc::new(server)))).await
+    }
+
+    /// The same, asked by another of its clients; one without a secret is a public one.
+    pub fn with_client(&self, id: &'static str, secret: Option<&'static str>) -> Self {
+        Self { client: (id, secret), ..self.clone() }
+    }
+
+    pub fn client_id(&self) -> &'static str {
+        self.client.0
+    }
+
+    fn strict_issuer(&self) -> Option<&StrictIssuer> {
+        match &self.kind {
+            Kind::Strict(server) => server.as_deref().map(IssuerServer::issuer),
+            Kind::Keycloak(_) | Kind::OidcProvider => None,
+        }
     }
 
     async fn discover(name: &'static str, issuer_url: String, kind: Kind) -> Self {
         let http = Client::builder().redirect(Policy::none()).build().expect("a client");
         let url = format!("{issuer_url}/.well-known/openid-configuration");
         let document = http.get(url).send().await.expect("the provider answers").json().await.expect("JSON");
-        Self { name, issuer_url, http, document, kind }
+        Self { name, issuer_url, client: (CLIENT_ID, Some(CLIENT_SECRET)), http, document, kind }
     }
 
     /// The address that the provider's document names, such as `token_endpoint`.
@@ -114,7 +143,7 @@ impl Provider {
         let subject = match &self.kind {
             Kind::Keycloak(admin) => admin.create_user(&name).await,
             Kind::OidcProvider => name.clone(),
-            Kind::Strict => format!("f:test:{name}"),
+            Kind::Strict(_) => format!("f:test:{name}"),
         };
         User { name, subject }
     }
@@ -133,7 +162,7 @@ impl Provider {
                 let count = |name: &str| counts[name].as_u64().expect("a number") as usize;
                 Refreshes { granted: count("granted"), refused: count("refused") }
             }
-            Kind::Strict => panic!("a strict issuer is asked directly"),
+            Kind::Strict(_) => panic!("a strict issuer is asked directly"),
         }
     }
 
@@ -162,11 +191,29 @@ impl Provider {
     }
 
     async fn post(&self, endpoint: &str, form: &[(&str, &str)]) -> Answer {
-        let request =
-            self.http.post(self.url(endpoint)).basic_auth(CLIENT_ID, Some(CLIENT_SECRET)).form(form);
+        let request = self.http.post(self.url(endpoint));
+        match self.client {
+            (id, Some(secret)) => self.send(request.basic_auth(id, Some(secret)).form(form)).await,
+            (id, None) => self.send(request.form(&[form, &[("client_id", id)]].concat())).await,
+        }
+    }
+
+    /// A request of the caller's own making, at the address that the document names.
+    pub async fn ask(
+        &self,
+        method: Method,
+        endpoint: &str,
+        make: impl FnOnce(RequestBuilder) -> RequestBuilder,
+    ) -> Answer {
+        self.send(make(self.http.request(method, self.url(endpoint)))).await
+    }
+
+    async fn send(&self, request: RequestBuilder) -> Answer {
         let answer = request.send().await.expect("an answer");
         let status = answer.status();
+        let challenge = answer.headers().get("www-authenticate").map(|value| value.to_str().expect("ASCII"));
+        let challenge = challenge.unwrap_or_default().to_owned();
         let body = answer.bytes().await.expect("a body");
-        Answer { status, body: serde_json::from_slice(&body).unwrap_or(json!(null)) }
+        Answer { status, challenge, body: serde_json::from_slice(&body).unwrap_or(json!(null)) }
     }
 }

@@ -30,6 +30,24 @@ const provider = new Provider(issuer, {
       post_logout_redirect_uris: ['http://127.0.0.1/'],
       token_endpoint_auth_method: 'client_secret_basic',
     },
+    // Tokens of two and four seconds, for tests of what comes after their end.
+    {
+      client_id: 'web-brief',
+      client_secret: 'secret',
+      grant_types: ['authorization_code', 'refresh_token'],
+      response_types: ['code'],
+      application_type: 'native',
+      redirect_uris: ['http://127.0.0.1/auth/callback'],
+      token_endpoint_auth_method: 'client_secret_basic',
+    },
+    {
+      client_id: 'spa',
+      grant_types: ['authorization_code', 'refresh_token'],
+      response_types: ['code'],
+      application_type: 'native',
+      redirect_uris: ['http://127.0.0.1/auth/callback'],
+      token_endpoint_auth_method: 'none',
+    },
   ],
   claims: { openid: ['sub', 'sid'], profile: ['preferred_username'] },
   features: {
@@ -45,8 +63,17 @@ const provider = new Provider(issuer, {
   issueRefreshToken: (_ctx, client, code) => client.grantTypeAllowed('refresh_token') && code.scopes.has('openid'),
   rotateRefreshToken: true,
   pkce: { required: () => false },
+  // By itself it takes an access token for 15 seconds longer than it says.
+  clockTolerance: 0,
   cookies: { keys: ['for tests only'] },
-  ttl: { AccessToken: () => accessTokenSeconds, IdToken: 60, RefreshToken: 3600, Session: 3600, Grant: 3600, Interaction: 600 },
+  ttl: {
+    AccessToken: (_ctx, _token, client) => (client.clientId === 'web-brief' ? 2 : accessTokenSeconds),
+    RefreshToken: (_ctx, _token, client) => (client.clientId === 'web-brief' ? 4 : 3600),
+    IdToken: 60,
+    Session: 3600,
+    Grant: 3600,
+    Interaction: 600,
+  },
 });
 provider.proxy = true;
 
