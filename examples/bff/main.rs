@@ -40,10 +40,10 @@
 
 mod app;
 
-use std::{env, process::ExitCode};
+use std::{env, io, process::ExitCode};
 
 use app::{serve, settings::Settings};
-use tokio::{net::TcpListener, signal};
+use tokio::net::TcpListener;
 use tower_token_refresh::Clock;
 
 #[tokio::main]
@@ -66,38 +66,34 @@ async fn main() -> ExitCode {
 }
 
 async fn run(settings: &Settings) -> Result<(), String> {
+    let stop = asked_to_stop().map_err(|error| format!("signals cannot be heard: {error}"))?;
     let app = app::start(settings, Clock::system()).await?;
     let listener = TcpListener::bind(&settings.listen)
         .await
         .map_err(|error| format!("LISTEN {:?}: cannot listen there: {error}", settings.listen))?;
     tracing::info!(listen = %settings.listen, url = %settings.base, "serving");
-    serve(listener, app, asked_to_stop()).await.map_err(|error| format!("serving ended: {error}"))
+    serve(listener, app, stop).await.map_err(|error| format!("serving ended: {error}"))
 }
 
-async fn asked_to_stop() {
-    let interrupted = async {
-        if let Err(error) = signal::ctrl_c().await {
-            tracing::error!(%error, "ctrl-c cannot be heard");
-            std::future::pending::<()>().await;
+/// Listens for the signals from now on; the future resolves at the first of them.
+#[cfg(unix)]
+fn asked_to_stop() -> io::Result<impl Future<Output = ()> + Send + 'static> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    Ok(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
         }
-    };
-    #[cfg(unix)]
-    let terminated = async {
-        match signal::unix::signal(signal::unix::SignalKind::terminate()) {
-            Ok(mut terminate) => {
-                terminate.recv().await;
-            }
-            Err(error) => {
-                tracing::error!(%error, "SIGTERM cannot be heard");
-                std::future::pending::<()>().await;
-            }
-        }
-    };
-    #[cfg(not(unix))]
-    let terminated = std::future::pending::<()>();
-    tokio::select! {
-        () = interrupted => {}
-        () = terminated => {}
-    }
-    tracing::info!("stopping");
+        tracing::info!("stopping");
+    })
+}
+
+#[cfg(windows)]
+fn asked_to_stop() -> io::Result<impl Future<Output = ()> + Send + 'static> {
+    let mut ctrl_c = tokio::signal::windows::ctrl_c()?;
+    Ok(async move {
+        ctrl_c.recv().await;
+        tracing::info!("stopping");
+    })
 }
