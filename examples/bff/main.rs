@@ -45,10 +45,15 @@ use std::{env, io, process::ExitCode};
 use app::{serve, settings::Settings};
 use tokio::net::TcpListener;
 use tower_token_refresh::Clock;
+use tracing::Level;
+use tracing_subscriber::{Layer, filter::Targets, fmt, layer::SubscriberExt, util::SubscriberInitExt};
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    tracing_subscriber::fmt().with_writer(std::io::stderr).init();
+    // tower-sessions opens a span for each request, which would cost more than the rest of the logging.
+    let levels = Targets::new().with_default(Level::INFO).with_target("tower_sessions", Level::WARN);
+    let lines = fmt::layer().with_writer(io::stderr);
+    tracing_subscriber::registry().with(lines.with_filter(levels)).init();
     let settings = match Settings::read(|name| env::var_os(name)) {
         Ok(settings) => settings,
         Err(error) => {

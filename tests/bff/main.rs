@@ -17,4 +17,5 @@ mod proxy_headers;
 mod proxy_limits;
 mod return_path;
 mod settings;
+mod shutdown;
 mod world;

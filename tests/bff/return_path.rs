@@ -41,7 +41,7 @@ fn paths_of_this_application_are_kept() {
 
 #[test]
 fn whatever_leads_elsewhere_is_refused() {
-    let long = "/".to_owned() + &"a".repeat(1024);
+    let long = "/".to_owned() + &"a".repeat(512);
     for asked in [
         "//evil.example",
         "///evil.example",
