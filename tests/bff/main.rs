@@ -16,6 +16,7 @@ mod proxy;
 mod proxy_headers;
 mod proxy_limits;
 mod return_path;
+mod secrets;
 mod settings;
 mod shutdown;
 mod world;
