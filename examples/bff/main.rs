@@ -40,7 +40,11 @@
 
 mod app;
 
-use std::{env, io, process::ExitCode};
+use std::{
+    env,
+    io::{self, IsTerminal},
+    process::ExitCode,
+};
 
 use app::{serve, settings::Settings};
 use tokio::net::TcpListener;
@@ -51,8 +55,9 @@ use tracing_subscriber::{Layer, filter::Targets, fmt, layer::SubscriberExt, util
 #[tokio::main]
 async fn main() -> ExitCode {
     // tower-sessions opens a span for each request, which would cost more than the rest of the logging.
-    let levels = Targets::new().with_default(Level::INFO).with_target("tower_sessions", Level::WARN);
-    let lines = fmt::layer().with_writer(io::stderr);
+    let quiet = [("tower_sessions", Level::WARN), ("sqlx", Level::WARN)];
+    let levels = Targets::new().with_default(Level::INFO).with_targets(quiet);
+    let lines = fmt::layer().with_writer(io::stderr).with_ansi(io::stderr().is_terminal());
     tracing_subscriber::registry().with(lines.with_filter(levels)).init();
     let settings = match Settings::read(|name| env::var_os(name)) {
         Ok(settings) => settings,
