@@ -105,7 +105,7 @@ impl StrictIssuer {
         state.sid_of(sid_or_token).is_some_and(|sid| state.session(sid).is_some())
     }
 
-    /// Every token ever issued, in order: what no log may contain. The client's secret is not among them, because the
+    /// Every token and code ever issued, in order: what no log may contain. The client's secret is not among them, because the
     /// default one is a word that logs may well contain.
     #[must_use]
     pub fn every_secret(&self) -> Vec<String> {

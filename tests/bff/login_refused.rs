@@ -111,11 +111,11 @@ async fn an_answer_of_another_issuer_is_refused() {
 }
 
 /// Logs in while the provider's answer carries this ID token.
-async fn with_id_token(make: impl FnOnce(&World, &str) -> Option<String> + Send + 'static) -> (u16, u16) {
+async fn with_id_token(make: impl FnOnce(&World) -> Option<String>) -> (u16, u16) {
     let world = World::new().await;
     let browser = world.browser();
     let callback = browser.until_callback("/").await;
-    let other = make(&world, "");
+    let other = make(&world);
     world.issuer.issuer().edit_next(move |answer| match other {
         Some(id_token) => answer["id_token"] = id_token.into(),
         None => drop(answer.as_object_mut().unwrap().remove("id_token")),
@@ -131,20 +131,16 @@ fn id_token_of(issuer: &StrictIssuer) -> Option<String> {
 #[tokio::test]
 async fn an_id_token_that_proves_nothing_logs_nobody_in() {
     let refused = (502, 401);
-    assert_eq!(with_id_token(|_, _| None).await, refused, "none at all");
-    assert_eq!(
-        with_id_token(|world, _| id_token_of(world.issuer.issuer())).await,
-        refused,
-        "without the nonce"
-    );
-    let other_client = |world: &World, _: &str| {
+    assert_eq!(with_id_token(|_| None).await, refused, "none at all");
+    assert_eq!(with_id_token(|world| id_token_of(world.issuer.issuer())).await, refused, "without the nonce");
+    let other_client = |world: &World| {
         let url = world.issuer.issuer_url();
         let other = StrictIssuer::builder().clock(world.clock.clock()).issuer_url(&url).client("other", "x");
         id_token_of(&other.build())
     };
     assert_eq!(with_id_token(other_client).await, refused, "for another client");
     let other_issuer =
-        |world: &World, _: &str| id_token_of(&StrictIssuer::builder().clock(world.clock.clock()).build());
+        |world: &World| id_token_of(&StrictIssuer::builder().clock(world.clock.clock()).build());
     assert_eq!(with_id_token(other_issuer).await, refused, "of another issuer");
 }
 

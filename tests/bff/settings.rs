@@ -155,7 +155,7 @@ fn passwords_are_cut_out() {
         ["redis://user:hunter2@r:1", "hunter2@r", "a://b@hunter2@r", "x?password=hunter2", "x#hunter2"]
     {
         let shown = without_secrets(value);
-        assert!(!shown.contains("hunter2") || value.starts_with("a://"), "{shown}");
+        assert!(!shown.contains("hunter2"), "{shown}");
     }
     assert_eq!(without_secrets("a://b@hunter2@r"), "a://…@r");
 }
