@@ -40,18 +40,18 @@
 
 mod app;
 
-use std::{env, io, process::ExitCode};
+use std::{
+    env,
+    io::{self, IsTerminal},
+    process::ExitCode,
+};
 
 use app::{serve, settings::Settings};
 use mimalloc::MiMalloc;
-use tokio::{net::TcpListener, signal};
+use tokio::net::TcpListener;
 use tower_token_refresh::Clock;
-use tracing_subscriber::{
-    filter::{LevelFilter, Targets},
-    fmt,
-    layer::{Layer, SubscriberExt},
-    util::SubscriberInitExt,
-};
+use tracing::Level;
+use tracing_subscriber::{Layer, filter::Targets, fmt, layer::SubscriberExt, util::SubscriberInitExt};
 
 /// Tokens are strings of a kilobyte or two and live as long as a request: glibc's allocator is slow at just these.
 #[global_allocator]
@@ -59,9 +59,11 @@ static ALLOCATOR: MiMalloc = MiMalloc;
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let quiet =
-        Targets::new().with_default(LevelFilter::INFO).with_target("tower_sessions", LevelFilter::WARN);
-    tracing_subscriber::registry().with(fmt::layer().with_writer(io::stderr).with_filter(quiet)).init();
+    // tower-sessions opens a span for each request, which would cost more than the rest of the logging.
+    let quiet = [("tower_sessions", Level::WARN), ("sqlx", Level::WARN)];
+    let levels = Targets::new().with_default(Level::INFO).with_targets(quiet);
+    let lines = fmt::layer().with_writer(io::stderr).with_ansi(io::stderr().is_terminal());
+    tracing_subscriber::registry().with(lines.with_filter(levels)).init();
     let settings = match Settings::read(|name| env::var_os(name)) {
         Ok(settings) => settings,
         Err(error) => {
@@ -79,38 +81,34 @@ async fn main() -> ExitCode {
 }
 
 async fn run(settings: &Settings) -> Result<(), String> {
+    let stop = asked_to_stop().map_err(|error| format!("signals cannot be heard: {error}"))?;
     let app = app::start(settings, Clock::system()).await?;
     let listener = TcpListener::bind(&settings.listen)
         .await
         .map_err(|error| format!("LISTEN {:?}: cannot listen there: {error}", settings.listen))?;
     tracing::info!(listen = %settings.listen, url = %settings.base, "serving");
-    serve(listener, app, asked_to_stop()).await.map_err(|error| format!("serving ended: {error}"))
+    serve(listener, app, stop).await.map_err(|error| format!("serving ended: {error}"))
 }
 
-async fn asked_to_stop() {
-    let interrupted = async {
-        if let Err(error) = signal::ctrl_c().await {
-            tracing::error!(%error, "ctrl-c cannot be heard");
-            std::future::pending::<()>().await;
+/// Listens for the signals from now on; the future resolves at the first of them.
+#[cfg(unix)]
+fn asked_to_stop() -> io::Result<impl Future<Output = ()> + Send + 'static> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    Ok(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
         }
-    };
-    #[cfg(unix)]
-    let terminated = async {
-        match signal::unix::signal(signal::unix::SignalKind::terminate()) {
-            Ok(mut terminate) => {
-                terminate.recv().await;
-            }
-            Err(error) => {
-                tracing::error!(%error, "SIGTERM cannot be heard");
-                std::future::pending::<()>().await;
-            }
-        }
-    };
-    #[cfg(not(unix))]
-    let terminated = std::future::pending::<()>();
-    tokio::select! {
-        () = interrupted => {}
-        () = terminated => {}
-    }
-    tracing::info!("stopping");
+        tracing::info!("stopping");
+    })
+}
+
+#[cfg(windows)]
+fn asked_to_stop() -> io::Result<impl Future<Output = ()> + Send + 'static> {
+    let mut ctrl_c = tokio::signal::windows::ctrl_c()?;
+    Ok(async move {
+        ctrl_c.recv().await;
+        tracing::info!("stopping");
+    })
 }

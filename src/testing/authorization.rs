@@ -218,5 +218,7 @@ fn invalid_grant(description: &'static str) -> OAuthError {
 fn sid_in(id_token: &str) -> Option<String> {
     let payload = BASE64_URL_SAFE_NO_PAD.decode(id_token.split('.').nth(1)?).ok()?;
     let claims: Value = serde_json::from_slice(&payload).ok()?;
-    Some(claims["sid"].as_str()?.to_owned())
+    // A refresh token of ours names a session too.
+    let sid = claims["sid"].as_str().filter(|_| claims["typ"] == "ID")?;
+    Some(sid.to_owned())
 }

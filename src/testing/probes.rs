@@ -114,7 +114,7 @@ impl StrictIssuer {
         lock(&self.inner.state).is_alive(sid_or_token)
     }
 
-    /// Every token ever issued, in order: what no log may contain. The client's secret is not among them, because the
+    /// Every token and code ever issued, in order: what no log may contain. The client's secret is not among them, because the
     /// default one is a word that logs may well contain.
     #[must_use]
     pub fn every_secret(&self) -> Vec<String> {

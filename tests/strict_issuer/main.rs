@@ -1,5 +1,6 @@
 //! The strict issuer keeps its own promises: tests that lean on it need it to be as strict as it says.
 
+mod authorization;
 mod fronts;
 mod gates;
 mod model;

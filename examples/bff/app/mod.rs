@@ -110,11 +110,21 @@ fn router(app: App) -> Result<Router, String> {
     })
 }
 
-/// Serves until `stop`, and then [`LAST_REQUESTS`] longer at most.
+/// Serves until `stop`, and then ten seconds longer at most.
 pub async fn serve(
     listener: TcpListener,
     app: Router,
     stop: impl Future<Output = ()> + Send + 'static,
+) -> io::Result<()> {
+    serve_with(listener, app, stop, LAST_REQUESTS).await
+}
+
+/// The same with another limit for the requests under way.
+pub async fn serve_with(
+    listener: TcpListener,
+    app: Router,
+    stop: impl Future<Output = ()> + Send + 'static,
+    last_requests: Duration,
 ) -> io::Result<()> {
     let listener = listener.tap_io(|stream| {
         if let Err(error) = stream.set_nodelay(true) {
@@ -132,7 +142,7 @@ pub async fn serve(
         if stopped.await.is_err() {
             std::future::pending::<()>().await;
         }
-        tokio::time::sleep(LAST_REQUESTS).await;
+        tokio::time::sleep(last_requests).await;
     };
     tokio::select! {
         ended = serving.with_graceful_shutdown(stop) => ended,

@@ -4,8 +4,8 @@ use url::Url;
 
 use super::settings::BaseUrl;
 
-/// It travels in a cookie, and browsers drop cookies over 4 KiB.
-const LONGEST: usize = 1024;
+/// It travels in a cookie, and several of those must fit into the header of a request.
+const LONGEST: usize = 512;
 
 /// A path with its query, on this application's own origin.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -26,7 +26,8 @@ const HOP_BY_HOP: [HeaderName; 8] = [
     header::UPGRADE,
 ];
 
-/// What a browser must not tell the upstream about its own way, as it could say anything. `Expect` is answered here; `Host` follows
+/// What a browser must not tell the upstream about its own way, as it could say anything. So the address that is told on is the
+/// one that connects here: where a proxy stands in front, the proxy's. `Expect` is answered here; `Host` follows
 /// from the target.
 const NOT_THE_BROWSERS: [HeaderName; 9] = [
     header::EXPECT,

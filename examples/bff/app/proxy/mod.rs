@@ -6,7 +6,7 @@
 mod headers;
 mod path;
 
-use std::{error::Error, net::SocketAddr, sync::Arc, time::Duration};
+use std::{error::Error, iter, net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::{
     body::Body,
@@ -158,17 +158,16 @@ enum Refusal {
 
 impl Refusal {
     fn of(error: &hyper_util::client::legacy::Error) -> Self {
-        let mut cause: Option<&(dyn Error + 'static)> = error.source();
-        while let Some(error) = cause {
-            if error.is::<LengthLimitError>() {
-                return Self::BodyTooLarge;
-            }
-            if error.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_user) {
-                return deeper(error).unwrap_or(Self::BadRequestBody);
-            }
-            cause = error.source();
+        let causes = || iter::successors(error.source(), |&cause| cause.source());
+        if causes().any(|cause| cause.is::<LengthLimitError>()) {
+            Self::BodyTooLarge
+        } else if error.is_connect() {
+            Self::NotReached
+        } else if causes().filter_map(|cause| cause.downcast_ref()).any(hyper::Error::is_user) {
+            Self::BadRequestBody
+        } else {
+            Self::NoAnswer
         }
-        if error.is_connect() { Self::NotReached } else { Self::NoAnswer }
     }
 
     fn answer(self) -> (StatusCode, &'static str) {
@@ -183,17 +182,6 @@ impl Refusal {
             Self::TooSlow => (StatusCode::GATEWAY_TIMEOUT, "the API took too long"),
         }
     }
-}
-
-fn deeper(error: &(dyn Error + 'static)) -> Option<Refusal> {
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        if error.is::<LengthLimitError>() {
-            return Some(Refusal::BodyTooLarge);
-        }
-        cause = error.source();
-    }
-    None
 }
 
 impl IntoResponse for Refusal {

@@ -3,13 +3,15 @@
 //! Found by discovery on first use and again after a failure, so that a provider that is down keeps nothing from starting; found anew
 //! when an ID token is signed by a key we do not know, since providers change their keys.
 
-use std::{collections::BTreeMap, future::Future, pin::Pin, sync::Arc, time::Duration};
+mod failures;
+mod http;
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use openidconnect::{
-    AsyncHttpClient, AuthorizationCode, Client, ClientId, ClientSecret, CsrfToken, EmptyAdditionalClaims,
-    EndpointMaybeSet, EndpointNotSet, EndpointSet, ExtraTokenFields, HttpRequest, HttpResponse,
-    IdTokenFields, IssuerUrl, Nonce, OAuth2TokenResponse, PkceCodeChallenge, PkceCodeVerifier, RedirectUrl,
-    RequestTokenError, Scope, StandardErrorResponse, StandardTokenResponse,
+    AuthorizationCode, Client, ClientId, ClientSecret, CsrfToken, EmptyAdditionalClaims, EndpointMaybeSet,
+    EndpointNotSet, EndpointSet, ExtraTokenFields, IdTokenFields, IssuerUrl, Nonce, OAuth2TokenResponse,
+    PkceCodeChallenge, PkceCodeVerifier, RedirectUrl, Scope, StandardErrorResponse, StandardTokenResponse,
     core::{
         CoreAuthDisplay, CoreAuthPrompt, CoreAuthenticationFlow, CoreErrorResponseType, CoreGenderClaim,
         CoreIdTokenClaims, CoreJsonWebKey, CoreJweContentEncryptionAlgorithm, CoreJwsSigningAlgorithm,
@@ -22,13 +24,15 @@ use serde_json::Value;
 use tokio::sync::Mutex;
 use tower_token_refresh::{Clock, TokenSet};
 
+pub use self::failures::{ProviderError, registered};
+use self::{
+    failures::{Rejected, discovery_failed, exchange_failed},
+    http::Http,
+};
 use super::settings::Settings;
 
 /// After a discovery the provider is left alone for so long: a login storm must not become a discovery storm.
 const NEXT_DISCOVERY: Duration = Duration::from_secs(5);
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
-
 /// What a token response may hold beside the standard fields: how long the refresh token lives, for one. The standard types of
 /// `openidconnect` would drop it.
 #[derive(Debug, Serialize, Deserialize)]
@@ -100,39 +104,8 @@ pub struct Arrival {
     pub name: String,
 }
 
-/// Why a login cannot go on. What the log may say; never a token, a code or the provider's free text.
-#[derive(Debug, thiserror::Error)]
-pub enum ProviderError {
-    #[error("the provider cannot be reached")]
-    Unreachable,
-    #[error("the provider refused the code: {0}")]
-    CodeRefused(String),
-    #[error("the provider's answer cannot be used: {0}")]
-    BadAnswer(&'static str),
-    #[error("the ID token was not accepted: {0}")]
-    BadIdToken(&'static str),
-}
-
-/// `openidconnect` speaks an older reqwest, so this is ours.
-struct Http(reqwest::Client);
-
-#[derive(Debug, thiserror::Error)]
-enum HttpError {
-    #[error("no answer")]
-    NoAnswer(#[source] reqwest::Error),
-    #[error("not a request")]
-    NotARequest,
-}
-
 impl Provider {
     pub fn new(settings: &Settings, clock: Clock) -> Result<Self, String> {
-        let http = reqwest::Client::builder()
-            // A redirect would carry the code or the secret to wherever it points.
-            .redirect(reqwest::redirect::Policy::none())
-            .connect_timeout(CONNECT_TIMEOUT)
-            .timeout(REQUEST_TIMEOUT)
-            .build()
-            .map_err(|error| format!("the HTTP client cannot be made: {error}"))?;
         let parsed = |error| format!("the settings hold a URL that cannot be used: {error}");
         Ok(Self {
             issuer: IssuerUrl::new(settings.issuer.clone()).map_err(parsed)?,
@@ -141,7 +114,7 @@ impl Provider {
             redirect: RedirectUrl::new(settings.base.with_path("/auth/callback")).map_err(parsed)?,
             // `openidconnect` adds openid itself.
             scopes: settings.scopes.iter().filter(|s| *s != "openid").cloned().map(Scope::new).collect(),
-            http: Http(http),
+            http: Http::new()?,
             clock,
             found: Mutex::default(),
         })
@@ -269,93 +242,8 @@ impl Provider {
     }
 }
 
-impl<'c> AsyncHttpClient<'c> for Http {
-    type Error = HttpError;
-    type Future = Pin<Box<dyn Future<Output = Result<HttpResponse, HttpError>> + Send + 'c>>;
-
-    fn call(&'c self, request: HttpRequest) -> Self::Future {
-        Box::pin(async move {
-            let request = reqwest::Request::try_from(request).map_err(|_| HttpError::NotARequest)?;
-            let mut answer = self.0.execute(request).await.map_err(HttpError::no_answer)?;
-            let mut response = HttpResponse::new(Vec::new());
-            *response.status_mut() = answer.status();
-            *response.headers_mut() = std::mem::take(answer.headers_mut());
-            *response.body_mut() = answer.bytes().await.map_err(HttpError::no_answer)?.into();
-            Ok(response)
-        })
-    }
-}
-
-impl HttpError {
-    fn no_answer(error: reqwest::Error) -> Self {
-        Self::NoAnswer(error.without_url())
-    }
-}
-
 fn name_in(claims: &CoreIdTokenClaims) -> String {
     let preferred = claims.preferred_username().map(|name| name.as_str());
     let email = || claims.email().map(|email| email.as_str());
     preferred.or_else(email).unwrap_or_else(|| claims.subject().as_str()).to_owned()
-}
-
-/// Why an ID token is not taken for what it says. The library's own words may quote claims.
-#[derive(Debug, Clone, Copy)]
-enum Rejected {
-    UnknownKey,
-    Missing,
-    Other(&'static str),
-}
-
-impl Rejected {
-    fn of(error: &openidconnect::ClaimsVerificationError) -> Self {
-        use openidconnect::{ClaimsVerificationError as Claims, SignatureVerificationError as Signature};
-        match error {
-            Claims::SignatureVerification(Signature::NoMatchingKey) => Self::UnknownKey,
-            Claims::SignatureVerification(_) => Self::Other("its signature is wrong"),
-            Claims::Expired(_) => Self::Other("it has expired"),
-            Claims::InvalidAudience(_) => Self::Other("it is for another client"),
-            Claims::InvalidIssuer(_) => Self::Other("it is another issuer's"),
-            Claims::InvalidNonce(_) => Self::Other("it answers another login"),
-            _ => Self::Other("it does not hold to the rules"),
-        }
-    }
-
-    fn why(self) -> &'static str {
-        match self {
-            Self::UnknownKey => "it is signed by an unknown key",
-            Self::Missing => "there is none",
-            Self::Other(why) => why,
-        }
-    }
-}
-
-fn exchange_failed(
-    error: RequestTokenError<HttpError, StandardErrorResponse<CoreErrorResponseType>>,
-) -> ProviderError {
-    match error {
-        RequestTokenError::ServerResponse(answer) => {
-            ProviderError::CodeRefused(registered(answer.error().as_ref()))
-        }
-        RequestTokenError::Request(_) => ProviderError::Unreachable,
-        RequestTokenError::Parse(..) | RequestTokenError::Other(_) => {
-            ProviderError::BadAnswer("it is not a token response")
-        }
-    }
-}
-
-fn discovery_failed(error: &openidconnect::DiscoveryError<HttpError>) -> &'static str {
-    use openidconnect::DiscoveryError as Failed;
-    match error {
-        Failed::Request(_) => "no answer",
-        Failed::Parse(_) => "what it serves is not a discovery document",
-        Failed::Response(..) => "it answered with an error",
-        Failed::Validation(_) => "its document names another issuer than ISSUER_URL; a trailing slash counts",
-        _ => "ISSUER_URL cannot be used",
-    }
-}
-
-/// An error code as RFC 6749 writes them; what looks otherwise may be anything and is not repeated.
-pub fn registered(code: &str) -> String {
-    let plain = |byte: u8| byte.is_ascii_lowercase() || byte == b'_';
-    if code.len() <= 40 && code.bytes().all(plain) { code.to_owned() } else { "another error".to_owned() }
 }

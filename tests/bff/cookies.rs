@@ -1,0 +1,57 @@
+//! What the browser is told about our cookies.
+
+use crate::{browser::set_cookies, world::World};
+
+fn attributes(line: &str) -> Vec<&str> {
+    let mut attributes: Vec<_> = line.split("; ").skip(1).collect();
+    attributes.sort_unstable();
+    attributes
+}
+
+#[tokio::test]
+async fn over_https_cookies_are_bound_to_the_host() {
+    let world = World::setup().https().start().await;
+    let browser = world.browser();
+    let begun = set_cookies(&browser.get("/auth/login").await);
+    assert!(begun[0].starts_with("__Host-login-"));
+    assert_eq!(attributes(&begun[0]), ["HttpOnly", "Max-Age=600", "Path=/", "SameSite=Lax", "Secure"]);
+
+    let callback = browser.until_callback("/").await;
+    let done = set_cookies(&browser.get(&callback).await);
+    let session = done.iter().find(|line| line.starts_with("__Host-session=")).expect("a session");
+    assert_eq!(attributes(session), ["HttpOnly", "Path=/", "SameSite=Lax", "Secure"]);
+    assert_eq!(browser.api_status().await, 200);
+}
+
+#[tokio::test]
+async fn over_http_cookies_need_no_tls() {
+    let world = World::new().await;
+    let browser = world.browser();
+    let callback = browser.until_callback("/").await;
+    let done = set_cookies(&browser.get(&callback).await);
+    let session = done.iter().find(|line| line.starts_with("session=")).expect("a session");
+    assert_eq!(attributes(session), ["HttpOnly", "Path=/", "SameSite=Lax"]);
+}
+
+#[tokio::test]
+async fn over_https_the_session_cookie_can_be_removed() {
+    let world = World::setup().https().start().await;
+    let browser = world.logged_in().await;
+    assert!(browser.cookie("__Host-session").is_some());
+    let response = browser.post("/auth/logout").await;
+    let removal = set_cookies(&response).pop().expect("a removal");
+    assert!(attributes(&removal).contains(&"Secure"), "{removal}");
+    assert_eq!(browser.cookie("__Host-session"), None, "the browser took the removal");
+}
+
+#[tokio::test]
+async fn whoever_only_looks_gets_no_cookie() {
+    let world = World::new().await;
+    let browser = world.browser();
+    for path in ["/", "/healthz", "/api/orders", "/auth/callback?state=x&code=y", "/nowhere"] {
+        let response = browser.get(path).await;
+        let lines: Vec<_> =
+            set_cookies(&response).into_iter().filter(|line| !line.contains("Max-Age=0")).collect();
+        assert_eq!(lines, [""; 0], "{path}");
+    }
+}

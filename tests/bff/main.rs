@@ -1,0 +1,22 @@
+//! The example `bff`, whole: a strict provider and an upstream on loopback, and a browser that keeps cookies as browsers do.
+
+#[path = "../../examples/bff/app/mod.rs"]
+#[allow(dead_code, reason = "the example's own main uses the rest")]
+mod app;
+
+mod binary;
+mod browser;
+mod cookies;
+mod csrf;
+mod login;
+mod login_refused;
+mod logout;
+mod pages;
+mod proxy;
+mod proxy_headers;
+mod proxy_limits;
+mod return_path;
+mod secrets;
+mod settings;
+mod shutdown;
+mod world;

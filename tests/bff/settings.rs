@@ -1,0 +1,161 @@
+//! The settings: what is taken, and how an error reads.
+
+use std::ffi::OsString;
+
+use crate::{
+    app::settings::{Sessions, Settings, without_secrets},
+    world::settings_of,
+};
+
+pub(crate) const GOOD: [(&str, &str); 3] =
+    [("ISSUER_URL", "https://id.example"), ("CLIENT_ID", "web"), ("UPSTREAM_URL", "http://127.0.0.1:9000")];
+
+/// What is wrong, as a whole environment's difference from [`GOOD`], and the line that says so.
+pub(crate) const BAD: [(&[(&str, &str)], &str); 29] = [
+    (&[("ISSUER_URL", "")], "ISSUER_URL: it is required, but missing or empty"),
+    (&[("CLIENT_ID", "")], "CLIENT_ID: it is required, but missing or empty"),
+    (&[("UPSTREAM_URL", "")], "UPSTREAM_URL: it is required, but missing or empty"),
+    (&[("ISSUER_URL", "id.example")], "ISSUER_URL \"id.example\": it must be an absolute URL"),
+    (
+        &[("ISSUER_URL", "ftp://id.example")],
+        "ISSUER_URL \"ftp://id.example\": it must be https, or http to loopback",
+    ),
+    (
+        &[("ISSUER_URL", "http://id.example")],
+        "ISSUER_URL \"http://id.example\": plain http is for loopback only: tokens would travel in the open",
+    ),
+    (
+        &[("ISSUER_URL", "https://a:hunter2@id.example")],
+        "ISSUER_URL \"https://…@id.example\": it must have no user name, query or fragment",
+    ),
+    (
+        &[("ISSUER_URL", "https://id.example?a=hunter2")],
+        "ISSUER_URL \"https://id.example?…\": it must have no user name, query or fragment",
+    ),
+    (&[("ISSUER_URL", "a\nb")], "ISSUER_URL \"a\\nb\": it must be an absolute URL"),
+    (&[("UPSTREAM_URL", "127.0.0.1:9000")], "UPSTREAM_URL \"127.0.0.1:9000\": it must be an absolute URL"),
+    (
+        &[("UPSTREAM_URL", "https://api.example")],
+        "UPSTREAM_URL \"https://api.example\": only http upstreams are supported by this example",
+    ),
+    (
+        &[("UPSTREAM_URL", "http://a:hunter2@api")],
+        "UPSTREAM_URL \"http://…@api\": it must have no user name, query or fragment",
+    ),
+    (
+        &[("UPSTREAM_URL", "http://api?a=hunter2")],
+        "UPSTREAM_URL \"http://api?…\": it must have no user name, query or fragment",
+    ),
+    (&[("BASE_URL", "shop.example")], "BASE_URL \"shop.example\": it must be an absolute URL"),
+    (&[("BASE_URL", "ws://shop.example")], "BASE_URL \"ws://shop.example\": it must be http or https"),
+    (
+        &[("BASE_URL", "http://shop.example/app")],
+        "BASE_URL \"http://shop.example/app\": it must have no path: the cookies are for the whole host",
+    ),
+    (
+        &[("BASE_URL", "http://hunter2@shop.example")],
+        "BASE_URL \"http://…@shop.example\": it must have no user name, query or fragment",
+    ),
+    (
+        &[("BASE_URL", "https://shop.example")],
+        "LISTEN: it is required where BASE_URL is https, as TLS ends in front of this application",
+    ),
+    (&[("LISTEN", "8080")], "LISTEN \"8080\": it must be host:port, with a port from 0 to 65535"),
+    (
+        &[("LISTEN", "127.0.0.1:x")],
+        "LISTEN \"127.0.0.1:x\": it must be host:port, with a port from 0 to 65535",
+    ),
+    (
+        &[("LISTEN", "127.0.0.1:70000")],
+        "LISTEN \"127.0.0.1:70000\": it must be host:port, with a port from 0 to 65535",
+    ),
+    (&[("LISTEN", ":8080")], "LISTEN \":8080\": it must be host:port, with a port from 0 to 65535"),
+    (&[("SCOPES", "profile")], "SCOPES \"profile\": openid must be among them"),
+    (
+        &[("SCOPES", "openid \"x\"")],
+        "SCOPES \"openid \\\"x\\\"\": they must be ASCII words with spaces between them",
+    ),
+    (&[("REDIS_URL", "127.0.0.1:6379")], "REDIS_URL \"127.0.0.1:6379\": it must be redis://host:port"),
+    (&[("REDIS_URL", "rediss://:hunter2@r:1")], "REDIS_URL \"rediss://…@r:1\": it must be redis://host:port"),
+    (
+        &[("DATABASE_URL", "mysql://a:hunter2@db/x")],
+        "DATABASE_URL \"mysql://…@db/x\": it must be postgres://host/name or sqlite:path",
+    ),
+    (
+        &[("DATABASE_URL", "postgres:hunter2@db")],
+        "DATABASE_URL \"…@db\": it must be postgres://host/name or sqlite:path",
+    ),
+    (
+        &[("REDIS_URL", "redis://:hunter2@r:1"), ("DATABASE_URL", "sqlite:x")],
+        "REDIS_URL \"redis://…@r:1\": sessions are kept in one place: set REDIS_URL or DATABASE_URL, not both",
+    ),
+];
+
+/// [`GOOD`], with these in place of its own.
+fn read(others: &[(&str, &str)]) -> Result<Settings, String> {
+    settings_of(&[&GOOD[..], others].concat()).map_err(|error| error.to_string())
+}
+
+#[test]
+fn a_bad_setting_is_one_line_that_names_variable_value_and_rule() {
+    for (others, line) in BAD {
+        assert_eq!(read(others).err().as_deref(), Some(line), "{others:?}");
+    }
+}
+
+#[test]
+fn the_defaults_are_as_documented() {
+    let empty =
+        ["CLIENT_SECRET", "BASE_URL", "LISTEN", "SCOPES", "REDIS_URL", "DATABASE_URL"].map(|name| (name, ""));
+    for others in [&[][..], &empty] {
+        let settings = read(others).unwrap();
+        assert_eq!(settings.issuer, "https://id.example");
+        assert_eq!(settings.client_secret, None);
+        assert_eq!(settings.base.origin(), "http://127.0.0.1:8080");
+        assert_eq!(settings.listen, "127.0.0.1:8080");
+        assert_eq!(settings.scopes, ["openid", "profile", "email"]);
+        assert!(matches!(settings.sessions, Sessions::Memory));
+    }
+}
+
+#[test]
+fn good_settings_are_taken() {
+    let listen = |base: &str| read(&[("BASE_URL", base)]).unwrap().listen;
+    assert_eq!(listen("http://localhost:3000/"), "localhost:3000");
+    assert_eq!(listen("http://shop.example"), "shop.example:80");
+    assert_eq!(listen("http://[::1]:3000"), "[::1]:3000");
+    let behind = read(&[("BASE_URL", "https://Shop.example:443/"), ("LISTEN", "0.0.0.0:8080")]).unwrap();
+    assert_eq!(
+        (behind.base.origin().as_str(), behind.listen.as_str()),
+        ("https://shop.example", "0.0.0.0:8080")
+    );
+    assert!(read(&[("LISTEN", "[::]:8080")]).is_ok());
+    assert!(read(&[("ISSUER_URL", "http://localhost:8080/realms/a")]).is_ok());
+    let upstream = read(&[("UPSTREAM_URL", "http://api:9000/v1/")]).unwrap().upstream;
+    assert_eq!((upstream.authority.as_str(), upstream.path.as_str()), ("api:9000", "/v1"));
+    let sessions = |name, value| read(&[(name, value)]).unwrap().sessions;
+    assert!(matches!(sessions("REDIS_URL", "redis://:pw@127.0.0.1:6379/1"), Sessions::Redis(_)));
+    assert!(matches!(sessions("DATABASE_URL", "postgres://a:b@db/x"), Sessions::Postgres(_)));
+    assert!(matches!(sessions("DATABASE_URL", "postgresql://db/x"), Sessions::Postgres(_)));
+    assert!(matches!(sessions("DATABASE_URL", "sqlite::memory:"), Sessions::Sqlite(_)));
+    assert!(matches!(sessions("DATABASE_URL", "sqlite://sessions.db?mode=rwc"), Sessions::Sqlite(_)));
+}
+
+#[cfg(unix)]
+#[test]
+fn what_is_not_text_is_not_shown() {
+    use std::os::unix::ffi::OsStringExt;
+    let error = Settings::read(|_| Some(OsString::from_vec(vec![0xff]))).err().expect("refused");
+    assert_eq!(error.to_string(), "ISSUER_URL: it is not UTF-8");
+}
+
+#[test]
+fn passwords_are_cut_out() {
+    for value in
+        ["redis://user:hunter2@r:1", "hunter2@r", "a://b@hunter2@r", "x?password=hunter2", "x#hunter2"]
+    {
+        let shown = without_secrets(value);
+        assert!(!shown.contains("hunter2"), "{shown}");
+    }
+    assert_eq!(without_secrets("a://b@hunter2@r"), "a://…@r");
+}

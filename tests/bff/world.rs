@@ -1,0 +1,166 @@
+//! Provider, upstream and application on loopback.
+
+use std::{collections::HashMap, ffi::OsString, future, time::Duration};
+
+use axum::{Router, body::to_bytes, extract::Request, response::IntoResponse};
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use tower_token_refresh::testing::{IssuerServer, ManualClock, StrictIssuer};
+
+use crate::{
+    app::{self, proxy::Limits, settings::Settings},
+    browser::Browser,
+};
+
+pub(crate) const HTTPS: &str = "https://shop.example.test";
+
+pub(crate) struct World {
+    pub(crate) issuer: IssuerServer,
+    pub(crate) clock: ManualClock,
+    pub(crate) base: String,
+    address: String,
+}
+
+pub(crate) struct Setup {
+    upstream: Router,
+    upstream_at: Option<String>,
+    upstream_path: &'static str,
+    https: bool,
+    limits: Limits,
+    prepare: Box<dyn FnOnce(&StrictIssuer)>,
+}
+
+impl World {
+    /// Over plain http, before an upstream that tells what it was sent.
+    pub(crate) async fn new() -> Self {
+        Self::setup().start().await
+    }
+
+    pub(crate) fn setup() -> Setup {
+        Setup {
+            upstream: Router::new().fallback(echo),
+            upstream_at: None,
+            upstream_path: "",
+            https: false,
+            limits: Limits::default(),
+            prepare: Box::new(|_| {}),
+        }
+    }
+
+    pub(crate) fn browser(&self) -> Browser {
+        Browser::new(&self.base, &self.address)
+    }
+
+    /// A browser in which `alice` is logged in.
+    pub(crate) async fn logged_in(&self) -> Browser {
+        let browser = self.browser();
+        browser.log_in().await;
+        browser
+    }
+
+    /// Where the application really listens, as `host:port`.
+    pub(crate) fn authority(&self) -> &str {
+        self.address.trim_start_matches("http://")
+    }
+}
+
+impl Setup {
+    pub(crate) fn upstream(mut self, upstream: Router) -> Self {
+        self.upstream = upstream;
+        self
+    }
+
+    /// An upstream that the test itself serves, or does not.
+    pub(crate) fn upstream_at(mut self, url: String) -> Self {
+        self.upstream_at = Some(url);
+        self
+    }
+
+    pub(crate) fn upstream_path(mut self, path: &'static str) -> Self {
+        self.upstream_path = path;
+        self
+    }
+
+    /// TLS ends in front: the browser knows another address than the one that is listened on.
+    pub(crate) fn https(mut self) -> Self {
+        self.https = true;
+        self
+    }
+
+    pub(crate) fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// What is done to the provider before the application starts.
+    pub(crate) fn provider(mut self, prepare: impl FnOnce(&StrictIssuer) + 'static) -> Self {
+        self.prepare = Box::new(prepare);
+        self
+    }
+
+    pub(crate) async fn start(self) -> World {
+        let clock = ManualClock::new();
+        let issuer = StrictIssuer::builder().clock(clock.clock()).build().serve().await.expect("a free port");
+        (self.prepare)(issuer.issuer());
+        let upstream = match self.upstream_at {
+            Some(url) => url,
+            None => serve_upstream(self.upstream).await,
+        };
+
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let address = format!("http://{}", listener.local_addr().expect("an address"));
+        let base = if self.https { HTTPS.to_owned() } else { address.clone() };
+        let settings = settings_of(&[
+            ("ISSUER_URL", &issuer.issuer_url()),
+            ("CLIENT_ID", "web"),
+            ("CLIENT_SECRET", "secret"),
+            ("UPSTREAM_URL", &format!("{upstream}{}", self.upstream_path)),
+            ("BASE_URL", &base),
+            ("LISTEN", "127.0.0.1:0"),
+        ])
+        .expect("good settings");
+        let router = app::start_with(&settings, clock.clock(), self.limits).await.expect("it starts");
+        tokio::spawn(app::serve(listener, router, future::pending()));
+        World { issuer, clock, base, address }
+    }
+}
+
+pub(crate) fn settings_of(variables: &[(&str, &str)]) -> Result<Settings, app::settings::SettingError> {
+    let variables: HashMap<_, _> = variables.iter().copied().collect();
+    Settings::read(|name| variables.get(name).map(OsString::from))
+}
+
+async fn serve_upstream(upstream: Router) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let address = listener.local_addr().expect("an address");
+    tokio::spawn(async move { axum::serve(listener, upstream).await });
+    format!("http://{address}")
+}
+
+/// What the upstream was sent, as JSON; each header once, all values in a list.
+async fn echo(request: Request) -> impl IntoResponse {
+    let (head, body) = request.into_parts();
+    let body = to_bytes(body, usize::MAX).await.expect("the body arrives");
+    let mut headers: HashMap<&str, Vec<&str>> = HashMap::new();
+    for (name, value) in &head.headers {
+        headers.entry(name.as_str()).or_default().push(value.to_str().expect("ASCII"));
+    }
+    axum::Json(json!({
+        "method": head.method.as_str(),
+        "target": head.uri.to_string(),
+        "headers": headers,
+        "body": String::from_utf8_lossy(&body),
+    }))
+}
+
+/// One header of what [`echo`] tells.
+pub(crate) fn header<'a>(echoed: &'a Value, name: &str) -> Vec<&'a str> {
+    let values = echoed["headers"][name].as_array();
+    values.map(|values| values.iter().filter_map(Value::as_str).collect()).unwrap_or_default()
+}
+
+/// A test that waits for ever is a test that fails.
+pub(crate) async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
+    let limit = Duration::from_secs(20);
+    tokio::time::timeout(limit, future).await.unwrap_or_else(|_| panic!("{what}: not within {limit:?}"))
+}
