@@ -1,6 +1,9 @@
 //! The session stores of production, each test in a corner of its own.
 
-use std::sync::Arc;
+use std::{
+    future::{Ready, ready},
+    sync::Arc,
+};
 
 use async_trait::async_trait;
 use tower_sessions::{
@@ -22,8 +25,9 @@ use crate::providers::service;
 #[derive(Clone, Debug)]
 pub struct AnyStore(Arc<dyn SessionStore>);
 
-pub async fn memory() -> AnyStore {
-    AnyStore(Arc::new(MemoryStore::default()))
+/// Ready at once; a future all the same, as the others are.
+pub fn memory() -> Ready<AnyStore> {
+    ready(AnyStore(Arc::new(MemoryStore::default())))
 }
 
 pub async fn redis() -> AnyStore {
