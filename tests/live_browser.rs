@@ -1,8 +1,10 @@
 //! `examples/bff` in a real browser, at a real Keycloak: log in, three expiries under a page with thirty parallel calls, log out.
 
+#[path = "bff/program.rs"]
+mod program;
 mod providers;
 
-use std::{path::PathBuf, process::Stdio, time::Duration};
+use std::time::Duration;
 
 use axum::{
     Router,
@@ -131,7 +133,7 @@ impl Bff {
         let upstream = serve_api().await;
         let port = free_port().await;
         let url = format!("http://127.0.0.1:{port}");
-        let mut process = Command::new(build())
+        let mut process = Command::new(program::build(&[]))
             .envs([("ISSUER_URL", issuer_url), ("CLIENT_ID", CLIENT_ID), ("CLIENT_SECRET", "secret")])
             .envs([("UPSTREAM_URL", upstream.as_str()), ("BASE_URL", url.as_str())])
             .kill_on_drop(true)
@@ -164,20 +166,4 @@ async fn serve_api() -> String {
 async fn free_port() -> u16 {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a free port");
     listener.local_addr().expect("an address").port()
-}
-
-/// The program of the example; cargo names it.
-fn build() -> PathBuf {
-    let output = std::process::Command::new(env!("CARGO"))
-        .args(["build", "--example", "bff", "--message-format=json-render-diagnostics"])
-        .stderr(Stdio::inherit())
-        .output()
-        .expect("cargo runs");
-    assert!(output.status.success(), "the bff does not build");
-    let messages = String::from_utf8(output.stdout).expect("UTF-8");
-    let of_bff = |line: &str| {
-        let message: Value = serde_json::from_str(line).ok()?;
-        (message["target"]["name"] == "bff").then(|| message["executable"].as_str().map(PathBuf::from))?
-    };
-    messages.lines().find_map(of_bff).expect("cargo names the program")
 }

@@ -9,6 +9,8 @@
 #[path = "../common/mod.rs"]
 mod common;
 mod processes;
+#[path = "../../tests/bff/program.rs"]
+mod program;
 mod storm;
 mod throughput;
 mod upstream;
@@ -21,7 +23,7 @@ async fn main() {
     if env::args().any(|argument| argument == processes::SERVE_UPSTREAM) {
         return upstream::serve().await;
     }
-    let bff = processes::build_bff();
+    let bff = program::build(&["--release"]);
     throughput::measure(&bff).await;
     storm::measure(&bff).await;
 }

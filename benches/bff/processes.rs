@@ -1,13 +1,7 @@
 //! The processes that are measured.
 
-use std::{
-    env,
-    path::{Path, PathBuf},
-    process::Stdio,
-    time::Duration,
-};
+use std::{env, path::Path, process::Stdio, time::Duration};
 
-use serde_json::Value;
 use tokio::{
     io::{AsyncBufReadExt, BufReader},
     net::TcpListener,
@@ -21,22 +15,6 @@ pub const SERVE_UPSTREAM: &str = "serve-upstream";
 pub struct Server {
     pub url: String,
     _process: Child,
-}
-
-/// Builds the example as its users would; gives the program.
-pub fn build_bff() -> PathBuf {
-    let output = std::process::Command::new(env!("CARGO"))
-        .args(["build", "--release", "--example", "bff", "--message-format=json-render-diagnostics"])
-        .stderr(Stdio::inherit())
-        .output()
-        .expect("cargo runs");
-    assert!(output.status.success(), "the bff does not build");
-    let messages = String::from_utf8(output.stdout).expect("cargo speaks UTF-8");
-    let of_bff = |line: &str| {
-        let message: Value = serde_json::from_str(line).ok()?;
-        (message["target"]["name"] == "bff").then(|| message["executable"].as_str().map(PathBuf::from))?
-    };
-    messages.lines().find_map(of_bff).expect("cargo names the program")
 }
 
 pub async fn start_upstream() -> Server {

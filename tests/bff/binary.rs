@@ -7,25 +7,14 @@ use std::{
     sync::OnceLock,
 };
 
-use crate::settings::{BAD, GOOD};
+use crate::{
+    program::build,
+    settings::{BAD, GOOD},
+};
 
-/// Cargo builds examples for `cargo test`, but not for `cargo test --test bff`.
 fn program() -> Command {
     static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
-    let path = PROGRAM.get_or_init(|| {
-        let build = ["build", "--quiet", "--example", "bff", "--message-format", "json-render-diagnostics"];
-        let built = Command::new(env!("CARGO")).args(build).current_dir(env!("CARGO_MANIFEST_DIR")).output();
-        let built = built.expect("cargo runs");
-        assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
-        let messages = String::from_utf8(built.stdout).expect("JSON");
-        let executable = messages.lines().find_map(|line| {
-            let message: serde_json::Value = serde_json::from_str(line).ok()?;
-            let is_it = message["target"]["name"] == "bff" && message["target"]["kind"][0] == "example";
-            message["executable"].as_str().filter(|_| is_it).map(PathBuf::from)
-        });
-        executable.expect("cargo says where it is")
-    });
-    let mut command = Command::new(path);
+    let mut command = Command::new(PROGRAM.get_or_init(|| build(&[])));
     command.env_clear();
     command
 }

@@ -12,6 +12,7 @@ mod login;
 mod login_refused;
 mod logout;
 mod pages;
+mod program;
 mod proxy;
 mod proxy_headers;
 mod proxy_limits;
