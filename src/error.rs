@@ -28,6 +28,9 @@ pub enum RefreshErrorKind {
     LoggedOut,
     /// The provider or the session store cannot be reached or is overloaded. The tokens are kept. 503 with `Retry-After`.
     Unavailable,
+    /// The refresh took longer than this request would [wait](crate::RefreshPolicy::wait_limit). It goes on; the tokens are kept. 503
+    /// with `Retry-After`.
+    WaitTimeout,
     /// The provider answered something that is not a token response. The tokens are kept. 502.
     InvalidResponse,
     /// A setting is wrong: the client is not accepted, the session layer or the token refresh layer is missing, the session layer
@@ -73,8 +76,8 @@ impl RefreshError {
         self.kind
     }
 
-    /// When it may be worth asking again; set for [`RefreshErrorKind::Unavailable`] only: what the provider said, at most 5 min,
-    /// else 1 s.
+    /// When it may be worth asking again; set for [`RefreshErrorKind::Unavailable`] and [`RefreshErrorKind::WaitTimeout`] only: what the
+    /// provider said, at most 5 min, else 1 s or as long as the next attempt has to wait.
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         self.retry_after

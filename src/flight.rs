@@ -19,12 +19,14 @@ use std::{
 use futures_util::future::{FutureExt, Shared};
 use moka::{ops::compute::Op, sync::Cache};
 use tokio::sync::oneshot;
+use tokio_util::task::TaskTracker;
 
 /// The flights under way.
 pub(crate) struct SingleFlight<K, V: Clone> {
     // Deliberately without a capacity: an evicted flight would be started a second time. The time to live is a net under work
     // that never ends; whoever runs the work bounds it well below.
     running: Cache<K, Arc<Flight<V>>>,
+    tasks: TaskTracker,
 }
 
 /// What the caller that found no flight wants: no flight after all, or this one.
@@ -57,9 +59,9 @@ where
     K: Hash + Eq + Clone + Send + Sync + 'static,
     V: Clone + Send + Sync + 'static,
 {
-    /// `net` must be longer than any flight can take.
-    pub(crate) fn new(net: Duration) -> Self {
-        Self { running: Cache::builder().time_to_live(net).build() }
+    /// `net` must be longer than any flight can take. Flights run as `tasks`.
+    pub(crate) fn new(net: Duration, tasks: TaskTracker) -> Self {
+        Self { running: Cache::builder().time_to_live(net).build(), tasks }
     }
 
     /// Joins the flight of `key`, or asks `depart` for one. `depart` runs while no other caller can start a flight of this key, so
@@ -99,7 +101,7 @@ where
             Some(Gate::Start(flight, work)) => {
                 let answer = flight.waiter();
                 let landing = Landing { running: self.running.clone(), key: key.clone(), flight };
-                tokio::spawn(landing.run(work));
+                self.tasks.spawn(landing.run(work));
                 Boarded::Waiting { answer, started: true }
             }
             None => unreachable!("the entry API calls its closure"),
@@ -243,7 +245,7 @@ mod tests {
 
     #[tokio::test]
     async fn all_callers_share_one_run() {
-        let (flights, work) = (Flights::new(Duration::from_secs(60)), Work::new());
+        let (flights, work) = (Flights::new(Duration::from_secs(60), TaskTracker::new()), Work::new());
         let waiters: Vec<_> =
             (0..100).map(|_| waiter(flights.board(&1, || Departure::Fly(work.clone().run())))).collect();
         assert_eq!(waiters.iter().filter(|(_, started)| *started).count(), 1);
@@ -256,7 +258,7 @@ mod tests {
 
     #[tokio::test]
     async fn every_waiter_leaves_and_the_work_still_runs_to_its_end() {
-        let (flights, work) = (Flights::new(Duration::from_secs(60)), Work::new());
+        let (flights, work) = (Flights::new(Duration::from_secs(60), TaskTracker::new()), Work::new());
         drop(flights.board(&1, || Departure::Fly(work.clone().run())));
         let (late, started) = waiter(flights.board(&1, || Departure::Fly(work.clone().run())));
         assert!(!started, "the flight outlives the caller that started it");
@@ -266,7 +268,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_settled_flight_is_not_joined() {
-        let (flights, work) = (Flights::new(Duration::from_secs(60)), Work::new());
+        let (flights, work) = (Flights::new(Duration::from_secs(60), TaskTracker::new()), Work::new());
         let (first, _) = waiter(flights.board(&1, || Departure::Fly(work.clone().run())));
         flights.settle(&1, 77);
         assert_eq!(first.await, Ok(77));
@@ -278,7 +280,8 @@ mod tests {
 
     #[tokio::test]
     async fn the_end_of_an_old_flight_leaves_its_successor_registered() {
-        let (flights, old, new) = (Flights::new(Duration::from_secs(60)), Work::new(), Work::new());
+        let (flights, old, new) =
+            (Flights::new(Duration::from_secs(60), TaskTracker::new()), Work::new(), Work::new());
         let (first, _) = waiter(flights.board(&1, || Departure::Fly(old.clone().run())));
         flights.settle(&1, 77);
         let (_second, _) = waiter(flights.board(&1, || Departure::Fly(new.clone().run())));
@@ -293,7 +296,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_panic_is_told_to_every_waiter_and_the_next_caller_starts_afresh() {
-        let flights = Flights::new(Duration::from_secs(60));
+        let flights = Flights::new(Duration::from_secs(60), TaskTracker::new());
         let (first, _) = waiter(flights.board(&1, || Departure::Fly(async { panic!("on purpose") })));
         let (second, started) = waiter(flights.board(&1, || Departure::Fly(async { 1 })));
         assert!(!started);
@@ -305,7 +308,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_known_answer_starts_nothing() {
-        let flights = Flights::new(Duration::from_secs(60));
+        let flights = Flights::new(Duration::from_secs(60), TaskTracker::new());
         let boarded = flights.board(&1, || Departure::<_, std::future::Pending<usize>>::Known(5));
         assert!(matches!(boarded, Boarded::Known(5)));
         assert!(flights.running.get(&1).is_none());
@@ -313,7 +316,7 @@ mod tests {
 
     #[tokio::test]
     async fn two_keys_fly_side_by_side() {
-        let (flights, work) = (Flights::new(Duration::from_secs(60)), Work::new());
+        let (flights, work) = (Flights::new(Duration::from_secs(60), TaskTracker::new()), Work::new());
         let (one, _) = waiter(flights.board(&1, || Departure::Fly(work.clone().run())));
         let (two, started) = waiter(flights.board(&2, || Departure::Fly(work.clone().run())));
         assert!(started);

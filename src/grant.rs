@@ -3,10 +3,12 @@
 use std::{
     any::{Any, TypeId},
     fmt,
+    hash::{BuildHasher, Hash},
     sync::{Arc, OnceLock},
     time::{Duration, SystemTime},
 };
 
+use rustc_hash::FxBuildHasher;
 use secrecy::{ExposeSecret, SecretString};
 use serde::de::DeserializeOwned;
 use uuid::Uuid;
@@ -51,6 +53,25 @@ impl Generation {
     pub(crate) fn previous(self) -> Self {
         Self(self.0.saturating_sub(1))
     }
+}
+
+/// How an access token stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Standing {
+    Fresh,
+    /// Good, and near enough to its expiry to be refreshed in the background.
+    DueSoon,
+    Stale,
+}
+
+/// A number from 0 to 1 that looks random and is the same for the same `key`: what spreads the moments at which things are done
+/// for many grants.
+pub(crate) fn spread(key: impl Hash) -> f64 {
+    let hash = FxBuildHasher.hash_one(key);
+    // The upper bits are the well-mixed ones; a double holds 53 of them.
+    #[expect(clippy::cast_precision_loss, reason = "53 bits fit")]
+    let bits = (hash >> 11) as f64;
+    bits / (1_u64 << 53) as f64
 }
 
 /// What one flight is for: two devices of one user hold two grants and never share one.
@@ -146,11 +167,30 @@ impl HeldSet {
         FlightKey { issuer: self.issuer.clone(), subject: self.subject.clone(), grant: self.grant }
     }
 
-    /// Whether the access token can still be used at `now`. The leeway shrinks to a quarter of the token's life, so that a
-    /// token that lives for seconds is not stale at birth.
-    pub(crate) fn is_fresh_at(&self, now: SystemTime, leeway: Duration) -> bool {
+    /// How the access token stands at `now`. The leeway shrinks to a quarter of the token's life, so that a token that lives for
+    /// seconds is not stale at birth; the early window shrinks to half of it.
+    pub(crate) fn standing_at(&self, now: SystemTime, leeway: Duration, early_window: Duration) -> Standing {
         let life = self.expires_at.duration_since(self.obtained_at).unwrap_or_default();
-        later(now, leeway.min(life / 4)) < self.expires_at
+        if later(now, leeway.min(life / 4)) >= self.expires_at {
+            return Standing::Stale;
+        }
+        let window = early_window.min(life / 2);
+        let left = self.expires_at.duration_since(now).unwrap_or_default();
+        // Nearly all requests end here. The share is looked up only where it matters.
+        if left > window || left > window / 2 + self.share_of(window / 2) {
+            return Standing::Fresh;
+        }
+        Standing::DueSoon
+    }
+
+    /// Whether the access token can still be used at `now`.
+    pub(crate) fn is_fresh_at(&self, now: SystemTime, leeway: Duration) -> bool {
+        self.standing_at(now, leeway, Duration::ZERO) != Standing::Stale
+    }
+
+    /// A part of `whole` that is the same for this set each time, and any for the next.
+    fn share_of(&self, whole: Duration) -> Duration {
+        whole.mul_f64(spread((self.grant, self.generation.0)))
     }
 
     /// The access token's claims as `T`. The first type asked for is decoded once per set; another one each time.
@@ -193,7 +233,7 @@ impl fmt::Debug for HeldSet {
 }
 
 /// `SystemTime` has an end; a lifetime beyond it means "does not expire in practice".
-fn later(time: SystemTime, by: Duration) -> SystemTime {
+pub(crate) fn later(time: SystemTime, by: Duration) -> SystemTime {
     const CENTURY: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
     time.checked_add(by.min(CENTURY)).unwrap_or(time)
 }

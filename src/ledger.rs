@@ -11,8 +11,11 @@
 //! | a set that a finished record holds | 60 s, and no longer than memory allows |
 //! | a set that no record holds yet (between `delete` and `create` of a `cycle_id`) | 10 min |
 //! | a set the store refused so far (pending) | to the end of the refresh token's life; 24 h where the provider does not tell it |
-//! | home, ended mark, the session ids a grant has left | 10 min |
+//! | home, ended mark, the session ids a grant has left, when to try a failed refresh again | 10 min |
+//! | that a refresh token may be used up | 24 h |
 //! | anything of a grant with a flight or a create under way | until that is over |
+
+mod setbacks;
 
 use std::{
     fmt,
@@ -27,6 +30,7 @@ use dashmap::{DashMap, Entry, mapref::one::RefMut};
 use rustc_hash::FxBuildHasher;
 use tower_sessions::session::Id;
 
+pub(crate) use self::setbacks::Setback;
 use crate::{
     clock::Clock,
     grant::{Generation, GrantId, HeldSet},
@@ -93,6 +97,9 @@ struct Grant {
     newest: Option<(Arc<HeldSet>, Custody)>,
     ended: Option<Ending>,
     landed_at: Option<Duration>,
+    setback: Option<Setback>,
+    /// A task tries to write the pending set.
+    has_writer: bool,
     pins: usize,
     /// Milliseconds of the monotonic clock.
     used_at: AtomicU64,
@@ -174,6 +181,7 @@ impl Ledger {
             return Err(ending);
         }
         known.landed_at = Some(self.clock.monotonic());
+        known.setback = None;
         self.replace(&mut known, Some((set.clone(), Custody::Landing)));
         Ok(())
     }
@@ -216,6 +224,17 @@ impl Ledger {
             known.ended = Some(ending);
         }
         self.replace(&mut known, None)
+    }
+
+    /// Whether the caller is to write the grant's pending set from now on. Nobody else is told so before [`writer_done`](Self::writer_done).
+    pub(crate) fn appoint_writer(&self, grant: GrantId) -> bool {
+        let mut known = self.touch(grant);
+        let pending = matches!(known.newest, Some((_, Custody::Pending)));
+        pending && !std::mem::replace(&mut known.has_writer, pending)
+    }
+
+    pub(crate) fn writer_done(&self, grant: GrantId) {
+        self.touch(grant).has_writer = false;
     }
 
     /// Keeps everything of the grant while a flight or a create is under way.
@@ -282,7 +301,7 @@ impl Ledger {
         if unused >= set_stays {
             self.replace(known, None);
         }
-        known.newest.is_some() || unused < GRANT_STAYS
+        known.newest.is_some() || unused < GRANT_STAYS || (known.is_ambiguous() && unused < PENDING_STAYS)
     }
 }
 

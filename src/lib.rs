@@ -90,8 +90,10 @@ pub use error::{ConfigError, RefreshError, RefreshErrorKind};
 #[cfg(feature = "axum")]
 pub use extract::Claims;
 pub use layer::TokenRefreshLayer;
-pub use policy::RefreshPolicy;
-pub use refresher::{LogOut, LoggedOut, MemoryUse, Revocation, TokenRefresher, TokenRefresherBuilder};
+pub use policy::{OnUnavailable, RefreshPolicy};
+pub use refresher::{
+    LogOut, LoggedOut, MemoryUse, Revocation, StillRunning, TokenRefresher, TokenRefresherBuilder,
+};
 pub use service::TokenRefreshService;
 pub use session::GuardedStore;
 pub use token::{TokenSet, TokenSetError};

@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | `token_refresh_flights_total` | `outcome`: `refreshed`, `already_newer`, or the kind of the error | flights that ended |
 //! | `token_refresh_pending_total` | | new sets the session store did not take within the write-back limit |
+//! | `token_refresh_replays_total` | | refresh tokens presented again after an attempt without a usable answer |
 //! | `token_refresh_dropped_saves_total` | | saves of sessions that are no longer in the store |
 
 /// How a flight ended, as a label.
@@ -17,4 +18,8 @@ pub(crate) fn set_pending() {
 
 pub(crate) fn save_dropped() {
     metrics::counter!("token_refresh_dropped_saves_total").increment(1);
+}
+
+pub(crate) fn replayed() {
+    metrics::counter!("token_refresh_replays_total").increment(1);
 }

@@ -19,6 +19,10 @@ const A_DAY: Duration = Duration::from_secs(24 * 60 * 60);
 /// | setting | default | range |
 /// |---|---|---|
 /// | [`leeway`](Self::leeway) | 5 s | any; shrinks to a quarter of a token's life |
+/// | [`early_window`](Self::early_window) | 60 s | any; shrinks to half of a token's life; 0 turns it off |
+/// | [`wait_limit`](Self::wait_limit) | 10 s | above 0 |
+/// | [`on_unavailable`](Self::on_unavailable) | [`OnUnavailable::Refuse`] | |
+/// | [`replay`](Self::replay) | true | |
 /// | [`fallback_lifetime`](Self::fallback_lifetime) | 60 s | above 0 |
 /// | [`write_back`](Self::write_back) | 10 s | above 0 |
 /// | [`flight_limit`](Self::flight_limit) | 60 s | at least 2 × the endpoint's request timeout + 3 × `write_back` |
@@ -26,15 +30,38 @@ const A_DAY: Duration = Duration::from_secs(24 * 60 * 60);
 #[non_exhaustive]
 pub struct RefreshPolicy {
     pub(crate) leeway: Duration,
+    pub(crate) early_window: Duration,
+    pub(crate) wait_limit: Duration,
+    pub(crate) on_unavailable: OnUnavailable,
+    pub(crate) replay: bool,
     pub(crate) fallback_lifetime: Duration,
     pub(crate) write_back: Duration,
     pub(crate) flight_limit: Duration,
+}
+
+/// What a request gets whose access token has expired while no new one can be had.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum OnUnavailable {
+    /// 503 with `Retry-After`.
+    #[default]
+    Refuse,
+    /// The expired token, marked [stale](crate::AccessToken::is_stale): for an API that lets expired tokens pass, or a handler
+    /// that can do without.
+    ServeExpired {
+        /// How long after the token's expiry at the most.
+        for_at_most: Duration,
+    },
 }
 
 impl Default for RefreshPolicy {
     fn default() -> Self {
         Self {
             leeway: Duration::from_secs(5),
+            early_window: Duration::from_secs(60),
+            wait_limit: Duration::from_secs(10),
+            on_unavailable: OnUnavailable::Refuse,
+            replay: true,
             fallback_lifetime: Duration::from_secs(60),
             write_back: Duration::from_secs(10),
             flight_limit: Duration::from_secs(60),
@@ -48,6 +75,44 @@ impl RefreshPolicy {
     #[must_use]
     pub fn leeway(mut self, leeway: Duration) -> Self {
         self.leeway = leeway;
+        self
+    }
+
+    /// How long before its expiry an access token is refreshed in the background, by the first request that comes within this
+    /// window; that request and all others go on with the token they have. So a user notices nothing of a provider that is down for
+    /// less than this. Never more than half of the token's life; each token of each login begins its window at a moment of its own, in
+    /// the first half, so that logins made together are not refreshed together. Without effect where it is not longer than
+    /// [`leeway`](Self::leeway); 0 turns it off.
+    #[must_use]
+    pub fn early_window(mut self, window: Duration) -> Self {
+        self.early_window = window;
+        self
+    }
+
+    /// How long a request waits for a refresh, whoever started it, before it gives up with
+    /// [`WaitTimeout`](crate::RefreshErrorKind::WaitTimeout). The refresh goes on without it and loses nothing.
+    #[must_use]
+    pub fn wait_limit(mut self, limit: Duration) -> Self {
+        self.wait_limit = limit;
+        self
+    }
+
+    /// What a request gets whose access token has expired while the provider cannot be asked.
+    #[must_use]
+    pub fn on_unavailable(mut self, what: OnUnavailable) -> Self {
+        self.on_unavailable = what;
+        self
+    }
+
+    /// Whether a refresh token is presented again whose last presentation had no usable answer, once the access token has expired.
+    ///
+    /// Nobody knows then whether the provider has used it up. At a provider that punishes reuse, presenting it once more may end the
+    /// login; not presenting it ends the login for certain. So it is done, by default: never while the old access token is good
+    /// (its punishment would kill that too), one at a time, after 1 s, 2 s and so on up to 60 s, until the provider gives a clear answer
+    /// or the refresh token's life is over. Requests in between get `Unavailable`. Without replay the login ends as `SessionExpired`.
+    #[must_use]
+    pub fn replay(mut self, replay: bool) -> Self {
+        self.replay = replay;
         self
     }
 
@@ -66,8 +131,9 @@ impl RefreshPolicy {
         self
     }
 
-    /// The longest a flight may take by the sum of its steps: a discovery and a refresh, each within the request timeout; a re-read,
-    /// arrears and a write-back, each within `write_back`. It ends no flight by itself: settings whose sum is longer are refused.
+    /// The longest a flight may take: a discovery and a refresh, each within the request timeout; a re-read, arrears and a write-back,
+    /// each within `write_back`. Settings whose sum is longer are refused. A flight that takes longer all the same is given up: its
+    /// waiters get `Unavailable`, and if its request was under way, that counts as one without an answer; see [`replay`](Self::replay).
     #[must_use]
     pub fn flight_limit(mut self, limit: Duration) -> Self {
         self.flight_limit = limit;
@@ -83,8 +149,11 @@ impl RefreshPolicy {
     }
 
     pub(crate) fn validate(&self, request_timeout: Duration) -> Result<(), ConfigError> {
-        for (what, value) in [("fallback_lifetime", self.fallback_lifetime), ("write_back", self.write_back)]
-        {
+        for (what, value) in [
+            ("fallback_lifetime", self.fallback_lifetime),
+            ("wait_limit", self.wait_limit),
+            ("write_back", self.write_back),
+        ] {
             if value.is_zero() {
                 return Err(ConfigError::Range {
                     what,

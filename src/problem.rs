@@ -41,7 +41,7 @@ impl Kind {
     pub fn status(self) -> StatusCode {
         match self {
             Self::NoTokens | Self::SessionExpired | Self::LoggedOut => StatusCode::UNAUTHORIZED,
-            Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Unavailable | Self::WaitTimeout => StatusCode::SERVICE_UNAVAILABLE,
             Self::InvalidResponse => StatusCode::BAD_GATEWAY,
             Self::Misconfigured | Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         }
@@ -55,6 +55,7 @@ impl Kind {
             Self::SessionExpired => "session_expired",
             Self::LoggedOut => "logged_out",
             Self::Unavailable => "unavailable",
+            Self::WaitTimeout => "wait_timeout",
             Self::InvalidResponse => "invalid_response",
             Self::Misconfigured => "misconfigured",
             Self::Internal => "internal",
@@ -67,7 +68,7 @@ impl Kind {
             Self::NoTokens => "Nobody is logged in.",
             Self::SessionExpired => "The login has expired. Log in again.",
             Self::LoggedOut => "This login has ended.",
-            Self::Unavailable => "The login could not be renewed just now. Try again.",
+            Self::Unavailable | Self::WaitTimeout => "The login could not be renewed just now. Try again.",
             Self::InvalidResponse => "The identity provider gave an unusable answer.",
             Self::Misconfigured | Self::Internal => "The server could not renew the login.",
         }

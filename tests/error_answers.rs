@@ -174,8 +174,20 @@ async fn a_broken_connection() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_provider_that_takes_longer_than_a_request_waits() {
+    let slow = |world: &World| world.issuer.delay(std::time::Duration::from_secs(11));
+    let answer = assert_kept(slow, Kind::WaitTimeout, 503, "wait_timeout").await;
+    assert_eq!(answer.header(header::RETRY_AFTER), Some("1"));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_provider_that_does_not_answer_in_time() {
-    unavailable(|world| world.issuer.delay(std::time::Duration::from_secs(16)), "1").await;
+    let world = World::patient();
+    let id = world.log_in("alice").await;
+    world.expire();
+    world.issuer.delay(std::time::Duration::from_secs(16));
+    let answer = http::ask(&guarded(&world), http::get("/", Some(id))).await;
+    assert_told(&world, &answer, Kind::Unavailable, "unavailable");
 }
 
 #[tokio::test]

@@ -10,7 +10,7 @@ use tower_token_refresh::{LogOut, RefreshErrorKind, Revocation, testing::Endpoin
 
 /// A world whose store refused the write-back of generation 2 for as long as a flight tries.
 async fn with_a_pending_set() -> (World, Id) {
-    let world = World::on_memory();
+    let world = World::patient();
     let id = world.log_in("alice").await;
     world.expire();
     world.store.refuse(Op::Save);
@@ -137,4 +137,43 @@ async fn a_store_that_does_not_answer_the_write_back_holds_the_waiters_for_ten_s
     stuck.open();
     settle().await;
     assert_eq!(world.stored_entry(id).await.generation(), Some(2), "the write landed in the end");
+}
+
+/// No request comes any more; a task of its own writes the set as soon as the store takes it.
+#[tokio::test(start_paused = true)]
+async fn a_pending_set_is_written_in_the_background() {
+    let (world, id) = with_a_pending_set().await;
+    tokio::time::sleep(Duration::from_secs(120)).await;
+    assert_eq!(world.stored_entry(id).await.generation(), Some(1), "refused all along");
+    let attempts = world.store.calls(Op::Save);
+    world.store.accept(Op::Save);
+
+    tokio::time::sleep(Duration::from_secs(61)).await;
+
+    assert_eq!(world.stored_entry(id).await.generation(), Some(2));
+    assert!(world.store.calls(Op::Save) > attempts);
+    assert_eq!(world.issuer.refresh_requests(), 1);
+    world.assert_logged_in(id).await;
+}
+
+/// It asks the provider nothing, even if the set has expired by then.
+#[tokio::test(start_paused = true)]
+async fn the_background_writer_presents_no_refresh_token() {
+    let (world, id) = with_a_pending_set().await;
+    world.expire();
+    world.store.accept(Op::Save);
+    tokio::time::sleep(Duration::from_secs(61)).await;
+    assert_eq!(world.stored_entry(id).await.generation(), Some(2));
+    assert_eq!(world.issuer.refresh_requests(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_background_writer_stops_with_the_login() {
+    let (world, id) = with_a_pending_set().await;
+    world.refresher.log_out(&world.session(id), LogOut::EndSession).await.expect("logged out");
+    let calls = world.store.calls(Op::Save) + world.store.calls(Op::Load);
+    world.store.accept(Op::Save);
+    tokio::time::sleep(Duration::from_secs(600)).await;
+    assert_eq!(world.store.calls(Op::Save) + world.store.calls(Op::Load), calls);
+    assert_eq!(world.stored_entry(id).await, StoredEntry::NoRecord);
 }

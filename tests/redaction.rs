@@ -233,7 +233,7 @@ async fn nothing_that_is_traced_shows_a_secret() {
     clock.advance(LIFE);
     assert_eq!(ask(&app).await, StatusCode::OK);
     clock.advance(LIFE);
-    issuer.fail_next(500, FREE_TEXT);
+    issuer.fail_next(503, FREE_TEXT);
     assert_eq!(ask(&app).await, StatusCode::SERVICE_UNAVAILABLE);
     issuer.fail_next(400, json!({ "error": "invalid_scope", "error_description": FREE_TEXT }).to_string());
     assert_eq!(ask(&app).await, StatusCode::INTERNAL_SERVER_ERROR);

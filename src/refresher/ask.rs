@@ -7,14 +7,16 @@ use tower_sessions::Session;
 
 use super::{
     Core, Landed,
-    failures::{internal, logged_out, misconfigured, session_failed, unavailable, unguarded},
+    failures::{internal, logged_out, misconfigured, session_failed, unavailable, unguarded, wait_timeout},
     flight_steps::Order,
 };
 use crate::{
+    access_token::AccessToken,
     error::{Chain, RefreshError, RefreshErrorKind},
     flight::{Boarded, Departure},
-    grant::{Generation, HeldSet},
+    grant::{Generation, GrantId, HeldSet, Standing, later},
     ledger::{Custody, Lookup},
+    policy::OnUnavailable,
     session::{
         bring_up_to_date,
         entry::{Entry, EntryError},
@@ -34,7 +36,10 @@ struct Holding {
 }
 
 impl Core {
-    pub(super) async fn valid_set(self: &Arc<Self>, session: &Session) -> Result<Arc<HeldSet>, RefreshError> {
+    pub(super) async fn valid_token(
+        self: &Arc<Self>,
+        session: &Session,
+    ) -> Result<AccessToken, RefreshError> {
         let holding = self.holding(session).await?;
         // What may wait is boxed: every request carries this future, and few go further than here.
         if holding.session_is_behind {
@@ -43,30 +48,59 @@ impl Core {
                 return Err(logged_out());
             }
         }
-        if !self.is_fresh(&holding.set) {
-            let than = holding.set.generation;
-            return Box::pin(self.newer_than(session, holding.set, than)).await;
+        match self.standing(&holding.set) {
+            Standing::Fresh => {}
+            Standing::DueSoon => self.refresh_early(session, &holding.set),
+            Standing::Stale => return Box::pin(self.wait_for_fresh(session, holding.set)).await,
         }
         if holding.custody == Custody::Pending {
             self.write_pending(session, &holding.set);
         }
-        Ok(holding.set)
+        Ok(AccessToken::fresh(holding.set))
     }
 
-    pub(super) async fn newer_set(
+    pub(super) async fn newer_token(
         self: &Arc<Self>,
         session: &Session,
         rejected: &HeldSet,
-    ) -> Result<Arc<HeldSet>, RefreshError> {
-        let set = self.valid_set(session).await?;
+    ) -> Result<AccessToken, RefreshError> {
+        let token = self.valid_token(session).await?;
+        let set = token.set();
         if set.grant == rejected.grant && set.generation <= rejected.generation {
-            return self.newer_than(session, set, rejected.generation).await;
+            return self.newer_than(session, set.clone(), rejected.generation).await.map(AccessToken::fresh);
         }
-        Ok(set)
+        Ok(token)
     }
 
     pub(super) fn is_fresh(&self, set: &HeldSet) -> bool {
         set.is_fresh_at(self.clock.now(), self.policy.leeway)
+    }
+
+    fn standing(&self, set: &HeldSet) -> Standing {
+        set.standing_at(self.clock.now(), self.policy.leeway, self.policy.early_window)
+    }
+
+    async fn wait_for_fresh(
+        self: &Arc<Self>,
+        session: &Session,
+        held: Arc<HeldSet>,
+    ) -> Result<AccessToken, RefreshError> {
+        let than = held.generation;
+        match self.newer_than(session, held.clone(), than).await {
+            Ok(set) => Ok(AccessToken::fresh(set)),
+            Err(error) if self.may_serve_expired(&held, &error) => Ok(AccessToken::stale(held)),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn may_serve_expired(&self, held: &HeldSet, error: &RefreshError) -> bool {
+        let OnUnavailable::ServeExpired { for_at_most } = self.policy.on_unavailable else {
+            return false;
+        };
+        let is_outage = matches!(error.kind(), RefreshErrorKind::Unavailable | RefreshErrorKind::WaitTimeout);
+        is_outage
+            && self.ledger.ending(held.grant).is_none()
+            && later(held.expires_at, for_at_most) > self.clock.now()
     }
 
     async fn holding(&self, session: &Session) -> Result<Holding, RefreshError> {
@@ -93,7 +127,29 @@ impl Core {
         }
     }
 
+    /// Gives up after the caller's own limit; the flight goes on without it.
     async fn newer_than(
+        self: &Arc<Self>,
+        session: &Session,
+        held: Arc<HeldSet>,
+        than: Generation,
+    ) -> Result<Arc<HeldSet>, RefreshError> {
+        let grant = held.grant;
+        let waiting = self.wait_for_newer(session, held, than);
+        match tokio::time::timeout(self.policy.wait_limit, waiting).await {
+            Ok(answer) => answer,
+            Err(_elapsed) => self.refused_by_the_store(grant, than).ok_or_else(wait_timeout),
+        }
+    }
+
+    /// A set that the provider gave and the store does not take: it may as well be served before the flight gives up writing it.
+    fn refused_by_the_store(&self, grant: GrantId, than: Generation) -> Option<Arc<HeldSet>> {
+        let (set, custody) = self.ledger.newest(grant)?;
+        let unwritten = matches!(custody, Custody::Landing | Custody::Pending);
+        (unwritten && set.generation > than && self.is_fresh(&set)).then_some(set)
+    }
+
+    async fn wait_for_newer(
         self: &Arc<Self>,
         session: &Session,
         held: Arc<HeldSet>,
@@ -104,7 +160,8 @@ impl Core {
             session.save().await.map_err(session_failed)?;
         }
         for _ in 0..TURNS {
-            let (landed, started) = match self.board(session, &held, than)? {
+            let order = Order::new(session, held.grant, than)?;
+            let (landed, started) = match self.board(order, &held) {
                 Boarded::Known(landed) => (landed, false),
                 Boarded::Waiting { answer, started } => {
                     (answer.await.unwrap_or_else(|_lost| Err(internal())), started)
@@ -126,35 +183,19 @@ impl Core {
     }
 
     /// Joins the flight of the grant or starts one.
-    fn board(
-        self: &Arc<Self>,
-        session: &Session,
-        held: &HeldSet,
-        than: Generation,
-    ) -> Result<Boarded<Landed>, RefreshError> {
-        let order = Order::new(session, held.grant, than)?;
-        Ok(self.flights.board(&held.flight_key(), || match self.ledger.look_up(held.grant, than) {
+    pub(super) fn board(self: &Arc<Self>, order: Order, held: &HeldSet) -> Boarded<Landed> {
+        // Taken before the look at `closing`: a shutdown that is not seen here waits for the flight that starts.
+        let _under_way = self.tasks.token();
+        let grant = held.grant;
+        self.flights.board(&held.flight_key(), || match self.ledger.look_up(grant, order.than()) {
             Lookup::Ended => Departure::Known(Err(logged_out())),
             // A flight that landed between this caller's look and this moment.
             Lookup::Newer(set, _) if self.is_fresh(&set) => Departure::Known(Ok(set)),
-            _ => Departure::Fly(self.clone().fly(order, self.ledger.pin(held.grant))),
-        }))
-    }
-
-    /// The store has refused this set so far; tries again, waiting for nothing.
-    fn write_pending(self: &Arc<Self>, session: &Session, pending: &HeldSet) {
-        // Without a record there is nothing to write to; the `create` that makes one carries the set.
-        let Ok(order) = Order::new(session, pending.grant, pending.generation.previous()) else {
-            return;
-        };
-        // The flight re-reads the store, finds it behind and writes what the ledger has.
-        self.flights.board(&pending.flight_key(), || match self.ledger.newest(pending.grant) {
-            Some((_, Custody::Pending)) => {
-                Departure::Fly(self.clone().fly(order, self.ledger.pin(pending.grant)))
+            _ if self.closing.is_cancelled() => {
+                Departure::Known(Err(unavailable("this process is shutting down")))
             }
-            Some((set, _)) => Departure::Known(Ok(set)),
-            None => Departure::Known(Err(logged_out())),
-        });
+            _ => Departure::Fly(self.clone().fly(order, self.ledger.pin(grant))),
+        })
     }
 
     /// Makes the request's own session show what the store has.

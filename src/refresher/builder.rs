@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower_sessions::SessionStore;
 
 use super::{Core, TokenRefresher};
@@ -92,7 +93,8 @@ impl TokenRefresherBuilder {
         }
         let ledger = Arc::new(Ledger::new(self.clock.clone(), self.ledger_bytes));
         let key: Arc<str> = self.session_key.into();
-        let flights = SingleFlight::new(self.policy.net(provider.request_timeout()));
+        let tasks = TaskTracker::new();
+        let flights = SingleFlight::new(self.policy.net(provider.request_timeout()), tasks.clone());
         Ok(TokenRefresher(Arc::new(Core {
             provider,
             store: (self.store)(ledger.clone(), key.clone()),
@@ -102,6 +104,8 @@ impl TokenRefresherBuilder {
             clock: self.clock,
             key,
             revoke_on_log_out: self.revoke_on_log_out,
+            tasks,
+            closing: CancellationToken::new(),
         })))
     }
 }

@@ -21,6 +21,15 @@ pub(super) fn unavailable(message: &'static str) -> RefreshError {
     RefreshError::new(RefreshErrorKind::Unavailable, message).with_retry_after(Duration::from_secs(1))
 }
 
+pub(super) fn unavailable_for(wait: Duration, message: &'static str) -> RefreshError {
+    RefreshError::new(RefreshErrorKind::Unavailable, message).with_retry_after(wait)
+}
+
+pub(super) fn wait_timeout() -> RefreshError {
+    let message = "the refresh takes longer than a request waits";
+    RefreshError::new(RefreshErrorKind::WaitTimeout, message).with_retry_after(Duration::from_secs(1))
+}
+
 pub(super) fn misconfigured(message: impl Into<Arc<str>>) -> RefreshError {
     RefreshError::new(RefreshErrorKind::Misconfigured, message)
 }

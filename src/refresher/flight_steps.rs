@@ -49,6 +49,18 @@ impl Order {
             session.id().ok_or_else(|| misconfigured("the session has not been saved to its store"))?;
         Ok(Self { grant, than, from, expiry: session.expiry_date() })
     }
+
+    pub(super) fn grant(&self) -> GrantId {
+        self.grant
+    }
+
+    pub(super) fn than(&self) -> Generation {
+        self.than
+    }
+
+    pub(super) fn newer_than(self, than: Generation) -> Self {
+        Self { than, ..self }
+    }
 }
 
 /// Where a new set ended up.
@@ -83,11 +95,18 @@ impl Core {
                 error.mark_logged();
             }
         }
+        self.appoint_writer(order);
         landed.map(|(set, _)| set)
     }
 
     async fn refresh(&self, order: &Order) -> Result<(Arc<HeldSet>, &'static str), RefreshError> {
-        let newest = self.newest(order).await?;
+        let newest = match self.newest(order).await {
+            Ok(newest) => newest,
+            Err(error) => {
+                self.ledger.put_off(order.grant, order.than);
+                return Err(error);
+            }
+        };
         if newest.generation > order.than && self.is_fresh(&newest) {
             return Ok((newest, "already_newer"));
         }
@@ -104,6 +123,8 @@ impl Core {
         if self.ledger.ending(order.grant).is_some() {
             return Err(logged_out());
         }
+        self.may_present(order, &newest).await?;
+        self.ledger.presenting(order.grant, newest.generation);
         let sent_at = self.clock.now();
         match self.provider.refresh(refresh_token).await {
             Ok(answer) => {
@@ -120,12 +141,19 @@ impl Core {
             Err(error) if *error.kind() == EndpointErrorKind::InvalidGrant => {
                 Ok((self.refused(order, &newest).await?, "already_newer"))
             }
-            Err(error) => Err(endpoint_failed(error)),
+            Err(error) => {
+                if !error.may_have_consumed() {
+                    self.ledger.answered(order.grant);
+                }
+                let failed = endpoint_failed(error);
+                self.ledger.hold_off(order.grant, failed.retry_after().unwrap_or_default());
+                Err(failed)
+            }
         }
     }
 
     /// The newest set there is: the store's, or the ledger's where the store is behind. Writes the store's arrears.
-    async fn newest(&self, order: &Order) -> Result<Arc<HeldSet>, RefreshError> {
+    pub(super) async fn newest(&self, order: &Order) -> Result<Arc<HeldSet>, RefreshError> {
         for _ in 0..MOVES {
             let home = self.ledger.home_or(order.grant, order.from);
             let stored = self.read(home, order.grant).await?;
@@ -183,7 +211,7 @@ impl Core {
     }
 
     /// Ends a grant that has nothing left to live on.
-    async fn expire(&self, order: &Order, why: &'static str) -> RefreshError {
+    pub(super) async fn expire(&self, order: &Order, why: &'static str) -> RefreshError {
         self.ledger.end(order.grant, Ending::Final);
         self.bury_at_home(order).await;
         RefreshError::new(RefreshErrorKind::SessionExpired, why)

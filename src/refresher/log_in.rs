@@ -8,7 +8,6 @@ use tower_sessions::Session;
 use super::{
     Core,
     failures::{session_failed, unguarded},
-    run_to_the_end,
 };
 use crate::{
     error::RefreshError,
@@ -29,7 +28,9 @@ pub(super) async fn log_in(core: Arc<Core>, session: Session, set: TokenSet) -> 
     core.replace_previous(&session).await?;
     let (its_core, its_session, its_set) = (core.clone(), session.clone(), first.clone());
     // In a task of its own: a store that panics must not keep the tokens from being taken out again.
-    if let Err(error) = run_to_the_end(async move { its_core.put_in(&its_session, &its_set).await }).await {
+    if let Err(error) =
+        core.run_to_the_end(async move { its_core.put_in(&its_session, &its_set).await }).await
+    {
         // A redirect's response would save the session with the tokens, and with it a login that was reported to have failed.
         core.ledger.end(grant, Ending::Replaced);
         if let Err(error) = session.remove_value(&core.key).await {

@@ -9,7 +9,6 @@ use tower_sessions::{Session, session, session_store};
 use super::{
     Core,
     failures::{endpoint_failed, logged_out, session_failed, unguarded},
-    run_to_the_end,
 };
 use crate::{
     endpoint,
@@ -89,9 +88,10 @@ pub(super) async fn log_out(
 
     // The store may fail or panic; the tokens are revoked all the same, and the caller is told after that.
     let (its_core, its_session) = (core.clone(), session.clone());
-    let taken = run_to_the_end(async move { its_core.take_from_home(&its_session, grant, how).await }).await;
+    let taken =
+        core.run_to_the_end(async move { its_core.take_from_home(&its_session, grant, how).await }).await;
     let (its_core, its_session) = (core.clone(), session.clone());
-    let ended = run_to_the_end(async move { its_core.end_session(&its_session, how).await }).await;
+    let ended = core.run_to_the_end(async move { its_core.end_session(&its_session, how).await }).await;
 
     let stored = taken.as_ref().ok().cloned().flatten();
     let newest = newest_of([stored, newest_known]);

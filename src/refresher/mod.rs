@@ -8,17 +8,23 @@
 
 mod ask;
 mod builder;
+mod early;
 mod failures;
 mod flight_steps;
 mod log_in;
 mod log_out;
+mod pending;
+mod replay;
+mod shutdown;
 
-use std::{fmt, future::Future, sync::Arc};
+use std::{fmt, future::Future, sync::Arc, time::Duration};
 
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower_sessions::{Session, SessionManagerLayer, SessionStore, cookie::SameSite};
 
 pub use builder::TokenRefresherBuilder;
 pub use log_out::{LogOut, LoggedOut, Revocation};
+pub use shutdown::StillRunning;
 
 use crate::{
     access_token::AccessToken,
@@ -52,6 +58,9 @@ struct Core {
     clock: Clock,
     key: Arc<str>,
     revoke_on_log_out: bool,
+    /// Everything that runs on without its caller.
+    tasks: TaskTracker,
+    closing: CancellationToken,
 }
 
 impl TokenRefresher {
@@ -81,8 +90,10 @@ impl TokenRefresher {
 
     /// An access token that is fresh now, for the user of `session`.
     ///
-    /// Returns at once while the token is good. Otherwise waits for the refresh of this grant: the one that is under way, or one
-    /// that this call starts. The session store holds the new tokens, and `session` shows them, before this returns.
+    /// Returns at once while the token is good; near the end of its life the first such call also starts a refresh in the
+    /// background. Otherwise waits for the refresh of this grant: the one that is under way, or one that this call starts. The session
+    /// store holds the new tokens, and `session` shows them, before this returns. While the provider cannot be asked it may give the
+    /// expired token, marked [stale](AccessToken::is_stale), if the [policy](RefreshPolicy::on_unavailable) says so.
     ///
     /// # Cancel safety
     /// Dropping the future loses nothing: a refresh that has begun goes on to its end.
@@ -91,7 +102,7 @@ impl TokenRefresher {
     /// See [`RefreshErrorKind`](crate::RefreshErrorKind). Every caller that waited for a failed refresh gets its error; the next
     /// caller tries again.
     pub async fn valid_token(&self, session: &Session) -> Result<AccessToken, RefreshError> {
-        self.0.valid_set(session).await.map(AccessToken::new)
+        self.0.valid_token(session).await
     }
 
     /// Like [`valid_token`](Self::valid_token), after an API has rejected `rejected` with a 401: gives a token newer than that,
@@ -123,7 +134,7 @@ impl TokenRefresher {
         session: &Session,
         rejected: &AccessToken,
     ) -> Result<AccessToken, RefreshError> {
-        self.0.newer_set(session, rejected.set()).await.map(AccessToken::new)
+        self.0.newer_token(session, rejected.set()).await
     }
 
     /// Logs a user in: puts `set` into `session` as a new grant, gives the session a new id (against fixation) and saves it.
@@ -143,7 +154,7 @@ impl TokenRefresher {
     /// [`Unavailable`]: crate::RefreshErrorKind::Unavailable
     /// [`Misconfigured`]: crate::RefreshErrorKind::Misconfigured
     pub async fn log_in(&self, session: &Session, set: TokenSet) -> Result<(), RefreshError> {
-        run_to_the_end(log_in::log_in(self.0.clone(), session.clone(), set)).await
+        self.0.run_to_the_end(log_in::log_in(self.0.clone(), session.clone(), set)).await
     }
 
     /// Logs the user of `session` out, wherever the grant lives by now: takes the tokens out of the store and revokes them.
@@ -178,7 +189,35 @@ impl TokenRefresher {
     /// [`Misconfigured`]: crate::RefreshErrorKind::Misconfigured
     /// [`Unavailable`]: crate::RefreshErrorKind::Unavailable
     pub async fn log_out(&self, session: &Session, how: LogOut) -> Result<LoggedOut, RefreshError> {
-        run_to_the_end(log_out::log_out(self.0.clone(), session.clone(), how)).await
+        self.0.run_to_the_end(log_out::log_out(self.0.clone(), session.clone(), how)).await
+    }
+
+    /// Ends the work of this refresher, before its process or runtime ends: from now on no refresh is started, and this waits for those
+    /// under way, for log ins and log outs, and for one more attempt to write each set that the session store has refused so far.
+    ///
+    /// Requests with a fresh token are served as before; those that need a refresh get
+    /// [`Unavailable`](crate::RefreshErrorKind::Unavailable). Use it after the server has stopped taking requests:
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use tower_token_refresh::TokenRefresher;
+    /// # async fn serve(listener: tokio::net::TcpListener, app: axum::Router, refresher: TokenRefresher,
+    /// #     stop: impl Future<Output = ()> + Send + 'static) -> std::io::Result<()> {
+    /// axum::serve(listener, app).with_graceful_shutdown(stop).await?;
+    /// if let Err(error) = refresher.shutdown(Duration::from_secs(20)).await {
+    ///     tracing::warn!(%error, "tokens may be lost");
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Cancel safety
+    /// Dropping the future ends the waiting only.
+    ///
+    /// # Errors
+    /// `limit` was over before the work was.
+    pub async fn shutdown(&self, limit: Duration) -> Result<(), StillRunning> {
+        self.0.shutdown(limit).await
     }
 
     /// What this process holds in memory now.
@@ -211,9 +250,12 @@ impl fmt::Debug for TokenRefresher {
     }
 }
 
-/// Spawned, so that a caller that goes away stops nothing half way.
-async fn run_to_the_end<T: Send + 'static>(
-    work: impl Future<Output = Result<T, RefreshError>> + Send + 'static,
-) -> Result<T, RefreshError> {
-    tokio::spawn(work).await.unwrap_or_else(|_| Err(failures::internal()))
+impl Core {
+    /// Spawned, so that a caller that goes away stops nothing half way.
+    async fn run_to_the_end<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = Result<T, RefreshError>> + Send + 'static,
+    ) -> Result<T, RefreshError> {
+        self.tasks.spawn(work).await.unwrap_or_else(|_| Err(failures::internal()))
+    }
 }

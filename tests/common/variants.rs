@@ -27,6 +27,12 @@ impl World {
         world.asking(endpoint)
     }
 
+    /// Requests wait longer than any flight takes.
+    pub fn patient() -> Self {
+        let policy = RefreshPolicy::default().wait_limit(std::time::Duration::from_secs(120));
+        Self::with(|builder| builder.policy(policy))
+    }
+
     /// The same world with a refresher that asks `endpoint`.
     pub fn asking(self, endpoint: TokenEndpoint) -> Self {
         let refresher = TokenRefresher::builder(endpoint, self.store.clone())

@@ -1,0 +1,71 @@
+//! New sets that the session store has refused so far.
+//!
+//! The provider has used the old refresh token up, so the new set must not get lost: it is kept in memory and served to this process.
+//! Every request that is served it tries the store again, and so does a task of its own, after 1 s, 2 s … 60 s, until the store has
+//! it, the login ends, or the set's life is over. A shutdown makes it try once more at once.
+
+use std::{sync::Arc, time::Duration};
+
+use tower_sessions::Session;
+
+use super::{Core, Landed, failures::logged_out, flight_steps::Order};
+use crate::{
+    flight::{Boarded, Departure},
+    grant::{FlightKey, HeldSet, spread},
+    ledger::{Custody, Pin},
+};
+
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+
+impl Core {
+    /// A request was served a set that the store does not have. Tries again, waiting for nothing.
+    pub(super) fn write_pending(self: &Arc<Self>, session: &Session, pending: &HeldSet) {
+        // Without a record there is nothing to write to; the `create` that makes one carries the set.
+        if let Ok(order) = Order::new(session, pending.grant, pending.generation.previous()) {
+            let _ = self.board_writer(order, &pending.flight_key());
+        }
+    }
+
+    /// Begins the task that keeps trying, if the flight of `order` leaves a set that nobody tries to write yet.
+    pub(super) fn appoint_writer(self: &Arc<Self>, order: Order) {
+        if self.ledger.appoint_writer(order.grant()) {
+            self.tasks.spawn(self.clone().keep_writing(order));
+        }
+    }
+
+    async fn keep_writing(self: Arc<Self>, order: Order) {
+        let grant = order.grant();
+        let mut pause = FIRST_PAUSE;
+        let mut last = false;
+        while let Some((set, Custody::Pending)) = self.ledger.newest(grant) {
+            if last || set.refresh_expires_at.is_some_and(|end| end <= self.clock.now()) {
+                break;
+            }
+            let jittered = pause.mul_f64(1.0 - spread((grant, pause)) / 2.0);
+            last = self.closing.run_until_cancelled(tokio::time::sleep(jittered)).await.is_none();
+            let order = order.newer_than(set.generation.previous());
+            if let Boarded::Waiting { answer, .. } = self.board_writer(order, &set.flight_key()) {
+                // Whether it was written is in the ledger, whatever the flight says.
+                let _ = answer.await;
+            }
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+        self.ledger.writer_done(grant);
+    }
+
+    fn board_writer(self: &Arc<Self>, order: Order, key: &FlightKey) -> Boarded<Landed> {
+        self.flights.board(key, || match self.ledger.newest(order.grant()) {
+            Some((_, Custody::Pending)) => {
+                Departure::Fly(self.clone().write_arrears(order, self.ledger.pin(order.grant())))
+            }
+            Some((set, _)) => Departure::Known(Ok(set)),
+            None => Departure::Known(Err(logged_out())),
+        })
+    }
+
+    /// The flight re-reads the store, finds it behind and writes what the ledger has. It asks the provider nothing.
+    async fn write_arrears(self: Arc<Self>, order: Order, _pin: Pin) -> Landed {
+        self.newest(&order).await
+    }
+}

@@ -1,0 +1,49 @@
+//! A refresh token whose last presentation had no usable answer: the provider may have used it up, or may never have seen it.
+//!
+//! | the old access token | what is done |
+//! |---|---|
+//! | is good | nothing: if the token was used up, presenting it again is punished, and that kills the access token too (measured on Keycloak and oidc-provider) |
+//! | has expired | the login is lost for certain, unless the request never arrived: it is presented again, one flight at a time, 1 s, 2 s … 60 s apart, until the provider gives a clear answer or the refresh token's life is over |
+//!
+//! Requests in between get `Unavailable`. [`RefreshPolicy::replay`](crate::RefreshPolicy::replay) turns the second row off.
+
+use super::{Core, failures::unavailable_for, flight_steps::Order};
+use crate::{error::RefreshError, grant::HeldSet, metrics};
+
+impl Core {
+    /// Whether the refresh token of `newest` may be presented now.
+    pub(super) async fn may_present(&self, order: &Order, newest: &HeldSet) -> Result<(), RefreshError> {
+        let setback = self.ledger.setback(newest.grant, newest.generation);
+        let Some(setback) = setback.filter(|setback| setback.ambiguous) else {
+            return Ok(());
+        };
+        let now = self.clock.now();
+        if let Ok(left) = newest.expires_at.duration_since(now)
+            && !left.is_zero()
+        {
+            return Err(unavailable_for(
+                left,
+                "the last refresh had no usable answer, and trying again could end the access token that is still good",
+            ));
+        }
+        if !self.policy.replay {
+            let why =
+                "the last refresh had no usable answer, and presenting the refresh token again is turned off";
+            return Err(self.expire(order, why).await);
+        }
+        if newest.refresh_expires_at.is_some_and(|end| end <= now) {
+            let why = "the last refresh had no usable answer, and the refresh token's life is over";
+            return Err(self.expire(order, why).await);
+        }
+        let wait = setback.not_before.saturating_sub(self.clock.monotonic());
+        if !wait.is_zero() {
+            return Err(unavailable_for(
+                wait,
+                "the last refresh had no usable answer; it is tried again later",
+            ));
+        }
+        metrics::replayed();
+        tracing::warn!(grant = %newest.grant, "a refresh token is presented again, whose last presentation had no usable answer");
+        Ok(())
+    }
+}

@@ -1,0 +1,75 @@
+//! The wall clock jumps an hour: nobody is logged out, nothing is presented twice, nothing hangs.
+
+mod common;
+
+use common::{World, settle};
+use futures_util::future::join_all;
+use tower_token_refresh::testing::{Endpoint, ManualClock};
+
+const HOUR: i64 = 3600;
+
+/// The provider has a clock of its own, which does not jump.
+fn world() -> World {
+    let providers = ManualClock::new();
+    World::configured(|issuer| issuer.clock(providers.clock()), |builder| builder)
+}
+
+/// Every token looks expired: each login is refreshed once, and once only.
+#[tokio::test]
+async fn forward_each_login_is_refreshed_once() {
+    let world = world();
+    let mut ids = Vec::new();
+    for _ in 0..20 {
+        ids.push(world.log_in("alice").await);
+    }
+    world.clock.jump_wall(HOUR);
+    for _ in 0..3 {
+        let requests = ids.iter().map(|id| world.ask(&world.session(*id)));
+        for token in join_all(requests).await {
+            assert!(world.issuer.is_access_token_live(token.unwrap().expect("a token").secret()));
+        }
+        settle().await;
+    }
+    assert_eq!(world.issuer.refresh_requests(), 20);
+    for id in ids {
+        world.assert_logged_in(id).await;
+    }
+}
+
+/// The provider's own clock has not jumped: the tokens it takes for good look expired here, and the other way round.
+#[tokio::test]
+async fn back_expired_tokens_are_served_until_an_api_refuses_one() {
+    let world = world();
+    let id = world.log_in("alice").await;
+    world.clock.jump_wall(HOUR);
+    let token = world.refresher.valid_token(&world.session(id)).await.expect("refreshed");
+    world.clock.jump_wall(-HOUR);
+    for _ in 0..5 {
+        let served = world.refresher.valid_token(&world.session(id)).await.expect("served");
+        assert_eq!(served.secret(), token.secret(), "by this clock it is good for an hour");
+    }
+    assert_eq!(world.issuer.refresh_requests(), 1);
+
+    let newer = world.refresher.newer_token(&world.session(id), &token).await.expect("an API has refused it");
+    assert_ne!(newer.secret(), token.secret());
+    assert_eq!(world.issuer.refresh_requests(), 2);
+    world.assert_logged_in(id).await;
+}
+
+#[tokio::test]
+async fn in_the_middle_of_a_refresh_nothing_hangs_and_nothing_is_lost() {
+    for jump in [HOUR, -HOUR] {
+        let world = world();
+        let id = world.log_in("alice").await;
+        world.expire();
+        let answer = world.issuer.gate_after(Endpoint::Token);
+        let waiter = world.ask(&world.session(id));
+        answer.reached().await;
+        world.clock.jump_wall(jump);
+        answer.open();
+        settle().await;
+        assert!(waiter.await.unwrap().is_ok(), "jump of {jump} s");
+        assert!(world.refresher.valid_token(&world.session(id)).await.is_ok());
+        world.assert_logged_in(id).await;
+    }
+}

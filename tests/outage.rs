@@ -1,0 +1,136 @@
+//! The provider is down: what a request gets, before and after its token expires, and how long it waits.
+
+mod common;
+
+use std::time::Duration;
+
+use common::{World, settle, store::Op};
+use tower_token_refresh::{LogOut, OnUnavailable, RefreshErrorKind, RefreshPolicy, testing::Endpoint};
+
+fn lenient() -> RefreshPolicy {
+    let for_at_most = Duration::from_secs(300);
+    RefreshPolicy::default().on_unavailable(OnUnavailable::ServeExpired { for_at_most })
+}
+
+#[tokio::test]
+async fn nobody_notices_an_outage_that_is_shorter_than_the_rest_of_the_tokens_life() {
+    let world = World::on_memory();
+    let id = world.log_in("alice").await;
+    world.issuer.set_down(true);
+    for second in 0..55 {
+        let served = world.refresher.valid_token(&world.session(id)).await;
+        settle().await;
+        let token = served.unwrap_or_else(|error| panic!("second {second}: {error}"));
+        assert!(!token.is_stale() && world.issuer.is_access_token_live(token.secret()));
+        world.clock.advance(Duration::from_secs(1));
+    }
+    world.issuer.set_down(false);
+    world.clock.advance(Duration::from_secs(5));
+    let token = world.refresher.valid_token(&world.session(id)).await.expect("the provider is back");
+    assert!(world.issuer.is_access_token_live(token.secret()));
+}
+
+#[tokio::test]
+async fn after_the_expiry_an_outage_is_a_503() {
+    let world = World::on_memory();
+    let id = world.log_in("alice").await;
+    world.expire();
+    world.issuer.set_down(true);
+    let error = world.refresher.valid_token(&world.session(id)).await.expect_err("down");
+    assert_eq!(error.kind(), RefreshErrorKind::Unavailable);
+    assert!(error.retry_after().is_some());
+}
+
+#[tokio::test]
+async fn an_expired_token_is_served_if_that_is_asked_for_and_marked() {
+    let world = World::with(|builder| builder.policy(lenient()));
+    let id = world.log_in("alice").await;
+    let fresh = world.refresher.valid_token(&world.session(id)).await.unwrap();
+    assert!(!fresh.is_stale());
+    world.expire();
+    world.issuer.set_down(true);
+
+    let served = world.refresher.valid_token(&world.session(id)).await.expect("served");
+    assert!(served.is_stale());
+    assert_eq!(served.secret(), fresh.secret());
+
+    world.clock.advance(Duration::from_secs(299));
+    assert!(world.refresher.valid_token(&world.session(id)).await.expect("served").is_stale());
+    world.clock.advance(Duration::from_secs(1));
+    let error = world.refresher.valid_token(&world.session(id)).await.expect_err("too old by now");
+    assert_eq!(error.kind(), RefreshErrorKind::Unavailable);
+
+    world.issuer.set_down(false);
+    let token = world.refresher.valid_token(&world.session(id)).await.expect("refreshed");
+    assert!(!token.is_stale() && world.issuer.is_access_token_live(token.secret()));
+}
+
+/// Only an outage is forgiven: a login that is over is over.
+#[tokio::test]
+async fn an_expired_token_is_not_served_to_who_is_logged_out() {
+    let world = World::with(|builder| builder.policy(lenient()));
+    let id = world.log_in("alice").await;
+    world.expire();
+    world.issuer.end_session("alice");
+    let error = world.refresher.valid_token(&world.session(id)).await.expect_err("ended at the provider");
+    assert_eq!(error.kind(), RefreshErrorKind::SessionExpired);
+
+    let id = world.log_in("alice").await;
+    world.expire();
+    world.issuer.set_down(true);
+    let post = world.issuer.gate_before(Endpoint::Token);
+    let waiter = world.ask(&world.session(id));
+    post.reached().await;
+    world.refresher.log_out(&world.session(id), LogOut::EndSession).await.expect("logged out");
+    post.open();
+    let error = waiter.await.unwrap().expect_err("logged out meanwhile");
+    assert_eq!(error.kind(), RefreshErrorKind::LoggedOut);
+}
+
+/// An API that has refused the token is not helped with it.
+#[tokio::test]
+async fn a_rejected_token_is_not_served_again() {
+    let world = World::with(|builder| builder.policy(lenient()));
+    let id = world.log_in("alice").await;
+    let rejected = world.refresher.valid_token(&world.session(id)).await.unwrap();
+    world.issuer.set_down(true);
+    let error = world.refresher.newer_token(&world.session(id), &rejected).await.expect_err("down");
+    assert_eq!(error.kind(), RefreshErrorKind::Unavailable);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_waits_no_longer_than_its_limit_and_the_refresh_goes_on() {
+    let world = World::on_memory();
+    let id = world.log_in("alice").await;
+    world.expire();
+    let answer = world.issuer.gate_after(Endpoint::Token);
+    let session = world.session(id);
+    let waiting = tokio::time::timeout(Duration::from_millis(10_001), world.refresher.valid_token(&session));
+    let error = waiting.await.expect("not a moment longer").expect_err("no token yet");
+    assert_eq!(error.kind(), RefreshErrorKind::WaitTimeout);
+    assert_eq!(error.retry_after(), Some(Duration::from_secs(1)));
+
+    answer.open();
+    settle().await;
+    let token = world.refresher.valid_token(&world.session(id)).await.expect("it has landed");
+    assert!(world.issuer.is_access_token_live(token.secret()));
+    assert_eq!(world.issuer.refresh_requests(), 1);
+}
+
+/// The provider has answered and the store hangs: the new tokens are there, so nobody is sent away.
+#[tokio::test(start_paused = true)]
+async fn who_has_waited_long_enough_for_the_store_is_served_without_it() {
+    let policy = RefreshPolicy::default().wait_limit(Duration::from_secs(2));
+    let world = World::with(|builder| builder.policy(policy));
+    let id = world.log_in("alice").await;
+    world.expire();
+    let stuck = world.store.gate_before(Op::Save);
+    let session = world.session(id);
+    let waiting = tokio::time::timeout(Duration::from_millis(2_001), world.refresher.valid_token(&session));
+    let token = waiting.await.expect("in time").expect("served");
+    assert!(world.issuer.is_access_token_live(token.secret()));
+    stuck.open();
+    settle().await;
+    assert_eq!(world.stored_entry(id).await.generation(), Some(2));
+    world.assert_logged_in(id).await;
+}
