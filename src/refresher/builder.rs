@@ -6,8 +6,13 @@ use tower_sessions::SessionStore;
 
 use super::{Core, TokenRefresher};
 use crate::{
-    clock::Clock, endpoint::TokenEndpoint, error::ConfigError, flight::SingleFlight, ledger::Ledger,
-    policy::RefreshPolicy, session::GuardedStore,
+    clock::Clock,
+    endpoint::{Keys, TokenEndpoint},
+    error::ConfigError,
+    flight::SingleFlight,
+    ledger::Ledger,
+    policy::RefreshPolicy,
+    session::GuardedStore,
 };
 
 /// Settings of a [`TokenRefresher`].
@@ -94,6 +99,7 @@ impl TokenRefresherBuilder {
         let key: Arc<str> = self.session_key.into();
         let flights = SingleFlight::new(self.policy.net(provider.request_timeout()));
         Ok(TokenRefresher(Arc::new(Core {
+            keys: Keys::new(provider.clone(), self.clock.clone()),
             provider,
             store: (self.store)(ledger.clone(), key.clone()),
             ledger,

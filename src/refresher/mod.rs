@@ -10,6 +10,7 @@ mod ask;
 mod builder;
 mod failures;
 mod flight_steps;
+mod identity;
 mod log_in;
 mod log_out;
 
@@ -23,7 +24,7 @@ pub use log_out::{LogOut, LoggedOut, Revocation};
 use crate::{
     access_token::AccessToken,
     clock::Clock,
-    endpoint::{Provider, TokenEndpoint},
+    endpoint::{Keys, Provider, TokenEndpoint},
     error::RefreshError,
     flight::SingleFlight,
     grant::{FlightKey, HeldSet},
@@ -45,6 +46,7 @@ type Landed = Result<Arc<HeldSet>, RefreshError>;
 
 struct Core {
     provider: Provider,
+    keys: Keys,
     store: GuardedStore,
     ledger: Arc<Ledger>,
     flights: SingleFlight<FlightKey, Landed>,
