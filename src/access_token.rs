@@ -6,69 +6,93 @@ use http::HeaderValue;
 use secrecy::ExposeSecret;
 use serde::de::DeserializeOwned;
 
-use crate::{claims::ClaimsError, grant::HeldSet};
+use crate::{
+    claims::{ClaimsError, ClaimsVerifier},
+    error::RefreshError,
+    grant::HeldSet,
+};
 
 /// An access token that was fresh when the request asked for it. Cheap to clone. `Debug` does not show it.
 ///
 /// What it says is trusted because of where it came from: the token endpoint's own answer over TLS, kept on the server side. It
-/// never passed through the browser, so nothing here verifies its signature (compare OpenID Connect Core section 3.1.3.7, item 6).
+/// never passed through the browser, so its signature is verified only where [`ClaimsTrust::Verified`](crate::ClaimsTrust) asks for it.
 ///
 /// With the `axum` feature it is an extractor; see [`TokenRefreshLayer`](crate::TokenRefreshLayer) for who answers when there is
 /// no token.
 #[derive(Clone)]
-pub struct AccessToken(Arc<HeldSet>);
+pub struct AccessToken {
+    set: Arc<HeldSet>,
+    /// None where claims need no verification.
+    verifier: Option<ClaimsVerifier>,
+}
 
 impl AccessToken {
-    pub(crate) fn new(set: Arc<HeldSet>) -> Self {
-        Self(set)
+    pub(crate) fn new(set: Arc<HeldSet>, verifier: Option<ClaimsVerifier>) -> Self {
+        Self { set, verifier }
     }
 
     pub(crate) fn set(&self) -> &Arc<HeldSet> {
-        &self.0
+        &self.set
     }
 
     /// The token itself. Handle with care: whoever has it is the user.
     #[must_use]
     pub fn secret(&self) -> &str {
-        self.0.access_token.expose()
+        self.set.access_token.expose()
     }
 
     /// The value of an `Authorization` header (RFC 6750 section 2.1), marked sensitive so that clients do not print it.
     #[must_use]
     pub fn header(&self) -> HeaderValue {
-        self.0.access_token.header().clone()
+        self.set.access_token.header().clone()
     }
 
     /// When the token expires, on the wall clock.
     #[must_use]
     pub fn expires_at(&self) -> SystemTime {
-        self.0.expires_at
+        self.set.expires_at
     }
 
     /// The scope as the provider told it (RFC 6749 section 3.3), if it did.
     #[must_use]
     pub fn scope(&self) -> Option<&str> {
-        self.0.scope.as_deref()
+        self.set.scope.as_deref()
     }
 
     /// Whom the token is for: the `sub` of the ID token or, without one, of the access token. None for opaque tokens alone.
     #[must_use]
     pub fn subject(&self) -> Option<&str> {
-        self.0.subject.as_deref()
+        self.set.subject.as_deref()
     }
 
     /// The ID token of this login, for `id_token_hint` (OpenID Connect RP-Initiated Logout section 2).
     #[must_use]
     pub fn id_token(&self) -> Option<&str> {
-        self.0.id_token.as_ref().map(ExposeSecret::expose_secret)
+        self.set.id_token.as_ref().map(ExposeSecret::expose_secret)
+    }
+
+    /// Verifies the token where the refresher's [`claims_trust`](crate::TokenRefresherBuilder::claims_trust) asks for it and nobody has
+    /// done so yet; otherwise it returns at once. The first token that a new key of the provider's has signed may wait for one fetch.
+    ///
+    /// # Errors
+    /// [`Unavailable`](crate::RefreshErrorKind::Unavailable) if the provider's keys cannot be fetched,
+    /// [`Misconfigured`](crate::RefreshErrorKind::Misconfigured) if the token does not verify or is not a JWT.
+    pub async fn verify(&self) -> Result<(), RefreshError> {
+        match &self.verifier {
+            None => Ok(()),
+            Some(verifier) => verifier.verify(&self.set).await,
+        }
     }
 
     /// The token's claims, if it is a JWT. The first `T` asked for is decoded once per token, another one each time.
     ///
     /// # Errors
-    /// The token is opaque, or its claims do not fit `T`.
+    /// The token is opaque, or its claims do not fit `T`, or they are to be verified and [`verify`](Self::verify) has not been called.
     pub fn claims<T: DeserializeOwned + Send + Sync + 'static>(&self) -> Result<Arc<T>, ClaimsError> {
-        self.0.claims_as()
+        if self.verifier.is_some() && !self.set.claims.are_verified() {
+            return Err(ClaimsError::NotVerified);
+        }
+        self.set.claims_as()
     }
 }
 

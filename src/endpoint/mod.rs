@@ -6,6 +6,7 @@
 
 mod address;
 mod auth;
+mod discover;
 mod discovery;
 mod error;
 mod exchange;
@@ -20,8 +21,6 @@ mod wire;
 
 use std::{
     fmt,
-    future::{Future, IntoFuture},
-    pin::Pin,
     sync::{Arc, OnceLock},
     time::Duration,
 };
@@ -29,6 +28,7 @@ use std::{
 use http::Uri;
 
 pub use auth::ClientAuth;
+pub use discover::Discover;
 pub use discovery::DiscoveryError;
 pub use error::{EndpointError, EndpointErrorKind};
 pub(crate) use keys::{Keys, KeysError};
@@ -101,7 +101,7 @@ impl TokenEndpoint {
     ///
     /// `issuer` must be, character for character, what the document gives as its `issuer`; so mind the trailing slash.
     pub fn discover(issuer: impl Into<String>, auth: ClientAuth) -> Discover {
-        Discover(Self::at(Location::Discovered(Discovery::of(issuer.into())), auth))
+        Discover::of(Self::at(Location::Discovered(Discovery::of(issuer.into())), auth))
     }
 
     fn at(location: Location, auth: ClientAuth) -> Self {
@@ -295,59 +295,5 @@ impl fmt::Debug for TokenEndpoint {
             .field("jwks_url", &shown(&self.jwks_url))
             .field("request_timeout", &self.request_timeout)
             .finish_non_exhaustive()
-    }
-}
-
-/// A [`TokenEndpoint`] that is to be found by discovery: `.await` it to find it now, or take it [`lazy`](Self::lazy).
-///
-/// ```no_run
-/// # use tower_token_refresh::{ClientAuth, DiscoveryError, TokenEndpoint};
-/// # async fn start() -> Result<(), DiscoveryError> {
-/// let endpoint = TokenEndpoint::discover("https://id.example/realms/a", ClientAuth::none("my-app")).await?;
-/// # Ok(()) }
-/// ```
-#[derive(Debug, Clone)]
-#[must_use = "discovery starts when it is awaited"]
-pub struct Discover(TokenEndpoint);
-
-impl Discover {
-    /// See [`TokenEndpoint::allow_http_to`]. It holds for the discovery document and every URL in it.
-    pub fn allow_http_to(self, host: impl AsRef<str>) -> Self {
-        Self(self.0.allow_http_to(host))
-    }
-
-    /// See [`TokenEndpoint::request_timeout`].
-    pub fn request_timeout(self, limit: Duration) -> Self {
-        Self(self.0.request_timeout(limit))
-    }
-
-    /// See [`TokenEndpoint::connect_timeout`].
-    pub fn connect_timeout(self, limit: Duration) -> Self {
-        Self(self.0.connect_timeout(limit))
-    }
-
-    /// See [`TokenEndpoint::transport`].
-    pub fn transport(self, transport: Transport) -> Self {
-        Self(self.0.transport(transport))
-    }
-
-    /// The endpoint at once, so that a provider that is down does not keep the app from starting. Discovery runs on first use, once
-    /// for all that wait; after a failure the next use tries again.
-    #[must_use]
-    pub fn lazy(self) -> TokenEndpoint {
-        self.0
-    }
-}
-
-impl IntoFuture for Discover {
-    type Output = Result<TokenEndpoint, DiscoveryError>;
-    type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send>>;
-
-    /// Runs discovery now. Must be awaited inside a tokio runtime.
-    fn into_future(self) -> Self::IntoFuture {
-        Box::pin(async move {
-            self.0.validate().map_err(DiscoveryError::Config)?.metadata().await?;
-            Ok(self.0)
-        })
     }
 }

@@ -23,6 +23,7 @@ pub use log_out::{LogOut, LoggedOut, Revocation};
 
 use crate::{
     access_token::AccessToken,
+    claims::ClaimsVerifier,
     clock::Clock,
     endpoint::{Keys, Provider, TokenEndpoint},
     error::RefreshError,
@@ -47,6 +48,8 @@ type Landed = Result<Arc<HeldSet>, RefreshError>;
 struct Core {
     provider: Provider,
     keys: Keys,
+    /// None where claims need no verification.
+    claims_verifier: Option<ClaimsVerifier>,
     store: GuardedStore,
     ledger: Arc<Ledger>,
     flights: SingleFlight<FlightKey, Landed>,
@@ -93,7 +96,7 @@ impl TokenRefresher {
     /// See [`RefreshErrorKind`](crate::RefreshErrorKind). Every caller that waited for a failed refresh gets its error; the next
     /// caller tries again.
     pub async fn valid_token(&self, session: &Session) -> Result<AccessToken, RefreshError> {
-        self.0.valid_set(session).await.map(AccessToken::new)
+        self.0.valid_set(session).await.map(|set| self.token(set))
     }
 
     /// Like [`valid_token`](Self::valid_token), after an API has rejected `rejected` with a 401: gives a token newer than that,
@@ -125,10 +128,17 @@ impl TokenRefresher {
         session: &Session,
         rejected: &AccessToken,
     ) -> Result<AccessToken, RefreshError> {
-        self.0.newer_set(session, rejected.set()).await.map(AccessToken::new)
+        self.0.newer_set(session, rejected.set()).await.map(|set| self.token(set))
+    }
+
+    fn token(&self, set: Arc<HeldSet>) -> AccessToken {
+        AccessToken::new(set, self.0.claims_verifier.clone())
     }
 
     /// Logs a user in: puts `set` into `session` as a new grant, gives the session a new id (against fixation) and saves it.
+    ///
+    /// The ID token in `set` is not verified here: your OpenID Connect client has done that, with the nonce that only it knows. It is
+    /// what every refresh of this login is held against: tokens of another `sub` or `iss` end it.
     ///
     /// A grant that the session held before is ended; its tokens are not revoked, because on some providers that would end the
     /// login just made.
