@@ -6,12 +6,16 @@ use http::HeaderValue;
 use secrecy::ExposeSecret;
 use serde::de::DeserializeOwned;
 
-use crate::{claims::ClaimsError, grant::HeldSet};
+use crate::{
+    claims::{ClaimsError, ClaimsVerifier},
+    error::RefreshError,
+    grant::HeldSet,
+};
 
 /// An access token that was fresh when the request asked for it, or is marked [stale](Self::is_stale). Cheap to clone. `Debug` does not show it.
 ///
 /// What it says is trusted because of where it came from: the token endpoint's own answer over TLS, kept on the server side. It
-/// never passed through the browser, so nothing here verifies its signature (compare OpenID Connect Core section 3.1.3.7, item 6).
+/// never passed through the browser, so its signature is verified only where [`ClaimsTrust::Verified`](crate::ClaimsTrust) asks for it.
 ///
 /// With the `axum` feature it is an extractor; see [`TokenRefreshLayer`](crate::TokenRefreshLayer) for who answers when there is
 /// no token.
@@ -19,15 +23,17 @@ use crate::{claims::ClaimsError, grant::HeldSet};
 pub struct AccessToken {
     set: Arc<HeldSet>,
     stale: bool,
+    /// None where claims need no verification.
+    verifier: Option<ClaimsVerifier>,
 }
 
 impl AccessToken {
-    pub(crate) fn fresh(set: Arc<HeldSet>) -> Self {
-        Self { set, stale: false }
+    pub(crate) fn new(set: Arc<HeldSet>, verifier: Option<ClaimsVerifier>) -> Self {
+        Self { set, stale: false, verifier }
     }
 
-    pub(crate) fn stale(set: Arc<HeldSet>) -> Self {
-        Self { set, stale: true }
+    pub(crate) fn marked_stale(self) -> Self {
+        Self { stale: true, ..self }
     }
 
     pub(crate) fn set(&self) -> &Arc<HeldSet> {
@@ -77,11 +83,27 @@ impl AccessToken {
         self.set.id_token.as_ref().map(ExposeSecret::expose_secret)
     }
 
+    /// Verifies the token where the refresher's [`claims_trust`](crate::TokenRefresherBuilder::claims_trust) asks for it and nobody has
+    /// done so yet; otherwise it returns at once. The first token that a new key of the provider's has signed may wait for one fetch.
+    ///
+    /// # Errors
+    /// [`Unavailable`](crate::RefreshErrorKind::Unavailable) if the provider's keys cannot be fetched,
+    /// [`Misconfigured`](crate::RefreshErrorKind::Misconfigured) if the token does not verify or is not a JWT.
+    pub async fn verify(&self) -> Result<(), RefreshError> {
+        match &self.verifier {
+            None => Ok(()),
+            Some(verifier) => verifier.verify(&self.set).await,
+        }
+    }
+
     /// The token's claims, if it is a JWT. The first `T` asked for is decoded once per token, another one each time.
     ///
     /// # Errors
-    /// The token is opaque, or its claims do not fit `T`.
+    /// The token is opaque, or its claims do not fit `T`, or they are to be verified and [`verify`](Self::verify) has not been called.
     pub fn claims<T: DeserializeOwned + Send + Sync + 'static>(&self) -> Result<Arc<T>, ClaimsError> {
+        if self.verifier.is_some() && !self.set.claims.are_verified() {
+            return Err(ClaimsError::NotVerified);
+        }
         self.set.claims_as()
     }
 }

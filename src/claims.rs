@@ -1,13 +1,18 @@
-//! What a JWT says about its bearer: decoded, *not* verified.
+//! What a JWT says about its bearer: decoded, and verified only where [`ClaimsTrust`] asks for it.
 //!
 //! The tokens read here came from the provider's token endpoint over a connection this crate made itself, which OpenID Connect
 //! Core 3.1.3.7 (6) accepts in place of a signature check. Do not decode with this what a browser or another service handed in.
+
+mod trust;
 
 use std::{collections::HashMap, fmt};
 
 use jsonwebtoken::errors::ErrorKind;
 use serde::{Deserialize, Deserializer, de::DeserializeOwned};
 use serde_json::Value;
+
+pub use self::trust::ClaimsTrust;
+pub(crate) use self::trust::ClaimsVerifier;
 
 /// The payload of `jwt` as a `T`, without any verification.
 pub(crate) fn payload<T: DeserializeOwned>(jwt: &str) -> Result<T, ClaimsError> {
@@ -44,6 +49,10 @@ pub enum ClaimsError {
         /// The column in that line, from 1; 0 where it is not known.
         column: usize,
     },
+    /// Claims are to be verified ([`ClaimsTrust::Verified`]), and those of this token have not been yet:
+    /// [`AccessToken::verify`](crate::AccessToken::verify) does it, and so does the `Claims` extractor.
+    #[error("the token has not been verified yet")]
+    NotVerified,
 }
 
 impl ClaimsError {

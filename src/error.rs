@@ -26,6 +26,9 @@ pub enum RefreshErrorKind {
     SessionExpired,
     /// The grant was ended (log out) before or during the refresh. 401.
     LoggedOut,
+    /// The refreshed tokens are those of another user (`sub`) or issuer (`iss`) than the login's. Nobody gets them: the login is
+    /// ended, the tokens are removed and revoked. 401, and an error in the log: a provider or a proxy has mixed up its users.
+    SubjectChanged,
     /// The provider or the session store cannot be reached or is overloaded. The tokens are kept. 503 with `Retry-After`.
     Unavailable,
     /// The refresh took longer than this request would [wait](crate::RefreshPolicy::wait_limit). It goes on; the tokens are kept. 503

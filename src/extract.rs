@@ -41,7 +41,8 @@ impl<S: Sync> OptionalFromRequestParts<S> for AccessToken {
 /// The default `T` is [`StandardClaims`]: the registered claims and Keycloak's roles. The first type that is asked for is decoded
 /// once per token, so an application that uses one type never decodes on the fast path.
 ///
-/// The signature is not verified; see [`AccessToken`] for what that trust rests on.
+/// The signature is verified only where [`ClaimsTrust::Verified`](crate::ClaimsTrust) asks for it, then before any handler sees claims
+/// and once per token; see [`AccessToken`] for what the trust rests on otherwise.
 ///
 /// ```
 /// # use tower_token_refresh::Claims;
@@ -82,7 +83,7 @@ where
     type Rejection = RefreshError;
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, RefreshError> {
-        claims_of(&token_of(parts).await?)
+        claims_of(&token_of(parts).await?).await
     }
 }
 
@@ -94,7 +95,10 @@ where
     type Rejection = RefreshError;
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Option<Self>, RefreshError> {
-        token_if_any(parts).await?.as_ref().map(claims_of).transpose()
+        match token_if_any(parts).await? {
+            Some(token) => claims_of(&token).await.map(Some),
+            None => Ok(None),
+        }
     }
 }
 
@@ -132,9 +136,10 @@ async fn token_if_any(parts: &mut Parts) -> Result<Option<AccessToken>, RefreshE
     }
 }
 
-fn claims_of<T: DeserializeOwned + Send + Sync + 'static>(
+async fn claims_of<T: DeserializeOwned + Send + Sync + 'static>(
     token: &AccessToken,
 ) -> Result<Claims<T>, RefreshError> {
+    token.verify().await?;
     match token.claims() {
         Ok(claims) => Ok(Claims(claims)),
         Err(error) => Err(RefreshError::new(

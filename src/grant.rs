@@ -99,9 +99,23 @@ pub(crate) struct HeldSet {
     pub(crate) claims: ClaimsCache,
 }
 
-/// The claims of an access token, as the first type that was asked for.
+/// The claims of an access token, as the first type that was asked for, and whether the token was verified.
 #[derive(Default)]
-pub(crate) struct ClaimsCache(OnceLock<(TypeId, Arc<dyn Any + Send + Sync>)>);
+pub(crate) struct ClaimsCache {
+    decoded: OnceLock<(TypeId, Arc<dyn Any + Send + Sync>)>,
+    verified: OnceLock<()>,
+}
+
+impl ClaimsCache {
+    pub(crate) fn are_verified(&self) -> bool {
+        self.verified.get().is_some()
+    }
+
+    pub(crate) fn mark_verified(&self) {
+        // Two requests may verify a new token at once; either is right.
+        let _ = self.verified.set(());
+    }
+}
 
 impl HeldSet {
     /// The first set of a new grant.
@@ -201,14 +215,14 @@ impl HeldSet {
             return Ok(claims);
         }
         let claims: Arc<T> = Arc::new(claims::payload(self.access_token.expose())?);
-        Ok(match self.claims.0.set((TypeId::of::<T>(), claims.clone())) {
+        Ok(match self.claims.decoded.set((TypeId::of::<T>(), claims.clone())) {
             Ok(()) => claims,
             Err(_) => self.cached_claims().unwrap_or(claims),
         })
     }
 
     fn cached_claims<T: Send + Sync + 'static>(&self) -> Option<Arc<T>> {
-        let (_, claims) = self.claims.0.get().filter(|(kind, _)| *kind == TypeId::of::<T>())?;
+        let (_, claims) = self.claims.decoded.get().filter(|(kind, _)| *kind == TypeId::of::<T>())?;
         claims.clone().downcast().ok()
     }
 

@@ -47,8 +47,13 @@
 //!
 //! # What is trusted
 //!
-//! Tokens come from the token endpoint over TLS and stay on the server side, so what they say is taken for true and no signature is
-//! verified on the way (compare OpenID Connect Core section 3.1.3.7, item 6). Whoever can write to the session store can be anybody.
+//! Tokens come from the token endpoint over TLS and stay on the server side, so what they say is taken for true (compare OpenID Connect
+//! Core section 3.1.3.7, item 6). Whoever can write to the session store can be anybody; [`ClaimsTrust::Verified`] has the claims of
+//! access tokens verified by the provider's keys all the same.
+//!
+//! What a login begins with, your application's OpenID Connect client has verified. Each refresh is held against that: tokens of
+//! another user or issuer end the login ([`SubjectChanged`](RefreshErrorKind::SubjectChanged)), and a refreshed ID token that does not
+//! verify is dropped in favour of the earlier one, while the new access and refresh tokens stay.
 //!
 //! # Features
 //!
@@ -83,7 +88,7 @@ pub mod testing;
 mod token;
 
 pub use access_token::AccessToken;
-pub use claims::{ClaimsError, Roles, StandardClaims};
+pub use claims::{ClaimsError, ClaimsTrust, Roles, StandardClaims};
 pub use clock::{Clock, TimeSource};
 pub use endpoint::{ClientAuth, DiscoveryError, TokenEndpoint, Transport};
 pub use error::{ConfigError, RefreshError, RefreshErrorKind};

@@ -5,6 +5,7 @@
 //! | `token_refresh_flights_total` | `outcome`: `refreshed`, `already_newer`, or the kind of the error | flights that ended |
 //! | `token_refresh_pending_total` | | new sets the session store did not take within the write-back limit |
 //! | `token_refresh_replays_total` | | refresh tokens presented again after an attempt without a usable answer |
+//! | `token_refresh_dropped_id_tokens_total` | `reason`: `unverified`, or `no_keys` to verify them by | refreshed ID tokens that were not kept |
 //! | `token_refresh_dropped_saves_total` | | saves of sessions that are no longer in the store |
 
 /// How a flight ended, as a label.
@@ -14,6 +15,10 @@ pub(crate) fn flight_ended(outcome: &'static str) {
 
 pub(crate) fn set_pending() {
     metrics::counter!("token_refresh_pending_total").increment(1);
+}
+
+pub(crate) fn id_token_dropped(reason: &'static str) {
+    metrics::counter!("token_refresh_dropped_id_tokens_total", "reason" => reason).increment(1);
 }
 
 pub(crate) fn save_dropped() {

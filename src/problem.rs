@@ -40,7 +40,9 @@ impl Kind {
     #[must_use]
     pub fn status(self) -> StatusCode {
         match self {
-            Self::NoTokens | Self::SessionExpired | Self::LoggedOut => StatusCode::UNAUTHORIZED,
+            Self::NoTokens | Self::SessionExpired | Self::LoggedOut | Self::SubjectChanged => {
+                StatusCode::UNAUTHORIZED
+            }
             Self::Unavailable | Self::WaitTimeout => StatusCode::SERVICE_UNAVAILABLE,
             Self::InvalidResponse => StatusCode::BAD_GATEWAY,
             Self::Misconfigured | Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
@@ -54,6 +56,7 @@ impl Kind {
             Self::NoTokens => "no_tokens",
             Self::SessionExpired => "session_expired",
             Self::LoggedOut => "logged_out",
+            Self::SubjectChanged => "subject_changed",
             Self::Unavailable => "unavailable",
             Self::WaitTimeout => "wait_timeout",
             Self::InvalidResponse => "invalid_response",
@@ -67,7 +70,7 @@ impl Kind {
         match self {
             Self::NoTokens => "Nobody is logged in.",
             Self::SessionExpired => "The login has expired. Log in again.",
-            Self::LoggedOut => "This login has ended.",
+            Self::LoggedOut | Self::SubjectChanged => "This login has ended.",
             Self::Unavailable | Self::WaitTimeout => "The login could not be renewed just now. Try again.",
             Self::InvalidResponse => "The identity provider gave an unusable answer.",
             Self::Misconfigured | Self::Internal => "The server could not renew the login.",
@@ -81,7 +84,7 @@ impl Kind {
             Self::SessionExpired => Some(
                 "Bearer realm=\"session\", error=\"invalid_token\", error_description=\"The login has expired\"",
             ),
-            Self::LoggedOut => Some(
+            Self::LoggedOut | Self::SubjectChanged => Some(
                 "Bearer realm=\"session\", error=\"invalid_token\", error_description=\"The login has ended\"",
             ),
             _ => None,

@@ -55,6 +55,10 @@ impl ClientAuth {
         }
     }
 
+    pub(super) fn client_id(&self) -> &str {
+        &self.client_id
+    }
+
     /// Adds to the form what belongs there, and returns what belongs into the `Authorization` header.
     pub(super) fn apply(&self, form: &mut Serializer<'_, String>) -> Option<HeaderValue> {
         match &self.method {

@@ -13,7 +13,7 @@ use url::Url;
 use super::{
     address::{SchemeRule, without_secrets},
     error::{EndpointError, EndpointErrorKind as Kind},
-    exchange::Exchange,
+    exchange::{Exchange, MAX_ANSWER},
     wire,
 };
 use crate::error::{Chain, ConfigError};
@@ -150,7 +150,7 @@ fn is_worth_joining(run: &watch::Receiver<Option<Outcome>>) -> bool {
 
 async fn fetch(issuer: &str, exchange: &Exchange, rule: &SchemeRule) -> Result<Metadata, DiscoveryError> {
     let url = document_url(issuer, rule).map_err(DiscoveryError::Config)?;
-    let answer = exchange.get(&url).await.and_then(wire::document_answer);
+    let answer = exchange.get(&url, MAX_ANSWER).await.and_then(wire::document_answer);
     let body = answer.map_err(|source| DiscoveryError::Fetch { issuer: issuer.into(), source })?;
     read(issuer, &body, rule)
 }

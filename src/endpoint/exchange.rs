@@ -30,8 +30,9 @@ pub(super) struct Exchange {
 }
 
 impl Exchange {
-    pub(super) async fn get(&self, uri: &Uri) -> Result<Answer, EndpointError> {
-        self.run(Method::GET, uri, HeaderMap::new(), Bytes::new()).await
+    /// Reads at most `most` bytes of the answer.
+    pub(super) async fn get(&self, uri: &Uri, most: usize) -> Result<Answer, EndpointError> {
+        self.run(Method::GET, uri, HeaderMap::new(), Bytes::new(), most).await
     }
 
     pub(super) async fn post_form(
@@ -45,7 +46,7 @@ impl Exchange {
         if let Some(authorization) = authorization {
             headers.insert(header::AUTHORIZATION, authorization);
         }
-        self.run(Method::POST, uri, headers, form.into()).await
+        self.run(Method::POST, uri, headers, form.into(), MAX_ANSWER).await
     }
 
     async fn run(
@@ -54,6 +55,7 @@ impl Exchange {
         uri: &Uri,
         headers: HeaderMap,
         body: Bytes,
+        most: usize,
     ) -> Result<Answer, EndpointError> {
         let mut request = Request::new(body);
         *request.method_mut() = method;
@@ -62,26 +64,26 @@ impl Exchange {
         request.headers_mut().insert(header::ACCEPT, HeaderValue::from_static("application/json"));
 
         // tokio's timeout, not the transport's: it holds for every transport, and for the body too.
-        match tokio::time::timeout(self.limit, self.send_and_read(request)).await {
+        match tokio::time::timeout(self.limit, self.send_and_read(request, most)).await {
             Ok(answer) => answer,
             Err(elapsed) => Err(EndpointError::new(Kind::NoAnswer).maybe_consumed().with_source(elapsed)),
         }
     }
 
-    async fn send_and_read(&self, request: Request<Bytes>) -> Result<Answer, EndpointError> {
+    async fn send_and_read(&self, request: Request<Bytes>, most: usize) -> Result<Answer, EndpointError> {
         let response = self.transport.send(request).await.map_err(failed)?;
         let (head, body) = response.into_parts();
-        let body = read(&head.headers, body).await;
+        let body = read(&head.headers, body, most).await;
         Ok(Answer { status: head.status, headers: head.headers, body })
     }
 }
 
 /// A body that is too large is refused where the limit is crossed, or unread if `Content-Length` says so beforehand.
-async fn read(headers: &HeaderMap, mut body: TransportBody) -> Result<Bytes, EndpointError> {
+async fn read(headers: &HeaderMap, mut body: TransportBody, most: usize) -> Result<Bytes, EndpointError> {
     let announced =
         headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
-    if announced.is_some_and(|length| length > MAX_ANSWER as u64) {
-        return Err(too_large());
+    if announced.is_some_and(|length| length > most as u64) {
+        return Err(too_large(most));
     }
     let mut whole = BytesMut::new();
     while let Some(frame) = body.frame().await {
@@ -89,16 +91,17 @@ async fn read(headers: &HeaderMap, mut body: TransportBody) -> Result<Bytes, End
             frame.map_err(|error| EndpointError::new(Kind::NoAnswer).maybe_consumed().with_source(error))?;
         // Trailers are no data.
         let Ok(data) = frame.into_data() else { continue };
-        if whole.len() + data.len() > MAX_ANSWER {
-            return Err(too_large());
+        if whole.len() + data.len() > most {
+            return Err(too_large(most));
         }
         whole.extend_from_slice(&data);
     }
     Ok(whole.freeze())
 }
 
-fn too_large() -> EndpointError {
-    EndpointError::new(Kind::InvalidResponse { rule: "is over 64 KiB" })
+fn too_large(most: usize) -> EndpointError {
+    let rule = if most == MAX_ANSWER { "is over 64 KiB" } else { "is over 256 KiB" };
+    EndpointError::new(Kind::InvalidResponse { rule })
 }
 
 fn failed(error: BoxError) -> EndpointError {

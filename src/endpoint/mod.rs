@@ -6,19 +6,21 @@
 
 mod address;
 mod auth;
+mod discover;
 mod discovery;
 mod error;
 mod exchange;
+mod jwks;
+mod keys;
 mod provider;
 #[cfg(test)]
 mod tests;
 mod transport;
+mod verify;
 mod wire;
 
 use std::{
     fmt,
-    future::{Future, IntoFuture},
-    pin::Pin,
     sync::{Arc, OnceLock},
     time::Duration,
 };
@@ -26,10 +28,13 @@ use std::{
 use http::Uri;
 
 pub use auth::ClientAuth;
+pub use discover::Discover;
 pub use discovery::DiscoveryError;
 pub use error::{EndpointError, EndpointErrorKind};
+pub(crate) use keys::{Keys, KeysError};
 pub(crate) use provider::{Provider, Revocation, TokenTypeHint};
 pub use transport::{BoxError, NotSent, Transport, TransportBody};
+pub(crate) use verify::{Expected, VerifyError};
 
 use self::{
     address::{SchemeRule, without_secrets},
@@ -55,7 +60,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// | setting | default |
 /// |---|---|
 /// | `issuer` | the discovered one, else the token URL without its query |
-/// | `revocation_url`, `end_session_url` | the discovered ones, else none |
+/// | `revocation_url`, `end_session_url`, `jwks_url` | the discovered ones, else none |
 /// | `allow_http_to` | plain http to loopback only: `localhost`, 127.0.0.0/8, `::1` |
 /// | `request_timeout` | 15 s |
 /// | `connect_timeout` | 3 s, or `request_timeout` if that is shorter |
@@ -70,6 +75,7 @@ pub struct TokenEndpoint {
     issuer: Option<String>,
     revocation_url: Option<String>,
     end_session_url: Option<String>,
+    jwks_url: Option<String>,
     rule: SchemeRule,
     request_timeout: Duration,
     connect_timeout: Option<Duration>,
@@ -95,7 +101,7 @@ impl TokenEndpoint {
     ///
     /// `issuer` must be, character for character, what the document gives as its `issuer`; so mind the trailing slash.
     pub fn discover(issuer: impl Into<String>, auth: ClientAuth) -> Discover {
-        Discover(Self::at(Location::Discovered(Discovery::of(issuer.into())), auth))
+        Discover::of(Self::at(Location::Discovered(Discovery::of(issuer.into())), auth))
     }
 
     fn at(location: Location, auth: ClientAuth) -> Self {
@@ -105,6 +111,7 @@ impl TokenEndpoint {
             issuer: None,
             revocation_url: None,
             end_session_url: None,
+            jwks_url: None,
             rule: SchemeRule::default(),
             request_timeout: REQUEST_TIMEOUT,
             connect_timeout: None,
@@ -131,6 +138,13 @@ impl TokenEndpoint {
     #[must_use]
     pub fn end_session_url(mut self, url: impl Into<String>) -> Self {
         self.end_session_url = Some(url.into());
+        self
+    }
+
+    /// Where the provider's signing keys are (RFC 7517). It wins over a discovered one. Refreshed ID tokens are verified by them.
+    #[must_use]
+    pub fn jwks_url(mut self, url: impl Into<String>) -> Self {
+        self.jwks_url = Some(url.into());
         self
     }
 
@@ -173,7 +187,7 @@ impl TokenEndpoint {
         Ok(provider.metadata().await?.end_session.as_ref().map(Uri::to_string))
     }
 
-    /// Where the provider's signing keys are; `None` without discovery, or if the document does not say.
+    /// Where the provider's signing keys are; `None` if neither given nor discovered.
     ///
     /// # Errors
     /// The settings are wrong, or discovery failed. The next call tries again.
@@ -197,21 +211,28 @@ impl TokenEndpoint {
             |what, url: &Option<String>| url.as_deref().map(|url| self.rule.check(what, url)).transpose();
         let revocation = optional("the revocation URL", &self.revocation_url)?;
         let end_session = optional("the end session URL", &self.end_session_url)?;
+        let jwks = optional("the JWKS URL", &self.jwks_url)?;
         let (located, asked_first, addresses) = match &self.location {
             Location::At(url) => {
                 let token = self.rule.check("the token URL", url)?;
-                let given = Metadata { token: token.clone(), revocation, end_session, jwks: None };
+                let given = Metadata { token: token.clone(), revocation, end_session, jwks };
                 // The issuer's name is printed and stored; the URL's query is not for that.
                 (without_secrets(url), token, Addresses::Given(Arc::new(given)))
             }
             Location::Discovered(discovery) => {
                 let document = discovery::document_url(&discovery.issuer, &self.rule)?;
                 let (found_by, rule) = (Arc::clone(discovery), self.rule.clone());
-                let addresses = Addresses::Discovered { discovery: found_by, rule, revocation, end_session };
+                let addresses =
+                    Addresses::Discovered { discovery: found_by, rule, revocation, end_session, jwks };
                 (discovery.issuer.clone(), document, addresses)
             }
         };
+        let discovered = match &self.location {
+            Location::At(_) => None,
+            Location::Discovered(discovery) => Some(discovery.issuer.as_str()),
+        };
         Ok(Provider {
+            issuer: self.issuer.as_deref().or(discovered).map(Into::into),
             issuer_id: self.issuer.clone().unwrap_or(located).into(),
             auth: self.auth.clone(),
             exchange: Exchange { transport: self.made_transport(&asked_first)?, limit: self.request_timeout },
@@ -271,61 +292,8 @@ impl fmt::Debug for TokenEndpoint {
             .field("issuer", &self.issuer)
             .field("revocation_url", &shown(&self.revocation_url))
             .field("end_session_url", &shown(&self.end_session_url))
+            .field("jwks_url", &shown(&self.jwks_url))
             .field("request_timeout", &self.request_timeout)
             .finish_non_exhaustive()
-    }
-}
-
-/// A [`TokenEndpoint`] that is to be found by discovery: `.await` it to find it now, or take it [`lazy`](Self::lazy).
-///
-/// ```no_run
-/// # use tower_token_refresh::{ClientAuth, DiscoveryError, TokenEndpoint};
-/// # async fn start() -> Result<(), DiscoveryError> {
-/// let endpoint = TokenEndpoint::discover("https://id.example/realms/a", ClientAuth::none("my-app")).await?;
-/// # Ok(()) }
-/// ```
-#[derive(Debug, Clone)]
-#[must_use = "discovery starts when it is awaited"]
-pub struct Discover(TokenEndpoint);
-
-impl Discover {
-    /// See [`TokenEndpoint::allow_http_to`]. It holds for the discovery document and every URL in it.
-    pub fn allow_http_to(self, host: impl AsRef<str>) -> Self {
-        Self(self.0.allow_http_to(host))
-    }
-
-    /// See [`TokenEndpoint::request_timeout`].
-    pub fn request_timeout(self, limit: Duration) -> Self {
-        Self(self.0.request_timeout(limit))
-    }
-
-    /// See [`TokenEndpoint::connect_timeout`].
-    pub fn connect_timeout(self, limit: Duration) -> Self {
-        Self(self.0.connect_timeout(limit))
-    }
-
-    /// See [`TokenEndpoint::transport`].
-    pub fn transport(self, transport: Transport) -> Self {
-        Self(self.0.transport(transport))
-    }
-
-    /// The endpoint at once, so that a provider that is down does not keep the app from starting. Discovery runs on first use, once
-    /// for all that wait; after a failure the next use tries again.
-    #[must_use]
-    pub fn lazy(self) -> TokenEndpoint {
-        self.0
-    }
-}
-
-impl IntoFuture for Discover {
-    type Output = Result<TokenEndpoint, DiscoveryError>;
-    type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send>>;
-
-    /// Runs discovery now. Must be awaited inside a tokio runtime.
-    fn into_future(self) -> Self::IntoFuture {
-        Box::pin(async move {
-            self.0.validate().map_err(DiscoveryError::Config)?.metadata().await?;
-            Ok(self.0)
-        })
     }
 }

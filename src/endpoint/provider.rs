@@ -36,6 +36,8 @@ pub(crate) enum Revocation {
 #[derive(Clone)]
 pub(crate) struct Provider {
     pub(super) issuer_id: Arc<str>,
+    /// What `iss` of its tokens is, where it was given or discovered.
+    pub(super) issuer: Option<Arc<str>>,
     pub(super) auth: ClientAuth,
     pub(super) exchange: Exchange,
     pub(super) addresses: Addresses,
@@ -51,6 +53,7 @@ pub(super) enum Addresses {
         rule: SchemeRule,
         revocation: Option<Uri>,
         end_session: Option<Uri>,
+        jwks: Option<Uri>,
     },
 }
 
@@ -86,6 +89,21 @@ impl Provider {
         &self.issuer_id
     }
 
+    /// What `iss` of its tokens is, if that was given or discovered.
+    pub(crate) fn issuer(&self) -> Option<&str> {
+        self.issuer.as_deref()
+    }
+
+    /// This client's id: `aud` of its ID tokens.
+    pub(crate) fn client_id(&self) -> &str {
+        self.auth.client_id()
+    }
+
+    /// Whether nothing says where the keys are, nor can discovery find out.
+    pub(crate) fn has_no_keys(&self) -> bool {
+        matches!(&self.addresses, Addresses::Given(metadata) if metadata.jwks.is_none())
+    }
+
     /// How long a token request may take, answer included.
     pub(crate) fn request_timeout(&self) -> Duration {
         self.exchange.limit
@@ -94,12 +112,13 @@ impl Provider {
     pub(super) async fn metadata(&self) -> Result<Arc<Metadata>, DiscoveryError> {
         match &self.addresses {
             Addresses::Given(metadata) => Ok(Arc::clone(metadata)),
-            Addresses::Discovered { discovery, rule, revocation, end_session } => {
+            Addresses::Discovered { discovery, rule, revocation, end_session, jwks } => {
                 let mut metadata = discovery.metadata(&self.exchange, rule).await?;
-                if revocation.is_some() || end_session.is_some() {
+                if revocation.is_some() || end_session.is_some() || jwks.is_some() {
                     let found = Arc::make_mut(&mut metadata);
                     found.revocation = revocation.clone().or(found.revocation.take());
                     found.end_session = end_session.clone().or(found.end_session.take());
+                    found.jwks = jwks.clone().or(found.jwks.take());
                 }
                 Ok(metadata)
             }

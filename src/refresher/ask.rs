@@ -56,7 +56,7 @@ impl Core {
         if holding.custody == Custody::Pending {
             self.write_pending(session, &holding.set);
         }
-        Ok(AccessToken::fresh(holding.set))
+        Ok(self.token(holding.set))
     }
 
     pub(super) async fn newer_token(
@@ -67,9 +67,16 @@ impl Core {
         let token = self.valid_token(session).await?;
         let set = token.set();
         if set.grant == rejected.grant && set.generation <= rejected.generation {
-            return self.newer_than(session, set.clone(), rejected.generation).await.map(AccessToken::fresh);
+            return self
+                .newer_than(session, set.clone(), rejected.generation)
+                .await
+                .map(|set| self.token(set));
         }
         Ok(token)
+    }
+
+    fn token(&self, set: Arc<HeldSet>) -> AccessToken {
+        AccessToken::new(set, self.claims_verifier.clone())
     }
 
     pub(super) fn is_fresh(&self, set: &HeldSet) -> bool {
@@ -87,8 +94,8 @@ impl Core {
     ) -> Result<AccessToken, RefreshError> {
         let than = held.generation;
         match self.newer_than(session, held.clone(), than).await {
-            Ok(set) => Ok(AccessToken::fresh(set)),
-            Err(error) if self.may_serve_expired(&held, &error) => Ok(AccessToken::stale(held)),
+            Ok(set) => Ok(self.token(set)),
+            Err(error) if self.may_serve_expired(&held, &error) => Ok(self.token(held).marked_stale()),
             Err(error) => Err(error),
         }
     }

@@ -7,8 +7,14 @@ use tower_sessions::SessionStore;
 
 use super::{Core, TokenRefresher};
 use crate::{
-    clock::Clock, endpoint::TokenEndpoint, error::ConfigError, flight::SingleFlight, ledger::Ledger,
-    policy::RefreshPolicy, session::GuardedStore,
+    claims::{ClaimsTrust, ClaimsVerifier},
+    clock::Clock,
+    endpoint::{Keys, Provider, TokenEndpoint},
+    error::ConfigError,
+    flight::SingleFlight,
+    ledger::Ledger,
+    policy::RefreshPolicy,
+    session::GuardedStore,
 };
 
 /// Settings of a [`TokenRefresher`].
@@ -19,6 +25,8 @@ use crate::{
 /// | [`session_key`](Self::session_key) | `oauth.tokens` |
 /// | [`revoke_on_log_out`](Self::revoke_on_log_out) | true |
 /// | [`ledger_bytes`](Self::ledger_bytes) | 16 MiB |
+/// | [`claims_trust`](Self::claims_trust) | [`ClaimsTrust::Issued`] |
+/// | [`claims_audience`](Self::claims_audience) | any |
 /// | [`clock`](Self::clock) | [`Clock::system`] |
 #[must_use]
 pub struct TokenRefresherBuilder {
@@ -28,6 +36,8 @@ pub struct TokenRefresherBuilder {
     session_key: String,
     revoke_on_log_out: bool,
     ledger_bytes: usize,
+    claims_trust: ClaimsTrust,
+    claims_audience: Option<String>,
     clock: Clock,
 }
 
@@ -40,6 +50,8 @@ impl TokenRefresherBuilder {
             session_key: "oauth.tokens".into(),
             revoke_on_log_out: true,
             ledger_bytes: 16 * 1024 * 1024,
+            claims_trust: ClaimsTrust::default(),
+            claims_audience: None,
             clock: Clock::system(),
         }
     }
@@ -71,6 +83,19 @@ impl TokenRefresherBuilder {
         self
     }
 
+    /// What the claims of access tokens are believed for.
+    pub fn claims_trust(mut self, trust: ClaimsTrust) -> Self {
+        self.claims_trust = trust;
+        self
+    }
+
+    /// What `aud` of access tokens must contain, where claims are [verified](ClaimsTrust::Verified): the API they are for. It is seldom
+    /// the client's id.
+    pub fn claims_audience(mut self, audience: impl Into<String>) -> Self {
+        self.claims_audience = Some(audience.into());
+        self
+    }
+
     /// Where the time comes from.
     pub fn clock(mut self, clock: Clock) -> Self {
         self.clock = clock;
@@ -95,7 +120,11 @@ impl TokenRefresherBuilder {
         let key: Arc<str> = self.session_key.into();
         let tasks = TaskTracker::new();
         let flights = SingleFlight::new(self.policy.net(provider.request_timeout()), tasks.clone());
+        let keys = Keys::new(provider.clone(), self.clock.clone());
+        let claims_verifier = claims_verifier(self.claims_trust, self.claims_audience, &provider, &keys)?;
         Ok(TokenRefresher(Arc::new(Core {
+            keys,
+            claims_verifier,
             provider,
             store: (self.store)(ledger.clone(), key.clone()),
             ledger,
@@ -107,6 +136,32 @@ impl TokenRefresherBuilder {
             tasks,
             closing: CancellationToken::new(),
         })))
+    }
+}
+
+fn claims_verifier(
+    trust: ClaimsTrust,
+    audience: Option<String>,
+    provider: &Provider,
+    keys: &Keys,
+) -> Result<Option<ClaimsVerifier>, ConfigError> {
+    if trust == ClaimsTrust::Issued {
+        return match audience {
+            None => Ok(None),
+            Some(audience) => Err(ConfigError::Range {
+                what: "claims_audience",
+                value: format!("{audience:?}"),
+                rule: "it is looked at with ClaimsTrust::Verified only",
+            }),
+        };
+    }
+    match provider.issuer().filter(|_| !provider.has_no_keys()) {
+        Some(issuer) => Ok(Some(ClaimsVerifier::new(keys.clone(), issuer.to_owned(), audience))),
+        None => Err(ConfigError::Range {
+            what: "claims_trust",
+            value: format!("{trust:?}"),
+            rule: "the endpoint needs an issuer and a jwks_url, or discovery",
+        }),
     }
 }
 

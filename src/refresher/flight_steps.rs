@@ -85,7 +85,9 @@ impl Core {
                 let outcome = error.kind().name();
                 metrics::flight_ended(outcome);
                 match error.kind() {
-                    RefreshErrorKind::Misconfigured | RefreshErrorKind::InvalidResponse => {
+                    RefreshErrorKind::Misconfigured
+                    | RefreshErrorKind::InvalidResponse
+                    | RefreshErrorKind::SubjectChanged => {
                         tracing::error!(grant = %order.grant, outcome, error = %Chain(error), "token refresh failed");
                     }
                     _ => {
@@ -128,7 +130,8 @@ impl Core {
         let sent_at = self.clock.now();
         match self.provider.refresh(refresh_token).await {
             Ok(answer) => {
-                let next = newest.next(answer, sent_at, self.policy.fallback_lifetime);
+                let mut next = newest.next(answer, sent_at, self.policy.fallback_lifetime);
+                self.check_who_came_back(order, &newest, &mut next).await?;
                 let expired_at_birth = next.expires_at <= sent_at;
                 // Stored all the same: its refresh token is the only good one.
                 let landed = self.land(order, Arc::new(next)).await?;
@@ -218,7 +221,7 @@ impl Core {
     }
 
     /// A set that nobody may have any more.
-    async fn discard(&self, order: &Order, set: &HeldSet, ending: Ending) {
+    pub(super) async fn discard(&self, order: &Order, set: &HeldSet, ending: Ending) {
         if ending == Ending::Final && self.revoke_on_log_out {
             // The outcome is logged by `revoke`; there is nobody left to tell.
             let _ = self.revoke(set).await;

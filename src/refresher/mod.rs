@@ -11,6 +11,7 @@ mod builder;
 mod early;
 mod failures;
 mod flight_steps;
+mod identity;
 mod log_in;
 mod log_out;
 mod pending;
@@ -28,8 +29,9 @@ pub use shutdown::StillRunning;
 
 use crate::{
     access_token::AccessToken,
+    claims::ClaimsVerifier,
     clock::Clock,
-    endpoint::{Provider, TokenEndpoint},
+    endpoint::{Keys, Provider, TokenEndpoint},
     error::RefreshError,
     flight::SingleFlight,
     grant::{FlightKey, HeldSet},
@@ -51,6 +53,9 @@ type Landed = Result<Arc<HeldSet>, RefreshError>;
 
 struct Core {
     provider: Provider,
+    keys: Keys,
+    /// None where claims need no verification.
+    claims_verifier: Option<ClaimsVerifier>,
     store: GuardedStore,
     ledger: Arc<Ledger>,
     flights: SingleFlight<FlightKey, Landed>,
@@ -138,6 +143,9 @@ impl TokenRefresher {
     }
 
     /// Logs a user in: puts `set` into `session` as a new grant, gives the session a new id (against fixation) and saves it.
+    ///
+    /// The ID token in `set` is not verified here: your OpenID Connect client has done that, with the nonce that only it knows. It is
+    /// what every refresh of this login is held against: tokens of another `sub` or `iss` end it.
     ///
     /// A grant that the session held before is ended; its tokens are not revoked, because on some providers that would end the
     /// login just made.

@@ -141,6 +141,7 @@ impl StrictIssuer {
                 sid: Some(&sid),
                 scope: &scope,
                 now,
+                key: &self.signing_key(),
             };
             if let Some(id_token) = self.inner.shape.id_token_with_nonce(&to, &nonce) {
                 state.add_id_token(&id_token);

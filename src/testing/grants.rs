@@ -87,7 +87,8 @@ impl StrictIssuer {
     fn access(&self, state: &mut State, sid: Option<&str>, user: &str, scope: &str) -> Value {
         let shape = &self.inner.shape;
         let (issuer, subject, now) = (self.issuer_url(), subject_of(user), self.now());
-        let to = Grantee { issuer: &issuer, user, subject: &subject, sid, scope, now };
+        let key = &self.signing_key();
+        let to = Grantee { issuer: &issuer, user, subject: &subject, sid, scope, now, key };
         let access_token = shape.access_token(&to);
         state.add_access_token(&access_token, sid, (&subject, user), now + shape.access_lifetime);
         let mut answer = json!({
@@ -113,7 +114,8 @@ impl StrictIssuer {
     fn add_refresh_token(&self, state: &mut State, answer: &mut Value, sid: &str, user: &str, scope: &str) {
         let shape = &self.inner.shape;
         let (issuer, subject, now) = (self.issuer_url(), subject_of(user), self.now());
-        let to = Grantee { issuer: &issuer, user, subject: &subject, sid: Some(sid), scope, now };
+        let key = &self.signing_key();
+        let to = Grantee { issuer: &issuer, user, subject: &subject, sid: Some(sid), scope, now, key };
         let refresh_token = shape.refresh_token(&to);
         state.add_refresh_token(&refresh_token, sid, scope, now + shape.refresh_lifetime);
         answer["refresh_token"] = json!(refresh_token);

@@ -16,8 +16,9 @@ use super::{
     gate::Gates,
     provider::Rules,
     script::{Script, Step},
+    signing::SigningKey,
     state::State,
-    tokens::{self, TokenShape},
+    tokens::TokenShape,
     wire::{OAuthError, authorization, json_response, plain_response},
 };
 use crate::Clock;
@@ -41,6 +42,7 @@ pub(super) struct Inner {
     pub(super) state: Mutex<State>,
     pub(super) script: Mutex<Script>,
     pub(super) gates: Mutex<Gates>,
+    pub(super) signing_key: Mutex<Arc<SigningKey>>,
 }
 
 /// The issuer URL in two parts: a server changes the first.
@@ -161,7 +163,7 @@ impl StrictIssuer {
     fn answer(&self, endpoint: Endpoint, request: &Request<Bytes>, step: Option<Step>) -> Response<Bytes> {
         let answer = match endpoint {
             Endpoint::Discovery => get_only(request).map(|()| self.discovery()),
-            Endpoint::Jwks => get_only(request).map(|()| tokens::jwks()),
+            Endpoint::Jwks => get_only(request).map(|()| self.signing_key().jwks()),
             Endpoint::Token | Endpoint::Revocation if request.method() != Method::POST => {
                 Err(OAuthError::new(
                     self.inner.rules.wrong_method,
@@ -310,6 +312,7 @@ impl Inner {
             state: Mutex::default(),
             script: Mutex::default(),
             gates: Mutex::default(),
+            signing_key: Mutex::new(SigningKey::first()),
         }
     }
 }

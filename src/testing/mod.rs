@@ -89,6 +89,7 @@ mod probes;
 mod provider;
 mod revocation;
 mod script;
+mod signing;
 mod state;
 mod tokens;
 mod wire;

@@ -1,17 +1,12 @@
-//! The token strings: Keycloak-shaped JWTs signed with a key of this process, or opaque ones.
+//! The token strings: Keycloak-shaped JWTs signed with the issuer's key, or opaque ones.
 
-use std::{
-    sync::OnceLock,
-    time::{Duration, SystemTime},
-};
+use std::time::{Duration, SystemTime};
 
-use aws_lc_rs::{
-    rand::SystemRandom,
-    signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair},
-};
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
 use uuid::Uuid;
+
+use super::signing::{SigningKey, segment};
 
 /// What the tokens look like and say.
 pub(super) struct TokenShape {
@@ -35,6 +30,7 @@ pub(super) struct Grantee<'a> {
     pub(super) sid: Option<&'a str>,
     pub(super) scope: &'a str,
     pub(super) now: SystemTime,
+    pub(super) key: &'a SigningKey,
 }
 
 impl TokenShape {
@@ -48,11 +44,11 @@ impl TokenShape {
         claims["resource_access"] = json!({ self.client_id.as_str(): { "roles": self.client_roles } });
         claims["allowed-origins"] = json!(["*"]);
         claims["acr"] = json!("1");
-        sign(&claims)
+        to.key.sign(json!({}), &claims)
     }
 
     pub(super) fn id_token(&self, to: &Grantee<'_>) -> Option<String> {
-        self.id_claims(to).map(|claims| sign(&claims))
+        self.id_claims(to).map(|claims| to.key.sign(json!({}), &claims))
     }
 
     fn id_claims(&self, to: &Grantee<'_>) -> Option<Value> {
@@ -69,7 +65,7 @@ impl TokenShape {
     pub(super) fn id_token_with_nonce(&self, to: &Grantee<'_>, nonce: &str) -> Option<String> {
         self.id_claims(to).map(|mut claims| {
             claims["nonce"] = json!(nonce);
-            sign(&claims)
+            to.key.sign(json!({}), &claims)
         })
     }
 
@@ -105,55 +101,10 @@ impl TokenShape {
     }
 }
 
-/// The public key, as `jwks_uri` shows it.
-pub(super) fn jwks() -> Value {
-    let key = signing_key();
-    json!({ "keys": [{
-        "kid": key.kid, "kty": "EC", "alg": "ES256", "use": "sig", "crv": "P-256", "x": key.x, "y": key.y,
-    }] })
-}
-
 fn opaque(kind: &str) -> String {
     format!("{kind}-{}", Uuid::new_v4().simple())
 }
 
 fn unix_seconds(at: SystemTime) -> u64 {
     at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs()
-}
-
-fn segment(json: &Value) -> String {
-    BASE64_URL_SAFE_NO_PAD.encode(json.to_string())
-}
-
-struct SigningKey {
-    pair: EcdsaKeyPair,
-    kid: String,
-    x: String,
-    y: String,
-}
-
-/// One key for the whole process: making one costs more than a signature, and all issuers may share it.
-fn signing_key() -> &'static SigningKey {
-    static KEY: OnceLock<SigningKey> = OnceLock::new();
-    KEY.get_or_init(|| {
-        let pair = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING)
-            .expect("the machine has randomness for a test key");
-        // An uncompressed point: 4, then 32 bytes of x and 32 of y.
-        let point = pair.public_key().as_ref();
-        let (x, y) = point[1..].split_at(32);
-        let (x, y) = (BASE64_URL_SAFE_NO_PAD.encode(x), BASE64_URL_SAFE_NO_PAD.encode(y));
-        let kid = x[..16].to_owned();
-        SigningKey { pair, kid, x, y }
-    })
-}
-
-fn sign(claims: &Value) -> String {
-    let key = signing_key();
-    let header = json!({ "alg": "ES256", "typ": "JWT", "kid": key.kid });
-    let signed = format!("{}.{}", segment(&header), segment(claims));
-    let signature = key
-        .pair
-        .sign(&SystemRandom::new(), signed.as_bytes())
-        .expect("a key made for ES256 signs with the machine's randomness");
-    format!("{signed}.{}", BASE64_URL_SAFE_NO_PAD.encode(signature))
 }

@@ -11,6 +11,8 @@ use http_body_util::{BodyExt, Full};
 use secrecy::SecretString;
 use serde_json::{Value, json};
 
+pub(super) mod signing;
+
 use super::{EndpointErrorKind as Kind, *};
 
 pub(super) const SECRET: &str = "hunter2hunter2";

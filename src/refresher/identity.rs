@@ -1,0 +1,128 @@
+//! Who came back: are the refreshed tokens still those of the user who logged in?
+//!
+//! Two different things may be wrong with them, and they have different ends.
+//!
+//! **They are somebody else's.** OpenID Connect Core, 12.2: `iss` and `sub` of a refreshed ID token are those of the one before. The
+//! same is asked of a JWT access token, each kind compared with its own kind, as some providers give one user a `sub` per audience.
+//! Where there was no ID token before, the subject that the login was made for counts. Otherwise a provider, a cache or a proxy has
+//! mixed up its users: the login ends ([`SubjectChanged`](RefreshErrorKind::SubjectChanged)), what came is revoked and handed to nobody.
+//! That needs no signature: whoever can forge tokens at the token endpoint could as well leave `sub` alone.
+//!
+//! **The ID token is not to be trusted**: its signature, `aud`, `azp` or `exp` is wrong, or the keys to tell are not to be had. The
+//! refresh has used up the old refresh token by then, so refusing the whole answer would log the user out, for what is mostly a wrong
+//! setting or a JWKS endpoint that is down. The new access and refresh token are kept; they are for others to judge. Of the ID token
+//! only the earlier one is kept, which serves as a hint at log out as well. The log and a counter tell.
+//!
+//! Without a JWKS the claims of an ID token are checked, but not its signature: it came from the token endpoint over TLS, which OpenID
+//! Connect Core, 3.1.3.7 (6) accepts instead.
+
+use std::time::Duration;
+
+use secrecy::{ExposeSecret, SecretString};
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::{Core, flight_steps::Order};
+use crate::{
+    claims,
+    endpoint::{Expected, KeysError, VerifyError},
+    error::{Chain, RefreshError, RefreshErrorKind},
+    grant::HeldSet,
+    ledger::Ending,
+    metrics,
+};
+
+/// How long a flight, and with it every waiter, waits for keys. The fetch goes on, for the next one.
+const KEYS_WAIT: Duration = Duration::from_secs(5);
+
+/// Whom a token is about, as far as it says.
+#[derive(Deserialize, Default)]
+struct Identity {
+    iss: Option<Value>,
+    sub: Option<Value>,
+}
+
+/// The claim that is another one now.
+struct Changed(&'static str);
+
+impl Core {
+    /// Takes an ID token that is not to be trusted out of `next`, and fails if `next` is somebody else's.
+    pub(super) async fn check_who_came_back(
+        &self,
+        order: &Order,
+        before: &HeldSet,
+        next: &mut HeldSet,
+    ) -> Result<(), RefreshError> {
+        if let Err(Changed(claim)) = is_the_same_user(before, next) {
+            self.ledger.end(before.grant, Ending::Final);
+            self.discard(order, next, Ending::Final).await;
+            let why = format!(
+                "the provider's new tokens have another {claim} than the login's: the login has been ended"
+            );
+            return Err(RefreshError::new(RefreshErrorKind::SubjectChanged, why));
+        }
+        let Some(id_token) = new_id_token(before, next) else { return Ok(()) };
+        if let Err(error) = self.verify_id_token(id_token).await {
+            report(next, &error);
+            next.id_token.clone_from(&before.id_token);
+            next.sid.clone_from(&before.sid);
+        }
+        Ok(())
+    }
+
+    async fn verify_id_token(&self, id_token: &SecretString) -> Result<(), VerifyError> {
+        let expected = Expected::id_token(self.provider.issuer(), self.provider.client_id());
+        let verified = self.keys.verify(id_token.expose_secret(), &expected);
+        match tokio::time::timeout(KEYS_WAIT, verified).await {
+            Ok(Ok(_)) | Ok(Err(VerifyError::Keys(KeysError::NotTold))) => Ok(()),
+            Ok(Err(error)) => Err(error),
+            Err(_elapsed) => Err(VerifyError::Keys(KeysError::Late)),
+        }
+    }
+}
+
+fn report(next: &HeldSet, error: &VerifyError) {
+    const WHAT: &str = "a refreshed ID token was dropped, the earlier one is kept";
+    let keys_are_missing = matches!(error, VerifyError::Keys(_));
+    metrics::id_token_dropped(if keys_are_missing { "no_keys" } else { "unverified" });
+    if keys_are_missing {
+        tracing::warn!(grant = %next.grant, error = %Chain(error), "{WHAT}");
+    } else {
+        tracing::error!(grant = %next.grant, error = %Chain(error), "{WHAT}");
+    }
+}
+
+/// The ID token of `next`, if the provider sent one.
+fn new_id_token<'a>(before: &HeldSet, next: &'a HeldSet) -> Option<&'a SecretString> {
+    let exposed = |set: &'a HeldSet| set.id_token.as_ref().map(ExposeSecret::expose_secret);
+    let earlier = before.id_token.as_ref().map(ExposeSecret::expose_secret);
+    next.id_token.as_ref().filter(|_| exposed(next) != earlier)
+}
+
+fn is_the_same_user(before: &HeldSet, next: &HeldSet) -> Result<(), Changed> {
+    compare(&Identity::of(before.access_token.expose()), &Identity::of(next.access_token.expose()))?;
+    let Some(id_token) = new_id_token(before, next) else { return Ok(()) };
+    let earlier = match &before.id_token {
+        Some(id_token) => Identity::of(id_token.expose_secret()),
+        None => Identity { iss: None, sub: before.subject.as_deref().map(Value::from) },
+    };
+    compare(&earlier, &Identity::of(id_token.expose_secret()))
+}
+
+/// What one of the two does not say is no change.
+fn compare(before: &Identity, next: &Identity) -> Result<(), Changed> {
+    let differ = |before: &Option<Value>, next: &Option<Value>| {
+        before.as_ref().zip(next.as_ref()).is_some_and(|(before, next)| before != next)
+    };
+    if differ(&before.iss, &next.iss) {
+        return Err(Changed("iss"));
+    }
+    if differ(&before.sub, &next.sub) { Err(Changed("sub")) } else { Ok(()) }
+}
+
+impl Identity {
+    /// Nothing for a token that is opaque or encrypted.
+    fn of(token: &str) -> Self {
+        claims::payload(token).unwrap_or_default()
+    }
+}
