@@ -93,7 +93,7 @@ pub use layer::TokenRefreshLayer;
 pub use policy::RefreshPolicy;
 pub use refresher::{LogOut, LoggedOut, MemoryUse, Revocation, TokenRefresher, TokenRefresherBuilder};
 pub use service::TokenRefreshService;
-pub use session::GuardedStore;
+pub use session::{GuardedStore, SealKeys, SealKeysError};
 pub use token::{TokenSet, TokenSetError};
 pub use tower_sessions;
 
