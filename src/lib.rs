@@ -48,7 +48,8 @@
 //! # What is trusted
 //!
 //! Tokens come from the token endpoint over TLS and stay on the server side, so what they say is taken for true and no signature is
-//! verified on the way (compare OpenID Connect Core section 3.1.3.7, item 6). Whoever can write to the session store can be anybody.
+//! verified on the way (compare OpenID Connect Core section 3.1.3.7, item 6). Whoever can write to the session store can be anybody;
+//! with [`seal_with`](TokenRefresherBuilder::seal_with), who can only read it learns no token.
 //!
 //! # Features
 //!
