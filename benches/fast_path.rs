@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 use tower::ServiceExt;
 use tower_sessions::{MemoryStore, Session, SessionManagerLayer};
 use tower_token_refresh::{
-    AccessToken, Claims, ClientAuth, TokenEndpoint, TokenRefreshLayer, TokenRefresher, TokenSet,
+    AccessToken, Claims, ClientAuth, SealKeys, TokenEndpoint, TokenRefreshLayer, TokenRefresher, TokenSet,
     testing::StrictIssuer, tower_sessions,
 };
 
@@ -108,11 +108,13 @@ async fn main() {
     against(3, 2, 0.95, "token, ours / by hand        ");
     against(4, 2, 0.95, "token, ours lazy / by hand   ");
     against(6, 5, 0.60, "with claims, ours / by hand  ");
+    against(7, 3, 1.05, "token, ours sealed / ours    ");
 }
 
-async fn variants() -> [Variant; 7] {
+async fn variants() -> [Variant; 8] {
     let (by_hand, hand_cookie) = session_by_hand().await;
-    let (refresher, our_cookie) = session_of_ours().await;
+    let (refresher, our_cookie) = session_of_ours(None).await;
+    let (sealing, sealed_cookie) = session_of_ours(Some(SealKeys::new([7; 32]))).await;
     let guard = TokenRefreshLayer::new(&refresher);
     let ours = refresher.session_layer();
     let bare = get(async || "hello");
@@ -148,6 +150,14 @@ async fn variants() -> [Variant; 7] {
             "ours: TokenRefreshLayer + AccessToken + Claims",
             Router::new().route("/", get(our_token_with_claims)).layer(guard).layer(ours),
             &our_cookie,
+        ),
+        variant(
+            "ours, sealed: TokenRefreshLayer + AccessToken",
+            Router::new()
+                .route("/", get(our_token))
+                .layer(TokenRefreshLayer::new(&sealing))
+                .layer(sealing.session_layer()),
+            &sealed_cookie,
         ),
     ]
 }
@@ -207,12 +217,16 @@ async fn session_by_hand() -> (SessionManagerLayer<MemoryStore>, String) {
     (SessionManagerLayer::new(store), cookie(&session))
 }
 
-async fn session_of_ours() -> (TokenRefresher, String) {
+async fn session_of_ours(keys: Option<SealKeys>) -> (TokenRefresher, String) {
     let issuer = StrictIssuer::new();
     let endpoint = TokenEndpoint::new(issuer.token_url(), ClientAuth::basic("web", "secret"))
         .transport(issuer.transport());
-    let refresher =
-        TokenRefresher::builder(endpoint, MemoryStore::default()).build().expect("the settings agree");
+    let builder = TokenRefresher::builder(endpoint, MemoryStore::default());
+    let builder = match keys {
+        Some(keys) => builder.seal_with(keys),
+        None => builder,
+    };
+    let refresher = builder.build().expect("the settings agree");
     let session = Session::new(None, Arc::new(refresher.session_store()), None);
     let set = TokenSet::from_response(token_response("alice")).expect("a token response");
     let set = set.with_expires_at(SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(unix_now() + 3600));

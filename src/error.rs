@@ -22,7 +22,7 @@ pub enum RefreshErrorKind {
     /// The session holds no tokens: nobody is logged in. 401.
     NoTokens,
     /// The refresh token is no longer accepted (`invalid_grant`), or the access token has expired and there is no refresh
-    /// token. The tokens are removed. 401.
+    /// token: the tokens are removed. Or they are sealed with a key that this process does not have: they are kept. 401.
     SessionExpired,
     /// The grant was ended (log out) before or during the refresh. 401.
     LoggedOut,

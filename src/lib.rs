@@ -48,8 +48,9 @@
 //! # What is trusted
 //!
 //! Tokens come from the token endpoint over TLS and stay on the server side, so what they say is taken for true (compare OpenID Connect
-//! Core section 3.1.3.7, item 6). Whoever can write to the session store can be anybody; [`ClaimsTrust::Verified`] has the claims of
-//! access tokens verified by the provider's keys all the same.
+//! Core section 3.1.3.7, item 6). Whoever can write to the session store can be anybody; with
+//! [`seal_with`](TokenRefresherBuilder::seal_with), who can only read it learns no token, and [`ClaimsTrust::Verified`] has the claims of
+//! access tokens verified by the provider's keys.
 //!
 //! What a login begins with, your application's OpenID Connect client has verified. Each refresh is held against that: tokens of
 //! another user or issuer end the login ([`SubjectChanged`](RefreshErrorKind::SubjectChanged)), and a refreshed ID token that does not
@@ -100,7 +101,7 @@ pub use refresher::{
     LogOut, LoggedOut, MemoryUse, Revocation, StillRunning, TokenRefresher, TokenRefresherBuilder,
 };
 pub use service::TokenRefreshService;
-pub use session::GuardedStore;
+pub use session::{GuardedStore, SealKeys, SealKeysError};
 pub use token::{TokenSet, TokenSetError};
 pub use tower_sessions;
 

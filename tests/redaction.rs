@@ -15,8 +15,8 @@ use serde_json::json;
 use tower::{Layer, ServiceExt};
 use tower_sessions::{MemoryStore, Session, session::Id};
 use tower_token_refresh::{
-    AccessToken, ClientAuth, LogOut, RefreshError, TokenEndpoint, TokenRefreshLayer, TokenRefresher,
-    TokenSet, Transport,
+    AccessToken, ClientAuth, LogOut, RefreshError, SealKeys, TokenEndpoint, TokenRefreshLayer,
+    TokenRefresher, TokenSet, Transport,
     testing::{Endpoint, ManualClock, StrictIssuer},
     tower_sessions,
 };
@@ -127,6 +127,40 @@ async fn no_debug_of_a_public_type_shows_a_secret() {
     let logged_out = refresher.log_out(&session, LogOut::EndSession).await.expect("logged out");
     assert!(logged_out.id_token().is_some());
     secrets.assert_absent_in_debug("LoggedOut", &logged_out);
+}
+
+#[tokio::test]
+async fn a_printed_session_shows_no_token_where_entries_are_sealed() {
+    let world = World::on_memory_sealed();
+    let session = world.session_with(None, None);
+    world.log_in_on(&session, "alice").await;
+    let id = session.id().expect("saved");
+    let (read, changed) = (world.request(id).await, world.request(id).await);
+    changed.insert("cart", 3).await.expect("loaded");
+    world.expire();
+    for refreshed in [&read, &changed] {
+        world.refresher.valid_token(refreshed).await.expect("refreshed");
+    }
+    let secrets = Secrets::of(&world.issuer);
+    for session in [&session, &read, &changed] {
+        secrets.assert_absent_in_debug("Session", session);
+    }
+    secrets.assert_absent_in_debug("Record", &world.stored(id).await.expect("a record"));
+}
+
+#[tokio::test]
+async fn neither_keys_nor_what_is_wrong_with_them_are_printed() {
+    let key = "c2VhbC1rZXktdGhhdC1ub2JvZHktZXZlci1zZWVzISE=";
+    let keys = SealKeys::from_base64(key).expect("a key");
+    let endpoint = TokenEndpoint::new("https://id.example.com/token", ClientAuth::none("web"));
+    let builder = TokenRefresher::builder(endpoint, MemoryStore::default()).seal_with(keys.clone());
+    let secrets = Secrets(vec![key.into(), "seal-key-that-nobody-ever-sees!!".into()]);
+    secrets.assert_absent_in_debug("SealKeys", &keys);
+    secrets.assert_absent_in_debug("TokenRefresherBuilder", &builder);
+    secrets.assert_absent_in_debug("TokenRefresher", &builder.build().expect("the settings agree"));
+    for wrong in [&key[..40], &key[..43].replace('c', "!"), &format!("{key},{key}{key}")] {
+        secrets.assert_absent_in_error(&SealKeys::from_base64(wrong).expect_err("no key"));
+    }
 }
 
 #[tokio::test]

@@ -13,6 +13,7 @@ use std::{
 };
 
 use http::Uri;
+use tokio_util::task::TaskTracker;
 
 use super::{
     discovery::DiscoveryError,

@@ -7,7 +7,10 @@ use tower_sessions::Session;
 
 use super::{
     Core, Landed,
-    failures::{internal, logged_out, misconfigured, session_failed, unavailable, unguarded, wait_timeout},
+    failures::{
+        internal, logged_out, misconfigured, sealed_shut, session_failed, unavailable, unguarded,
+        wait_timeout,
+    },
     flight_steps::Order,
 };
 use crate::{
@@ -126,7 +129,11 @@ impl Core {
             Lookup::Same(set, custody) => Ok(Holding { set, custody, session_is_behind: false }),
             Lookup::Newer(set, custody) => Ok(Holding { set, custody, session_is_behind: true }),
             Lookup::Unknown => {
-                let set = entry.open().map_err(|error| self.unreadable(error))?.ok_or_else(logged_out)?;
+                let set = self
+                    .store
+                    .open(&entry)
+                    .map_err(|error| self.unreadable(error))?
+                    .ok_or_else(logged_out)?;
                 let set = Arc::new(set);
                 self.ledger.learn(set.clone(), Custody::Record);
                 Ok(Holding { set, custody: Custody::Record, session_is_behind: false })
@@ -223,6 +230,10 @@ impl Core {
     }
 
     pub(super) fn unreadable(&self, error: EntryError) -> RefreshError {
+        if let EntryError::Sealed(error) = error {
+            self.store.report(error);
+            return sealed_shut();
+        }
         misconfigured(format!("the session's {:?} entry cannot be read: {error}", self.key))
     }
 }

@@ -14,7 +14,7 @@ use crate::{
     flight::SingleFlight,
     ledger::Ledger,
     policy::RefreshPolicy,
-    session::GuardedStore,
+    session::{Codec, GuardedStore, SealKeys},
 };
 
 /// Settings of a [`TokenRefresher`].
@@ -23,6 +23,7 @@ use crate::{
 /// |---|---|
 /// | [`policy`](Self::policy) | [`RefreshPolicy::default`] |
 /// | [`session_key`](Self::session_key) | `oauth.tokens` |
+/// | [`seal_with`](Self::seal_with) | entries are stored as they are |
 /// | [`revoke_on_log_out`](Self::revoke_on_log_out) | true |
 /// | [`ledger_bytes`](Self::ledger_bytes) | 16 MiB |
 /// | [`claims_trust`](Self::claims_trust) | [`ClaimsTrust::Issued`] |
@@ -31,9 +32,10 @@ use crate::{
 #[must_use]
 pub struct TokenRefresherBuilder {
     endpoint: TokenEndpoint,
-    store: Box<dyn FnOnce(Arc<Ledger>, Arc<str>) -> GuardedStore + Send>,
+    store: Box<dyn FnOnce(Arc<Ledger>, Arc<str>, Codec) -> GuardedStore + Send>,
     policy: RefreshPolicy,
     session_key: String,
+    seal_with: Option<SealKeys>,
     revoke_on_log_out: bool,
     ledger_bytes: usize,
     claims_trust: ClaimsTrust,
@@ -45,9 +47,10 @@ impl TokenRefresherBuilder {
     pub(super) fn new(endpoint: TokenEndpoint, store: impl SessionStore) -> Self {
         Self {
             endpoint,
-            store: Box::new(|ledger, key| GuardedStore::new(store, ledger, key)),
+            store: Box::new(|ledger, key, codec| GuardedStore::new(store, ledger, key, codec)),
             policy: RefreshPolicy::default(),
             session_key: "oauth.tokens".into(),
+            seal_with: None,
             revoke_on_log_out: true,
             ledger_bytes: 16 * 1024 * 1024,
             claims_trust: ClaimsTrust::default(),
@@ -67,6 +70,22 @@ impl TokenRefresherBuilder {
     /// [`session_store`](TokenRefresher::session_store) with another key, and use the second one's session layer only.
     pub fn session_key(mut self, key: impl Into<String>) -> Self {
         self.session_key = key.into();
+        self
+    }
+
+    /// Seals the tokens in the session store, and thereby in every copy of a record: whoever reads the store, a backup of it or a
+    /// printed `Session` sees no token. In the clear stay a random id of the login, how often it was refreshed, when its access
+    /// token expires, and the id of the key. Costs nothing on a request whose tokens this process has read before.
+    ///
+    /// Each entry is bound to its login and generation, so the tokens of one cannot be put into the entry of another. A whole
+    /// entry can: who can *write* to the session store can still be anybody.
+    ///
+    /// An entry that is not sealed yet, or with an older one of `keys`, is read, and sealed by the next write to its session. One
+    /// that none of the keys opens is left as it is, since another process may have its key: its user is answered
+    /// [`SessionExpired`](crate::RefreshErrorKind::SessionExpired), and the log has one line per key. So where several processes
+    /// share a store, turn this on, and off, in all of them at the same time.
+    pub fn seal_with(mut self, keys: SealKeys) -> Self {
+        self.seal_with = Some(keys);
         self
     }
 
@@ -126,7 +145,7 @@ impl TokenRefresherBuilder {
             keys,
             claims_verifier,
             provider,
-            store: (self.store)(ledger.clone(), key.clone()),
+            store: (self.store)(ledger.clone(), key.clone(), Codec::new(self.seal_with)),
             ledger,
             flights,
             policy: self.policy,
@@ -171,6 +190,7 @@ impl std::fmt::Debug for TokenRefresherBuilder {
             .field("endpoint", &self.endpoint)
             .field("policy", &self.policy)
             .field("session_key", &self.session_key)
+            .field("seal_with", &self.seal_with)
             .finish_non_exhaustive()
     }
 }

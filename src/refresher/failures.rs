@@ -34,6 +34,12 @@ pub(super) fn misconfigured(message: impl Into<Arc<str>>) -> RefreshError {
     RefreshError::new(RefreshErrorKind::Misconfigured, message)
 }
 
+/// Why is in the log: the answer is for the user, who can only log in again.
+pub(super) fn sealed_shut() -> RefreshError {
+    let why = "the session's tokens are sealed and this process cannot open them";
+    RefreshError::new(RefreshErrorKind::SessionExpired, why)
+}
+
 pub(super) fn unguarded() -> RefreshError {
     misconfigured(
         "the session does not come through this refresher's guarded store: build the session layer with \

@@ -208,7 +208,9 @@ impl Core {
             Stored::Set(stored) if stored.generation > presented.generation => {
                 return Ok(self.ledger.learn(Arc::from(stored), Custody::Record));
             }
-            _ => {}
+            // Perhaps of a faster process with a newer key.
+            Stored::Unreadable(error) => return Err(self.unreadable(error)),
+            Stored::Set(_) | Stored::Nothing => {}
         }
         Err(self.expire(order, "the provider no longer accepts the refresh token").await)
     }

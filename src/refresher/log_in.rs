@@ -7,13 +7,13 @@ use tower_sessions::Session;
 
 use super::{
     Core,
-    failures::{session_failed, unguarded},
+    failures::{session_failed, store_failed, unguarded},
 };
 use crate::{
     error::RefreshError,
     grant::{GrantId, HeldSet},
     ledger::{Custody, Ending},
-    session::entry::{self, Entry},
+    session::entry::Entry,
     token::TokenSet,
 };
 
@@ -65,8 +65,7 @@ impl Core {
     }
 
     async fn put_in(&self, session: &Session, first: &HeldSet) -> Result<(), RefreshError> {
-        let mut text = entry::live(first);
-        entry::mark_guarded(&mut text, self.store.mark());
+        let text = self.store.entry_of(first).map_err(store_failed)?;
         session.insert_value(&self.key, Value::String(text)).await.map_err(session_failed)?;
         session.cycle_id().await.map_err(session_failed)?;
         // At once: with a 5xx answer tower-sessions would not save, and neither the old record nor a new one would be left.

@@ -42,7 +42,7 @@ pub struct LoggedOut {
 pub enum Revocation {
     /// The provider has revoked them (RFC 7009 section 2.2).
     Revoked,
-    /// The session held no tokens.
+    /// The session held no tokens, or none that this refresher can read.
     NothingToRevoke,
     /// Turned off by [`revoke_on_log_out`](crate::TokenRefresherBuilder::revoke_on_log_out).
     TurnedOff,
@@ -122,7 +122,7 @@ impl Core {
         if entry.guard != Some(self.store.mark()) {
             return Err(unguarded());
         }
-        Ok(Some((entry.grant, entry.open().ok().flatten().map(Arc::new))))
+        Ok(Some((entry.grant, self.store.open(&entry).ok().flatten().map(Arc::new))))
     }
 
     /// Takes the grant out of the record it lives in, and gives back the set that was there.

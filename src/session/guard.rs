@@ -18,6 +18,7 @@ use tower_sessions::{
 };
 
 use super::{
+    codec::Codec,
     entry::{self, Entry, GuardMark, State},
     locks::{IdLocks, detached},
 };
@@ -48,17 +49,19 @@ pub(super) struct Inner {
     pub(super) store: Arc<dyn SessionStore>,
     pub(super) ledger: Arc<Ledger>,
     pub(super) key: Arc<str>,
+    pub(super) codec: Codec,
     pub(super) locks: IdLocks,
     pub(super) mark: GuardMark,
     warned_of_dropped_save: AtomicBool,
 }
 
 impl GuardedStore {
-    pub(crate) fn new(store: impl SessionStore, ledger: Arc<Ledger>, key: Arc<str>) -> Self {
+    pub(crate) fn new(store: impl SessionStore, ledger: Arc<Ledger>, key: Arc<str>, codec: Codec) -> Self {
         Self(Arc::new(Inner {
             store: Arc::new(store),
             ledger,
             key,
+            codec,
             locks: IdLocks::new(),
             mark: GuardMark::next(),
             warned_of_dropped_save: AtomicBool::new(false),
@@ -182,7 +185,7 @@ impl Inner {
             }
             return Ok(());
         };
-        let stored_text = stored.data.get(&*self.key).cloned();
+        let stored_entry = stored.data.get(&*self.key).cloned();
         match (self.held(&stored), self.held(&new)) {
             (Held::Nothing, _) => self.strip(&mut new),
             // Its end could not be written to the store at the time.
@@ -206,8 +209,9 @@ impl Inner {
                 return Ok(());
             }
             _ => {
-                if let Some(text) = stored_text {
-                    new.data.insert(self.key.to_string(), text);
+                if let Some(entry) = stored_entry {
+                    new.data.insert(self.key.to_string(), entry);
+                    self.renew(&mut new)?;
                 }
             }
         }
@@ -227,6 +231,7 @@ impl Inner {
             return self.store.create(new).await;
         }
         let carried = self.carry_newest(new, grant, generation).await?;
+        self.renew(new)?;
         self.store.create(new).await?;
         let left = self.ledger.moved(grant, new.id);
         self.ledger.entrust(grant, carried, Custody::Record);
@@ -264,7 +269,7 @@ impl Inner {
         if let Some((set, _)) = self.ledger.newest(grant)
             && set.generation > carried
         {
-            self.put(new, entry::live(&set));
+            self.put(new, self.codec.write(&set)?);
             carried = set.generation;
         }
         Ok(carried)
@@ -283,7 +288,9 @@ impl Inner {
             if self.patch(new.id, set.clone(), new.expiry_date).await.is_err() {
                 self.ledger.entrust(grant, set.generation, Custody::Pending);
             }
-            self.put(new, entry::live(&set));
+            if let Ok(text) = self.codec.write(&set) {
+                self.put(new, text);
+            }
         }
     }
 
@@ -323,7 +330,7 @@ impl Inner {
         let known = self.ledger.newest(grant).is_some_and(|(set, _)| set.generation >= generation);
         if !known
             && let Some(Value::String(text)) = record.data.get(&*self.key)
-            && let Ok(Some(set)) = Entry::parse(text).and_then(|entry| entry.open())
+            && let Ok(Some(set)) = Entry::parse(text).and_then(|entry| self.codec.read(&entry))
         {
             self.ledger.learn(Arc::new(set), Custody::Uncarried);
         }

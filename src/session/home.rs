@@ -102,7 +102,7 @@ impl Inner {
                         Ok(Patched::AlreadyThere)
                     }
                     Held::Set(grant, _) if grant == set.grant => {
-                        inner.put(&mut record, entry::live(&set));
+                        inner.put(&mut record, inner.codec.write(&set)?);
                         record.expiry_date = expiry;
                         inner.store.save(&record).await?;
                         inner.ledger.entrust(grant, set.generation, Custody::Record);
@@ -158,7 +158,7 @@ impl Inner {
         if parsed.as_ref().is_ok_and(|entry| entry.grant != grant) {
             return Stored::Nothing;
         }
-        match parsed.and_then(|entry| entry.open()) {
+        match parsed.and_then(|entry| self.codec.read(&entry)) {
             Ok(Some(set)) => Stored::Set(Box::new(set)),
             Ok(None) => Stored::Nothing,
             Err(error) => Stored::Unreadable(error),

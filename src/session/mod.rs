@@ -12,12 +12,16 @@
 //!
 //! Everything else in a record stays as tower-sessions defines it.
 
+mod codec;
 pub(crate) mod entry;
 mod guard;
 mod home;
 mod locks;
+mod seal;
 mod upkeep;
 
+pub(crate) use codec::Codec;
 pub use guard::GuardedStore;
 pub(crate) use home::{Patched, Stored};
+pub use seal::{SealKeys, SealKeysError};
 pub(crate) use upkeep::bring_up_to_date;

@@ -6,10 +6,7 @@ use tower_sessions::{
     session::{Error, Id},
 };
 
-use super::{
-    entry,
-    guard::{GuardedStore, SUPPLIED},
-};
+use super::guard::{GuardedStore, SUPPLIED};
 use crate::grant::HeldSet;
 
 /// Makes `session` show `set`, which the store already holds under `home`.
@@ -31,8 +28,7 @@ pub(crate) async fn bring_up_to_date(
         return Ok(());
     };
     if session.is_modified() {
-        let mut text = entry::live(set);
-        entry::mark_guarded(&mut text, store.mark());
+        let text = store.entry_of(set)?;
         session.insert_value(&store.inner().key, Value::String(text)).await?;
     } else if let Some(record) = store.load_record(&id).await? {
         // `Session::load` would ask the store once more, and empty the session if the record went in between.

@@ -10,6 +10,7 @@
 pub mod browser;
 pub mod http;
 pub mod races;
+pub mod seal;
 pub mod store;
 pub mod variants;
 
@@ -24,7 +25,7 @@ use tower_sessions::{
 };
 use tower_sessions_sqlx_store::{SqliteStore, sqlx::sqlite::SqlitePoolOptions};
 use tower_token_refresh::{
-    AccessToken, ClientAuth, RefreshError, RefreshPolicy, TokenEndpoint, TokenRefresher,
+    AccessToken, ClientAuth, RefreshError, RefreshPolicy, SealKeys, TokenEndpoint, TokenRefresher,
     TokenRefresherBuilder, TokenSet,
     testing::{ManualClock, StrictIssuer},
     tower_sessions,
@@ -35,7 +36,7 @@ pub const KEY: &str = "oauth.tokens";
 /// How long an access token of the test issuer lives.
 pub const LIFE: Duration = Duration::from_secs(60);
 
-/// Runs each test on every store that works without a service.
+/// Runs each test on every store that works without a service, and with entries that are sealed.
 macro_rules! on_every_store {
     ($($(#[$meta:meta])* async fn $name:ident($world:ident: World) $body:block)*) => {$(
         async fn $name($world: $crate::common::World) $body
@@ -51,6 +52,11 @@ macro_rules! on_every_store {
             async fn on_sqlite() {
                 super::$name($crate::common::World::on_sqlite().await).await;
             }
+
+            #[tokio::test]
+            async fn on_memory_sealed() {
+                super::$name($crate::common::World::on_memory_sealed()).await;
+            }
         }
     )*};
 }
@@ -61,6 +67,8 @@ pub struct World {
     pub clock: ManualClock,
     pub store: ScriptedStore,
     pub refresher: TokenRefresher,
+    /// What the refresher seals with, and this process after a restart.
+    pub keys: Option<SealKeys>,
 }
 
 impl World {
@@ -68,18 +76,17 @@ impl World {
         Self::on(MemoryStore::default(), |builder| builder)
     }
 
+    pub fn on_memory_sealed() -> Self {
+        Self::sealed_on(MemoryStore::default())
+    }
+
+    pub fn sealed_on(store: impl SessionStore) -> Self {
+        let world = Self::on(store, |builder| builder.seal_with(seal::keys()));
+        Self { keys: Some(seal::keys()), ..world }
+    }
+
     pub async fn on_sqlite() -> Self {
-        // One connection: each connection to ":memory:" is a database of its own.
-        let pool = SqlitePoolOptions::new()
-            .max_connections(1)
-            .idle_timeout(None)
-            .max_lifetime(None)
-            .connect("sqlite::memory:")
-            .await
-            .expect("an in-memory database opens");
-        let store = SqliteStore::new(pool);
-        store.migrate().await.expect("the schema is created");
-        Self::on(store, |builder| builder)
+        Self::on(sqlite().await, |builder| builder)
     }
 
     pub fn with(configure: impl FnOnce(TokenRefresherBuilder) -> TokenRefresherBuilder) -> Self {
@@ -94,12 +101,22 @@ impl World {
         let issuer = StrictIssuer::builder().clock(clock.clock()).access_token_lifetime(LIFE).build();
         let store = ScriptedStore::new(store);
         let refresher = refresher(&issuer, &clock, &store, configure);
-        Self { issuer, clock, store, refresher }
+        Self { issuer, clock, store, refresher, keys: None }
     }
 
     /// Another process on the same store and provider, or this one after a restart.
     pub fn restarted(&self) -> TokenRefresher {
-        refresher(&self.issuer, &self.clock, &self.store, |builder| builder)
+        self.restarted_with(|builder| match &self.keys {
+            Some(keys) => builder.seal_with(keys.clone()),
+            None => builder,
+        })
+    }
+
+    pub fn restarted_with(
+        &self,
+        configure: impl FnOnce(TokenRefresherBuilder) -> TokenRefresherBuilder,
+    ) -> TokenRefresher {
+        refresher(&self.issuer, &self.clock, &self.store, configure)
     }
 
     /// A session as a request with this cookie would have it.
@@ -173,6 +190,20 @@ impl World {
     }
 }
 
+pub async fn sqlite() -> SqliteStore {
+    // One connection: each connection to ":memory:" is a database of its own.
+    let pool = SqlitePoolOptions::new()
+        .max_connections(1)
+        .idle_timeout(None)
+        .max_lifetime(None)
+        .connect("sqlite::memory:")
+        .await
+        .expect("an in-memory database opens");
+    let store = SqliteStore::new(pool);
+    store.migrate().await.expect("the schema is created");
+    store
+}
+
 fn refresher(
     issuer: &StrictIssuer,
     clock: &ManualClock,
@@ -202,14 +233,18 @@ impl StoredEntry {
             return Self::NoEntry;
         };
         let mut parts = text.splitn(5, '.');
-        assert_eq!(parts.next(), Some("s1"), "an entry in the store begins with its version");
+        let version = parts.next();
+        assert!(matches!(version, Some("s1" | "s2")), "an entry in the store begins with its version");
         let grant = parts.next().expect("a grant").to_owned();
         match parts.next().expect("a generation or the end") {
             "ended" => Self::Tombstone { grant },
             generation => Self::Live {
                 grant,
                 generation: generation.parse().expect("a number"),
-                payload: serde_json::from_str(parts.nth(1).expect("a payload")).expect("JSON"),
+                payload: match version {
+                    Some("s2") => seal::open(text),
+                    _ => serde_json::from_str(parts.nth(1).expect("a payload")).expect("JSON"),
+                },
             },
         }
     }

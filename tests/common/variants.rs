@@ -16,7 +16,7 @@ impl World {
         let issuer = issuer(builder).build();
         let store = ScriptedStore::new(MemoryStore::default());
         let refresher = refresher(&issuer, &clock, &store, configure);
-        Self { issuer, clock, store, refresher }
+        Self { issuer, clock, store, refresher, keys: None }
     }
 
     /// A world that reaches its issuer by the transport made of it.

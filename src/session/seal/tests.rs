@@ -1,0 +1,136 @@
+use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE};
+use proptest::prelude::*;
+
+use super::*;
+
+const HEAD: &str = "s2.grant.1.2.key.";
+
+fn sealed_by(keys: &SealKeys, payload: &str) -> String {
+    keys.seal(HEAD, payload.to_owned()).expect("sealed")
+}
+
+fn opened(keys: &SealKeys, id: KeyId, head: &str, sealed: &str) -> Result<String, SealError> {
+    let payload = keys.open(id, head, sealed)?;
+    Ok(String::from_utf8(payload.to_vec()).expect("text"))
+}
+
+#[test]
+fn what_is_sealed_is_text_without_dots_that_does_not_show_the_payload() {
+    let keys = SealKeys::new([7; KEY_BYTES]);
+    let sealed = sealed_by(&keys, "a payload");
+    assert!(sealed.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte)), "{sealed}");
+    let bytes = BASE64_URL_SAFE_NO_PAD.decode(&sealed).expect("base64url");
+    assert_eq!(bytes.len(), NONCE_LEN + "a payload".len() + AES_256_GCM_SIV.tag_len());
+    assert!(!bytes.windows(4).any(|bytes| bytes == b"load"), "the payload lies there as it is");
+}
+
+#[test]
+fn two_seals_of_one_payload_differ() {
+    let keys = SealKeys::new([7; KEY_BYTES]);
+    assert_ne!(sealed_by(&keys, "a payload"), sealed_by(&keys, "a payload"));
+}
+
+#[test]
+fn the_first_key_seals_and_all_of_them_open() {
+    let old = SealKeys::new([1; KEY_BYTES]);
+    let ring = SealKeys::new([2; KEY_BYTES]).also_open([1; KEY_BYTES]).also_open([3; KEY_BYTES]);
+    assert_eq!(ring.sealing_id(), SealKeys::new([2; KEY_BYTES]).sealing_id());
+
+    let by_old = sealed_by(&old, "old");
+    assert_eq!(opened(&ring, old.sealing_id(), HEAD, &by_old).as_deref(), Ok("old"));
+    let by_ring = sealed_by(&ring, "new");
+    assert_eq!(opened(&ring, ring.sealing_id(), HEAD, &by_ring).as_deref(), Ok("new"));
+    let unknown = opened(&old, ring.sealing_id(), HEAD, &by_ring);
+    assert_eq!(unknown, Err(SealError::UnknownKey(ring.sealing_id())));
+}
+
+#[test]
+fn nothing_opens_under_another_head_or_another_keys_id() {
+    let ring = SealKeys::new([2; KEY_BYTES]).also_open([1; KEY_BYTES]);
+    let (id, older) = (ring.sealing_id(), ring.older[0].id);
+    let sealed = sealed_by(&ring, "a payload");
+    assert_eq!(opened(&ring, id, "s2.grant.2.2.key.", &sealed), Err(SealError::Changed(id)));
+    assert_eq!(opened(&ring, older, HEAD, &sealed), Err(SealError::Changed(older)));
+}
+
+#[test]
+fn keys_come_from_base64_of_either_alphabet_with_and_without_padding() {
+    // Bytes that make the two alphabets differ.
+    let key = [0xfb; KEY_BYTES];
+    let id = SealKeys::new(key).sealing_id();
+    let texts = [
+        BASE64_STANDARD.encode(key),
+        BASE64_STANDARD.encode(key).replace('=', ""),
+        BASE64_URL_SAFE.encode(key),
+        BASE64_URL_SAFE_NO_PAD.encode(key),
+        format!(" {}\n", BASE64_STANDARD.encode(key)),
+    ];
+    for text in texts {
+        assert_eq!(SealKeys::from_base64(&text).expect("a key").sealing_id(), id, "{text}");
+    }
+    let two = format!("{}, {}", BASE64_STANDARD.encode([1; KEY_BYTES]), BASE64_STANDARD.encode(key));
+    let ring = SealKeys::from_base64(&two).expect("two keys");
+    assert_eq!(ring.sealing_id(), SealKeys::new([1; KEY_BYTES]).sealing_id());
+    assert_eq!(ring.older.iter().map(|key| key.id).collect::<Vec<_>>(), [id]);
+}
+
+#[test]
+fn a_text_that_gives_no_keys_names_the_rule_and_not_the_text() {
+    let good = BASE64_STANDARD.encode([1; KEY_BYTES]);
+    let secret = "hunter2-hunter2";
+    let cases = [
+        (String::new(), SealKeysError::Length { position: 1, bytes: 0 }),
+        (BASE64_STANDARD.encode(secret), SealKeysError::Length { position: 1, bytes: secret.len() }),
+        (BASE64_STANDARD.encode([9; 33]), SealKeysError::Length { position: 1, bytes: 33 }),
+        (format!("{good},"), SealKeysError::Length { position: 2, bytes: 0 }),
+        (format!("{good},{secret}!"), SealKeysError::Base64 { position: 2 }),
+        ("+_+_".into(), SealKeysError::Base64 { position: 1 }),
+    ];
+    for (text, rule) in cases {
+        let error = SealKeys::from_base64(&text).expect_err("refused");
+        assert_eq!(error, rule);
+        let printed = format!("{error} {error:?}");
+        assert!(!printed.contains(secret) && !printed.contains(&BASE64_STANDARD.encode(secret)), "{printed}");
+        assert!(printed.contains("seal key"), "{printed}");
+    }
+}
+
+#[test]
+fn a_printed_ring_shows_the_ids_and_no_key() {
+    let ring = SealKeys::new([0x41; KEY_BYTES]).also_open([0x42; KEY_BYTES]);
+    let printed = format!("{ring:?} {ring:#?}");
+    assert!(printed.contains(&ring.sealing_id().to_string()), "{printed}");
+    for key in [[0x41; KEY_BYTES], [0x42; KEY_BYTES]] {
+        let plain = String::from_utf8(key.to_vec()).expect("ASCII");
+        for form in [BASE64_STANDARD.encode(key), BASE64_URL_SAFE.encode(key), plain, format!("{key:?}")] {
+            assert!(!printed.contains(&form), "{printed}");
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn what_is_sealed_opens_under_its_head(key: [u8; KEY_BYTES], head in ".{0,80}", payload in ".{0,400}") {
+        let keys = SealKeys::new(key);
+        let sealed = keys.seal(&head, payload.clone()).expect("sealed");
+        prop_assert_eq!(opened(&keys, keys.sealing_id(), &head, &sealed), Ok(payload));
+    }
+
+    #[test]
+    fn any_text_is_refused_and_none_panics(text in ".{0,200}", bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+        let keys = SealKeys::new([7; KEY_BYTES]);
+        let id = keys.sealing_id();
+        for text in [text, BASE64_URL_SAFE_NO_PAD.encode(bytes)] {
+            let error = opened(&keys, id, HEAD, &text).expect_err("refused");
+            prop_assert!(matches!(error, SealError::Malformed | SealError::Changed(_)), "{error}");
+            prop_assert!(KeyId::parse(&text).is_none_or(|id| id.to_string() == text));
+        }
+    }
+
+    #[test]
+    fn any_text_of_keys_gives_keys_or_an_error(text in "[A-Za-z0-9+/=_, -]{0,120}") {
+        if let Err(error) = SealKeys::from_base64(&text) {
+            prop_assert!(error.to_string().starts_with("seal key "));
+        }
+    }
+}
