@@ -5,6 +5,9 @@
 //! | `token_refresh_flights_total` | `outcome`: `refreshed`, `already_newer`, or the kind of the error | flights that ended |
 //! | `token_refresh_pending_total` | | new sets the session store did not take within the write-back limit |
 //! | `token_refresh_dropped_saves_total` | | saves of sessions that are no longer in the store |
+//! | `token_refresh_resent_total` | | token requests sent again, as they had certainly not been acted on |
+//! | `token_refresh_refused_total` | `reason`: `breaker_open`, `probing`, `retry_after`, `queue_full`, `no_turn`, `too_late`, `dead_token` | token requests not sent, to spare the provider |
+//! | `token_refresh_breaker_opened_total` | | times the provider failed too often in a row |
 
 /// How a flight ended, as a label.
 pub(crate) fn flight_ended(outcome: &'static str) {
@@ -17,4 +20,16 @@ pub(crate) fn set_pending() {
 
 pub(crate) fn save_dropped() {
     metrics::counter!("token_refresh_dropped_saves_total").increment(1);
+}
+
+pub(crate) fn request_resent() {
+    metrics::counter!("token_refresh_resent_total").increment(1);
+}
+
+pub(crate) fn request_refused(reason: &'static str) {
+    metrics::counter!("token_refresh_refused_total", "reason" => reason).increment(1);
+}
+
+pub(crate) fn breaker_opened() {
+    metrics::counter!("token_refresh_breaker_opened_total").increment(1);
 }

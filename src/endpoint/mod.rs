@@ -3,13 +3,23 @@
 //! A [`TokenEndpoint`] holds the settings. Requests go through a [`Transport`], one whole exchange at a time: at most
 //! [`request_timeout`](TokenEndpoint::request_timeout) from connecting to the last byte, at most 64 KiB of answer, no redirect
 //! followed. What an answer means is decided in one table; see [`EndpointErrorKind`] for the outcomes.
+//!
+//! A refresh is sent again only where the provider has certainly not acted on it. One that fails time after time is left alone for a
+//! while, and never asked more at once than [`ProviderLimits`] says.
 
 mod address;
 mod auth;
+mod breaker;
+mod bulkhead;
+mod dead_tokens;
+mod discover;
 mod discovery;
 mod error;
 mod exchange;
+mod gate;
+mod limits;
 mod provider;
+mod resend;
 #[cfg(test)]
 mod tests;
 mod transport;
@@ -17,8 +27,6 @@ mod wire;
 
 use std::{
     fmt,
-    future::{Future, IntoFuture},
-    pin::Pin,
     sync::{Arc, OnceLock},
     time::Duration,
 };
@@ -26,8 +34,10 @@ use std::{
 use http::Uri;
 
 pub use auth::ClientAuth;
+pub use discover::Discover;
 pub use discovery::DiscoveryError;
 pub use error::{EndpointError, EndpointErrorKind};
+pub use limits::ProviderLimits;
 pub(crate) use provider::{Provider, Revocation, TokenTypeHint};
 pub use transport::{BoxError, NotSent, Transport, TransportBody};
 
@@ -35,9 +45,10 @@ use self::{
     address::{SchemeRule, without_secrets},
     discovery::{Discovery, Metadata},
     exchange::Exchange,
+    gate::Gate,
     provider::Addresses,
 };
-use crate::ConfigError;
+use crate::{Clock, ConfigError};
 
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
@@ -59,10 +70,11 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// | `allow_http_to` | plain http to loopback only: `localhost`, 127.0.0.0/8, `::1` |
 /// | `request_timeout` | 15 s |
 /// | `connect_timeout` | 3 s, or `request_timeout` if that is shorter |
+/// | `limits` | see [`ProviderLimits`]: 2 attempts, 64 at once, 1024 in the queue, a breaker after 5 failures |
 /// | `transport` | reqwest, see [`Transport`] |
 ///
 /// The setters check nothing; building the refresher does, and names what is wrong in a [`ConfigError`]. Cheap to clone; clones
-/// share connections and what discovery found. `Debug` shows no secret.
+/// share connections, what discovery found and how the provider does. `Debug` shows no secret.
 #[derive(Clone)]
 pub struct TokenEndpoint {
     location: Location,
@@ -73,6 +85,8 @@ pub struct TokenEndpoint {
     rule: SchemeRule,
     request_timeout: Duration,
     connect_timeout: Option<Duration>,
+    limits: ProviderLimits,
+    gate: Arc<OnceLock<Gate>>,
     transport: Option<Transport>,
     /// The default transport, made once for all clones.
     made: Arc<OnceLock<Transport>>,
@@ -108,6 +122,8 @@ impl TokenEndpoint {
             rule: SchemeRule::default(),
             request_timeout: REQUEST_TIMEOUT,
             connect_timeout: None,
+            limits: ProviderLimits::default(),
+            gate: Arc::default(),
             transport: None,
             made: Arc::default(),
         }
@@ -156,6 +172,14 @@ impl TokenEndpoint {
         self
     }
 
+    /// How much the provider is asked at once, how often, and when it is left alone.
+    #[must_use]
+    pub fn limits(mut self, limits: ProviderLimits) -> Self {
+        self.limits = limits;
+        self.gate = Arc::default();
+        self
+    }
+
     /// Reaches the provider by `transport` instead of reqwest.
     #[must_use]
     pub fn transport(mut self, transport: Transport) -> Self {
@@ -186,6 +210,7 @@ impl TokenEndpoint {
     pub(crate) fn validate(&self) -> Result<Provider, ConfigError> {
         self.auth.check()?;
         self.check_timeouts()?;
+        self.limits.check()?;
         if self.issuer.as_deref() == Some("") {
             return Err(ConfigError::Range {
                 what: "the issuer",
@@ -216,6 +241,9 @@ impl TokenEndpoint {
             auth: self.auth.clone(),
             exchange: Exchange { transport: self.made_transport(&asked_first)?, limit: self.request_timeout },
             addresses,
+            limits: self.limits.clone(),
+            clock: Clock::system(),
+            gate: Arc::clone(&self.gate),
         })
     }
 
@@ -273,59 +301,5 @@ impl fmt::Debug for TokenEndpoint {
             .field("end_session_url", &shown(&self.end_session_url))
             .field("request_timeout", &self.request_timeout)
             .finish_non_exhaustive()
-    }
-}
-
-/// A [`TokenEndpoint`] that is to be found by discovery: `.await` it to find it now, or take it [`lazy`](Self::lazy).
-///
-/// ```no_run
-/// # use tower_token_refresh::{ClientAuth, DiscoveryError, TokenEndpoint};
-/// # async fn start() -> Result<(), DiscoveryError> {
-/// let endpoint = TokenEndpoint::discover("https://id.example/realms/a", ClientAuth::none("my-app")).await?;
-/// # Ok(()) }
-/// ```
-#[derive(Debug, Clone)]
-#[must_use = "discovery starts when it is awaited"]
-pub struct Discover(TokenEndpoint);
-
-impl Discover {
-    /// See [`TokenEndpoint::allow_http_to`]. It holds for the discovery document and every URL in it.
-    pub fn allow_http_to(self, host: impl AsRef<str>) -> Self {
-        Self(self.0.allow_http_to(host))
-    }
-
-    /// See [`TokenEndpoint::request_timeout`].
-    pub fn request_timeout(self, limit: Duration) -> Self {
-        Self(self.0.request_timeout(limit))
-    }
-
-    /// See [`TokenEndpoint::connect_timeout`].
-    pub fn connect_timeout(self, limit: Duration) -> Self {
-        Self(self.0.connect_timeout(limit))
-    }
-
-    /// See [`TokenEndpoint::transport`].
-    pub fn transport(self, transport: Transport) -> Self {
-        Self(self.0.transport(transport))
-    }
-
-    /// The endpoint at once, so that a provider that is down does not keep the app from starting. Discovery runs on first use, once
-    /// for all that wait; after a failure the next use tries again.
-    #[must_use]
-    pub fn lazy(self) -> TokenEndpoint {
-        self.0
-    }
-}
-
-impl IntoFuture for Discover {
-    type Output = Result<TokenEndpoint, DiscoveryError>;
-    type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send>>;
-
-    /// Runs discovery now. Must be awaited inside a tokio runtime.
-    fn into_future(self) -> Self::IntoFuture {
-        Box::pin(async move {
-            self.0.validate().map_err(DiscoveryError::Config)?.metadata().await?;
-            Ok(self.0)
-        })
     }
 }
