@@ -125,9 +125,10 @@ impl HeldSet {
         Self::stamp(set, GrantId::random(), Generation::FIRST, issuer, obtained_at, fallback_lifetime)
     }
 
-    /// The set after this one, from the answer to a refresh that was sent at `sent_at`. What the answer leaves out stays as it
-    /// was (RFC 6749 section 6, OpenID Connect Core section 12.2).
+    /// The set after this one, from the answer to a refresh. What the answer leaves out stays as it was (RFC 6749 section 6, OpenID
+    /// Connect Core section 12.2). Unless it says when it was asked for, its life counts from `sent_at`.
     pub(crate) fn next(&self, answer: TokenSet, sent_at: SystemTime, fallback_lifetime: Duration) -> Self {
+        let sent_at = answer.obtained_at.unwrap_or(sent_at);
         let mut next = Self::stamp(
             answer,
             self.grant,

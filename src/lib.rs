@@ -91,7 +91,7 @@ mod token;
 pub use access_token::AccessToken;
 pub use claims::{ClaimsError, ClaimsTrust, Roles, StandardClaims};
 pub use clock::{Clock, TimeSource};
-pub use endpoint::{ClientAuth, DiscoveryError, TokenEndpoint, Transport};
+pub use endpoint::{ClientAuth, DiscoveryError, ProviderLimits, TokenEndpoint, Transport};
 pub use error::{ConfigError, RefreshError, RefreshErrorKind};
 #[cfg(feature = "axum")]
 pub use extract::Claims;

@@ -7,6 +7,9 @@
 //! | `token_refresh_replays_total` | | refresh tokens presented again after an attempt without a usable answer |
 //! | `token_refresh_dropped_id_tokens_total` | `reason`: `unverified`, or `no_keys` to verify them by | refreshed ID tokens that were not kept |
 //! | `token_refresh_dropped_saves_total` | | saves of sessions that are no longer in the store |
+//! | `token_refresh_resent_total` | | token requests sent again, as they had certainly not been acted on |
+//! | `token_refresh_refused_total` | `reason`: `breaker_open`, `probing`, `retry_after`, `queue_full`, `no_turn`, `too_late`, `dead_token` | token requests not sent, to spare the provider |
+//! | `token_refresh_breaker_opened_total` | | times the provider failed too often in a row |
 
 /// How a flight ended, as a label.
 pub(crate) fn flight_ended(outcome: &'static str) {
@@ -27,4 +30,16 @@ pub(crate) fn save_dropped() {
 
 pub(crate) fn replayed() {
     metrics::counter!("token_refresh_replays_total").increment(1);
+}
+
+pub(crate) fn request_resent() {
+    metrics::counter!("token_refresh_resent_total").increment(1);
+}
+
+pub(crate) fn request_refused(reason: &'static str) {
+    metrics::counter!("token_refresh_refused_total", "reason" => reason).increment(1);
+}
+
+pub(crate) fn breaker_opened() {
+    metrics::counter!("token_refresh_breaker_opened_total").increment(1);
 }

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use super::{DiscoveryError, TokenEndpoint, Transport};
+use super::{DiscoveryError, ProviderLimits, TokenEndpoint, Transport};
 
 /// A [`TokenEndpoint`] that is to be found by discovery: `.await` it to find it now, or take it [`lazy`](Self::lazy).
 ///
@@ -38,6 +38,11 @@ impl Discover {
     /// See [`TokenEndpoint::connect_timeout`].
     pub fn connect_timeout(self, limit: Duration) -> Self {
         Self(self.0.connect_timeout(limit))
+    }
+
+    /// See [`TokenEndpoint::limits`].
+    pub fn limits(self, limits: ProviderLimits) -> Self {
+        Self(self.0.limits(limits))
     }
 
     /// See [`TokenEndpoint::transport`].

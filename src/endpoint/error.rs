@@ -21,12 +21,13 @@ pub enum EndpointErrorKind {
     Unreachable,
     /// No whole answer: the time was over, or the connection broke after the request may have been sent.
     NoAnswer,
-    /// 429, 5xx, or one of the codes `temporarily_unavailable` and `server_error`.
+    /// 429, 5xx, or one of the codes `temporarily_unavailable` and `server_error`; or not asked at all, because it has failed too often,
+    /// wants to be left alone, or too many wait. The source then says which.
     Unavailable {
-        /// The provider's `Retry-After`, at most five minutes.
+        /// The provider's `Retry-After`, at most five minutes; or the rest of the time it is left alone.
         retry_after: Option<Duration>,
     },
-    /// The refresh token is expired, revoked or already used (RFC 6749, 5.2).
+    /// The refresh token is expired, revoked or already used (RFC 6749, 5.2), or was so within the last 30 s.
     InvalidGrant,
     /// The provider refused for another reason.
     Rejected {

@@ -3,16 +3,25 @@
 //! A [`TokenEndpoint`] holds the settings. Requests go through a [`Transport`], one whole exchange at a time: at most
 //! [`request_timeout`](TokenEndpoint::request_timeout) from connecting to the last byte, at most 64 KiB of answer, no redirect
 //! followed. What an answer means is decided in one table; see [`EndpointErrorKind`] for the outcomes.
+//!
+//! A refresh is sent again only where the provider has certainly not acted on it. One that fails time after time is left alone for a
+//! while, and never asked more at once than [`ProviderLimits`] says.
 
 mod address;
 mod auth;
+mod breaker;
+mod bulkhead;
+mod dead_tokens;
 mod discover;
 mod discovery;
 mod error;
 mod exchange;
+mod gate;
 mod jwks;
 mod keys;
+mod limits;
 mod provider;
+mod resend;
 #[cfg(test)]
 mod tests;
 mod transport;
@@ -32,6 +41,7 @@ pub use discover::Discover;
 pub use discovery::DiscoveryError;
 pub use error::{EndpointError, EndpointErrorKind};
 pub(crate) use keys::{Keys, KeysError};
+pub use limits::ProviderLimits;
 pub(crate) use provider::{Provider, Revocation, TokenTypeHint};
 pub use transport::{BoxError, NotSent, Transport, TransportBody};
 pub(crate) use verify::{Expected, VerifyError};
@@ -40,9 +50,10 @@ use self::{
     address::{SchemeRule, without_secrets},
     discovery::{Discovery, Metadata},
     exchange::Exchange,
+    gate::Gate,
     provider::Addresses,
 };
-use crate::ConfigError;
+use crate::{Clock, ConfigError};
 
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
@@ -64,10 +75,11 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// | `allow_http_to` | plain http to loopback only: `localhost`, 127.0.0.0/8, `::1` |
 /// | `request_timeout` | 15 s |
 /// | `connect_timeout` | 3 s, or `request_timeout` if that is shorter |
+/// | `limits` | see [`ProviderLimits`]: 2 attempts, 64 at once, 1024 in the queue, a breaker after 5 failures |
 /// | `transport` | reqwest, see [`Transport`] |
 ///
 /// The setters check nothing; building the refresher does, and names what is wrong in a [`ConfigError`]. Cheap to clone; clones
-/// share connections and what discovery found. `Debug` shows no secret.
+/// share connections, what discovery found and how the provider does. `Debug` shows no secret.
 #[derive(Clone)]
 pub struct TokenEndpoint {
     location: Location,
@@ -79,6 +91,8 @@ pub struct TokenEndpoint {
     rule: SchemeRule,
     request_timeout: Duration,
     connect_timeout: Option<Duration>,
+    limits: ProviderLimits,
+    gate: Arc<OnceLock<Gate>>,
     transport: Option<Transport>,
     /// The default transport, made once for all clones.
     made: Arc<OnceLock<Transport>>,
@@ -115,6 +129,8 @@ impl TokenEndpoint {
             rule: SchemeRule::default(),
             request_timeout: REQUEST_TIMEOUT,
             connect_timeout: None,
+            limits: ProviderLimits::default(),
+            gate: Arc::default(),
             transport: None,
             made: Arc::default(),
         }
@@ -170,6 +186,14 @@ impl TokenEndpoint {
         self
     }
 
+    /// How much the provider is asked at once, how often, and when it is left alone.
+    #[must_use]
+    pub fn limits(mut self, limits: ProviderLimits) -> Self {
+        self.limits = limits;
+        self.gate = Arc::default();
+        self
+    }
+
     /// Reaches the provider by `transport` instead of reqwest.
     #[must_use]
     pub fn transport(mut self, transport: Transport) -> Self {
@@ -200,6 +224,7 @@ impl TokenEndpoint {
     pub(crate) fn validate(&self) -> Result<Provider, ConfigError> {
         self.auth.check()?;
         self.check_timeouts()?;
+        self.limits.check()?;
         if self.issuer.as_deref() == Some("") {
             return Err(ConfigError::Range {
                 what: "the issuer",
@@ -237,6 +262,9 @@ impl TokenEndpoint {
             auth: self.auth.clone(),
             exchange: Exchange { transport: self.made_transport(&asked_first)?, limit: self.request_timeout },
             addresses,
+            limits: self.limits.clone(),
+            clock: Clock::system(),
+            gate: Arc::clone(&self.gate),
         })
     }
 

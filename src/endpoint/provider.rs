@@ -1,20 +1,28 @@
 //! [`Provider`]: a [`TokenEndpoint`](super::TokenEndpoint) whose settings have been checked, ready to be asked.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use http::{HeaderValue, Uri};
 use secrecy::{ExposeSecret, SecretString};
+use tokio::time::{Instant, sleep, timeout_at};
 use url::form_urlencoded::Serializer;
 
 use super::{
     address::SchemeRule,
     auth::ClientAuth,
+    dead_tokens::Fingerprint,
     discovery::{Discovery, DiscoveryError, Metadata},
-    error::EndpointError,
+    error::{EndpointError, EndpointErrorKind as Kind},
     exchange::{Answer, Exchange},
-    wire,
+    gate::{Gate, NotAsked, random},
+    limits::ProviderLimits,
+    resend, wire,
 };
-use crate::token::TokenSet;
+use crate::{Clock, error::Chain, metrics, token::TokenSet};
 
 /// What kind of token is to be revoked (RFC 7009, 2.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,6 +49,10 @@ pub(crate) struct Provider {
     pub(super) auth: ClientAuth,
     pub(super) exchange: Exchange,
     pub(super) addresses: Addresses,
+    pub(super) limits: ProviderLimits,
+    pub(super) clock: Clock,
+    /// Made by the first refresh of any clone of the endpoint, with that one's clock.
+    pub(super) gate: Arc<OnceLock<Gate>>,
 }
 
 /// Where the provider's endpoints are.
@@ -58,12 +70,66 @@ pub(super) enum Addresses {
 }
 
 impl Provider {
-    /// Presents `refresh_token` once (RFC 6749, 6). `issuer`, `obtained_at` and a refresh token the provider did not rotate are the
-    /// caller's to fill in.
+    /// Where the breaker, the queue and the dead tokens read the time.
+    pub(crate) fn with_clock(mut self, clock: Clock) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// Presents `refresh_token` (RFC 6749, 6): once, unless it is certain that it was not used up (see [`resend`]). `obtained_at` is
+    /// when the request that was answered was sent; `issuer` and a refresh token the provider did not rotate are the caller's to
+    /// fill in.
     pub(crate) async fn refresh(&self, refresh_token: &SecretString) -> Result<TokenSet, EndpointError> {
-        let to = self.metadata().await?;
+        let gate = self.gate.get_or_init(|| Gate::new(&self.limits, self.clock.clone()));
+        let token = Fingerprint::of(refresh_token.expose_secret());
+        gate.refuse_dead(&token)?;
+
+        // Timers are compared with timers only, never with the Clock.
+        let last_start = sleep(self.longest_refresh().saturating_sub(self.exchange.limit)).deadline();
+        let mut waited_until = Duration::ZERO;
+        let mut attempts_left = self.limits.attempts;
+        loop {
+            let entered = timeout_at(last_start, gate.enter(waited_until, self.exchange.limit)).await;
+            let pass = entered.unwrap_or_else(|_elapsed| Err(NotAsked::TooLate.into_error(None)))?;
+            let outcome = self.present(refresh_token, &gate.clock, last_start).await;
+            pass.told(&outcome);
+            let error = match outcome {
+                Ok(answer) => return Ok(answer),
+                Err(error) => error,
+            };
+            if *error.kind() == Kind::InvalidGrant {
+                gate.note_dead(token);
+            }
+            attempts_left = attempts_left.saturating_sub(1);
+            let Some(wait) = resend::pause_after(&error, random()).filter(|_| attempts_left > 0) else {
+                return Err(error);
+            };
+            waited_until = gate.clock.monotonic().saturating_add(wait);
+            let pause = sleep(wait);
+            if pause.deadline() > last_start {
+                return Err(error);
+            }
+            metrics::request_resent();
+            tracing::debug!(error = %Chain(&error), ?wait, "a token request is sent again after a pause");
+            pause.await;
+        }
+    }
+
+    /// Presents the token once, if the endpoint is known before `last_start`.
+    async fn present(
+        &self,
+        refresh_token: &SecretString,
+        clock: &Clock,
+        last_start: Instant,
+    ) -> Result<TokenSet, EndpointError> {
+        let Ok(to) = timeout_at(last_start, self.metadata()).await else {
+            return Err(EndpointError::new(Kind::Unreachable).with_source(NotAsked::TooLate));
+        };
+        let to = to?;
         let pairs = [("grant_type", "refresh_token"), ("refresh_token", refresh_token.expose_secret())];
-        wire::token_answer(self.post(&to.token, &pairs).await?)
+        let sent_at = clock.now();
+        let answer = self.post(&to.token, &pairs).await?;
+        Ok(wire::token_answer(answer)?.with_obtained_at(sent_at))
     }
 
     /// Revokes `token` (RFC 7009). A token the provider does not know counts as revoked, as it says 200 to that too.
@@ -102,6 +168,12 @@ impl Provider {
     /// Whether nothing says where the keys are, nor can discovery find out.
     pub(crate) fn has_no_keys(&self) -> bool {
         matches!(&self.addresses, Addresses::Given(metadata) if metadata.jwks.is_none())
+    }
+
+    /// The longest a [`refresh`](Self::refresh) takes, with discovery, the queue, all attempts and the pauses between them.
+    pub(crate) fn longest_refresh(&self) -> Duration {
+        // Two also for one attempt: discovery or the queue may come before it.
+        self.exchange.limit.saturating_mul(self.limits.attempts.max(2))
     }
 
     /// How long a token request may take, answer included.

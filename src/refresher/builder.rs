@@ -126,7 +126,7 @@ impl TokenRefresherBuilder {
     /// # Errors
     /// A URL, a time or a name that cannot work; the error names the value and the rule.
     pub fn build(self) -> Result<TokenRefresher, ConfigError> {
-        let provider = self.endpoint.validate()?;
+        let provider = self.endpoint.validate()?.with_clock(self.clock.clone());
         self.policy.validate(provider.request_timeout())?;
         if self.session_key.is_empty() {
             return Err(ConfigError::Range {

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::{
-    ClientAuth, TokenEndpoint, Transport,
+    ClientAuth, ProviderLimits, TokenEndpoint, Transport,
     endpoint::tests::{SECRET, Script, all_it_tells, answer, tokens},
 };
 
@@ -126,7 +126,12 @@ async fn a_lazy_endpoint_tries_again_after_a_failure() {
         0 => answer(500, ""),
         _ => serve(request, &document()),
     });
-    let provider = TokenEndpoint::discover(ISSUER, auth()).transport(transport).lazy().validate().unwrap();
+    let provider = TokenEndpoint::discover(ISSUER, auth())
+        .limits(ProviderLimits::default().attempts(1))
+        .transport(transport)
+        .lazy()
+        .validate()
+        .unwrap();
     assert!(script.sent().is_empty(), "nothing is sent before the first use");
 
     let error = provider.refresh(&"rt".into()).await.unwrap_err();

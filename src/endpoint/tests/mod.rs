@@ -1,8 +1,13 @@
 //! The endpoint as the refresher uses it, over a transport in memory.
 
+mod gate;
+mod resend;
+mod tcp;
+
 use std::{
     error::Error as StdError,
     sync::{Arc, Mutex},
+    time::SystemTime,
 };
 
 use bytes::Bytes;
@@ -14,6 +19,7 @@ use serde_json::{Value, json};
 pub(super) mod signing;
 
 use super::{EndpointErrorKind as Kind, *};
+use crate::TimeSource;
 
 pub(super) const SECRET: &str = "hunter2hunter2";
 
@@ -44,6 +50,26 @@ impl Script {
 
     pub(super) fn sent(&self) -> Vec<Request<Bytes>> {
         self.seen.lock().unwrap().clone()
+    }
+}
+
+/// A clock that stands still until it is moved.
+#[derive(Clone, Default)]
+pub(super) struct Hand(Arc<Mutex<Duration>>);
+
+impl Hand {
+    pub(super) fn advance(&self, by: Duration) {
+        *self.0.lock().unwrap() += by;
+    }
+}
+
+impl TimeSource for Hand {
+    fn now(&self) -> SystemTime {
+        SystemTime::UNIX_EPOCH + self.monotonic()
+    }
+
+    fn monotonic(&self) -> Duration {
+        *self.0.lock().unwrap()
     }
 }
 
@@ -79,12 +105,15 @@ async fn a_refresh_is_one_form_post() {
     let script = Script::default();
     let transport = script.answering(|_, _| answer(200, tokens().to_string()));
 
-    let provider = endpoint(transport).validate().unwrap();
+    let hand = Hand::default();
+    hand.advance(Duration::from_secs(7));
+    let provider = endpoint(transport).validate().unwrap().with_clock(Clock::new(hand));
     // In a task, as a flight does it.
     let set = tokio::spawn(async move { provider.refresh(&"r t+&".into()).await }).await.unwrap().unwrap();
 
     assert_eq!(set.access_token.expose(), SECRET);
-    assert!(set.issuer.is_none() && set.obtained_at.is_none());
+    assert!(set.issuer.is_none());
+    assert_eq!(set.obtained_at, Some(SystemTime::UNIX_EPOCH + Duration::from_secs(7)), "when it was sent");
     let [request] = &script.sent()[..] else { panic!("one request") };
     assert_eq!(
         (request.method().as_str(), request.uri().to_string().as_str()),

@@ -1,0 +1,341 @@
+//! A refresh and the state of its provider: breaker, queue, dead tokens.
+
+use std::sync::atomic::{AtomicU16, AtomicUsize, Ordering::SeqCst};
+
+use tokio::sync::Semaphore;
+
+use super::*;
+use crate::Clock;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// A provider that answers with the status it is set to, once it is let to.
+#[derive(Clone)]
+struct Idp {
+    status: Arc<AtomicU16>,
+    posts: Arc<AtomicUsize>,
+    answers: Arc<Semaphore>,
+}
+
+impl Idp {
+    fn new() -> Self {
+        let answers = Arc::new(Semaphore::new(1_000_000));
+        Self { status: Arc::new(AtomicU16::new(200)), posts: Arc::default(), answers }
+    }
+
+    /// No answer before [`answer`](Self::answer).
+    fn holding_back() -> Self {
+        Self { answers: Arc::new(Semaphore::new(0)), ..Self::new() }
+    }
+
+    fn set(&self, status: u16) {
+        self.status.store(status, SeqCst);
+    }
+
+    fn posts(&self) -> usize {
+        self.posts.load(SeqCst)
+    }
+
+    fn answer(&self, requests: usize) {
+        self.answers.add_permits(requests);
+    }
+
+    /// 0: no connection; 1: no answer; 2: a panic.
+    fn transport(&self) -> Transport {
+        let idp = self.clone();
+        Transport::new(tower::service_fn(move |_: Request<Bytes>| {
+            let idp = idp.clone();
+            async move {
+                idp.posts.fetch_add(1, SeqCst);
+                idp.answers.acquire().await?.forget();
+                match idp.status.load(SeqCst) {
+                    0 => Err(BoxError::from(NotSent::new("refused"))),
+                    1 => Err("reset".into()),
+                    2 => panic!("the transport panics on purpose"),
+                    200 => Ok(answer(200, tokens().to_string())),
+                    400 => Ok(answer(400, r#"{"error":"invalid_grant"}"#)),
+                    401 => Ok(answer(401, r#"{"error":"invalid_client"}"#)),
+                    status => Ok(answer(status, "")),
+                }
+            }
+        }))
+    }
+
+    fn endpoint(&self, limits: ProviderLimits) -> TokenEndpoint {
+        TokenEndpoint::new("https://id.example/token", ClientAuth::none("app"))
+            .revocation_url("https://id.example/revoke")
+            .limits(limits)
+            .transport(self.transport())
+    }
+
+    fn provider(&self, limits: ProviderLimits) -> (Provider, Hand) {
+        let hand = Hand::default();
+        (self.endpoint(limits).validate().unwrap().with_clock(Clock::new(hand.clone())), hand)
+    }
+}
+
+/// One attempt only: what is sent again has its own tests.
+fn once() -> ProviderLimits {
+    ProviderLimits::default().attempts(1)
+}
+
+async fn fail(provider: &Provider) -> EndpointError {
+    provider.refresh(&"rt".into()).await.unwrap_err()
+}
+
+fn start(provider: &Provider) -> tokio::task::JoinHandle<Result<crate::TokenSet, EndpointError>> {
+    let provider = provider.clone();
+    tokio::spawn(async move { provider.refresh(&"rt".into()).await })
+}
+
+/// The wait that a refusal on this side names, and why.
+#[track_caller]
+fn refusal(error: &EndpointError) -> (&'static str, Option<Duration>) {
+    assert!(!error.may_have_consumed());
+    let told = all_it_tells(error);
+    let why = ["too often", "another request", "Retry-After", "wait for their turn", "no turn", "no time"];
+    let why = why.into_iter().find(|why| told.contains(why)).unwrap_or_else(|| panic!("sent: {told}"));
+    let Kind::Unavailable { retry_after } = error.kind() else { panic!("{told}") };
+    (why, *retry_after)
+}
+
+async fn open(idp: &Idp, provider: &Provider) {
+    idp.set(0);
+    let before = idp.posts();
+    for _ in 0..5 {
+        assert_eq!(fail(provider).await.kind(), &Kind::Unreachable);
+    }
+    assert_eq!(idp.posts(), before + 5);
+    assert_eq!(refusal(&fail(provider).await).0, "too often");
+    assert_eq!(idp.posts(), before + 5);
+}
+
+#[tokio::test]
+async fn five_transient_failures_of_any_kind_open_the_breaker() {
+    let idp = Idp::new();
+    let (provider, _) = idp.provider(once());
+    for status in [0, 1, 429, 500, 503] {
+        idp.set(status);
+        fail(&provider).await;
+    }
+    idp.set(200);
+    let (why, rest) = refusal(&fail(&provider).await);
+    assert_eq!((why, idp.posts()), ("too often", 5));
+    assert!((SECOND / 2..=SECOND).contains(&rest.unwrap()));
+}
+
+#[tokio::test]
+async fn a_provider_that_refuses_is_up() {
+    for status in [400, 401, 403, 307] {
+        let idp = Idp::new();
+        let (provider, hand) = idp.provider(once());
+        for _ in 0..3 {
+            idp.set(502);
+            for _ in 0..4 {
+                fail(&provider).await;
+            }
+            idp.set(status);
+            fail(&provider).await;
+            hand.advance(SECOND * 30);
+        }
+        assert_eq!(idp.posts(), 15, "{status}");
+        idp.set(status);
+        for _ in 0..20 {
+            fail(&provider).await;
+            hand.advance(SECOND * 30);
+        }
+        assert_eq!(idp.posts(), 35, "{status}");
+    }
+}
+
+#[tokio::test]
+async fn after_the_pause_one_probe_passes_and_its_success_closes_the_breaker() {
+    let idp = Idp::holding_back();
+    idp.answer(5);
+    let (provider, hand) = idp.provider(once());
+    open(&idp, &provider).await;
+
+    hand.advance(SECOND);
+    idp.set(200);
+    let probe = start(&provider);
+    settle().await;
+    assert_eq!(idp.posts(), 6);
+    for _ in 0..10 {
+        assert_eq!(refusal(&fail(&provider).await), ("another request", Some(SECOND)));
+    }
+    assert_eq!(idp.posts(), 6);
+    idp.answer(100);
+    assert!(probe.await.unwrap().is_ok());
+    for _ in 0..10 {
+        provider.refresh(&"rt".into()).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn pauses_double_until_the_provider_is_back() {
+    let idp = Idp::new();
+    let (provider, hand) = idp.provider(once());
+    open(&idp, &provider).await;
+    for pause in [1, 2, 4, 8, 16, 30, 30] {
+        let (_, rest) = refusal(&fail(&provider).await);
+        let step = SECOND * pause;
+        assert!((step / 2..=step).contains(&rest.unwrap()), "{pause}: {rest:?}");
+        hand.advance(rest.unwrap() - Duration::from_nanos(1));
+        assert_eq!(refusal(&fail(&provider).await).1, Some(Duration::from_nanos(1)));
+        hand.advance(Duration::from_nanos(1));
+        assert_eq!(fail(&provider).await.kind(), &Kind::Unreachable, "the probe");
+    }
+}
+
+#[tokio::test]
+async fn a_probe_that_is_cancelled_or_panics_leaves_its_place_to_the_next() {
+    let idp = Idp::holding_back();
+    idp.answer(5);
+    let (provider, hand) = idp.provider(once());
+    open(&idp, &provider).await;
+    hand.advance(SECOND);
+    let cancelled = start(&provider);
+    settle().await;
+    assert_eq!(idp.posts(), 6);
+    assert_eq!(refusal(&fail(&provider).await).0, "another request");
+    cancelled.abort();
+    assert!(cancelled.await.unwrap_err().is_cancelled());
+
+    idp.set(2);
+    idp.answer(2);
+    assert!(start(&provider).await.unwrap_err().is_panic());
+    idp.set(200);
+    assert!(provider.refresh(&"rt".into()).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_retry_after_is_kept_even_after_one_failure() {
+    let script = Script::default();
+    let transport = script.answering(|_, turn| match turn {
+        0 => {
+            let mut response = answer(429, "");
+            response.headers_mut().insert("retry-after", http::HeaderValue::from_static("86400"));
+            response
+        }
+        _ => answer(200, tokens().to_string()),
+    });
+    let hand = Hand::default();
+    let provider = endpoint(transport).validate().unwrap().with_clock(Clock::new(hand.clone()));
+    assert!(matches!(fail(&provider).await.kind(), Kind::Unavailable { .. }));
+    hand.advance(SECOND * 299);
+    assert_eq!(refusal(&fail(&provider).await), ("Retry-After", Some(SECOND)), "5 min at the most");
+    assert_eq!(script.sent().len(), 1);
+    hand.advance(SECOND);
+    assert!(provider.refresh(&"rt".into()).await.is_ok());
+}
+
+#[tokio::test]
+async fn clones_of_an_endpoint_share_its_state_and_others_do_not() {
+    let idp = Idp::new();
+    let endpoint = idp.endpoint(once());
+    let first = endpoint.clone().validate().unwrap();
+    open(&idp, &first).await;
+    assert_eq!(refusal(&fail(&endpoint.validate().unwrap()).await).0, "too often");
+    idp.set(200);
+    assert!(idp.endpoint(once()).validate().unwrap().refresh(&"rt".into()).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_revocation_is_sent_whatever_the_breaker_and_tells_it_nothing() {
+    let idp = Idp::new();
+    let (provider, _) = idp.provider(once().concurrent(1).queue(0));
+    open(&idp, &provider).await;
+    let posts = idp.posts();
+    idp.set(200);
+    assert!(provider.revoke(&"rt".into(), TokenTypeHint::RefreshToken).await.is_ok());
+    assert_eq!(idp.posts(), posts + 1);
+    assert_eq!(refusal(&fail(&provider).await).0, "too often");
+}
+
+#[tokio::test(start_paused = true)]
+async fn so_many_at_once_so_many_wait_and_the_rest_fail_at_once() {
+    let idp = Idp::holding_back();
+    let (provider, _) = idp.provider(once().concurrent(2).queue(3));
+    let five = [(); 5].map(|()| start(&provider));
+    settle().await;
+    assert_eq!(idp.posts(), 2);
+    assert_eq!(refusal(&fail(&provider).await), ("wait for their turn", None));
+
+    idp.answer(1);
+    settle().await;
+    assert_eq!(idp.posts(), 3, "the next one has its turn");
+    idp.answer(4);
+    for request in five {
+        assert!(request.await.unwrap().is_ok());
+    }
+    assert_eq!(idp.posts(), 5);
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_waits_for_a_turn_longer_than_a_request_may_take() {
+    let idp = Idp::holding_back();
+    let (provider, _) = idp.provider(ProviderLimits::default().attempts(3).concurrent(1));
+    let started = tokio_now();
+    let mut requests = Vec::new();
+    for _ in 0..3 {
+        requests.push(start(&provider));
+        settle().await;
+        tokio::time::advance(SECOND).await;
+    }
+    let third = requests.pop().unwrap().await.unwrap().unwrap_err();
+    assert_eq!(refusal(&third), ("no turn", None));
+    assert_eq!(tokio_now() - started, SECOND * 17, "the second had its turn at 15 s and takes until 30 s");
+    assert_eq!(idp.posts(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_waited_while_the_breaker_opened_is_not_sent() {
+    let idp = Idp::holding_back();
+    idp.set(503);
+    let (provider, _) = idp.provider(once().concurrent(1).breaker_failures(1));
+    let (_first, second) = (start(&provider), start(&provider));
+    settle().await;
+    idp.answer(2);
+    assert_eq!(refusal(&second.await.unwrap().unwrap_err()).0, "too often");
+    assert_eq!(idp.posts(), 1);
+}
+
+#[tokio::test]
+async fn a_refused_refresh_token_is_not_presented_again_for_30_s() {
+    let idp = Idp::new();
+    let (provider, hand) = idp.provider(ProviderLimits::default());
+    idp.set(400);
+    assert_eq!(fail(&provider).await.kind(), &Kind::InvalidGrant);
+    idp.set(200);
+    hand.advance(SECOND * 29);
+    let error = fail(&provider).await;
+    assert_eq!((error.kind(), error.may_have_consumed(), idp.posts()), (&Kind::InvalidGrant, false, 1));
+    assert!(provider.refresh(&"another".into()).await.is_ok());
+    hand.advance(SECOND);
+    assert!(provider.refresh(&"rt".into()).await.is_ok());
+    assert!(!format!("{provider:?} {:?}", provider.gate).contains("dead"), "nothing of a token is shown");
+}
+
+#[test]
+fn limits_are_checked_with_the_endpoint() {
+    let refused = |limits: ProviderLimits| match Idp::new().endpoint(limits).validate() {
+        Err(ConfigError::Range { what, .. }) => what,
+        other => panic!("{other:?}"),
+    };
+    let limits = ProviderLimits::default;
+    assert_eq!(refused(limits().attempts(0)), "attempts");
+    assert_eq!(refused(limits().attempts(11)), "attempts");
+    assert_eq!(refused(limits().concurrent(0)), "concurrent");
+    assert_eq!(refused(limits().concurrent(usize::MAX)), "concurrent");
+    assert_eq!(refused(limits().queue(usize::MAX)), "queue");
+    assert_eq!(refused(limits().breaker_failures(0)), "breaker_failures");
+    assert_eq!(refused(limits().breaker_pause(Duration::ZERO..=SECOND)), "breaker_pause");
+    assert_eq!(refused(limits().breaker_pause(SECOND * 2..=SECOND)), "breaker_pause");
+    assert!(Idp::new().endpoint(limits().queue(0).concurrent(1)).validate().is_ok());
+}
+
+async fn settle() {
+    for _ in 0..50 {
+        tokio::task::yield_now().await;
+    }
+}
