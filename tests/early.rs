@@ -103,42 +103,56 @@ async fn a_window_of_zero_turns_it_off() {
     assert_eq!(world.issuer.refresh_requests(), 0);
 }
 
-/// Whatever the provider says but `invalid_grant`: nobody notices, and it is asked again only after a pause that grows.
-#[tokio::test]
+/// Lets the flight that a request has started come to its end, pauses between its attempts included.
+async fn asked_and_settled(world: &World, id: Id) -> AccessToken {
+    let token = world.refresher.valid_token(&world.session(id)).await.expect("served");
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    token
+}
+
+/// Whatever the provider says but `invalid_grant`: nobody notices, and it is asked again only after a pause.
+#[tokio::test(start_paused = true)]
 async fn failures_stay_invisible_and_are_tried_again_after_a_pause() {
-    for (status, body) in
-        [(503, ""), (400, r#"{"error":"invalid_client"}"#), (403, "<html>"), (200, "nonsense")]
-    {
+    let scripts: [(&str, fn(&World)); 3] = [
+        ("down", |world| world.issuer.set_down(true)),
+        ("a client that is refused", |world| world.issuer.fail_next_oauth(400, "invalid_client")),
+        ("a firewall", |world| world.issuer.fail_next(403, "<html>")),
+    ];
+    for (name, script) in scripts {
         let world = World::on_memory();
         let id = world.log_in("alice").await;
         world.clock.advance(EARLY);
-        world.issuer.fail_next(status, body);
-        let first = world.asked(id).await;
+        script(&world);
+        let first = asked_and_settled(&world, id).await;
+        let asked_of_provider = world.issuer.refresh_requests();
+        world.issuer.set_down(false);
         for _ in 0..20 {
-            assert_eq!(world.asked(id).await.secret(), first.secret(), "{status} {body}");
+            assert_eq!(asked_and_settled(&world, id).await.secret(), first.secret(), "{name}");
         }
-        assert_eq!(world.issuer.refresh_requests(), 1, "not before the pause is over: {status} {body}");
-        assert_eq!(world.stored_entry(id).await.generation(), Some(1));
-        if status == 200 {
-            // The provider may have used the token up: nothing is risked while the old one is good (tests/replay.rs).
-            continue;
-        }
-        world.clock.advance(Duration::from_secs(1));
-        world.asked(id).await;
-        assert_eq!(world.issuer.refresh_requests(), 2, "{status} {body}");
-        assert_eq!(world.stored_entry(id).await.generation(), Some(2));
+        assert_eq!(
+            world.issuer.refresh_requests(),
+            asked_of_provider,
+            "not before the pause is over: {name}"
+        );
+        assert_eq!(world.stored_entry(id).await.generation(), Some(1), "{name}");
+        world.clock.advance(Duration::from_secs(2));
+        asked_and_settled(&world, id).await;
+        assert_eq!(world.issuer.refresh_requests(), asked_of_provider + 1, "{name}");
+        assert_eq!(world.stored_entry(id).await.generation(), Some(2), "{name}");
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn the_pause_after_failures_doubles() {
     let world = World::on_memory();
     let id = world.log_in("alice").await;
     world.clock.advance(EARLY);
-    world.issuer.set_down(true);
     let mut attempts = Vec::new();
     for _ in 0..9 {
-        world.asked(id).await;
+        // No outage, which would open the breaker: each answer is clear.
+        world.issuer.fail_next_oauth(400, "invalid_client");
+        asked_and_settled(&world, id).await;
+        world.issuer.clear_script();
         attempts.push(world.issuer.refresh_requests());
         world.clock.advance(Duration::from_secs(1));
     }

@@ -7,30 +7,33 @@ use std::time::Duration;
 use common::{World, settle, store::Op};
 use tower_token_refresh::{LogOut, OnUnavailable, RefreshErrorKind, RefreshPolicy, testing::Endpoint};
 
+/// By then the provider is asked again, however often it has failed.
+const WELL_AGAIN: Duration = Duration::from_secs(60);
+
 fn lenient() -> RefreshPolicy {
     let for_at_most = Duration::from_secs(300);
     RefreshPolicy::default().on_unavailable(OnUnavailable::ServeExpired { for_at_most })
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn nobody_notices_an_outage_that_is_shorter_than_the_rest_of_the_tokens_life() {
     let world = World::on_memory();
     let id = world.log_in("alice").await;
     world.issuer.set_down(true);
     for second in 0..55 {
         let served = world.refresher.valid_token(&world.session(id)).await;
-        settle().await;
+        tokio::time::sleep(Duration::from_secs(30)).await;
         let token = served.unwrap_or_else(|error| panic!("second {second}: {error}"));
         assert!(!token.is_stale() && world.issuer.is_access_token_live(token.secret()));
         world.clock.advance(Duration::from_secs(1));
     }
     world.issuer.set_down(false);
-    world.clock.advance(Duration::from_secs(5));
+    world.clock.advance(WELL_AGAIN);
     let token = world.refresher.valid_token(&world.session(id)).await.expect("the provider is back");
     assert!(world.issuer.is_access_token_live(token.secret()));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn after_the_expiry_an_outage_is_a_503() {
     let world = World::on_memory();
     let id = world.log_in("alice").await;
@@ -41,7 +44,7 @@ async fn after_the_expiry_an_outage_is_a_503() {
     assert!(error.retry_after().is_some());
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn an_expired_token_is_served_if_that_is_asked_for_and_marked() {
     let world = World::with(|builder| builder.policy(lenient()));
     let id = world.log_in("alice").await;
@@ -61,12 +64,13 @@ async fn an_expired_token_is_served_if_that_is_asked_for_and_marked() {
     assert_eq!(error.kind(), RefreshErrorKind::Unavailable);
 
     world.issuer.set_down(false);
+    world.clock.advance(WELL_AGAIN);
     let token = world.refresher.valid_token(&world.session(id)).await.expect("refreshed");
     assert!(!token.is_stale() && world.issuer.is_access_token_live(token.secret()));
 }
 
 /// Only an outage is forgiven: a login that is over is over.
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn an_expired_token_is_not_served_to_who_is_logged_out() {
     let world = World::with(|builder| builder.policy(lenient()));
     let id = world.log_in("alice").await;
@@ -88,7 +92,7 @@ async fn an_expired_token_is_not_served_to_who_is_logged_out() {
 }
 
 /// An API that has refused the token is not helped with it.
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_rejected_token_is_not_served_again() {
     let world = World::with(|builder| builder.policy(lenient()));
     let id = world.log_in("alice").await;
