@@ -1,7 +1,7 @@
 //! Random interleavings of everything that can happen to one browser's sessions, with the promises checked after every step.
 //!
 //! Every call of the session store and every request to the provider stops before and after it takes effect; the schedule decides
-//! what goes on next. `MODEL_CASES` sets the number of cases, `PROPTEST_RNG_SEED` where to begin.
+//! what goes on next. The provider fails, answers get lost, the clock jumps, the process is restarted. `MODEL_CASES` sets the number of cases, `PROPTEST_RNG_SEED` where to begin.
 
 mod browser;
 mod stepped;
@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use browser::{Browser, LIFE};
 use proptest::prelude::*;
+use stepped::Failure;
 use tower_token_refresh::LogOut;
 
 #[derive(Debug, Clone, Copy)]
@@ -25,7 +26,12 @@ enum Step {
     Drop(usize),
     Release(usize),
     Expire,
+    NearlyExpire,
+    Fail(Failure),
+    Jump(bool),
+    Wait,
     RefuseWrites(usize),
+    Restart,
     Wipe,
     Rest,
 }
@@ -44,10 +50,19 @@ fn step() -> impl Strategy<Value = Step> {
         2 => pick().prop_map(Step::Drop),
         40 => pick().prop_map(Step::Release),
         4 => Just(Step::Expire),
+        3 => Just(Step::NearlyExpire),
+        2 => failure().prop_map(Step::Fail),
+        1 => any::<bool>().prop_map(Step::Jump),
+        1 => Just(Step::Wait),
         1 => (1..4_usize).prop_map(Step::RefuseWrites),
+        1 => Just(Step::Restart),
         1 => Just(Step::Wipe),
         6 => Just(Step::Rest),
     ]
+}
+
+fn failure() -> impl Strategy<Value = Failure> {
+    prop_oneof![Just(Failure::Overloaded), Just(Failure::RequestLost), Just(Failure::AnswerLost)]
 }
 
 fn cases() -> u32 {
@@ -101,9 +116,25 @@ async fn play(steps: &[Step]) {
             // What the ledger keeps it keeps for ten minutes.
             Step::Expire if expiries < 20 => {
                 expiries += 1;
-                browser.clock.advance(LIFE);
+                browser.pass(LIFE);
             }
-            Step::Expire => {}
+            // Into the last half of a token's life, where it is refreshed behind the request.
+            Step::NearlyExpire if expiries < 20 => {
+                expiries += 1;
+                browser.pass(LIFE * 4 / 5 - Duration::from_secs(1));
+            }
+            Step::Expire | Step::NearlyExpire => {}
+            Step::Fail(failure) => browser.stage.fail_next_request(failure),
+            Step::Jump(forward) => browser.jump(if forward { 3600 } else { -3600 }),
+            // Longer than a request waits.
+            Step::Wait => {
+                browser.stage.note_slow();
+                tokio::time::advance(Duration::from_secs(11)).await;
+            }
+            Step::Restart => {
+                rest(&browser).await;
+                browser.restart().await;
+            }
             Step::RefuseWrites(count) => browser.stage.refuse_writes(count),
             Step::Wipe => browser.wipe(),
             Step::Rest => rest(&browser).await,
@@ -124,7 +155,7 @@ async fn play(steps: &[Step]) {
 
     // Whoever is still logged in stays so.
     for _ in 0..2 {
-        browser.clock.advance(LIFE);
+        browser.pass(LIFE * 3);
         browser.open();
         rest(&browser).await;
         browser.ask(usize::MAX);

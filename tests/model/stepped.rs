@@ -28,13 +28,34 @@ pub struct Stage(Arc<Mutex<State>>);
 
 #[derive(Default)]
 struct State {
+    passing: bool,
+    slow: bool,
+    jumped: bool,
     parked: Vec<(&'static str, oneshot::Sender<()>)>,
     records: HashMap<Id, Record>,
     /// Every set that was ever in the store: whose, its access token, its refresh token.
     stored: Vec<(String, String, String)>,
     refused_writes: usize,
     refused_ever: bool,
+    next_failure: Option<Failure>,
+    /// Refresh tokens that were presented and got no answer.
+    in_doubt: Vec<String>,
+    /// Refresh tokens that may be presented again.
+    again: Vec<String>,
+    /// Who lost a login because the answer to its refresh got lost.
+    lost: Vec<String>,
     broken: Vec<String>,
+}
+
+/// How the next request to the provider fails.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Failure {
+    /// 503: the provider has done nothing.
+    Overloaded,
+    /// The connection breaks before the provider has seen the request.
+    RequestLost,
+    /// The connection breaks after the provider has done its part.
+    AnswerLost,
 }
 
 /// An entry as a stranger reads it. `subject` names the login.
@@ -73,10 +94,22 @@ impl Stage {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Whether nothing stops any more, as when nobody looks.
+    pub fn let_everything_pass(&self, pass: bool) {
+        let mut state = self.state();
+        state.passing = pass;
+        if pass {
+            state.parked.clear();
+        }
+    }
+
     async fn park(&self, at: &'static str) {
+        if self.state().passing {
+            return;
+        }
         let (release, released) = oneshot::channel();
         self.state().parked.push((at, release));
-        // Fails only when the case is over and the stage is taken down.
+        // Fails when everything may pass, and when the case is over.
         let _ = released.await;
     }
 
@@ -105,6 +138,69 @@ impl Stage {
 
     pub fn refused_ever(&self) -> bool {
         self.state().refused_ever
+    }
+
+    pub fn fail_next_request(&self, failure: Failure) {
+        self.state().next_failure = Some(failure);
+    }
+
+    /// By a clock that has jumped nobody knows what is good.
+    pub fn note_jump(&self) {
+        self.state().jumped = true;
+    }
+
+    /// Whether an answer that got lost has cost this login its tokens.
+    pub fn has_lost(&self, subject: &str) -> bool {
+        self.state().lost.iter().any(|lost| lost == subject)
+    }
+
+    pub fn failed_ever(&self, refresh: &str) -> bool {
+        let state = self.state();
+        state.in_doubt.iter().chain(&state.again).any(|failed| failed == refresh)
+    }
+
+    /// From here on requests may be served before the store has their set, as with a store that refuses.
+    pub fn note_slow(&self) {
+        self.state().slow = true;
+    }
+
+    pub fn was_slow(&self) -> bool {
+        self.state().slow
+    }
+
+    /// Nobody remembers what is in doubt.
+    pub fn forget_doubts(&self) {
+        let mut state = self.state();
+        let doubts = std::mem::take(&mut state.in_doubt);
+        state.again.extend(doubts);
+    }
+
+    /// A refresh token without an answer is left alone while its access token is good: a provider that has used it up would punish
+    /// it by ending that as well.
+    fn judge_request(&self, refresh: &str, issuer: &StrictIssuer) {
+        let state = self.state();
+        let doubted = state.in_doubt.iter().any(|doubted| doubted == refresh);
+        let access =
+            state.stored.iter().find(|(_, _, stored)| stored == refresh).map(|(_, access, _)| access);
+        let harmful =
+            doubted && !state.jumped && access.is_some_and(|access| issuer.is_access_token_live(access));
+        drop(state);
+        if harmful {
+            self.note_broken("a token in doubt was presented again while its access token was good".into());
+        }
+    }
+
+    fn note_failure(&self, failure: Failure, refresh: &str) {
+        let mut state = self.state();
+        let owner =
+            state.stored.iter().find(|(_, _, stored)| stored == refresh).map(|(owner, _, _)| owner.clone());
+        match failure {
+            Failure::Overloaded => state.again.push(refresh.to_owned()),
+            Failure::RequestLost | Failure::AnswerLost => state.in_doubt.push(refresh.to_owned()),
+        }
+        if failure == Failure::AnswerLost {
+            state.lost.extend(owner);
+        }
     }
 
     /// Something that is not ours takes the tokens out of a record.
@@ -194,7 +290,26 @@ impl Stage {
             let (stage, issuer) = (stage.clone(), issuer.clone());
             async move {
                 stage.park("request").await;
-                let answer = issuer.exchange(request).await;
+                let refresh = refresh_token(request.body());
+                let failure = stage.state().next_failure.take().filter(|_| refresh.is_some());
+                if let Some(refresh) = &refresh {
+                    stage.judge_request(refresh, &issuer);
+                }
+                if let (Some(failure), Some(refresh)) = (failure, &refresh) {
+                    stage.note_failure(failure, refresh);
+                }
+                let answer = match failure {
+                    Some(Failure::Overloaded) => {
+                        let overloaded = http::Response::builder().status(503).body(bytes::Bytes::new());
+                        Ok(overloaded.expect("a response"))
+                    }
+                    Some(Failure::RequestLost) => Err(std::io::ErrorKind::ConnectionReset.into()),
+                    Some(Failure::AnswerLost) => {
+                        let _unseen = issuer.exchange(request).await;
+                        Err(std::io::ErrorKind::ConnectionReset.into())
+                    }
+                    None => issuer.exchange(request).await,
+                };
                 stage.park("answer").await;
                 answer.map(|answer| answer.map(http_body_util::Full::new))
             }
@@ -206,6 +321,11 @@ impl fmt::Debug for Stage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_list().entries(self.state().parked.iter().map(|(at, _)| at)).finish()
     }
+}
+
+fn refresh_token(form: &[u8]) -> Option<String> {
+    let mut fields = url::form_urlencoded::parse(form);
+    fields.find(|(name, _)| name == "refresh_token").map(|(_, value)| value.into_owned())
 }
 
 fn refused() -> Error {
