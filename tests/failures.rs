@@ -236,7 +236,7 @@ async fn a_flight_that_fails_with_nobody_waiting_leaves_the_next_caller_a_clean_
     let world = World::on_memory();
     let id = world.log_in("alice").await;
     world.expire();
-    world.issuer.fail_next(503, "");
+    world.issuer.fail_next(403, "a firewall's");
     let post = world.issuer.gate_before(Endpoint::Token);
     let request = world.ask(&world.session(id));
     post.reached().await;
