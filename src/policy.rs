@@ -108,8 +108,8 @@ impl RefreshPolicy {
     ///
     /// Nobody knows then whether the provider has used it up. At a provider that punishes reuse, presenting it once more may end the
     /// login; not presenting it ends the login for certain. So it is done, by default: never while the old access token is good
-    /// (its punishment would kill that too), one at a time, after 1 s, 2 s and so on up to 60 s, until the provider gives a clear answer
-    /// or the refresh token's life is over. Requests in between get `Unavailable`. Without replay the login ends as `SessionExpired`.
+    /// (its punishment would kill that too), one at a time, after 1 s, 2 s and so on up to 60 s, until the provider gives a clear
+    /// answer. Requests in between get `Unavailable`. Without replay the login ends as `SessionExpired`.
     #[must_use]
     pub fn replay(mut self, replay: bool) -> Self {
         self.replay = replay;

@@ -69,6 +69,15 @@ async fn unavailable(script: impl FnOnce(&World), retry_after: &str) {
     assert_eq!(answer.header(header::RETRY_AFTER), Some(retry_after));
 }
 
+/// Overload is asked again once, so it has to be there twice to be told.
+async fn overloaded(script: impl Fn(&World), retry_after: &str) {
+    let twice = |world: &World| {
+        script(world);
+        script(world);
+    };
+    unavailable(twice, retry_after).await;
+}
+
 async fn invalid_response(script: impl FnOnce(&World)) {
     assert_kept(script, Kind::InvalidResponse, 502, "invalid_response").await;
 }
@@ -138,15 +147,15 @@ async fn logged_out_while_waiting() {
     assert_eq!(world.stored_entry(id).await, StoredEntry::NoRecord);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_503_with_retry_after() {
-    unavailable(|world| answer_next(world, 503, header::RETRY_AFTER, "7"), "7").await;
+    overloaded(|world| answer_next(world, 503, header::RETRY_AFTER, "7"), "7").await;
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_429_with_and_without_retry_after() {
     unavailable(|world| answer_next(world, 429, header::RETRY_AFTER, "120"), "120").await;
-    unavailable(|world| world.issuer.fail_next(429, ""), "1").await;
+    overloaded(|world| world.issuer.fail_next(429, ""), "1").await;
 }
 
 #[tokio::test]
@@ -161,9 +170,9 @@ async fn any_other_5xx() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn temporarily_unavailable_and_server_error() {
-    unavailable(|world| world.issuer.fail_next_oauth(400, "temporarily_unavailable"), "1").await;
+    overloaded(|world| world.issuer.fail_next_oauth(400, "temporarily_unavailable"), "1").await;
     unavailable(|world| world.issuer.fail_next_oauth(400, "server_error"), "1").await;
 }
 

@@ -33,14 +33,14 @@ async fn every_waiter_gets_the_error_and_the_next_caller_tries_afresh() {
     let world = World::on_memory();
     let id = world.log_in("alice").await;
     world.expire();
-    world.issuer.fail_next(503, "out of order");
+    world.issuer.fail_next(403, "<html>");
     let post = world.issuer.gate_before(Endpoint::Token);
     let waiters: Vec<_> = (0..10).map(|_| world.ask(&world.session(id))).collect();
     post.reached().await;
     settle().await;
     post.open();
     for waiter in waiters {
-        assert_eq!(kind_of(waiter).await, RefreshErrorKind::Unavailable);
+        assert_eq!(kind_of(waiter).await, RefreshErrorKind::InvalidResponse);
     }
     assert_eq!(world.issuer.refresh_requests(), 1);
 
@@ -241,7 +241,7 @@ async fn a_flight_that_fails_with_nobody_waiting_leaves_the_next_caller_a_clean_
     let world = World::on_memory();
     let id = world.log_in("alice").await;
     world.expire();
-    world.issuer.fail_next(503, "");
+    world.issuer.fail_next(403, "a firewall's");
     let post = world.issuer.gate_before(Endpoint::Token);
     let request = world.ask(&world.session(id));
     post.reached().await;

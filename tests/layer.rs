@@ -117,7 +117,7 @@ async fn an_option_is_none_for_the_anonymous_the_expired_and_the_logged_out() {
     assert_eq!(waiting.await.unwrap().body, "anonymous");
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn an_option_rejects_while_the_provider_is_down() {
     let world = World::on_memory();
     let id = Some(world.log_in("alice").await);

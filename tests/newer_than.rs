@@ -173,7 +173,7 @@ async fn many_requests_with_the_same_rejected_token_make_one_post() {
     assert_eq!(world.issuer.refresh_requests(), 1);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_rejected_token_is_not_given_again_while_its_refresh_fails() {
     let world = World::on_memory();
     let id = world.log_in("alice").await;

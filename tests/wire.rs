@@ -10,7 +10,8 @@ use common::{
 use futures_util::future::join_all;
 use serde_json::json;
 use tower_token_refresh::{
-    AccessToken, ClientAuth, ConfigError, DiscoveryError, RefreshErrorKind, TokenEndpoint, TokenRefreshLayer,
+    AccessToken, ClientAuth, ConfigError, DiscoveryError, ProviderLimits, RefreshErrorKind, TokenEndpoint,
+    TokenRefreshLayer,
     endpoint::EndpointErrorKind,
     testing::{Endpoint, StrictIssuer},
 };
@@ -128,7 +129,8 @@ async fn lazy_discovery_starts_with_the_provider_down_and_works_once_it_is_up() 
     let world = World::on_memory();
     let provider = world.issuer.serve().await.unwrap();
     world.issuer.set_down(true);
-    let world = world.asking(TokenEndpoint::discover(provider.issuer_url(), client_auth()).lazy());
+    let endpoint = TokenEndpoint::discover(provider.issuer_url(), client_auth());
+    let world = world.asking(endpoint.limits(ProviderLimits::default().attempts(1)).lazy());
     let id = world.log_in("alice").await;
     assert!(world.refresher.valid_token(&world.session(id)).await.is_ok(), "a fresh token needs no provider");
     world.expire();

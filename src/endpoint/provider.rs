@@ -70,7 +70,7 @@ pub(super) enum Addresses {
 }
 
 impl Provider {
-    /// Where the breaker, the queue and the dead tokens read the time.
+    /// Where the breaker and the dead tokens read the time, and an answer gets its own.
     pub(crate) fn with_clock(mut self, clock: Clock) -> Self {
         self.clock = clock;
         self
@@ -91,7 +91,7 @@ impl Provider {
         loop {
             let entered = timeout_at(last_start, gate.enter(waited_until, self.exchange.limit)).await;
             let pass = entered.unwrap_or_else(|_elapsed| Err(NotAsked::TooLate.into_error(None)))?;
-            let outcome = self.present(refresh_token, &gate.clock, last_start).await;
+            let outcome = self.present(refresh_token, last_start).await;
             pass.told(&outcome);
             let error = match outcome {
                 Ok(answer) => return Ok(answer),
@@ -119,7 +119,6 @@ impl Provider {
     async fn present(
         &self,
         refresh_token: &SecretString,
-        clock: &Clock,
         last_start: Instant,
     ) -> Result<TokenSet, EndpointError> {
         let Ok(to) = timeout_at(last_start, self.metadata()).await else {
@@ -127,7 +126,7 @@ impl Provider {
         };
         let to = to?;
         let pairs = [("grant_type", "refresh_token"), ("refresh_token", refresh_token.expose_secret())];
-        let sent_at = clock.now();
+        let sent_at = self.clock.now();
         let answer = self.post(&to.token, &pairs).await?;
         Ok(wire::token_answer(answer)?.with_obtained_at(sent_at))
     }

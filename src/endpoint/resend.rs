@@ -4,9 +4,9 @@
 //! | what happened | may be used up | sent again |
 //! |---|---|---|
 //! | connection refused, no such host, TLS failed, no discovery | no | after 50 to 100 ms |
-//! | closed before the request was written, also a kept connection that was closed while idle | no | by a fresh connection, or as above |
+//! | a kept connection turns out to be closed before the request was written | no | at once, on a fresh connection, by the default transport |
 //! | 429, 503; 4xx or 5xx with the code `temporarily_unavailable` | no | after the `Retry-After`, else after 1 s; up to a quarter longer |
-//! | the connection broke after the request may have been sent, before or within the answer | yes | never |
+//! | the connection breaks once it is made: before the provider read a byte, or anywhere up to the last byte of the answer | yes | never |
 //! | no whole answer in time: silence, a slow drip | yes | never |
 //! | no HTTP | yes | never |
 //! | any other 5xx, a proxy's 502 or 504; the code `server_error` | yes | never |

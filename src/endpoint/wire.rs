@@ -12,8 +12,8 @@
 //! | 4xx with `invalid_grant` (or GitHub's `bad_refresh_token`) | `InvalidGrant` | - |
 //! | 4xx with another registered code | `Rejected` with that code | no |
 //! | 4xx with a code that is not registered | `Rejected`, "unregistered code" | no |
-//! | 4xx without an OAuth error, such as a firewall's 403; 1xx | `InvalidResponse` | no |
-//! | no whole answer: time over, connection broken, body broken off | `NoAnswer` | yes |
+//! | 4xx without an OAuth error, such as a firewall's 403, or over 64 KiB; 1xx | `InvalidResponse` | no |
+//! | no whole answer: time over, connection broken, body broken off where the status does not say it all | `NoAnswer` | yes |
 //! | no connection | `Unreachable` | no |
 //!
 //! The last two are told by the exchange itself, as there is no answer to read.

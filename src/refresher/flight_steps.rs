@@ -132,7 +132,7 @@ impl Core {
             Ok(answer) => {
                 let mut next = newest.next(answer, sent_at, self.policy.fallback_lifetime);
                 self.check_who_came_back(order, &newest, &mut next).await?;
-                let expired_at_birth = next.expires_at <= sent_at;
+                let expired_at_birth = next.expires_at <= next.obtained_at;
                 // Stored all the same: its refresh token is the only good one.
                 let landed = self.land(order, Arc::new(next)).await?;
                 if expired_at_birth {

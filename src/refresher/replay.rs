@@ -3,7 +3,10 @@
 //! | the old access token | what is done |
 //! |---|---|
 //! | is good | nothing: if the token was used up, presenting it again is punished, and that kills the access token too (measured on Keycloak and oidc-provider) |
-//! | has expired | the login is lost for certain, unless the request never arrived: it is presented again, one flight at a time, 1 s, 2 s … 60 s apart, until the provider gives a clear answer or the refresh token's life is over |
+//! | has expired | the login is lost for certain, unless the request never arrived: it is presented again, one flight at a time, 1 s, 2 s … 60 s apart, until the provider gives a clear answer |
+//!
+//! Deliberately not ended by the clock when the refresh token's life is over: the provider says so itself, and a wall clock that jumps
+//! forward would log users out.
 //!
 //! Requests in between get `Unavailable`. [`RefreshPolicy::replay`](crate::RefreshPolicy::replay) turns the second row off.
 
@@ -29,10 +32,6 @@ impl Core {
         if !self.policy.replay {
             let why =
                 "the last refresh had no usable answer, and presenting the refresh token again is turned off";
-            return Err(self.expire(order, why).await);
-        }
-        if newest.refresh_expires_at.is_some_and(|end| end <= now) {
-            let why = "the last refresh had no usable answer, and the refresh token's life is over";
             return Err(self.expire(order, why).await);
         }
         let wait = setback.not_before.saturating_sub(self.clock.monotonic());

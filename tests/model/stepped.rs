@@ -289,8 +289,11 @@ impl Stage {
         Transport::new(tower::service_fn(move |request: http::Request<bytes::Bytes>| {
             let (stage, issuer) = (stage.clone(), issuer.clone());
             async move {
-                stage.park("request").await;
                 let refresh = refresh_token(request.body());
+                let mut under_way =
+                    UnderWay { stage: stage.clone(), refresh, cut_off_as: Some(Failure::RequestLost) };
+                stage.park("request").await;
+                let refresh = under_way.refresh.clone();
                 let failure = stage.state().next_failure.take().filter(|_| refresh.is_some());
                 if let Some(refresh) = &refresh {
                     stage.judge_request(refresh, &issuer);
@@ -308,9 +311,13 @@ impl Stage {
                         let _unseen = issuer.exchange(request).await;
                         Err(std::io::ErrorKind::ConnectionReset.into())
                     }
-                    None => issuer.exchange(request).await,
+                    None => {
+                        under_way.cut_off_as = Some(Failure::AnswerLost);
+                        issuer.exchange(request).await
+                    }
                 };
                 stage.park("answer").await;
+                under_way.cut_off_as = None;
                 answer.map(|answer| answer.map(http_body_util::Full::new))
             }
         }))
@@ -320,6 +327,21 @@ impl Stage {
 impl fmt::Debug for Stage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_list().entries(self.state().parked.iter().map(|(at, _)| at)).finish()
+    }
+}
+
+/// A request that is given up for its time fails as one that got lost.
+struct UnderWay {
+    stage: Stage,
+    refresh: Option<String>,
+    cut_off_as: Option<Failure>,
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        if let (Some(failure), Some(refresh)) = (self.cut_off_as, &self.refresh) {
+            self.stage.note_failure(failure, refresh);
+        }
     }
 }
 

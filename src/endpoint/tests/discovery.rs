@@ -6,9 +6,11 @@ use serde_json::{Value, json};
 use super::*;
 use crate::{
     ClientAuth, ProviderLimits, TokenEndpoint, Transport,
-    endpoint::tests::{SECRET, Script, all_it_tells, answer, tokens},
+    endpoint::tests::{SECRET, Script, all_it_tells, answer, foreign_input::json_value, tokens},
 };
 
+const FIELDS: [&str; 6] =
+    ["issuer", "token_endpoint", "revocation_endpoint", "end_session_endpoint", "jwks_uri", "other"];
 const ISSUER: &str = "https://id.example/realms/a";
 
 fn document() -> Value {
@@ -225,5 +227,37 @@ proptest! {
             prop_assert!(!all_it_tells(&error).contains(SECRET));
         }
         let _ = read(ISSUER, text.as_bytes(), &SchemeRule::default());
+    }
+
+    /// Names and URLs are told, for whoever has to mend them (but for their secrets, see above); nothing else is.
+    #[test]
+    fn a_document_of_any_json_is_metadata_or_an_error_without_its_words(
+        odd in prop::collection::vec((prop::sample::select(FIELDS.to_vec()), json_value()), 0..3),
+        whole in json_value(),
+    ) {
+        let mut document = document();
+        for (field, value) in odd.into_iter().filter(|(_, value)| !value.is_string()) {
+            document[field] = value;
+        }
+        for document in [document, whole] {
+            if let Err(error) = read(ISSUER, document.to_string().as_bytes(), &SchemeRule::default()) {
+                prop_assert!(!all_it_tells(&error).contains(SECRET), "{:?}", error);
+            }
+        }
+    }
+
+    #[test]
+    fn a_name_or_url_without_end_is_told_in_part(field in prop::sample::select(FIELDS[..5].to_vec()), text in ".{1,9}") {
+        let mut document = document();
+        document[field] = json!(text.repeat(5000));
+        let error = read(ISSUER, document.to_string().as_bytes(), &SchemeRule::default()).err();
+        prop_assert!(error.is_some_and(|error| all_it_tells(&error).len() < 20_000));
+    }
+
+    #[test]
+    fn a_document_of_any_bytes_is_an_error(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+        let error = read(ISSUER, &bytes, &SchemeRule::default()).err();
+        let is_no_document = matches!(error, Some(DiscoveryError::NotADocument { .. }));
+        prop_assert!(is_no_document);
     }
 }

@@ -1,5 +1,7 @@
 //! The endpoint as the refresher uses it, over a transport in memory.
 
+mod counters;
+pub(super) mod foreign_input;
 mod gate;
 mod resend;
 mod tcp;

@@ -112,6 +112,54 @@ fn a_refusal_without_an_oauth_error_is_an_invalid_response() {
     }
 }
 
+/// What a status says alone, it says without the body; the rest is told by the body.
+#[test]
+fn an_answer_whose_body_cannot_be_read() {
+    let broken_off = || EndpointError::new(Kind::NoAnswer).maybe_consumed();
+    let too_large = || invalid("is over 64 KiB");
+    let outcome = |status, body: EndpointError| {
+        let status = StatusCode::from_u16(status).unwrap();
+        let error = token_answer(Answer { status, headers: HeaderMap::new(), body: Err(body) }).unwrap_err();
+        (error.kind().clone(), error.may_have_consumed())
+    };
+    let rule = "is over 64 KiB";
+    for status in [429, 503] {
+        assert_eq!(outcome(status, broken_off()), (UNAVAILABLE, false));
+    }
+    assert_eq!(outcome(502, too_large()), (UNAVAILABLE, true));
+    assert_eq!(outcome(302, broken_off()), (Kind::InvalidResponse { rule: "is a redirect" }, false));
+    assert_eq!(outcome(400, broken_off()), (Kind::NoAnswer, true), "it may have been any code");
+    assert_eq!(outcome(403, too_large()), (Kind::InvalidResponse { rule }, false));
+    assert_eq!(outcome(200, broken_off()), (Kind::NoAnswer, true));
+    assert_eq!(outcome(200, too_large()), (Kind::InvalidResponse { rule }, true));
+}
+
+#[test]
+fn a_proxys_page_counts_by_its_status_alone() {
+    let page = "<html><head><title>502 Bad Gateway</title></head><body><hr>nginx</body></html>";
+    for status in [500, 502, 504, 520] {
+        assert_eq!(refused(status, page), (UNAVAILABLE, true), "{status}");
+    }
+    assert_eq!(refused(503, page), (UNAVAILABLE, false));
+    for status in [400, 403, 404, 405, 407, 408, 413] {
+        let rule = "is neither a success nor an OAuth error";
+        assert_eq!(refused(status, page), (Kind::InvalidResponse { rule }, false), "{status}");
+    }
+}
+
+#[test]
+fn a_code_counts_whatever_the_4xx() {
+    for status in [400, 401, 403, 404, 422] {
+        assert_eq!(with_code(status, "invalid_grant"), (Kind::InvalidGrant, false));
+        assert_eq!(with_code(status, "server_error"), (UNAVAILABLE, true));
+    }
+    assert_eq!(
+        with_code(429, "invalid_grant"),
+        (UNAVAILABLE, false),
+        "a limiter's word on the token is no word"
+    );
+}
+
 #[test]
 fn retry_after_is_seconds_or_a_date_and_capped() {
     let wait =
@@ -148,4 +196,32 @@ proptest! {
             prop_assert!(!told.contains(SECRET), "{}", told);
         }
     }
+
+    #[test]
+    fn any_retry_after_is_none_or_at_most_five_minutes(
+        value in retry_after_value(), date in prop::option::of(retry_after_value()),
+    ) {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::RETRY_AFTER, value);
+        if let Some(date) = date {
+            headers.insert(header::DATE, date);
+        }
+        prop_assert!(retry_after(&headers).is_none_or(|wait| wait <= LONGEST_RETRY_AFTER));
+    }
+}
+
+/// Numbers, dates and whatever else a header may hold.
+fn retry_after_value() -> impl Strategy<Value = HeaderValue> {
+    prop_oneof![
+        any::<u64>().prop_map(HeaderValue::from),
+        any::<i64>().prop_map(HeaderValue::from),
+        "[0-9]{1,60}".prop_map(|text| HeaderValue::try_from(text).unwrap()),
+        "[A-Z][a-z]{2}, [0-9]{2} [A-Z][a-z]{2} [0-9]{4} [0-9]{2}:[0-9]{2}:[0-9]{2} GMT"
+            .prop_map(|text| HeaderValue::try_from(text).unwrap()),
+        (0_u64..250_000_000_000)
+            .prop_map(|secs| std::time::SystemTime::UNIX_EPOCH + Duration::from_secs(secs))
+            .prop_map(|time| HeaderValue::try_from(httpdate::fmt_http_date(time)).unwrap()),
+        prop::collection::vec(any::<u8>(), 0..40)
+            .prop_filter_map("no header", |bytes| HeaderValue::from_bytes(&bytes).ok()),
+    ]
 }
