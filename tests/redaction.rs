@@ -15,8 +15,8 @@ use serde_json::json;
 use tower::{Layer, ServiceExt};
 use tower_sessions::{MemoryStore, Session, session::Id};
 use tower_token_refresh::{
-    AccessToken, ClientAuth, LogOut, RefreshError, TokenEndpoint, TokenRefreshLayer, TokenRefresher,
-    TokenSet, Transport,
+    AccessToken, ClaimsTrust, ClientAuth, LogOut, RefreshError, RefreshErrorKind, StandardClaims,
+    TokenEndpoint, TokenRefreshLayer, TokenRefresher, TokenSet, Transport,
     testing::{Endpoint, ManualClock, StrictIssuer},
     tower_sessions,
 };
@@ -76,7 +76,8 @@ fn issuer(clock: &ManualClock) -> StrictIssuer {
 fn refresher(issuer: &StrictIssuer, clock: &ManualClock, transport: Option<Transport>) -> TokenRefresher {
     let endpoint = TokenEndpoint::new(issuer.token_url(), ClientAuth::basic("web", CLIENT_SECRET))
         .issuer(issuer.issuer_url())
-        .revocation_url(issuer.revocation_url());
+        .revocation_url(issuer.revocation_url())
+        .jwks_url(issuer.jwks_url());
     let endpoint = match transport {
         Some(transport) => endpoint.transport(transport),
         None => endpoint,
@@ -168,6 +169,73 @@ async fn no_error_shows_a_secret_or_the_providers_free_text() {
     secrets.assert_absent_in_error(&set.expect_err("not a bearer token"));
 }
 
+#[tokio::test]
+async fn no_error_of_a_verification_shows_a_token() {
+    let world = World::on_memory();
+    let endpoint = TokenEndpoint::new(world.issuer.token_url(), ClientAuth::basic("web", "secret"))
+        .issuer(world.issuer.issuer_url())
+        .jwks_url(world.issuer.jwks_url())
+        .transport(world.issuer.transport());
+    let refresher = TokenRefresher::builder(endpoint, MemoryStore::default())
+        .claims_trust(ClaimsTrust::Verified)
+        .clock(world.clock.clock())
+        .build()
+        .expect("the settings agree");
+    let session = Session::new(None, Arc::new(refresher.session_store()), None);
+    let mut errors: Vec<RefreshError> = Vec::new();
+    let claims = json!({ "iss": world.issuer.issuer_url(), "sub": FREE_TEXT, "exp": 2_000_000_300 });
+    let signed = world.issuer.sign_jwt(json!({}), &claims);
+    let mut secrets = vec![signed.clone()];
+    let (head, _) = signed.rsplit_once('.').expect("a JWT");
+    for (token, keys) in [
+        (format!("{head}."), None),
+        (world.issuer.sign_jwt(json!({ "kid": FREE_TEXT }), &claims), None),
+        (world.issuer.sign_jwt(json!({ "alg": FREE_TEXT }), &claims), None),
+        (world.issuer.sign_jwt(json!({ "typ": FREE_TEXT }), &claims), None),
+        (world.issuer.sign_jwt(json!({}), &json!({ "iss": FREE_TEXT, "exp": FREE_TEXT })), None),
+        (FREE_TEXT.to_owned(), None),
+        (signed.clone(), Some((200, FREE_TEXT))),
+        (signed.clone(), Some((500, FREE_TEXT))),
+    ] {
+        if let Some((status, body)) = keys {
+            // Beyond the age at which keys are fetched again.
+            world.clock.advance(LIFE * 60);
+            world.issuer.rotate_keys();
+            world.issuer.fail_next_at(Endpoint::Jwks, status, body);
+        }
+        let token =
+            if keys.is_some() { world.issuer.sign_jwt(json!({}), &claims_now(&world)) } else { token };
+        let response = json!({ "access_token": token, "token_type": "Bearer", "expires_in": 60 });
+        secrets.push(token);
+        let set = TokenSet::from_response(response).expect("a token set");
+        refresher.log_in(&session, set).await.expect("logged in");
+        let token = refresher.valid_token(&session).await.expect("fresh");
+        let unverified = token.claims::<StandardClaims>().expect_err("not verified yet");
+        Secrets(secrets.clone()).assert_absent_in_error(&unverified);
+        errors.push(token.verify().await.expect_err("it does not verify"));
+    }
+    secrets.push(FREE_TEXT.to_owned());
+    for error in &errors {
+        Secrets(secrets.clone()).assert_absent_in_error(error);
+    }
+}
+
+fn claims_now(world: &World) -> serde_json::Value {
+    let now = world.clock.clock().now().duration_since(std::time::UNIX_EPOCH).expect("after 1970").as_secs();
+    json!({ "iss": world.issuer.issuer_url(), "sub": FREE_TEXT, "exp": now + 300 })
+}
+
+#[tokio::test]
+async fn no_error_of_a_login_that_changed_its_user_shows_who() {
+    let world = World::on_memory();
+    let id = world.log_in("alice").await;
+    world.issuer.switch_user_next(FREE_TEXT);
+    world.expire();
+    let error = world.refresher.valid_token(&world.session(id)).await.expect_err("somebody else");
+    assert_eq!(error.kind(), RefreshErrorKind::SubjectChanged);
+    Secrets::of(&world.issuer).and(id).assert_absent_in_error(&error);
+}
+
 fn restarted_session(world: &World, id: Id) -> Session {
     Session::new(Some(id), Arc::new(world.refresher.session_store()), None)
 }
@@ -237,11 +305,24 @@ async fn nothing_that_is_traced_shows_a_secret() {
     assert_eq!(ask(&app).await, StatusCode::SERVICE_UNAVAILABLE);
     issuer.fail_next(400, json!({ "error": "invalid_scope", "error_description": FREE_TEXT }).to_string());
     assert_eq!(ask(&app).await, StatusCode::INTERNAL_SERVER_ERROR);
+    // An ID token that does not verify, then somebody else's tokens.
+    clock.advance(LIFE);
+    issuer.edit_next(|answer| {
+        let cut =
+            answer["id_token"].as_str().expect("an ID token").rsplit_once('.').expect("a JWT").0.to_owned();
+        answer["id_token"] = json!(format!("{cut}."));
+    });
+    assert_eq!(ask(&app).await, StatusCode::OK);
+    clock.advance(LIFE);
+    issuer.switch_user_next(FREE_TEXT);
+    assert_eq!(ask(&app).await, StatusCode::UNAUTHORIZED);
     refresher.log_out(&session, LogOut::EndSession).await.expect("logged out");
 
     let text =
         String::from_utf8_lossy(&captured.0.lock().unwrap_or_else(PoisonError::into_inner)).into_owned();
     assert!(text.contains("token refresh landed"), "the refresh was traced");
     assert!(text.contains("token refresh failed"), "the failures were traced");
+    assert!(text.contains("a refreshed ID token was dropped"), "and the ID token");
+    assert!(text.contains("subject_changed"), "and the change of users");
     Secrets::of(issuer).and(id).assert_absent_in("the trace", &text);
 }
