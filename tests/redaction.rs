@@ -15,8 +15,8 @@ use serde_json::json;
 use tower::{Layer, ServiceExt};
 use tower_sessions::{MemoryStore, Session, session::Id};
 use tower_token_refresh::{
-    AccessToken, ClaimsTrust, ClientAuth, LogOut, RefreshError, RefreshErrorKind, StandardClaims,
-    TokenEndpoint, TokenRefreshLayer, TokenRefresher, TokenSet, Transport,
+    AccessToken, ClaimsTrust, ClientAuth, LogOut, RefreshError, RefreshErrorKind, TokenEndpoint,
+    TokenRefreshLayer, TokenRefresher, TokenSet, Transport,
     testing::{Endpoint, ManualClock, StrictIssuer},
     tower_sessions,
 };
@@ -170,59 +170,49 @@ async fn no_error_shows_a_secret_or_the_providers_free_text() {
 }
 
 #[tokio::test]
-async fn no_error_of_a_verification_shows_a_token() {
-    let world = World::on_memory();
-    let endpoint = TokenEndpoint::new(world.issuer.token_url(), ClientAuth::basic("web", "secret"))
-        .issuer(world.issuer.issuer_url())
-        .jwks_url(world.issuer.jwks_url())
-        .transport(world.issuer.transport());
-    let refresher = TokenRefresher::builder(endpoint, MemoryStore::default())
-        .claims_trust(ClaimsTrust::Verified)
-        .clock(world.clock.clock())
-        .build()
-        .expect("the settings agree");
-    let session = Session::new(None, Arc::new(refresher.session_store()), None);
-    let mut errors: Vec<RefreshError> = Vec::new();
-    let claims = json!({ "iss": world.issuer.issuer_url(), "sub": FREE_TEXT, "exp": 2_000_000_300 });
-    let signed = world.issuer.sign_jwt(json!({}), &claims);
-    let mut secrets = vec![signed.clone()];
-    let (head, _) = signed.rsplit_once('.').expect("a JWT");
-    for (token, keys) in [
-        (format!("{head}."), None),
-        (world.issuer.sign_jwt(json!({ "kid": FREE_TEXT }), &claims), None),
-        (world.issuer.sign_jwt(json!({ "alg": FREE_TEXT }), &claims), None),
-        (world.issuer.sign_jwt(json!({ "typ": FREE_TEXT }), &claims), None),
-        (world.issuer.sign_jwt(json!({}), &json!({ "iss": FREE_TEXT, "exp": FREE_TEXT })), None),
-        (FREE_TEXT.to_owned(), None),
-        (signed.clone(), Some((200, FREE_TEXT))),
-        (signed.clone(), Some((500, FREE_TEXT))),
-    ] {
-        if let Some((status, body)) = keys {
-            // Beyond the age at which keys are fetched again.
-            world.clock.advance(LIFE * 60);
-            world.issuer.rotate_keys();
-            world.issuer.fail_next_at(Endpoint::Jwks, status, body);
-        }
-        let token =
-            if keys.is_some() { world.issuer.sign_jwt(json!({}), &claims_now(&world)) } else { token };
-        let response = json!({ "access_token": token, "token_type": "Bearer", "expires_in": 60 });
-        secrets.push(token);
-        let set = TokenSet::from_response(response).expect("a token set");
-        refresher.log_in(&session, set).await.expect("logged in");
-        let token = refresher.valid_token(&session).await.expect("fresh");
-        let unverified = token.claims::<StandardClaims>().expect_err("not verified yet");
-        Secrets(secrets.clone()).assert_absent_in_error(&unverified);
-        errors.push(token.verify().await.expect_err("it does not verify"));
+async fn no_error_of_a_verification_shows_the_token_or_the_keys() {
+    let clock = ManualClock::new();
+    let issuer = issuer(&clock);
+    let claims = json!({ "iss": issuer.issuer_url(), "sub": FREE_TEXT, "exp": 2_000_000_300 });
+    let signed = issuer.sign_jwt(json!({}), &claims);
+    let bad_tokens = [
+        format!("{}.", signed.rsplit_once('.').expect("a JWT").0),
+        issuer.sign_jwt(json!({ "kid": FREE_TEXT }), &claims),
+        issuer.sign_jwt(json!({ "alg": FREE_TEXT }), &claims),
+        issuer.sign_jwt(json!({ "typ": FREE_TEXT }), &claims),
+        issuer.sign_jwt(json!({}), &json!({ "iss": FREE_TEXT, "exp": FREE_TEXT })),
+        FREE_TEXT.to_owned(),
+    ];
+    let secrets = Secrets([&[FREE_TEXT.to_owned(), signed.clone()], &bad_tokens[..]].concat());
+    for token in bad_tokens {
+        secrets.assert_absent_in_error(&verification_error(&issuer, &clock, token).await);
     }
-    secrets.push(FREE_TEXT.to_owned());
-    for error in &errors {
-        Secrets(secrets.clone()).assert_absent_in_error(error);
+    for (status, body) in [(200, FREE_TEXT), (200, "{\"keys\":7}"), (500, FREE_TEXT)] {
+        issuer.fail_next_at(Endpoint::Jwks, status, body);
+        secrets.assert_absent_in_error(&verification_error(&issuer, &clock, signed.clone()).await);
     }
 }
 
-fn claims_now(world: &World) -> serde_json::Value {
-    let now = world.clock.clock().now().duration_since(std::time::UNIX_EPOCH).expect("after 1970").as_secs();
-    json!({ "iss": world.issuer.issuer_url(), "sub": FREE_TEXT, "exp": now + 300 })
+async fn verification_error(
+    issuer: &StrictIssuer,
+    clock: &ManualClock,
+    access_token: String,
+) -> RefreshError {
+    let endpoint = TokenEndpoint::new(issuer.token_url(), ClientAuth::basic("web", CLIENT_SECRET))
+        .issuer(issuer.issuer_url())
+        .jwks_url(issuer.jwks_url())
+        .transport(issuer.transport());
+    let refresher = TokenRefresher::builder(endpoint, MemoryStore::default())
+        .claims_trust(ClaimsTrust::Verified)
+        .clock(clock.clock())
+        .build()
+        .expect("the settings agree");
+    let session = Session::new(None, Arc::new(refresher.session_store()), None);
+    let response = json!({ "access_token": access_token, "token_type": "Bearer", "expires_in": 60 });
+    let set = TokenSet::from_response(response).expect("a token set");
+    refresher.log_in(&session, set).await.expect("logged in");
+    let token = refresher.valid_token(&session).await.expect("fresh");
+    token.verify().await.expect_err("it does not verify")
 }
 
 #[tokio::test]

@@ -71,6 +71,8 @@ async fn log_in_by(world: &World, access_token: String) -> Id {
     session.id().expect("saved")
 }
 
+type Edit = fn(&mut Value);
+
 fn fetches(world: &World) -> usize {
     world.issuer.requests(Endpoint::Jwks)
 }
@@ -148,7 +150,7 @@ async fn an_opaque_token_gives_no_claims() {
 
 #[tokio::test]
 async fn issuer_expiry_and_type_have_to_be_right() {
-    let good: [(Value, fn(&mut Value)); 4] = [
+    let good: [(Value, Edit); 4] = [
         (json!({}), |_| {}),
         (json!({"typ": "at+jwt"}), |_| {}),
         (json!({"typ": "application/at+JWT"}), |_| {}),
@@ -159,7 +161,7 @@ async fn issuer_expiry_and_type_have_to_be_right() {
         let id = log_in_with(&world, header, edit).await;
         assert_eq!(who(&world, id).await.status, 200);
     }
-    let bad: [(Value, fn(&mut Value)); 6] = [
+    let bad: [(Value, Edit); 6] = [
         (json!({}), |claims| claims["iss"] = json!("https://evil.example")),
         (json!({}), |claims| claims["exp"] = json!(1_999_999_900)),
         (json!({}), |claims| claims["exp"] = json!(null)),
