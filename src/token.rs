@@ -88,7 +88,8 @@ impl TokenSet {
         self
     }
 
-    /// Names the user, unique at the issuer. It wins over what the tokens say.
+    /// Names the user, unique at the issuer. It wins over what the tokens say. Where the log in brings no ID token, those that come with
+    /// a refresh must have this as their `sub`, or the login ends.
     #[must_use]
     pub fn with_subject(mut self, subject: impl Into<String>) -> Self {
         self.subject = Some(subject.into());

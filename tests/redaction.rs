@@ -15,8 +15,8 @@ use serde_json::json;
 use tower::{Layer, ServiceExt};
 use tower_sessions::{MemoryStore, Session, session::Id};
 use tower_token_refresh::{
-    AccessToken, ClientAuth, LogOut, RefreshError, SealKeys, TokenEndpoint, TokenRefreshLayer,
-    TokenRefresher, TokenSet, Transport,
+    AccessToken, ClaimsTrust, ClientAuth, LogOut, RefreshError, RefreshErrorKind, SealKeys, TokenEndpoint,
+    TokenRefreshLayer, TokenRefresher, TokenSet, Transport,
     testing::{Endpoint, ManualClock, StrictIssuer},
     tower_sessions,
 };
@@ -76,7 +76,8 @@ fn issuer(clock: &ManualClock) -> StrictIssuer {
 fn refresher(issuer: &StrictIssuer, clock: &ManualClock, transport: Option<Transport>) -> TokenRefresher {
     let endpoint = TokenEndpoint::new(issuer.token_url(), ClientAuth::basic("web", CLIENT_SECRET))
         .issuer(issuer.issuer_url())
-        .revocation_url(issuer.revocation_url());
+        .revocation_url(issuer.revocation_url())
+        .jwks_url(issuer.jwks_url());
     let endpoint = match transport {
         Some(transport) => endpoint.transport(transport),
         None => endpoint,
@@ -206,6 +207,63 @@ async fn no_error_shows_a_secret_or_the_providers_free_text() {
     secrets.assert_absent_in_error(&set.expect_err("not a bearer token"));
 }
 
+#[tokio::test]
+async fn no_error_of_a_verification_shows_the_token_or_the_keys() {
+    let clock = ManualClock::new();
+    let issuer = issuer(&clock);
+    let claims = json!({ "iss": issuer.issuer_url(), "sub": FREE_TEXT, "exp": 2_000_000_300 });
+    let signed = issuer.sign_jwt(json!({}), &claims);
+    let bad_tokens = [
+        format!("{}.", signed.rsplit_once('.').expect("a JWT").0),
+        issuer.sign_jwt(json!({ "kid": FREE_TEXT }), &claims),
+        issuer.sign_jwt(json!({ "alg": FREE_TEXT }), &claims),
+        issuer.sign_jwt(json!({ "typ": FREE_TEXT }), &claims),
+        issuer.sign_jwt(json!({}), &json!({ "iss": FREE_TEXT, "exp": FREE_TEXT })),
+        FREE_TEXT.to_owned(),
+    ];
+    let secrets = Secrets([&[FREE_TEXT.to_owned(), signed.clone()], &bad_tokens[..]].concat());
+    for token in bad_tokens {
+        secrets.assert_absent_in_error(&verification_error(&issuer, &clock, token).await);
+    }
+    for (status, body) in [(200, FREE_TEXT), (200, "{\"keys\":7}"), (500, FREE_TEXT)] {
+        issuer.fail_next_at(Endpoint::Jwks, status, body);
+        secrets.assert_absent_in_error(&verification_error(&issuer, &clock, signed.clone()).await);
+    }
+}
+
+async fn verification_error(
+    issuer: &StrictIssuer,
+    clock: &ManualClock,
+    access_token: String,
+) -> RefreshError {
+    let endpoint = TokenEndpoint::new(issuer.token_url(), ClientAuth::basic("web", CLIENT_SECRET))
+        .issuer(issuer.issuer_url())
+        .jwks_url(issuer.jwks_url())
+        .transport(issuer.transport());
+    let refresher = TokenRefresher::builder(endpoint, MemoryStore::default())
+        .claims_trust(ClaimsTrust::Verified)
+        .clock(clock.clock())
+        .build()
+        .expect("the settings agree");
+    let session = Session::new(None, Arc::new(refresher.session_store()), None);
+    let response = json!({ "access_token": access_token, "token_type": "Bearer", "expires_in": 60 });
+    let set = TokenSet::from_response(response).expect("a token set");
+    refresher.log_in(&session, set).await.expect("logged in");
+    let token = refresher.valid_token(&session).await.expect("fresh");
+    token.verify().await.expect_err("it does not verify")
+}
+
+#[tokio::test]
+async fn no_error_of_a_login_that_changed_its_user_shows_who() {
+    let world = World::on_memory();
+    let id = world.log_in("alice").await;
+    world.issuer.switch_user_next(FREE_TEXT);
+    world.expire();
+    let error = world.refresher.valid_token(&world.session(id)).await.expect_err("somebody else");
+    assert_eq!(error.kind(), RefreshErrorKind::SubjectChanged);
+    Secrets::of(&world.issuer).and(id).assert_absent_in_error(&error);
+}
+
 fn restarted_session(world: &World, id: Id) -> Session {
     Session::new(Some(id), Arc::new(world.refresher.session_store()), None)
 }
@@ -276,11 +334,24 @@ async fn nothing_that_is_traced_shows_a_secret() {
     clock.advance(LIFE);
     issuer.fail_next(400, json!({ "error": "invalid_scope", "error_description": FREE_TEXT }).to_string());
     assert_eq!(ask(&app).await, StatusCode::INTERNAL_SERVER_ERROR);
+    // An ID token that does not verify, then somebody else's tokens.
+    clock.advance(LIFE);
+    issuer.edit_next(|answer| {
+        let cut =
+            answer["id_token"].as_str().expect("an ID token").rsplit_once('.').expect("a JWT").0.to_owned();
+        answer["id_token"] = json!(format!("{cut}."));
+    });
+    assert_eq!(ask(&app).await, StatusCode::OK);
+    clock.advance(LIFE);
+    issuer.switch_user_next(FREE_TEXT);
+    assert_eq!(ask(&app).await, StatusCode::UNAUTHORIZED);
     refresher.log_out(&session, LogOut::EndSession).await.expect("logged out");
 
     let text =
         String::from_utf8_lossy(&captured.0.lock().unwrap_or_else(PoisonError::into_inner)).into_owned();
     assert!(text.contains("token refresh landed"), "the refresh was traced");
     assert!(text.contains("token refresh failed"), "the failures were traced");
+    assert!(text.contains("a refreshed ID token was dropped"), "and the ID token");
+    assert!(text.contains("subject_changed"), "and the change of users");
     Secrets::of(issuer).and(id).assert_absent_in("the trace", &text);
 }

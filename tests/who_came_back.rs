@@ -3,7 +3,7 @@
 mod common;
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
-use common::{StoredEntry, World};
+use common::{StoredEntry, World, store::Op};
 use serde_json::{Value, json};
 use tower_sessions::session::Id;
 use tower_token_refresh::{
@@ -327,4 +327,18 @@ async fn a_refresh_without_an_id_token_keeps_the_earlier_one_and_fetches_no_keys
     replace_next(&world, "id_token", earlier.clone());
     assert_only_the_id_token_was_dropped(&world, id, &earlier).await;
     assert_eq!(world.issuer.requests(Endpoint::Jwks), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_login_has_ended_even_if_the_store_cannot_be_told() {
+    let world = world();
+    let id = world.log_in("alice").await;
+    let request = world.request(id).await;
+    world.issuer.switch_user_next("mallory");
+    world.store.refuse(Op::Save);
+    assert_eq!(refresh(&world, id).await.expect_err("mallory").kind(), RefreshErrorKind::SubjectChanged);
+    for session in [request, world.session(id)] {
+        world.refresher.valid_token(&session).await.expect_err("the login has ended");
+    }
+    assert_eq!(world.issuer.refresh_requests(), 1, "the old refresh token is not presented again");
 }

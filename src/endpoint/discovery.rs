@@ -2,21 +2,23 @@
 
 use std::{
     fmt::{self, Display},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, OnceLock},
 };
 
 use http::Uri;
 use serde::Deserialize;
-use tokio::sync::watch;
 use url::Url;
 
 use super::{
     address::{SchemeRule, without_secrets},
     error::{EndpointError, EndpointErrorKind as Kind},
-    exchange::{Exchange, MAX_ANSWER},
+    exchange::{Exchange, MAX_ANSWER, NET},
     wire,
 };
-use crate::error::{Chain, ConfigError};
+use crate::{
+    error::{Chain, ConfigError},
+    flight::{Boarded, Departure, SingleFlight},
+};
 
 /// Why discovery failed. Cheap to clone: all that waited for it are told.
 ///
@@ -101,50 +103,35 @@ pub(super) struct Metadata {
 /// told to those who waited and not kept.
 pub(super) struct Discovery {
     pub(super) issuer: String,
-    /// The latest run; `None` in it until it has ended.
-    latest: Mutex<Option<watch::Receiver<Option<Outcome>>>>,
+    found: OnceLock<Arc<Metadata>>,
+    runs: SingleFlight<(), Outcome>,
 }
 
 type Outcome = Result<Arc<Metadata>, DiscoveryError>;
 
 impl Discovery {
     pub(super) fn of(issuer: String) -> Arc<Self> {
-        Arc::new(Self { issuer, latest: Mutex::default() })
+        Arc::new(Self { issuer, found: OnceLock::new(), runs: SingleFlight::new(NET) })
     }
 
     /// The metadata, from memory if there; otherwise `exchange` fetches it.
-    pub(super) async fn metadata(&self, exchange: &Exchange, rule: &SchemeRule) -> Outcome {
-        let mut run = {
-            let mut latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
-            match latest.as_ref().filter(|run| is_worth_joining(run)) {
-                Some(run) => run.clone(),
-                None => latest.insert(self.start(exchange.clone(), rule.clone())).clone(),
-            }
-        };
-        match run.wait_for(Option::is_some).await {
-            Ok(ended) => ended.clone().unwrap_or(Err(DiscoveryError::BrokenOff)),
-            Err(_) => Err(DiscoveryError::BrokenOff),
+    pub(super) async fn metadata(self: &Arc<Self>, exchange: &Exchange, rule: &SchemeRule) -> Outcome {
+        if let Some(found) = self.found.get() {
+            return Ok(found.clone());
+        }
+        let boarded = self.runs.board(&(), || match self.found.get() {
+            Some(found) => Departure::Known(Ok(found.clone())),
+            None => Departure::Fly(self.clone().run(exchange.clone(), rule.clone())),
+        });
+        match boarded {
+            Boarded::Known(outcome) => outcome,
+            Boarded::Waiting { answer, .. } => answer.await.unwrap_or(Err(DiscoveryError::BrokenOff)),
         }
     }
 
-    /// A task, not a future of the first caller: that one may go away, and the others would be left with a run nobody polls.
-    fn start(&self, exchange: Exchange, rule: SchemeRule) -> watch::Receiver<Option<Outcome>> {
-        let (ended, run) = watch::channel(None);
-        let issuer = self.issuer.clone();
-        tokio::spawn(async move {
-            let outcome = fetch(&issuer, &exchange, &rule).await.map(Arc::new);
-            // With nobody waiting, a success is still found in the channel.
-            ended.send_replace(Some(outcome));
-        });
-        run
-    }
-}
-
-/// Neither one that failed nor one that ended without a word: its transport panicked, or its runtime went.
-fn is_worth_joining(run: &watch::Receiver<Option<Outcome>>) -> bool {
-    match &*run.borrow() {
-        Some(outcome) => outcome.is_ok(),
-        None => run.has_changed().is_ok(),
+    async fn run(self: Arc<Self>, exchange: Exchange, rule: SchemeRule) -> Outcome {
+        let found = fetch(&self.issuer, &exchange, &rule).await.map(Arc::new)?;
+        Ok(self.found.get_or_init(|| found).clone())
     }
 }
 

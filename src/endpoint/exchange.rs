@@ -14,6 +14,9 @@ use super::{
 /// The most that is read of an answer. Token responses and discovery documents are a few KiB.
 pub(super) const MAX_ANSWER: usize = 64 * 1024;
 
+/// A net under an exchange that many wait for, beyond any sensible limit.
+pub(super) const NET: Duration = Duration::from_secs(24 * 60 * 60);
+
 /// A provider's answer. Where the status says it all, a body that could not be read does no harm.
 pub(super) struct Answer {
     pub(super) status: StatusCode,

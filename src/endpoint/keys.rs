@@ -18,6 +18,7 @@ use tokio_util::task::TaskTracker;
 use super::{
     discovery::DiscoveryError,
     error::EndpointError,
+    exchange::NET,
     jwks::KeySet,
     provider::Provider,
     verify::{Expected, Jwt, JwtClaims, VerifyError},
@@ -34,8 +35,6 @@ const MAX_AGE: Duration = Duration::from_secs(60 * 60);
 /// Between two fetches because of keys we do not know. Anybody can make up a token that names one.
 const UNKNOWN_EVERY: Duration = Duration::from_secs(30);
 const AFTER_A_FAILURE: Duration = Duration::from_secs(5);
-/// Beyond any exchange, whose limit is checked when the endpoint is built.
-const NET: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Verifies tokens by the provider's keys. Cheap to clone; clones share the keys.
 #[derive(Clone)]

@@ -1,7 +1,7 @@
 //! The provider: its token endpoint, and those of revocation, log out and discovery.
 //!
 //! A [`TokenEndpoint`] holds the settings. Requests go through a [`Transport`], one whole exchange at a time: at most
-//! [`request_timeout`](TokenEndpoint::request_timeout) from connecting to the last byte, at most 64 KiB of answer, no redirect
+//! [`request_timeout`](TokenEndpoint::request_timeout) from connecting to the last byte, at most 64 KiB of answer (256 KiB of keys), no redirect
 //! followed. What an answer means is decided in one table; see [`EndpointErrorKind`] for the outcomes.
 //!
 //! A refresh is sent again only where the provider has certainly not acted on it. One that fails time after time is left alone for a
@@ -51,7 +51,7 @@ use self::{
     discovery::{Discovery, Metadata},
     exchange::Exchange,
     gate::Gate,
-    provider::Addresses,
+    provider::{Addresses, Given},
 };
 use crate::{Clock, ConfigError};
 
@@ -247,8 +247,8 @@ impl TokenEndpoint {
             Location::Discovered(discovery) => {
                 let document = discovery::document_url(&discovery.issuer, &self.rule)?;
                 let (found_by, rule) = (Arc::clone(discovery), self.rule.clone());
-                let addresses =
-                    Addresses::Discovered { discovery: found_by, rule, revocation, end_session, jwks };
+                let given = Arc::new(Given { revocation, end_session, jwks });
+                let addresses = Addresses::Discovered { discovery: found_by, rule, given };
                 (discovery.issuer.clone(), document, addresses)
             }
         };

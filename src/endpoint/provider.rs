@@ -63,10 +63,15 @@ pub(super) enum Addresses {
     Discovered {
         discovery: Arc<Discovery>,
         rule: SchemeRule,
-        revocation: Option<Uri>,
-        end_session: Option<Uri>,
-        jwks: Option<Uri>,
+        given: Arc<Given>,
     },
+}
+
+/// The addresses given beside discovery.
+pub(super) struct Given {
+    pub(super) revocation: Option<Uri>,
+    pub(super) end_session: Option<Uri>,
+    pub(super) jwks: Option<Uri>,
 }
 
 impl Provider {
@@ -183,13 +188,13 @@ impl Provider {
     pub(super) async fn metadata(&self) -> Result<Arc<Metadata>, DiscoveryError> {
         match &self.addresses {
             Addresses::Given(metadata) => Ok(Arc::clone(metadata)),
-            Addresses::Discovered { discovery, rule, revocation, end_session, jwks } => {
+            Addresses::Discovered { discovery, rule, given } => {
                 let mut metadata = discovery.metadata(&self.exchange, rule).await?;
-                if revocation.is_some() || end_session.is_some() || jwks.is_some() {
+                if given.revocation.is_some() || given.end_session.is_some() || given.jwks.is_some() {
                     let found = Arc::make_mut(&mut metadata);
-                    found.revocation = revocation.clone().or(found.revocation.take());
-                    found.end_session = end_session.clone().or(found.end_session.take());
-                    found.jwks = jwks.clone().or(found.jwks.take());
+                    found.revocation = given.revocation.clone().or(found.revocation.take());
+                    found.end_session = given.end_session.clone().or(found.end_session.take());
+                    found.jwks = given.jwks.clone().or(found.jwks.take());
                 }
                 Ok(metadata)
             }

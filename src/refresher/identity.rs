@@ -11,7 +11,8 @@
 //! **The ID token is not to be trusted**: its signature, `aud`, `azp` or `exp` is wrong, or the keys to tell are not to be had. The
 //! refresh has used up the old refresh token by then, so refusing the whole answer would log the user out, for what is mostly a wrong
 //! setting or a JWKS endpoint that is down. The new access and refresh token are kept; they are for others to judge. Of the ID token
-//! only the earlier one is kept, which serves as a hint at log out as well. The log and a counter tell.
+//! only the earlier one is kept, which serves as a hint at log out as well. The log and a counter tell. The same becomes of an ID token
+//! that is encrypted, or signed with the client's secret: it cannot be looked into here.
 //!
 //! Without a JWKS the claims of an ID token are checked, but not its signature: it came from the token endpoint over TLS, which OpenID
 //! Connect Core, 3.1.3.7 (6) accepts instead.
@@ -74,7 +75,7 @@ impl Core {
         let expected = Expected::id_token(self.provider.issuer(), self.provider.client_id());
         let verified = self.keys.verify(id_token.expose_secret(), &expected);
         match tokio::time::timeout(KEYS_WAIT, verified).await {
-            Ok(Ok(_)) | Ok(Err(VerifyError::Keys(KeysError::NotTold))) => Ok(()),
+            Ok(Ok(_) | Err(VerifyError::Keys(KeysError::NotTold))) => Ok(()),
             Ok(Err(error)) => Err(error),
             Err(_elapsed) => Err(VerifyError::Keys(KeysError::Late)),
         }

@@ -3,6 +3,8 @@
 use reqwest::{Client, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
 
+const KEY_PROVIDER: &str = "org.keycloak.keys.KeyProvider";
+
 /// The administrator of one realm.
 #[derive(Clone)]
 pub struct Admin {
@@ -43,6 +45,34 @@ impl Admin {
         let is_ours =
             |event: &&Value| event["userId"] == subject || event["details"]["refresh_token_sub"] == subject;
         events.iter().filter(is_ours).count()
+    }
+
+    /// Gives the realm a new signing key, which takes over from the one it had; that one is still shown.
+    pub async fn rotate_keys(&self) {
+        let realm = self.http.get(format!("{}/admin/realms/{}", self.server, self.realm));
+        let realm: Value =
+            self.authorized(realm).await.send().await.expect("an answer").json().await.expect("JSON");
+        let keys = self.http.get(self.url("components")).query(&[("type", KEY_PROVIDER)]);
+        let keys: Vec<Value> =
+            self.authorized(keys).await.send().await.expect("an answer").json().await.expect("JSON");
+        // The highest priority signs. Keycloak's own keys have 100.
+        let priority = 1000 + keys.len();
+        let key = json!({
+            "name": format!("rsa-{priority}"),
+            "providerId": "rsa-generated",
+            "providerType": KEY_PROVIDER,
+            "parentId": realm["id"],
+            "config": {
+                "priority": [priority.to_string()],
+                "enabled": ["true"],
+                "active": ["true"],
+                "algorithm": ["RS256"],
+                "keySize": ["2048"],
+            },
+        });
+        let request = self.http.post(self.url("components")).json(&key);
+        let answer = self.authorized(request).await.send().await.expect("an answer");
+        assert_eq!(answer.status(), StatusCode::CREATED);
     }
 
     fn url(&self, path: &str) -> String {

@@ -148,6 +148,15 @@ impl Provider {
         User { name, subject }
     }
 
+    /// From now on tokens are signed with a new key.
+    pub async fn rotate_keys(&self) {
+        match &self.kind {
+            Kind::Keycloak(admin) => admin.rotate_keys().await,
+            Kind::Strict(Some(server)) => server.issuer().rotate_keys(),
+            Kind::OidcProvider | Kind::Strict(None) => panic!("{} cannot be told to", self.name),
+        }
+    }
+
     /// The provider's own count of this user's refreshes.
     pub async fn refreshes(&self, user: &User) -> Refreshes {
         match &self.kind {

@@ -60,6 +60,9 @@ async fn what_is_given_wins_over_what_is_found() {
     let endpoint = discover(document()).await.unwrap().end_session_url("https://id.example/mine");
     assert_eq!(endpoint.end_session_endpoint().await.unwrap().as_deref(), Some("https://id.example/mine"));
     assert_eq!(endpoint.jwks_uri().await.unwrap().as_deref(), Some("https://id.example/k"));
+    let endpoint = discover(document()).await.unwrap().jwks_url("https://id.example/mine");
+    assert_eq!(endpoint.jwks_uri().await.unwrap().as_deref(), Some("https://id.example/mine"));
+    assert_eq!(endpoint.end_session_endpoint().await.unwrap().as_deref(), Some("https://id.example/e"));
 }
 
 #[test]

@@ -75,6 +75,14 @@ fn a_set_without_end_is_cut_off() {
 }
 
 #[test]
+fn a_set_nested_without_end_is_refused() {
+    for (open, close) in [("[", "]"), ("{\"a\":", "}")] {
+        let body = format!("{{\"keys\":[{}1{}]}}", open.repeat(40_000), close.repeat(40_000));
+        assert!(KeySet::parse(body.as_bytes()).is_err());
+    }
+}
+
+#[test]
 fn what_is_no_key_set_is_refused_without_quoting_it() {
     for body in
         ["", "null", "[]", "{}", r#"{"keys":{}}"#, r#"{"keys":"hunter2hunter2"}"#, "<html>hunter2hunter2"]

@@ -1,6 +1,6 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use futures_util::future::join_all;
+use futures_util::{FutureExt, future::join_all};
 use http::Request;
 use serde_json::json;
 
@@ -239,6 +239,23 @@ async fn without_an_address_of_the_keys_the_claims_are_checked_first() {
     let verify = async |client| keys.verify(&world.token(), &Expected::id_token(Some(&issuer), client)).await;
     assert!(matches!(verify("web").await, Err(VerifyError::Keys(KeysError::NotTold))));
     assert!(matches!(verify("other").await, Err(VerifyError::Claim { name: "aud", .. })));
+}
+
+/// It looked for keys, was held up by discovery, and finds them there.
+#[tokio::test]
+async fn who_comes_to_the_gate_after_the_fetch_starts_no_other() {
+    let world = World::new();
+    let endpoint = TokenEndpoint::discover(world.issuer.issuer_url(), ClientAuth::basic("web", SECRET))
+        .transport(world.issuer.transport())
+        .lazy();
+    let keys = Keys::new(endpoint.validate().unwrap(), world.clock.clock());
+    let (token, issuer) = (world.token(), world.issuer.issuer_url());
+    let expected = Expected::id_token(Some(&issuer), "web");
+    let mut late = Box::pin(keys.verify(&token, &expected));
+    assert!((&mut late).now_or_never().is_none());
+    keys.verify(&token, &expected).await.unwrap();
+    late.await.unwrap();
+    assert_eq!(world.fetches(), 1);
 }
 
 #[tokio::test]

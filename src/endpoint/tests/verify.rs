@@ -92,7 +92,7 @@ fn a_changed_payload_or_signature_is_refused() {
 fn no_algorithm_but_the_asymmetric_ones_is_accepted() {
     let signer = Signer::rsa();
     let jwk = signer.jwk("k");
-    let keys = keys(&[jwk.clone()]);
+    let keys = keys(std::slice::from_ref(&jwk));
     for alg in ["none", "None", "", "HS256", "HS384", "HS512", "ES512", "ES256K", "rs256", "RSA-OAEP", "dir"]
     {
         let unsigned = format!("{}.{}.", part(&json!({"alg": alg, "kid": "k"})), part(&claims()));
@@ -233,6 +233,14 @@ fn what_is_no_signed_jwt_is_refused() {
         }
     }
     assert!(matches!(Jwt::parse(&"a".repeat(MAX_TOKEN + 1)).map(|_| ()), Err(VerifyError::TooLong)));
+}
+
+#[test]
+fn a_payload_nested_without_end_is_refused() {
+    let deep =
+        BASE64_URL_SAFE_NO_PAD.encode(format!("{{\"a\":{}1{}}}", "[".repeat(20_000), "]".repeat(20_000)));
+    let token = format!("{}.{deep}.c2ln", part(&json!({"alg": "ES256"})));
+    assert!(matches!(Jwt::parse(&token).map(|_| ()), Err(VerifyError::Malformed { part: "payload" })));
 }
 
 proptest! {
