@@ -15,14 +15,14 @@ use crate::{
     claims::StandardClaims,
     error::{RefreshError, RefreshErrorKind},
     problem,
-    service::{Handle, token_for},
+    service::{Handle, rejected, token_for},
 };
 
 impl<S: Sync> FromRequestParts<S> for AccessToken {
     type Rejection = RefreshError;
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, RefreshError> {
-        token_of(parts).await
+        token_of(parts).await.map_err(|error| rejected(error, parts))
     }
 }
 
@@ -32,7 +32,7 @@ impl<S: Sync> OptionalFromRequestParts<S> for AccessToken {
     type Rejection = RefreshError;
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Option<Self>, RefreshError> {
-        token_if_any(parts).await
+        token_if_any(parts).await.map_err(|error| rejected(error, parts))
     }
 }
 
@@ -82,7 +82,8 @@ where
     type Rejection = RefreshError;
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, RefreshError> {
-        claims_of(&token_of(parts).await?)
+        let token = token_of(parts).await;
+        token.and_then(|token| claims_of(&token)).map_err(|error| rejected(error, parts))
     }
 }
 
@@ -94,7 +95,10 @@ where
     type Rejection = RefreshError;
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Option<Self>, RefreshError> {
-        token_if_any(parts).await?.as_ref().map(claims_of).transpose()
+        let token = token_if_any(parts).await;
+        token
+            .and_then(|token| token.as_ref().map(claims_of).transpose())
+            .map_err(|error| rejected(error, parts))
     }
 }
 
