@@ -171,6 +171,7 @@ async fn a_path_that_could_lead_elsewhere_is_left_out() {
         "//evil.example/",
         "/\\evil.example/",
         "/a\\..\\\\evil.example",
+        "/account\\here",
         "/a/..//evil.example",
         "/.//evil.example",
         "/%2e//evil.example",
