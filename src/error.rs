@@ -2,6 +2,9 @@
 
 use std::{error::Error as StdError, fmt, sync::Arc, time::Duration};
 
+use bytes::Bytes;
+use http::Response;
+
 /// Why a request got no token. Cheap to clone: one failed refresh is told to every request that waited for it.
 ///
 /// Neither `Display`, `Debug` nor the chain of sources shows a token, a secret, a session id or a provider's free text. The chain may
@@ -13,6 +16,7 @@ pub struct RefreshError {
     retry_after: Option<Duration>,
     source: Option<Arc<dyn StdError + Send + Sync>>,
     logged: bool,
+    answer: Option<Arc<Response<Bytes>>>,
 }
 
 /// The kinds of [`RefreshError`], each with one HTTP answer.
@@ -46,7 +50,7 @@ pub enum RefreshErrorKind {
 
 impl RefreshError {
     pub(crate) fn new(kind: RefreshErrorKind, message: impl Into<Arc<str>>) -> Self {
-        Self { kind, message: message.into(), retry_after: None, source: None, logged: false }
+        Self { kind, message: message.into(), retry_after: None, source: None, logged: false, answer: None }
     }
 
     pub(crate) fn with_source(mut self, source: impl StdError + Send + Sync + 'static) -> Self {
@@ -71,6 +75,16 @@ impl RefreshError {
 
     pub(crate) fn is_logged(&self) -> bool {
         self.logged
+    }
+
+    pub(crate) fn with_answer(mut self, answer: Response<Bytes>) -> Self {
+        self.answer = Some(Arc::new(answer));
+        self
+    }
+
+    /// What the application answers to the request that met this error, if it does not leave that to us.
+    pub(crate) fn answer(&self) -> Option<&Response<Bytes>> {
+        self.answer.as_deref()
     }
 
     /// What went wrong, to match on.

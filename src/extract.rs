@@ -15,14 +15,14 @@ use crate::{
     claims::StandardClaims,
     error::{RefreshError, RefreshErrorKind},
     problem,
-    service::{Handle, token_for},
+    service::{Handle, rejected, token_for},
 };
 
 impl<S: Sync> FromRequestParts<S> for AccessToken {
     type Rejection = RefreshError;
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, RefreshError> {
-        token_of(parts).await
+        token_of(parts).await.map_err(|error| rejected(error, parts))
     }
 }
 
@@ -32,7 +32,7 @@ impl<S: Sync> OptionalFromRequestParts<S> for AccessToken {
     type Rejection = RefreshError;
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Option<Self>, RefreshError> {
-        token_if_any(parts).await
+        token_if_any(parts).await.map_err(|error| rejected(error, parts))
     }
 }
 
@@ -83,7 +83,8 @@ where
     type Rejection = RefreshError;
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, RefreshError> {
-        claims_of(&token_of(parts).await?).await
+        let claims = async { claims_of(&token_of(parts).await?).await }.await;
+        claims.map_err(|error| rejected(error, parts))
     }
 }
 
@@ -95,10 +96,13 @@ where
     type Rejection = RefreshError;
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Option<Self>, RefreshError> {
-        match token_if_any(parts).await? {
-            Some(token) => claims_of(&token).await.map(Some),
-            None => Ok(None),
-        }
+        let claims = async {
+            match token_if_any(parts).await? {
+                Some(token) => claims_of(&token).await.map(Some),
+                None => Ok(None),
+            }
+        };
+        claims.await.map_err(|error| rejected(error, parts))
     }
 }
 

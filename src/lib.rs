@@ -82,6 +82,7 @@ mod metrics;
 mod policy;
 mod problem;
 mod refresher;
+pub mod rejection;
 mod service;
 mod session;
 #[cfg(feature = "testing")]

@@ -11,6 +11,16 @@ pub(crate) fn response(error: RefreshError) -> Response<Bytes> {
     if matches!(kind, Kind::Misconfigured | Kind::Internal) && !error.is_logged() {
         tracing::error!(kind = kind.name(), error = %Chain(&error), "a request got no token");
     }
+    let mut response = match error.answer() {
+        Some(answer) => answer.clone(),
+        None => problem(&error),
+    };
+    response.extensions_mut().insert(error);
+    response
+}
+
+fn problem(error: &RefreshError) -> Response<Bytes> {
+    let kind = error.kind();
     let status = kind.status();
     let body = serde_json::json!({
         "title": status.canonical_reason(),
@@ -31,7 +41,6 @@ pub(crate) fn response(error: RefreshError) -> Response<Bytes> {
         let seconds = after.as_secs() + u64::from(after.subsec_nanos() > 0);
         headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
     }
-    response.extensions_mut().insert(error);
     response
 }
 

@@ -8,7 +8,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Method, Request, Response, header};
+use http::{Method, Request, Response, header, request::Parts};
 use tower::Service;
 use tower_sessions::Session;
 
@@ -17,6 +17,7 @@ use crate::{
     error::{RefreshError, RefreshErrorKind},
     problem,
     refresher::TokenRefresher,
+    rejection::Hook,
 };
 
 /// What [`TokenRefreshLayer`](crate::TokenRefreshLayer) makes of a service.
@@ -25,6 +26,7 @@ pub struct TokenRefreshService<S> {
     inner: S,
     refresher: TokenRefresher,
     mode: Mode,
+    hook: Option<Hook>,
 }
 
 /// Who asks for the token.
@@ -37,8 +39,8 @@ pub(crate) enum Mode {
 }
 
 impl<S> TokenRefreshService<S> {
-    pub(crate) fn new(inner: S, refresher: TokenRefresher, mode: Mode) -> Self {
-        Self { inner, refresher, mode }
+    pub(crate) fn new(inner: S, refresher: TokenRefresher, mode: Mode, hook: Option<Hook>) -> Self {
+        Self { inner, refresher, mode, hook }
     }
 }
 
@@ -59,6 +61,9 @@ where
 
     fn call(&mut self, mut request: Request<ReqBody>) -> Self::Future {
         let refresher = self.refresher.clone();
+        if let Some(hook) = &self.hook {
+            request.extensions_mut().insert(hook.clone());
+        }
         if self.mode == Mode::Lazy || is_preflight(&request) {
             request.extensions_mut().insert(Handle(refresher));
             return Box::pin(self.inner.call(request));
@@ -72,7 +77,10 @@ where
                     request.extensions_mut().insert(token);
                     inner.call(request).await
                 }
-                Err(error) => Ok(problem::response(error).map(ResBody::from)),
+                Err(error) => {
+                    let (head, _body) = request.into_parts();
+                    Ok(problem::response(rejected(error, &head)).map(ResBody::from))
+                }
             }
         })
     }
@@ -88,6 +96,14 @@ pub(crate) async fn token_for(
 ) -> Result<AccessToken, RefreshError> {
     let session = extensions.get::<Session>().ok_or_else(no_session_layer)?;
     refresher.valid_token(session).await
+}
+
+/// `error`, with what the application answers to it.
+pub(crate) fn rejected(error: RefreshError, head: &Parts) -> RefreshError {
+    match head.extensions.get::<Hook>() {
+        Some(hook) => hook.ask(error, head),
+        None => error,
+    }
 }
 
 fn no_session_layer() -> RefreshError {

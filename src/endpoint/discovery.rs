@@ -7,6 +7,7 @@ use std::{
 
 use http::Uri;
 use serde::Deserialize;
+use tokio_util::task::TaskTracker;
 use url::Url;
 
 use super::{
@@ -111,7 +112,7 @@ type Outcome = Result<Arc<Metadata>, DiscoveryError>;
 
 impl Discovery {
     pub(super) fn of(issuer: String) -> Arc<Self> {
-        Arc::new(Self { issuer, found: OnceLock::new(), runs: SingleFlight::new(NET) })
+        Arc::new(Self { issuer, found: OnceLock::new(), runs: SingleFlight::new(NET, TaskTracker::new()) })
     }
 
     /// The metadata, from memory if there; otherwise `exchange` fetches it.

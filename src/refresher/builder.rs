@@ -17,6 +17,9 @@ use crate::{
     session::{Codec, GuardedStore, SealKeys},
 };
 
+/// The store is given first, and what its guard needs is known last.
+type MakeStore = dyn FnOnce(Arc<Ledger>, Arc<str>, Codec) -> GuardedStore + Send;
+
 /// Settings of a [`TokenRefresher`].
 ///
 /// | setting | default |
@@ -32,7 +35,7 @@ use crate::{
 #[must_use]
 pub struct TokenRefresherBuilder {
     endpoint: TokenEndpoint,
-    store: Box<dyn FnOnce(Arc<Ledger>, Arc<str>, Codec) -> GuardedStore + Send>,
+    store: Box<MakeStore>,
     policy: RefreshPolicy,
     session_key: String,
     seal_with: Option<SealKeys>,

@@ -167,7 +167,14 @@ impl World {
     pub async fn stored_entry(&self, id: Id) -> StoredEntry {
         match self.stored(id).await {
             None => StoredEntry::NoRecord,
-            Some(record) => StoredEntry::of(&record),
+            Some(record) => {
+                let entry = StoredEntry::of(&record);
+                if let (StoredEntry::Live { .. }, Some(_)) = (&entry, &self.keys) {
+                    let text = record.data[KEY].as_str().expect("an entry is a string");
+                    assert!(text.starts_with("s2."), "it is stored sealed");
+                }
+                entry
+            }
         }
     }
 

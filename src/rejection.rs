@@ -1,0 +1,170 @@
+//! What a request that gets no token is answered instead of problem JSON.
+//!
+//! [`TokenRefreshLayer::on_rejection`](crate::TokenRefreshLayer::on_rejection) takes a hook that sees the error and the head of the
+//! request, and answers or leaves it. [`redirect_browsers_to`] is a ready one.
+
+use std::{fmt, sync::Arc};
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, header, request::Parts};
+use url::{Position, Url, form_urlencoded};
+
+use crate::error::{ConfigError, RefreshError};
+
+const SEC_FETCH_MODE: &str = "sec-fetch-mode";
+const SEC_FETCH_DEST: &str = "sec-fetch-dest";
+const VARY: &str = "Sec-Fetch-Mode, Sec-Fetch-Dest, Accept";
+/// Percent-encoded it may grow threefold, and a whole URL should stay below the 8 KB that servers commonly take.
+const LONGEST_RETURN: usize = 1024;
+
+type Answer = dyn Fn(&RefreshError, &Parts) -> Option<Response<Bytes>> + Send + Sync;
+
+/// What the application wants said. Lies in the extensions of each request, for the extractors.
+#[derive(Clone)]
+pub(crate) struct Hook(Arc<Answer>);
+
+impl Hook {
+    pub(crate) fn new(
+        answer: impl Fn(&RefreshError, &Parts) -> Option<Response<Bytes>> + Send + Sync + 'static,
+    ) -> Self {
+        Self(Arc::new(answer))
+    }
+
+    /// The error, with the application's answer to it if it has one.
+    pub(crate) fn ask(&self, error: RefreshError, head: &Parts) -> RefreshError {
+        match (self.0)(&error, head) {
+            Some(answer) => error.with_answer(answer),
+            None => error,
+        }
+    }
+}
+
+impl fmt::Debug for Hook {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Hook")
+    }
+}
+
+/// Sends a browser that opens a page without being logged in to the page at `login`, and leaves all else to problem JSON.
+///
+/// ```
+/// # #[cfg(feature = "axum")]
+/// # fn app(refresher: tower_token_refresh::TokenRefresher) -> Result<axum::Router, tower_token_refresh::ConfigError> {
+/// use axum::{Router, routing::get};
+/// use tower_token_refresh::{TokenRefreshLayer, rejection::redirect_browsers_to};
+///
+/// let log_in_first = redirect_browsers_to("/auth/login")?;
+/// # Ok(
+/// Router::new()
+///     .route("/account", get(async || "your account"))
+///     .layer(TokenRefreshLayer::new(&refresher).on_rejection(log_in_first))
+///     .layer(refresher.session_layer())
+/// # )
+/// # }
+/// ```
+///
+/// A GET or HEAD of `/account?tab=2` that is rejected with a 401 is answered 303 with
+/// `Location: /auth/login?return_to=%2Faccount%3Ftab%3D2`, if it is a top-level navigation: with `Sec-Fetch-Mode: navigate` and no
+/// other destination than `document` in `Sec-Fetch-Dest`; or, where an old browser sends no `Sec-Fetch` headers, if it accepts
+/// `text/html` by name. A script's `fetch`, a frame, a form's POST and an outage are answered as ever.
+///
+/// `return_to` is a path and query of this site, never another one: it begins with a single `/`, holds no backslash and no control
+/// character, and is left out above 1024 bytes. The browser brings it back to the login page, and anybody can link there with
+/// another one, so test it again before you redirect to it.
+///
+/// # Errors
+/// [`ConfigError::Range`] if `login` is not a path: it must begin with a single `/` and have no fragment, no backslash, and visible
+/// ASCII only. It may have a query.
+pub fn redirect_browsers_to(
+    login: impl Into<String>,
+) -> Result<
+    impl Fn(&RefreshError, &Parts) -> Option<Response<Bytes>> + Clone + Send + Sync + 'static,
+    ConfigError,
+> {
+    let login = LoginPath::parse(login.into())?;
+    Ok(move |error: &RefreshError, head: &Parts| {
+        let to_log_in = error.kind().status() == StatusCode::UNAUTHORIZED
+            && matches!(head.method, Method::GET | Method::HEAD)
+            && is_navigation(&head.headers)
+            // Guarded by mistake, it would send the browser round and round.
+            && asked_for(head).path() != login.path();
+        to_log_in.then(|| login.redirect(return_path(asked_for(head)))).flatten()
+    })
+}
+
+#[derive(Clone)]
+struct LoginPath(String);
+
+impl LoginPath {
+    fn parse(path: String) -> Result<Self, ConfigError> {
+        let own = path.starts_with('/') && !path.starts_with("//");
+        let plain = path.bytes().all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'\\' | b'#'));
+        if own && plain {
+            return Ok(Self(path));
+        }
+        Err(ConfigError::Range {
+            what: "the path of the login page",
+            value: format!("{path:?}"),
+            rule: "it must begin with a single `/` and have no fragment, no backslash, and visible ASCII only",
+        })
+    }
+
+    fn path(&self) -> &str {
+        self.0.split('?').next().unwrap_or_default()
+    }
+
+    fn redirect(&self, return_to: Option<String>) -> Option<Response<Bytes>> {
+        let mut location = self.0.clone();
+        if let Some(return_to) = return_to {
+            location.push(if location.contains('?') { '&' } else { '?' });
+            location.push_str("return_to=");
+            location.extend(form_urlencoded::byte_serialize(return_to.as_bytes()));
+        }
+        let mut response = Response::new(Bytes::new());
+        *response.status_mut() = StatusCode::SEE_OTHER;
+        let headers = response.headers_mut();
+        headers.insert(header::LOCATION, HeaderValue::try_from(location).ok()?);
+        headers.insert(header::VARY, HeaderValue::from_static(VARY));
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        Some(response)
+    }
+}
+
+/// Whether the answer would take the place of the page that the user sees.
+fn is_navigation(headers: &HeaderMap) -> bool {
+    let is_fetch_metadata = |name: &HeaderName| name.as_str().starts_with("sec-fetch-");
+    if headers.keys().any(is_fetch_metadata) {
+        return headers.get(SEC_FETCH_MODE).is_some_and(|mode| mode == "navigate")
+            && headers.get(SEC_FETCH_DEST).is_none_or(|destination| destination == "document");
+    }
+    let accepted = headers.get_all(header::ACCEPT).iter().filter_map(|accept| accept.to_str().ok());
+    accepted.flat_map(|accept| accept.split(',')).any(|range| {
+        let media_type = range.split(';').next().unwrap_or_default();
+        media_type.trim().eq_ignore_ascii_case("text/html")
+    })
+}
+
+/// What the browser asked for: a nested axum router sees only the rest of the path.
+fn asked_for(head: &Parts) -> &http::Uri {
+    #[cfg(feature = "axum")]
+    if let Some(axum::extract::OriginalUri(original)) = head.extensions.get() {
+        return original;
+    }
+    &head.uri
+}
+
+/// The path and query of `uri` as a browser would read them, if that leads nowhere else.
+fn return_path(uri: &http::Uri) -> Option<String> {
+    let asked = uri.path_and_query()?.as_str();
+    // Browsers drop tabs and line breaks, and read a backslash as a slash.
+    let is_harmless = |c: char| !c.is_control() && !c.is_whitespace() && c != '\\';
+    if asked.len() > LONGEST_RETURN || !asked.starts_with('/') || !asked.chars().all(is_harmless) {
+        return None;
+    }
+    let here = Url::parse("http://this.invalid/").ok()?;
+    let url = here.join(asked).ok()?;
+    // Without its dots, `/a/..//evil.example` begins with two slashes, and is a host to whoever reads it next.
+    let path = &url[Position::BeforePath..Position::AfterQuery];
+    (url.origin() == here.origin() && !path.starts_with("//") && path.len() <= LONGEST_RETURN)
+        .then(|| path.to_owned())
+}
