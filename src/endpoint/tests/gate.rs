@@ -300,6 +300,21 @@ async fn who_waited_while_the_breaker_opened_is_not_sent() {
     assert_eq!(idp.posts(), 1);
 }
 
+#[tokio::test(start_paused = true)]
+async fn who_is_refused_does_not_wait_for_a_turn_first() {
+    let idp = Idp::holding_back();
+    idp.set(503);
+    idp.answer(1);
+    let (provider, hand) = idp.provider(once().concurrent(1).breaker_failures(1));
+    fail(&provider).await;
+    hand.advance(SECOND);
+    let _probe = start(&provider);
+    settle().await;
+    let started = tokio_now();
+    assert_eq!(refusal(&fail(&provider).await).0, "another request");
+    assert_eq!((tokio_now() - started, idp.posts()), (Duration::ZERO, 2));
+}
+
 #[tokio::test]
 async fn a_refused_refresh_token_is_not_presented_again_for_30_s() {
     let idp = Idp::new();
