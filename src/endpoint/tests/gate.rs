@@ -331,24 +331,6 @@ async fn a_refused_refresh_token_is_not_presented_again_for_30_s() {
     assert!(!format!("{provider:?} {:?}", provider.gate).contains("dead"), "nothing of a token is shown");
 }
 
-#[test]
-fn limits_are_checked_with_the_endpoint() {
-    let refused = |limits: ProviderLimits| match Idp::new().endpoint(limits).validate() {
-        Err(ConfigError::Range { what, .. }) => what,
-        other => panic!("{other:?}"),
-    };
-    let limits = ProviderLimits::default;
-    assert_eq!(refused(limits().attempts(0)), "attempts");
-    assert_eq!(refused(limits().attempts(11)), "attempts");
-    assert_eq!(refused(limits().concurrent(0)), "concurrent");
-    assert_eq!(refused(limits().concurrent(usize::MAX)), "concurrent");
-    assert_eq!(refused(limits().queue(usize::MAX)), "queue");
-    assert_eq!(refused(limits().breaker_failures(0)), "breaker_failures");
-    assert_eq!(refused(limits().breaker_pause(Duration::ZERO..=SECOND)), "breaker_pause");
-    assert_eq!(refused(limits().breaker_pause(SECOND * 2..=SECOND)), "breaker_pause");
-    assert!(Idp::new().endpoint(limits().queue(0).concurrent(1)).validate().is_ok());
-}
-
 async fn settle() {
     for _ in 0..50 {
         tokio::task::yield_now().await;
