@@ -300,6 +300,21 @@ async fn who_waited_while_the_breaker_opened_is_not_sent() {
     assert_eq!(idp.posts(), 1);
 }
 
+#[tokio::test(start_paused = true)]
+async fn who_is_refused_does_not_wait_for_a_turn_first() {
+    let idp = Idp::holding_back();
+    idp.set(503);
+    idp.answer(1);
+    let (provider, hand) = idp.provider(once().concurrent(1).breaker_failures(1));
+    fail(&provider).await;
+    hand.advance(SECOND);
+    let _probe = start(&provider);
+    settle().await;
+    let started = tokio_now();
+    assert_eq!(refusal(&fail(&provider).await).0, "another request");
+    assert_eq!((tokio_now() - started, idp.posts()), (Duration::ZERO, 2));
+}
+
 #[tokio::test]
 async fn a_refused_refresh_token_is_not_presented_again_for_30_s() {
     let idp = Idp::new();
@@ -314,24 +329,6 @@ async fn a_refused_refresh_token_is_not_presented_again_for_30_s() {
     hand.advance(SECOND);
     assert!(provider.refresh(&"rt".into()).await.is_ok());
     assert!(!format!("{provider:?} {:?}", provider.gate).contains("dead"), "nothing of a token is shown");
-}
-
-#[test]
-fn limits_are_checked_with_the_endpoint() {
-    let refused = |limits: ProviderLimits| match Idp::new().endpoint(limits).validate() {
-        Err(ConfigError::Range { what, .. }) => what,
-        other => panic!("{other:?}"),
-    };
-    let limits = ProviderLimits::default;
-    assert_eq!(refused(limits().attempts(0)), "attempts");
-    assert_eq!(refused(limits().attempts(11)), "attempts");
-    assert_eq!(refused(limits().concurrent(0)), "concurrent");
-    assert_eq!(refused(limits().concurrent(usize::MAX)), "concurrent");
-    assert_eq!(refused(limits().queue(usize::MAX)), "queue");
-    assert_eq!(refused(limits().breaker_failures(0)), "breaker_failures");
-    assert_eq!(refused(limits().breaker_pause(Duration::ZERO..=SECOND)), "breaker_pause");
-    assert_eq!(refused(limits().breaker_pause(SECOND * 2..=SECOND)), "breaker_pause");
-    assert!(Idp::new().endpoint(limits().queue(0).concurrent(1)).validate().is_ok());
 }
 
 async fn settle() {

@@ -208,3 +208,28 @@ async fn the_breaker_holds_for_the_second_attempt_too() {
     assert_eq!(script.sent().len(), 1);
     assert!(all_it_tells(&error).contains("too often"));
 }
+
+#[test]
+fn limits_are_checked_with_the_endpoint() {
+    let refused = |limits: ProviderLimits| match endpoint(Script::default().answering(|_, _| answer(200, "")))
+        .limits(limits)
+        .validate()
+    {
+        Err(ConfigError::Range { what, .. }) => what,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(refused(limits().attempts(0)), "attempts");
+    assert_eq!(refused(limits().attempts(11)), "attempts");
+    assert_eq!(refused(limits().concurrent(0)), "concurrent");
+    assert_eq!(refused(limits().concurrent(usize::MAX)), "concurrent");
+    assert_eq!(refused(limits().queue(usize::MAX)), "queue");
+    assert_eq!(refused(limits().breaker_failures(0)), "breaker_failures");
+    assert_eq!(refused(limits().breaker_pause(Duration::ZERO..=SECOND)), "breaker_pause");
+    assert_eq!(refused(limits().breaker_pause(SECOND * 2..=SECOND)), "breaker_pause");
+    assert!(
+        endpoint(Script::default().answering(|_, _| answer(200, "")))
+            .limits(limits().queue(0).concurrent(1))
+            .validate()
+            .is_ok()
+    );
+}
