@@ -25,7 +25,7 @@ const A_DAY: Duration = Duration::from_secs(24 * 60 * 60);
 /// | [`replay`](Self::replay) | true | |
 /// | [`fallback_lifetime`](Self::fallback_lifetime) | 60 s | above 0 |
 /// | [`write_back`](Self::write_back) | 10 s | above 0 |
-/// | [`flight_limit`](Self::flight_limit) | 60 s | at least 2 × the endpoint's request timeout + 3 × `write_back` |
+/// | [`flight_limit`](Self::flight_limit) | 60 s | at least the endpoint's attempts (2 or more) × its request timeout + 3 × `write_back` |
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RefreshPolicy {
@@ -71,7 +71,8 @@ impl Default for RefreshPolicy {
 
 impl RefreshPolicy {
     /// How long before its expiry an access token counts as expired: for the way to the API and for clocks that differ. Never
-    /// more than a quarter of the token's life, so that a token that lives 4 s is served for 3 s.
+    /// more than a quarter of the token's life, so that a token that lives 4 s is served for 3 s. Requests that come later than that
+    /// wait for a refresh; should it fail while the token has not expired yet, they go on with the token, unless the login has ended.
     #[must_use]
     pub fn leeway(mut self, leeway: Duration) -> Self {
         self.leeway = leeway;
@@ -131,9 +132,10 @@ impl RefreshPolicy {
         self
     }
 
-    /// The longest a flight may take: a discovery and a refresh, each within the request timeout; a re-read, arrears and a write-back,
-    /// each within `write_back`. Settings whose sum is longer are refused. A flight that takes longer all the same is given up: its
-    /// waiters get `Unavailable`, and if its request was under way, that counts as one without an answer; see [`replay`](Self::replay).
+    /// The longest a flight may take: a refresh with discovery, the queue and all attempts, within
+    /// [that many request timeouts](crate::endpoint::ProviderLimits); a re-read, arrears and a write-back, each within `write_back`.
+    /// Each step is given up at its own limit, so a flight that is stuck ends; a token request that is given up counts as one without an
+    /// answer, see [`replay`](Self::replay). Settings whose sum is longer than this are refused.
     #[must_use]
     pub fn flight_limit(mut self, limit: Duration) -> Self {
         self.flight_limit = limit;
@@ -143,12 +145,13 @@ impl RefreshPolicy {
     /// How long a running flight stays registered at the most: well beyond the longest way through one, so that none is ever
     /// forgotten while it runs and started a second time. That way is discovery, a refresh and a revocation; and of the session
     /// store a re-read, its arrears, a write-back and a tombstone.
-    pub(crate) fn net(&self, request_timeout: Duration) -> Duration {
-        let longest = request_timeout.saturating_mul(3).saturating_add(self.write_back.saturating_mul(4));
+    pub(crate) fn net(&self, longest_refresh: Duration) -> Duration {
+        // The revocation is one request more; half as long as the longest refresh at most.
+        let longest = longest_refresh.saturating_mul(2).saturating_add(self.write_back.saturating_mul(4));
         longest.max(self.flight_limit).saturating_mul(2).min(A_DAY)
     }
 
-    pub(crate) fn validate(&self, request_timeout: Duration) -> Result<(), ConfigError> {
+    pub(crate) fn validate(&self, longest_refresh: Duration) -> Result<(), ConfigError> {
         for (what, value) in [
             ("fallback_lifetime", self.fallback_lifetime),
             ("wait_limit", self.wait_limit),
@@ -162,14 +165,14 @@ impl RefreshPolicy {
                 });
             }
         }
-        let needed = request_timeout.saturating_mul(2).saturating_add(self.write_back.saturating_mul(3));
+        let needed = longest_refresh.saturating_add(self.write_back.saturating_mul(3));
         if self.flight_limit < needed {
             return Err(ConfigError::Clash {
                 left: "flight_limit",
                 left_value: format!("{:?}", self.flight_limit),
                 rule: "at least",
-                right: "2 x request_timeout + 3 x write_back",
-                right_value: format!("2 x {request_timeout:?} + 3 x {:?} = {needed:?}", self.write_back),
+                right: "attempts x request_timeout + 3 x write_back",
+                right_value: format!("{longest_refresh:?} + 3 x {:?} = {needed:?}", self.write_back),
             });
         }
         Ok(())
@@ -182,16 +185,16 @@ mod tests {
 
     #[test]
     fn the_defaults_agree_with_the_default_request_timeout() {
-        assert_eq!(RefreshPolicy::default().validate(Duration::from_secs(15)), Ok(()));
+        assert_eq!(RefreshPolicy::default().validate(Duration::from_secs(30)), Ok(()));
     }
 
     #[test]
     fn a_flight_limit_shorter_than_its_steps_is_refused_with_both_values() {
         let policy = RefreshPolicy::default().flight_limit(Duration::from_secs(20));
-        let message = policy.validate(Duration::from_secs(15)).expect_err("20 s < 60 s").to_string();
+        let message = policy.validate(Duration::from_secs(30)).expect_err("20 s < 60 s").to_string();
         assert_eq!(
             message,
-            "flight_limit (20s) must be at least 2 x request_timeout + 3 x write_back (2 x 15s + 3 x 10s = 60s)"
+            "flight_limit (20s) must be at least attempts x request_timeout + 3 x write_back (30s + 3 x 10s = 60s)"
         );
     }
 
@@ -204,7 +207,7 @@ mod tests {
     #[test]
     fn a_zero_lifetime_is_refused() {
         let policy = RefreshPolicy::default().fallback_lifetime(Duration::ZERO);
-        let message = policy.validate(Duration::from_secs(15)).expect_err("zero").to_string();
+        let message = policy.validate(Duration::from_secs(30)).expect_err("zero").to_string();
         assert_eq!(message, "fallback_lifetime is 0ns: it must be longer than 0 s");
     }
 }

@@ -12,7 +12,7 @@ use common::{
 use proptest::prelude::*;
 use tower_token_refresh::{
     AccessToken, Claims, ConfigError, RefreshError, RefreshErrorKind as Kind, TokenRefreshLayer,
-    rejection::redirect_browsers_to, testing::Endpoint,
+    rejection::redirect_browsers_to,
 };
 
 const LOGIN: &str = "/auth/login";
@@ -128,13 +128,13 @@ async fn scripts_frames_and_forms_are_answered_as_ever() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn an_outage_is_no_reason_to_log_in() {
     let world = World::on_memory();
     let id = world.log_in("alice").await;
     for app in [guarded(&world), lazy(&world)] {
         world.expire();
-        world.issuer.fail_next_at(Endpoint::Token, 503, "down");
+        world.issuer.set_down(true);
         let mut request = request(Method::GET, "/account", &NAVIGATION);
         request.headers_mut().insert(header::COOKIE, http::cookie(id).parse().unwrap());
         let answer = ask(&app, request).await;

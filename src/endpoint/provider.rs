@@ -180,11 +180,6 @@ impl Provider {
         self.exchange.limit.saturating_mul(self.limits.attempts.max(2))
     }
 
-    /// How long a token request may take, answer included.
-    pub(crate) fn request_timeout(&self) -> Duration {
-        self.exchange.limit
-    }
-
     pub(super) async fn metadata(&self) -> Result<Arc<Metadata>, DiscoveryError> {
         match &self.addresses {
             Addresses::Given(metadata) => Ok(Arc::clone(metadata)),

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use http::StatusCode;
 use serde_json::Value;
 use tower_sessions::Session;
 
@@ -98,9 +99,16 @@ impl Core {
         let than = held.generation;
         match self.newer_than(session, held.clone(), than).await {
             Ok(set) => Ok(self.token(set)),
+            Err(error) if self.is_over(&held, &error) => Err(error),
+            // Within the leeway the old one is better than none.
+            Err(_) if self.clock.now() < held.expires_at => Ok(self.token(held)),
             Err(error) if self.may_serve_expired(&held, &error) => Ok(self.token(held).marked_stale()),
             Err(error) => Err(error),
         }
+    }
+
+    fn is_over(&self, held: &HeldSet, error: &RefreshError) -> bool {
+        error.kind().status() == StatusCode::UNAUTHORIZED || self.ledger.ending(held.grant).is_some()
     }
 
     fn may_serve_expired(&self, held: &HeldSet, error: &RefreshError) -> bool {
@@ -108,9 +116,7 @@ impl Core {
             return false;
         };
         let is_outage = matches!(error.kind(), RefreshErrorKind::Unavailable | RefreshErrorKind::WaitTimeout);
-        is_outage
-            && self.ledger.ending(held.grant).is_none()
-            && later(held.expires_at, for_at_most) > self.clock.now()
+        is_outage && later(held.expires_at, for_at_most) > self.clock.now()
     }
 
     async fn holding(&self, session: &Session) -> Result<Holding, RefreshError> {
@@ -152,6 +158,8 @@ impl Core {
         let waiting = self.wait_for_newer(session, held, than);
         match tokio::time::timeout(self.policy.wait_limit, waiting).await {
             Ok(answer) => answer,
+            // The store may take longer to be told than this caller waits.
+            Err(_elapsed) if self.ledger.ending(grant).is_some() => Err(logged_out()),
             Err(_elapsed) => self.refused_by_the_store(grant, than).ok_or_else(wait_timeout),
         }
     }

@@ -130,7 +130,7 @@ impl TokenRefresherBuilder {
     /// A URL, a time or a name that cannot work; the error names the value and the rule.
     pub fn build(self) -> Result<TokenRefresher, ConfigError> {
         let provider = self.endpoint.validate()?.with_clock(self.clock.clone());
-        self.policy.validate(provider.request_timeout())?;
+        self.policy.validate(provider.longest_refresh())?;
         if self.session_key.is_empty() {
             return Err(ConfigError::Range {
                 what: "session_key",
@@ -141,7 +141,7 @@ impl TokenRefresherBuilder {
         let ledger = Arc::new(Ledger::new(self.clock.clone(), self.ledger_bytes));
         let key: Arc<str> = self.session_key.into();
         let tasks = TaskTracker::new();
-        let flights = SingleFlight::new(self.policy.net(provider.request_timeout()), tasks.clone());
+        let flights = SingleFlight::new(self.policy.net(provider.longest_refresh()), tasks.clone());
         let keys = Keys::new(provider.clone(), self.clock.clone());
         let claims_verifier = claims_verifier(self.claims_trust, self.claims_audience, &provider, &keys)?;
         Ok(TokenRefresher(Arc::new(Core {
