@@ -25,7 +25,7 @@
 //!
 //! An empty variable counts as missing. A setting that cannot work is one line on stderr and exit code 2; a port or a session store
 //! that cannot be had is one line and exit code 1. A provider that is down keeps nothing from starting: it is asked again at the
-//! next login. SIGTERM or ctrl-c ends it; requests under way get ten seconds.
+//! next login. SIGTERM or ctrl-c ends it; requests under way get ten seconds, refreshes fifteen more.
 //!
 //! | route | |
 //! |---|---|
@@ -46,7 +46,7 @@ use std::{
     process::ExitCode,
 };
 
-use app::{serve, settings::Settings};
+use app::{LAST_REFRESHES, serve, settings::Settings};
 use mimalloc::MiMalloc;
 use tokio::net::TcpListener;
 use tower_token_refresh::Clock;
@@ -82,12 +82,16 @@ async fn main() -> ExitCode {
 
 async fn run(settings: &Settings) -> Result<(), String> {
     let stop = asked_to_stop().map_err(|error| format!("signals cannot be heard: {error}"))?;
-    let app = app::start(settings, Clock::system()).await?;
+    let (app, refresher) = app::start(settings, Clock::system()).await?;
     let listener = TcpListener::bind(&settings.listen)
         .await
         .map_err(|error| format!("LISTEN {:?}: cannot listen there: {error}", settings.listen))?;
     tracing::info!(listen = %settings.listen, url = %settings.base, "serving");
-    serve(listener, app, stop).await.map_err(|error| format!("serving ended: {error}"))
+    let served = serve(listener, app, stop).await;
+    if let Err(error) = refresher.shutdown(LAST_REFRESHES).await {
+        tracing::warn!(%error, "tokens may be lost");
+    }
+    served.map_err(|error| format!("serving ended: {error}"))
 }
 
 /// Listens for the signals from now on; the future resolves at the first of them.

@@ -4,10 +4,13 @@
 //! layer. The identity provider is the same for both: it rotates refresh tokens, takes 100 ms for an answer, and ends the login when
 //! a refresh token is presented twice, as Keycloak does with "Revoke Refresh Token" on.
 //!
+//! After that the provider goes down for a while, just when the token expires.
+//!
 //! No arguments, no services: `cargo run --example demo`.
 
 mod naive;
 mod ours;
+mod outage;
 mod storm;
 
 use std::{error::Error, time::Duration};
@@ -36,6 +39,20 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let ours = storm::run(app, &provider, &clock).await?;
 
     print(&naive, &ours);
+
+    println!(
+        "\nThen the provider is down for {} s, from {} s before the token expires.\n",
+        2 * outage::HALF,
+        outage::HALF
+    );
+    let (clock, provider) = start_quick_provider().await?;
+    let app = naive::app(&provider, clock.clock());
+    let naive = outage::run(app, &provider, &clock).await?;
+    let (clock, provider) = start_quick_provider().await?;
+    let app = ours::app(&provider, clock.clock())?;
+    let ours = outage::run(app, &provider, &clock).await?;
+    let failed = |outcome: &outage::Outcome| format!("{} of {}", outcome.failed, outcome.requests);
+    row("failed answers", &failed(&naive), &failed(&ours));
     Ok(())
 }
 
@@ -47,15 +64,25 @@ async fn start_provider() -> Result<(ManualClock, IssuerServer), Box<dyn Error>>
     Ok((clock, issuer.serve().await?))
 }
 
+/// In an outage it is not its slowness that counts.
+async fn start_quick_provider() -> Result<(ManualClock, IssuerServer), Box<dyn Error>> {
+    let (clock, provider) = start_provider().await?;
+    provider.issuer().delay(Duration::ZERO);
+    Ok((clock, provider))
+}
+
+fn row(what: &str, naive: &str, ours: &str) {
+    println!("{what:<28}{naive:<26}{ours}");
+}
+
 fn print(naive: &Outcome, ours: &Outcome) {
-    let row = |what: &str, naive: String, ours: String| println!("{what:<28}{naive:<26}{ours}");
     let failed = |outcome: &Outcome| format!("{} of {REQUESTS}", outcome.failed);
     let millis = |time: Duration| format!("{} ms", time.as_millis());
     let logged_in = |outcome: &Outcome| if outcome.still_logged_in { "yes" } else { "no" }.to_owned();
-    row("", "every request refreshes".into(), "tower-token-refresh".into());
-    row("token requests", naive.token_requests.to_string(), ours.token_requests.to_string());
-    row("failed answers", failed(naive), failed(ours));
-    row("median answer", millis(naive.median), millis(ours.median));
-    row("slowest answer", millis(naive.slowest), millis(ours.slowest));
-    row("still logged in afterwards", logged_in(naive), logged_in(ours));
+    row("", "every request refreshes", "tower-token-refresh");
+    row("token requests", &naive.token_requests.to_string(), &ours.token_requests.to_string());
+    row("failed answers", &failed(naive), &failed(ours));
+    row("median answer", &millis(naive.median), &millis(ours.median));
+    row("slowest answer", &millis(naive.slowest), &millis(ours.slowest));
+    row("still logged in afterwards", &logged_in(naive), &logged_in(ours));
 }

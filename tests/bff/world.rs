@@ -119,7 +119,7 @@ impl Setup {
             ("LISTEN", "127.0.0.1:0"),
         ])
         .expect("good settings");
-        let router = app::start_with(&settings, clock.clock(), self.limits).await.expect("it starts");
+        let (router, _) = app::start_with(&settings, clock.clock(), self.limits).await.expect("it starts");
         tokio::spawn(app::serve(listener, router, future::pending()));
         World { issuer, clock, base, address }
     }

@@ -23,6 +23,7 @@ use super::{
     gate::Gate,
     naive::{self, Naive},
     stores::AnyStore,
+    way::Way,
 };
 use crate::providers::{CLIENT_ID, CLIENT_SECRET, Provider};
 
@@ -41,10 +42,23 @@ pub struct App {
 impl App {
     /// With our middleware.
     pub async fn ours(provider: &Provider, store: AnyStore) -> Self {
-        let (clock, gate) = (ManualClock::new(), Gate::new());
+        let gate = Gate::new();
         let auth = ClientAuth::basic(CLIENT_ID, CLIENT_SECRET);
         let discovered = TokenEndpoint::discover(&provider.issuer_url, auth).transport(gate.transport());
-        let endpoint = discovered.await.expect("the provider is found");
+        Self::asking(discovered.await.expect("the provider is found"), gate, store).await
+    }
+
+    /// With our middleware and its default transport, on a way that can be cut.
+    pub async fn by_way_of(provider: &Provider, way: &Way, store: AnyStore) -> Self {
+        let mut token_url = provider.url("token_endpoint");
+        token_url.set_port(Some(way.address.port())).expect("an http URL has a port");
+        let auth = ClientAuth::basic(CLIENT_ID, CLIENT_SECRET);
+        let endpoint = TokenEndpoint::new(token_url.as_str(), auth).issuer(&provider.issuer_url);
+        Self::asking(endpoint, Gate::new(), store).await
+    }
+
+    async fn asking(endpoint: TokenEndpoint, gate: Gate, store: AnyStore) -> Self {
+        let clock = ManualClock::new();
         let refresher = TokenRefresher::builder(endpoint, store.clone()).clock(clock.clock()).build();
         let refresher = refresher.expect("the settings agree");
         let router = Router::new()

@@ -6,3 +6,4 @@ pub mod arrivals;
 pub mod gate;
 pub mod naive;
 pub mod stores;
+pub mod way;

@@ -90,6 +90,14 @@ impl Provider {
         Self::discover("oidc-provider", service("TEST_OIDC_PROVIDER_URL"), Kind::OidcProvider).await
     }
 
+    /// The same, reached by another port. Keycloak is whoever it is addressed as, so its issuer changes with that.
+    pub async fn by_way_of(self, port: u16) -> Self {
+        let Kind::Keycloak(_) = self.kind else { return self };
+        let mut issuer_url: Url = self.issuer_url.parse().expect("a URL");
+        issuer_url.set_port(Some(port)).expect("an http URL has a port");
+        Self::discover(self.name, issuer_url.into(), self.kind).await
+    }
+
     /// A strict issuer that somebody else serves.
     pub async fn strict(issuer_url: String) -> Self {
         Self::discover("StrictIssuer", issuer_url, Kind::Strict(None)).await

@@ -35,6 +35,8 @@ use tower::util::MapResponseLayer;
 use tower_http::csrf::CsrfLayer;
 use tower_token_refresh::{ClientAuth, Clock, TokenEndpoint, TokenRefreshLayer, TokenRefresher};
 
+/// How long refreshes under way may take after that: as long as one attempt to write new tokens.
+pub const LAST_REFRESHES: Duration = Duration::from_secs(15);
 /// How long requests under way may take once the process was asked to stop.
 const LAST_REQUESTS: Duration = Duration::from_secs(10);
 
@@ -53,13 +55,17 @@ pub(crate) struct Parts {
     proxy: Arc<Proxy>,
 }
 
-/// Opens the session store and puts the application together. An error is one line without secrets.
-pub async fn start(settings: &Settings, clock: Clock) -> Result<Router, String> {
+/// Opens the session store and puts the application together; the refresher is for its shutdown. An error is one line without secrets.
+pub async fn start(settings: &Settings, clock: Clock) -> Result<(Router, TokenRefresher), String> {
     start_with(settings, clock, Limits::default()).await
 }
 
 /// The same with other limits, for tests that reach them.
-pub async fn start_with(settings: &Settings, clock: Clock, limits: Limits) -> Result<Router, String> {
+pub async fn start_with(
+    settings: &Settings,
+    clock: Clock,
+    limits: Limits,
+) -> Result<(Router, TokenRefresher), String> {
     let auth = match &settings.client_secret {
         Some(secret) => ClientAuth::basic(&settings.client_id, secret.as_str()),
         None => ClientAuth::none(&settings.client_id),
@@ -79,7 +85,8 @@ pub async fn start_with(settings: &Settings, clock: Clock, limits: Limits) -> Re
         proxy: Arc::new(Proxy::new(&settings.upstream, &settings.base, names, limits)),
     }));
     app.provider.look_for().await;
-    router(app)
+    let refresher = app.refresher.clone();
+    Ok((router(app)?, refresher))
 }
 
 fn router(app: App) -> Result<Router, String> {
