@@ -67,6 +67,7 @@
 #![deny(unreachable_pub)]
 
 mod access_token;
+mod backchannel;
 mod bearer;
 mod claims;
 mod clock;
@@ -89,6 +90,7 @@ pub mod testing;
 mod token;
 
 pub use access_token::AccessToken;
+pub use backchannel::{BackChannelError, RefusedLogoutToken};
 pub use claims::{ClaimsError, ClaimsTrust, Roles, StandardClaims};
 pub use clock::{Clock, TimeSource};
 pub use endpoint::{ClientAuth, DiscoveryError, ProviderLimits, TokenEndpoint, Transport};

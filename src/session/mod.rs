@@ -12,6 +12,7 @@
 //!
 //! Everything else in a record stays as tower-sessions defines it.
 
+mod aside;
 mod codec;
 pub(crate) mod entry;
 mod guard;
@@ -20,8 +21,10 @@ mod locks;
 mod seal;
 mod upkeep;
 
+pub(crate) use aside::NO_SESSION;
 pub(crate) use codec::Codec;
 pub use guard::GuardedStore;
 pub(crate) use home::{Patched, Stored};
+pub(crate) use locks::IdLocks;
 pub use seal::{SealKeys, SealKeysError};
 pub(crate) use upkeep::bring_up_to_date;
