@@ -60,7 +60,7 @@
 //!
 //! | feature | default | what it adds |
 //! |---|---|---|
-//! | `axum` | yes | the extractors, `IntoResponse` for [`RefreshError`] |
+//! | `axum` | yes | the extractors, `IntoResponse` for [`RefreshError`], the route for back-channel logout |
 //! | `rustls` | yes | TLS for the default transport |
 //! | `testing` | no | the `testing` module: a strict provider and a clock for your own tests |
 #![forbid(unsafe_code)]

@@ -252,6 +252,3 @@ fn logins_in(record: &Record) -> Vec<Login> {
     };
     written.map(|logins| logins.iter().filter_map(read).collect()).unwrap_or_default()
 }
-
-#[cfg(test)]
-mod tests;

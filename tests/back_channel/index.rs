@@ -151,10 +151,7 @@ async fn it_lasts_longer_than_its_sessions_and_not_for_ever() {
     let session = told.stored(short).await.unwrap().expiry_date;
     for record in told.index_records().await {
         let longer = record.expiry_date - session;
-        assert!(
-            longer > minutes(59) && longer < minutes(61),
-            "{longer}"
-        );
+        assert!(longer > minutes(59) && longer < minutes(61), "{longer}");
     }
 
     let long = log_in_for(&told, Duration::from_secs(10 * 60 * 60)).await;

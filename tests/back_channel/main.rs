@@ -8,5 +8,6 @@ mod form;
 mod index;
 mod outages;
 mod races;
+mod redaction;
 mod validation;
 mod world;

@@ -35,8 +35,8 @@ impl Admin {
         location.rsplit('/').next().expect("an id").to_owned()
     }
 
-    /// Makes a client like `web` that is told of log outs at `url`.
-    pub async fn create_told_client(&self, id: &str, secret: &str, url: &str) {
+    /// Makes a client like `web` that is told of log outs at `url`: of sessions, or of users alone.
+    pub async fn create_told_client(&self, id: &str, secret: &str, url: &str, by_session: bool) {
         let client = json!({
             "clientId": id,
             "enabled": true,
@@ -44,7 +44,7 @@ impl Admin {
             "clientAuthenticatorType": "client-secret",
             "standardFlowEnabled": true,
             "redirectUris": ["*"],
-            "attributes": { "backchannel.logout.url": url, "backchannel.logout.session.required": "true" },
+            "attributes": { "backchannel.logout.url": url, "backchannel.logout.session.required": by_session.to_string() },
         });
         let request = self.http.post(self.url("clients")).json(&client);
         let answer = self.authorized(request).await.send().await.expect("an answer");
