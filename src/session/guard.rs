@@ -108,9 +108,7 @@ impl SessionStore for GuardedStore {
             return Ok(Some(record));
         }
         let mut record = self.0.session_at(id).await?;
-        if let Some(record) = &mut record {
-            self.0.present(record);
-        }
+        record.iter_mut().for_each(|record| self.0.present(record));
         Ok(record)
     }
 
