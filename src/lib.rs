@@ -60,13 +60,14 @@
 //!
 //! | feature | default | what it adds |
 //! |---|---|---|
-//! | `axum` | yes | the extractors, `IntoResponse` for [`RefreshError`] |
+//! | `axum` | yes | the extractors, `IntoResponse` for [`RefreshError`], the route for back-channel logout |
 //! | `rustls` | yes | TLS for the default transport |
 //! | `testing` | no | the `testing` module: a strict provider and a clock for your own tests |
 #![forbid(unsafe_code)]
 #![deny(unreachable_pub)]
 
 mod access_token;
+mod backchannel;
 mod bearer;
 mod claims;
 mod clock;
@@ -90,6 +91,7 @@ pub mod testing;
 mod token;
 
 pub use access_token::AccessToken;
+pub use backchannel::{BackChannelError, RefusedLogoutToken};
 pub use claims::{ClaimsError, ClaimsTrust, Roles, StandardClaims};
 pub use clock::{Clock, TimeSource};
 pub use endpoint::{ClientAuth, DiscoveryError, ProviderLimits, TokenEndpoint, Transport};

@@ -6,6 +6,7 @@
 //! | `token_refresh_pending_total` | | new sets the session store did not take within the write-back limit |
 //! | `token_refresh_replays_total` | | refresh tokens presented again after an attempt without a usable answer |
 //! | `token_refresh_dropped_id_tokens_total` | `reason`: `unverified`, or `no_keys` to verify them by | refreshed ID tokens that were not kept |
+//! | `token_refresh_back_channel_total` | `outcome`: `ended`, `refused`, `failed` | logout tokens from the provider |
 //! | `token_refresh_dropped_saves_total` | | saves of sessions that are no longer in the store |
 //! | `token_refresh_resent_total` | | token requests sent again, as they had certainly not been acted on |
 //! | `token_refresh_refused_total` | `reason`: `breaker_open`, `probing`, `retry_after`, `queue_full`, `no_turn`, `too_late`, `dead_token` | token requests not sent, to spare the provider |
@@ -30,6 +31,10 @@ pub(crate) fn save_dropped() {
 
 pub(crate) fn replayed() {
     metrics::counter!("token_refresh_replays_total").increment(1);
+}
+
+pub(crate) fn back_channel(outcome: &'static str) {
+    metrics::counter!("token_refresh_back_channel_total", "outcome" => outcome).increment(1);
 }
 
 pub(crate) fn request_resent() {

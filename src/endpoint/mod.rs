@@ -44,7 +44,7 @@ pub(crate) use keys::{Keys, KeysError};
 pub use limits::ProviderLimits;
 pub(crate) use provider::{Provider, Revocation, TokenTypeHint};
 pub use transport::{BoxError, NotSent, Transport, TransportBody};
-pub(crate) use verify::{Expected, VerifyError};
+pub(crate) use verify::{Expected, JwtClaims, LEEWAY, VerifyError};
 
 use self::{
     address::{SchemeRule, without_secrets},

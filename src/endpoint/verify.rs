@@ -29,7 +29,7 @@ use crate::claims::lenient_number;
 /// Longer tokens are refused unread; no token response may be longer either.
 const MAX_TOKEN: usize = 64 * 1024;
 /// How far our clock and the provider's may be apart.
-const LEEWAY: Duration = Duration::from_secs(60);
+pub(crate) const LEEWAY: Duration = Duration::from_secs(60);
 
 /// A JWT's payload.
 pub(crate) type JwtClaims = Map<String, Value>;

@@ -7,6 +7,7 @@ use tower_sessions::SessionStore;
 
 use super::{Core, TokenRefresher};
 use crate::{
+    backchannel,
     claims::{ClaimsTrust, ClaimsVerifier},
     clock::Clock,
     endpoint::{Keys, Provider, TokenEndpoint},
@@ -27,6 +28,7 @@ type MakeStore = dyn FnOnce(Arc<Ledger>, Arc<str>, Codec) -> GuardedStore + Send
 /// | [`policy`](Self::policy) | [`RefreshPolicy::default`] |
 /// | [`session_key`](Self::session_key) | `oauth.tokens` |
 /// | [`seal_with`](Self::seal_with) | entries are stored as they are |
+/// | [`back_channel_logout`](Self::back_channel_logout) | off |
 /// | [`revoke_on_log_out`](Self::revoke_on_log_out) | true |
 /// | [`ledger_bytes`](Self::ledger_bytes) | 16 MiB |
 /// | [`claims_trust`](Self::claims_trust) | [`ClaimsTrust::Issued`] |
@@ -39,6 +41,7 @@ pub struct TokenRefresherBuilder {
     policy: RefreshPolicy,
     session_key: String,
     seal_with: Option<SealKeys>,
+    back_channel: Option<backchannel::Settings>,
     revoke_on_log_out: bool,
     ledger_bytes: usize,
     claims_trust: ClaimsTrust,
@@ -54,6 +57,7 @@ impl TokenRefresherBuilder {
             policy: RefreshPolicy::default(),
             session_key: "oauth.tokens".into(),
             seal_with: None,
+            back_channel: None,
             revoke_on_log_out: true,
             ledger_bytes: 16 * 1024 * 1024,
             claims_trust: ClaimsTrust::default(),
@@ -89,6 +93,22 @@ impl TokenRefresherBuilder {
     /// share a store, turn this on, and off, in all of them at the same time.
     pub fn seal_with(mut self, keys: SealKeys) -> Self {
         self.seal_with = Some(keys);
+        self
+    }
+
+    /// Lets the provider end logins (OpenID Connect Back-Channel Logout 1.0), through the route of
+    /// [`TokenRefresher::back_channel_logout`]. The endpoint needs an issuer and the provider's keys, as by discovery.
+    ///
+    /// `index` keeps what finds a user's sessions: the application's session store itself or another one, but no [`GuardedStore`]. Its
+    /// records are no sessions: a guarded store shows them to nobody, and without `key`, at least 32 bytes of randomness, nobody can
+    /// tell their ids. All processes of a store need the same key. With another one, a login is found again after its next refresh.
+    ///
+    /// At most 100 logins of one user, and of one browser session at the provider, are kept; beyond that the oldest are not found. Two
+    /// processes that note logins of one user at the same moment may lose one of the notes, until that login's next refresh.
+    ///
+    /// A log in fails if the index does not take it: the provider could not end it.
+    pub fn back_channel_logout(mut self, index: impl SessionStore, key: impl AsRef<[u8]>) -> Self {
+        self.back_channel = Some(backchannel::Settings::new(index, key.as_ref()));
         self
     }
 
@@ -144,7 +164,9 @@ impl TokenRefresherBuilder {
         let flights = SingleFlight::new(self.policy.net(provider.longest_refresh()), tasks.clone());
         let keys = Keys::new(provider.clone(), self.clock.clone());
         let claims_verifier = claims_verifier(self.claims_trust, self.claims_audience, &provider, &keys)?;
-        Ok(TokenRefresher(Arc::new(Core {
+        let back_channel =
+            self.back_channel.map(|settings| settings.validate(&provider, &self.clock)).transpose()?;
+        let core = Arc::new(Core {
             keys,
             claims_verifier,
             provider,
@@ -154,10 +176,13 @@ impl TokenRefresherBuilder {
             policy: self.policy,
             clock: self.clock,
             key,
+            back_channel,
             revoke_on_log_out: self.revoke_on_log_out,
             tasks,
             closing: CancellationToken::new(),
-        })))
+        });
+        core.follow_moves();
+        Ok(TokenRefresher(core))
     }
 }
 

@@ -58,6 +58,14 @@ impl Order {
         self.than
     }
 
+    pub(super) fn from(&self) -> Id {
+        self.from
+    }
+
+    pub(super) fn expiry(&self) -> OffsetDateTime {
+        self.expiry
+    }
+
     pub(super) fn newer_than(self, than: Generation) -> Self {
         Self { than, ..self }
     }
@@ -79,6 +87,7 @@ impl Core {
         match &mut landed {
             Ok((set, outcome)) => {
                 metrics::flight_ended(outcome);
+                self.note_again(&order, set);
                 tracing::debug!(grant = %order.grant, generation = set.generation.0, outcome, "token refresh landed");
             }
             Err(error) => {

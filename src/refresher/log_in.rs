@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use serde_json::Value;
-use tower_sessions::Session;
+use tower_sessions::{Session, session::Id};
 
 use super::{
     Core,
     failures::{session_failed, store_failed, unguarded},
 };
 use crate::{
-    error::RefreshError,
+    error::{Chain, RefreshError},
     grant::{GrantId, HeldSet},
     ledger::{Custody, Ending},
     session::entry::Entry,
@@ -38,8 +38,11 @@ pub(super) async fn log_in(core: Arc<Core>, session: Session, set: TokenSet) -> 
         }
         return Err(error);
     }
-    if core.ledger.home(grant).is_none() {
+    let Some(home) = core.ledger.home(grant) else {
         return Err(core.leave_unguarded(&session, grant).await);
+    };
+    if let Err(error) = core.note_login(&first, home, session.expiry_date()).await {
+        return Err(core.take_back(&session, grant, home, error).await);
     }
     core.ledger.learn(first, Custody::Record);
     Ok(())
@@ -70,6 +73,24 @@ impl Core {
         session.cycle_id().await.map_err(session_failed)?;
         // At once: with a 5xx answer tower-sessions would not save, and neither the old record nor a new one would be left.
         session.save().await.map_err(session_failed)
+    }
+
+    /// The tokens have been saved, and the login cannot stand.
+    async fn take_back(
+        &self,
+        session: &Session,
+        grant: GrantId,
+        home: Id,
+        error: RefreshError,
+    ) -> RefreshError {
+        self.ledger.end(grant, Ending::Replaced);
+        if let Err(error) = session.remove_value(&self.key).await {
+            tracing::warn!(error = %session_failed(error), "after a failed log in the session could not be read");
+        }
+        if let Err(error) = self.retrying(|| self.store.bury(home, grant)).await {
+            tracing::error!(%grant, error = %Chain(&error), "the tokens of a failed log in are still in the session store");
+        }
+        error
     }
 
     /// The session was saved, but not by our store.

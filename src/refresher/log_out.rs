@@ -95,6 +95,7 @@ pub(super) async fn log_out(
 
     let stored = taken.as_ref().ok().cloned().flatten();
     let newest = newest_of([stored, newest_known]);
+    core.forget_login(newest.as_deref()).await;
     let revocation = match &newest {
         None => Revocation::NothingToRevoke,
         Some(_) if !core.revoke_on_log_out => Revocation::TurnedOff,

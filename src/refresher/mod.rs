@@ -9,6 +9,7 @@
 mod ask;
 mod builder;
 mod early;
+mod end_by_provider;
 mod failures;
 mod flight_steps;
 mod identity;
@@ -29,10 +30,11 @@ pub use shutdown::StillRunning;
 
 use crate::{
     access_token::AccessToken,
+    backchannel::{BackChannel, BackChannelError},
     claims::ClaimsVerifier,
     clock::Clock,
     endpoint::{Keys, Provider, TokenEndpoint},
-    error::RefreshError,
+    error::{ConfigError, RefreshError},
     flight::SingleFlight,
     grant::{FlightKey, HeldSet},
     ledger::Ledger,
@@ -57,6 +59,8 @@ struct Core {
     /// None where claims need no verification.
     claims_verifier: Option<ClaimsVerifier>,
     store: GuardedStore,
+    /// None where the provider does not tell who has logged out.
+    back_channel: Option<BackChannel>,
     ledger: Arc<Ledger>,
     flights: SingleFlight<FlightKey, Landed>,
     policy: RefreshPolicy,
@@ -198,6 +202,69 @@ impl TokenRefresher {
     /// [`Unavailable`]: crate::RefreshErrorKind::Unavailable
     pub async fn log_out(&self, session: &Session, how: LogOut) -> Result<LoggedOut, RefreshError> {
         self.0.run_to_the_end(log_out::log_out(self.0.clone(), session.clone(), how)).await
+    }
+
+    /// Where the provider posts its logout tokens (OpenID Connect Back-Channel Logout 1.0): a route for your router, without session,
+    /// authentication or CSRF protection, as no browser calls it. See [`end_by_logout_token`](Self::end_by_logout_token) for what
+    /// it does.
+    ///
+    /// It answers 200 when the logins have ended or there are none, 400 to a token that is refused, and 503 with `Retry-After` while
+    /// the provider's keys or a session store are not at hand, so that the provider may send the token again.
+    ///
+    /// ```
+    /// use axum::Router;
+    /// use tower_token_refresh::{ClientAuth, TokenEndpoint, TokenRefresher, tower_sessions::MemoryStore};
+    ///
+    /// # fn main() -> Result<(), tower_token_refresh::ConfigError> {
+    /// # let key = [7; 32];
+    /// let endpoint = TokenEndpoint::new("https://id.example.com/token", ClientAuth::basic("shop-web", "secret"))
+    ///     .issuer("https://id.example.com")
+    ///     .jwks_url("https://id.example.com/certs");
+    /// let store = MemoryStore::default();
+    /// let refresher = TokenRefresher::builder(endpoint, store.clone()).back_channel_logout(store, key).build()?;
+    /// let app: Router = Router::new()
+    ///     .layer(refresher.session_layer())
+    ///     .route("/auth/back-channel-logout", refresher.back_channel_logout()?);
+    /// # let _ = app;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// The refresher was built without [`back_channel_logout`](TokenRefresherBuilder::back_channel_logout).
+    #[cfg(feature = "axum")]
+    pub fn back_channel_logout<S>(&self) -> Result<axum::routing::MethodRouter<S>, ConfigError>
+    where
+        S: Clone + Send + Sync + 'static,
+    {
+        if self.0.back_channel.is_none() {
+            return Err(ConfigError::Range {
+                what: "back_channel_logout",
+                value: "turned off".into(),
+                rule: "the refresher has to be built with it",
+            });
+        }
+        Ok(crate::backchannel::route(self.clone()))
+    }
+
+    /// Ends the logins that a logout token of the provider names: with a `sid` those of one browser session at the provider, with a
+    /// `sub` alone all of a user. What [`back_channel_logout`](Self::back_channel_logout) does, for other frameworks.
+    ///
+    /// Their sessions are deleted with everything in them, wherever they have moved; requests that wait for a refresh get
+    /// [`LoggedOut`](crate::RefreshErrorKind::LoggedOut). Tokens are not revoked, as the provider has ended them; but those that a refresh
+    /// under way still brings.
+    ///
+    /// A token counts once. It must be the provider's own (by its keys), for this client and at most 5 min old.
+    ///
+    /// # Cancel safety
+    /// Runs to its end even if the future is dropped.
+    ///
+    /// # Errors
+    /// The token is refused, or the keys or a session store are not at hand; in this case the same token may be used again.
+    pub async fn end_by_logout_token(&self, logout_token: &str) -> Result<(), BackChannelError> {
+        let (core, token) = (self.0.clone(), logout_token.to_owned());
+        let ending = self.0.tasks.spawn(async move { core.end_by_logout_token(&token).await });
+        ending.await.unwrap_or_else(|_| Err(BackChannelError::Unavailable(failures::internal())))
     }
 
     /// Ends the work of this refresher, before its process or runtime ends: from now on no refresh is started, and this waits for those

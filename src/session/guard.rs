@@ -3,7 +3,7 @@
 use std::{
     fmt,
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -18,6 +18,7 @@ use tower_sessions::{
 };
 
 use super::{
+    aside::OnMove,
     codec::Codec,
     entry::{self, Entry, GuardMark, State},
     locks::{IdLocks, detached},
@@ -52,6 +53,7 @@ pub(super) struct Inner {
     pub(super) codec: Codec,
     pub(super) locks: IdLocks,
     pub(super) mark: GuardMark,
+    pub(super) on_move: OnceLock<OnMove>,
     warned_of_dropped_save: AtomicBool,
 }
 
@@ -64,6 +66,7 @@ impl GuardedStore {
             codec,
             locks: IdLocks::new(),
             mark: GuardMark::next(),
+            on_move: OnceLock::new(),
             warned_of_dropped_save: AtomicBool::new(false),
         }))
     }
@@ -104,10 +107,8 @@ impl SessionStore for GuardedStore {
         if let Ok(Some(record)) = SUPPLIED.try_with(|record| (record.id == *id).then(|| record.clone())) {
             return Ok(Some(record));
         }
-        let mut record = self.0.store.load(id).await?;
-        if let Some(record) = &mut record {
-            self.0.present(record);
-        }
+        let mut record = self.0.session_at(id).await?;
+        record.iter_mut().for_each(|record| self.0.present(record));
         Ok(record)
     }
 
@@ -175,7 +176,7 @@ impl Inner {
     }
 
     async fn save(&self, mut new: Record) -> Result<()> {
-        let Some(stored) = self.store.load(&new.id).await? else {
+        let Some(stored) = self.session_at(&new.id).await? else {
             metrics::save_dropped();
             if !self.warned_of_dropped_save.swap(true, Ordering::Relaxed) {
                 tracing::warn!(
@@ -240,6 +241,7 @@ impl Inner {
         if let Some(left) = left.filter(|left| *left != new.id) {
             self.ledger.leave(grant, left);
             self.bury_in_the_end(left, grant).await;
+            self.tell_of_move(grant, new).await;
         }
         if let Some(Value::String(text)) = new.data.get_mut(&*self.key) {
             entry::mark_guarded(text, self.mark);
@@ -314,14 +316,15 @@ impl Inner {
     }
 
     async fn delete(&self, id: Id) -> Result<()> {
-        if let Some(record) = self.store.load(&id).await?
-            && let Held::Set(grant, generation) = self.held(&record)
+        let found = self.store.load(&id).await?;
+        if let Some(record) = &found
+            && let Held::Set(grant, generation) = self.held(record)
             && self.ledger.ending(grant).is_none()
             && self.ledger.home(grant).is_none_or(|home| home == id)
         {
-            self.keep_for_create(&record, grant, generation, id);
+            self.keep_for_create(record, grant, generation, id);
         }
-        self.store.delete(&id).await
+        self.delete_found(id, found).await
     }
 
     fn keep_for_create(&self, record: &Record, grant: GrantId, generation: Generation, id: Id) {

@@ -148,7 +148,7 @@ impl Inner {
             .await
     }
 
-    fn stored(&self, record: &Record, grant: GrantId) -> Stored {
+    pub(super) fn stored(&self, record: &Record, grant: GrantId) -> Stored {
         let text = match record.data.get(&*self.key) {
             None => return Stored::Nothing,
             Some(Value::String(text)) => text,
@@ -167,7 +167,7 @@ impl Inner {
 }
 
 impl Stored {
-    fn into_set(self) -> Option<Box<HeldSet>> {
+    pub(super) fn into_set(self) -> Option<Box<HeldSet>> {
         match self {
             Self::Set(set) => Some(set),
             Self::Nothing | Self::Unreadable(_) => None,

@@ -8,10 +8,12 @@
 //! - a `save` without tokens over a record that has some ends the grant and leaves a tombstone;
 //! - a `create` (after `cycle_id` or log in) carries the newest set known anywhere, not the caller's snapshot;
 //! - a `delete` keeps the set it deletes in the ledger, for the `create` that may follow;
-//! - a `load` shows neither tombstones nor the tokens of ended grants.
+//! - a `load` shows neither tombstones nor the tokens of ended grants;
+//! - records of the same store that are marked as no sessions are shown to nobody, written over by nobody and deleted by nobody.
 //!
 //! Everything else in a record stays as tower-sessions defines it.
 
+mod aside;
 mod codec;
 pub(crate) mod entry;
 mod guard;
@@ -20,8 +22,10 @@ mod locks;
 mod seal;
 mod upkeep;
 
+pub(crate) use aside::NO_SESSION;
 pub(crate) use codec::Codec;
 pub use guard::GuardedStore;
 pub(crate) use home::{Patched, Stored};
+pub(crate) use locks::IdLocks;
 pub use seal::{SealKeys, SealKeysError};
 pub(crate) use upkeep::bring_up_to_date;

@@ -85,6 +85,7 @@ mod grants;
 mod http;
 mod in_memory;
 mod issuer;
+mod logout_tokens;
 mod probes;
 mod provider;
 mod revocation;

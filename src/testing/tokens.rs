@@ -105,6 +105,6 @@ fn opaque(kind: &str) -> String {
     format!("{kind}-{}", Uuid::new_v4().simple())
 }
 
-fn unix_seconds(at: SystemTime) -> u64 {
+pub(super) fn unix_seconds(at: SystemTime) -> u64 {
     at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs()
 }

@@ -37,6 +37,40 @@ impl Admin {
         location.rsplit('/').next().expect("an id").to_owned()
     }
 
+    /// Makes a client like `web` that is told of log outs at `url`: of sessions, or of users alone.
+    pub async fn create_told_client(&self, id: &str, secret: &str, url: &str, by_session: bool) {
+        let client = json!({
+            "clientId": id,
+            "enabled": true,
+            "secret": secret,
+            "clientAuthenticatorType": "client-secret",
+            "standardFlowEnabled": true,
+            "redirectUris": ["*"],
+            "attributes": { "backchannel.logout.url": url, "backchannel.logout.session.required": by_session.to_string() },
+        });
+        let request = self.http.post(self.url("clients")).json(&client);
+        let answer = self.authorized(request).await.send().await.expect("an answer");
+        assert_eq!(answer.status(), StatusCode::CREATED);
+    }
+
+    /// Ends one browser session.
+    pub async fn end_session(&self, sid: &str) {
+        self.delete(&format!("sessions/{sid}")).await;
+    }
+
+    /// Ends all sessions of a user.
+    pub async fn log_user_out(&self, subject: &str) {
+        let request = self.http.post(self.url(&format!("users/{subject}/logout")));
+        let answer = self.authorized(request).await.send().await.expect("an answer");
+        assert_eq!(answer.status(), StatusCode::NO_CONTENT);
+    }
+
+    async fn delete(&self, path: &str) {
+        let request = self.http.delete(self.url(path));
+        let answer = self.authorized(request).await.send().await.expect("an answer");
+        assert_eq!(answer.status(), StatusCode::NO_CONTENT);
+    }
+
     /// Events of a kind such as `REFRESH_TOKEN`. A refused refresh names no user, but whose token it was.
     pub async fn count_events(&self, kind: &str, subject: &str) -> usize {
         let request = self.http.get(self.url("events")).query(&[("type", kind), ("max", "100000")]);

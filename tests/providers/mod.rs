@@ -165,6 +165,14 @@ impl Provider {
         }
     }
 
+    /// Who can end sessions.
+    pub fn admin(&self) -> &Admin {
+        match &self.kind {
+            Kind::Keycloak(admin) => admin,
+            Kind::OidcProvider | Kind::Strict(_) => panic!("only Keycloak has an administrator"),
+        }
+    }
+
     /// The provider's own count of this user's refreshes.
     pub async fn refreshes(&self, user: &User) -> Refreshes {
         match &self.kind {

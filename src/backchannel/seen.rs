@@ -1,0 +1,99 @@
+//! That a logout token counts once.
+//!
+//! Whoever gets hold of a token that names a user could otherwise end that user's next logins with it. This process remembers the tokens
+//! it has taken for longer than their `iat` lets them pass; the index's store remembers them for the other processes. Two processes that
+//! get one token at the same moment both take it, which ends the same logins.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use tower_sessions::{session::Id, session_store::Result};
+
+use super::{index::Index, token::WINDOW};
+use crate::{clock::Clock, endpoint::LEEWAY};
+
+/// Only tokens that the provider has signed are remembered. Beyond this many within some minutes, the oldest are left to the store.
+const REMEMBERED: usize = 10_000;
+
+/// The tokens taken lately.
+pub(crate) struct Seen {
+    /// Until when, by the clock's monotonic side.
+    tokens: Arc<Mutex<Tokens>>,
+    clock: Clock,
+    index: Index,
+}
+
+type Tokens = HashMap<Id, Duration>;
+
+/// A token that is being worked on. Forgotten again unless it is [kept](Taken::keep): the provider may send it once more.
+pub(crate) struct Taken {
+    tokens: Arc<Mutex<Tokens>>,
+    token: Option<Id>,
+}
+
+impl Seen {
+    pub(super) fn new(clock: Clock, index: Index) -> Self {
+        Self { tokens: Arc::default(), clock, index }
+    }
+
+    /// None if the token was taken before.
+    pub(crate) async fn take(&self, issuer: &str, jti: &str) -> Result<Option<Taken>> {
+        let token = self.index.token(issuer, jti);
+        if !self.insert(token) {
+            return Ok(None);
+        }
+        let taken = Taken { tokens: self.tokens.clone(), token: Some(token) };
+        let elsewhere = self.index.is_marked(token).await?;
+        Ok((!elsewhere).then_some(taken))
+    }
+
+    /// The token has done its work.
+    pub(crate) async fn keep(&self, taken: Taken) -> Result<()> {
+        match taken.keep() {
+            Some(token) => self.index.mark(token, stays()).await,
+            None => Ok(()),
+        }
+    }
+
+    fn insert(&self, token: Id) -> bool {
+        let now = self.clock.monotonic();
+        let mut tokens = lock(&self.tokens);
+        tokens.retain(|_, until| *until > now);
+        if tokens.contains_key(&token) {
+            return false;
+        }
+        if tokens.len() >= REMEMBERED
+            && let Some(oldest) = tokens.iter().min_by_key(|(_, until)| **until).map(|(token, _)| *token)
+        {
+            tokens.remove(&oldest);
+        }
+        tokens.insert(token, now + stays());
+        true
+    }
+}
+
+impl Taken {
+    fn keep(mut self) -> Option<Id> {
+        self.token.take()
+    }
+}
+
+impl Drop for Taken {
+    fn drop(&mut self) {
+        if let Some(token) = self.token.take() {
+            lock(&self.tokens).remove(&token);
+        }
+    }
+}
+
+/// A token may be dated ahead by the leeway, and pass until it is older than the window by the leeway.
+fn stays() -> Duration {
+    WINDOW + 2 * LEEWAY + Duration::from_secs(1)
+}
+
+fn lock(tokens: &Mutex<Tokens>) -> MutexGuard<'_, Tokens> {
+    tokens.lock().unwrap_or_else(PoisonError::into_inner)
+}

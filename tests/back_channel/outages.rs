@@ -1,0 +1,102 @@
+//! A store or a key server that is down: the provider is asked to come again, and may.
+
+use std::time::Duration;
+
+use http::header;
+use tower_token_refresh::{RefreshErrorKind, TokenSet, testing::Endpoint};
+
+use crate::{
+    common::{StoredEntry, store::Op},
+    world::Told,
+};
+
+#[tokio::test(start_paused = true)]
+async fn a_session_store_that_is_down_is_no_reason_to_forget_the_token() {
+    let told = Told::on_memory();
+    let (id, sid) = told.log_in_somewhere("alice").await;
+    let token = told.issuer.logout_token(None, Some(&sid));
+    told.store.refuse(Op::Delete);
+    let answer = told.post(&token).await;
+    assert_eq!(answer.status, 503);
+    assert_eq!(answer.header(header::CACHE_CONTROL), Some("no-store"));
+    assert_eq!(answer.header(header::RETRY_AFTER), Some("1"));
+    let error = told.refresher.valid_token(&told.session(id)).await.unwrap_err();
+    assert_eq!(error.kind(), RefreshErrorKind::NoTokens, "ended in this process all the same");
+
+    told.store.accept(Op::Delete);
+    assert_eq!(told.post(&token).await.status, 200, "the same token once more");
+    assert_eq!(told.stored_entry(id).await, StoredEntry::NoRecord);
+    assert_eq!(told.post(&token).await.status, 400, "and now it is used");
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_session_that_cannot_be_deleted_does_not_keep_the_others() {
+    let told = Told::on_memory();
+    let (first, _) = told.log_in_somewhere("alice").await;
+    let (second, _) = told.log_in_somewhere("alice").await;
+    told.store.refuse(Op::Delete);
+    assert_eq!(told.end_user("alice").await.status, 503);
+    told.store.accept(Op::Delete);
+    assert_eq!(told.end_user("alice").await.status, 200);
+    for id in [first, second] {
+        assert_eq!(told.stored_entry(id).await, StoredEntry::NoRecord);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_index_that_is_down_is_said() {
+    let told = Told::on_memory();
+    let (id, sid) = told.log_in_somewhere("alice").await;
+    let token = told.issuer.logout_token(None, Some(&sid));
+    told.index.refuse(Op::Load);
+    assert_eq!(told.post(&token).await.status, 503);
+    told.index.accept(Op::Load);
+    assert_eq!(told.post(&token).await.status, 200);
+    assert_eq!(told.stored_entry(id).await, StoredEntry::NoRecord);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_log_in_that_the_provider_could_not_end_is_none() {
+    let told = Told::on_memory();
+    told.index.refuse(Op::Load);
+    let session = told.session_with(None, None);
+    let set = TokenSet::from_response(told.issuer.log_in("alice")).unwrap();
+    let error = told.refresher.log_in(&session, set).await.unwrap_err();
+    assert_eq!(error.kind(), RefreshErrorKind::Unavailable);
+    assert!(told.held_by("alice").await.is_empty());
+    session.save().await.unwrap();
+    assert!(told.held_by("alice").await.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_move_that_the_index_does_not_take_is_noted_later() {
+    let told = Told::on_memory();
+    let (old, sid) = told.log_in_somewhere("alice").await;
+    let session = told.request(old).await;
+    told.index.refuse(Op::Save);
+    session.cycle_id().await.unwrap();
+    session.save().await.expect("the move itself stands");
+    told.index.accept(Op::Save);
+    tokio::time::sleep(Duration::from_secs(60)).await;
+
+    let restarted = told.restarted();
+    let token = told.issuer.logout_token(None, Some(&sid));
+    assert_eq!(crate::world::post_to(&restarted, &token).await.status, 200);
+    assert!(told.held_by("alice").await.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_the_provider_s_keys_nobody_can_say_that_a_token_is_wrong() {
+    let told = Told::on_memory();
+    let (id, sid) = told.log_in_somewhere("alice").await;
+    told.issuer.fail_next_at(Endpoint::Jwks, 503, "");
+    let token = told.issuer.logout_token(None, Some(&sid));
+    let answer = told.post(&token).await;
+    assert_eq!(answer.status, 503);
+    assert_eq!(answer.json()["error"], "temporarily_unavailable");
+    assert!(matches!(told.stored_entry(id).await, StoredEntry::Live { .. }));
+
+    told.clock.advance(Duration::from_secs(5));
+    assert_eq!(told.post(&token).await.status, 200);
+    assert_eq!(told.stored_entry(id).await, StoredEntry::NoRecord);
+}

@@ -1,0 +1,127 @@
+//! A refresh or a new session id under way at the moment the provider ends the login.
+
+use tower_token_refresh::RefreshErrorKind;
+
+use crate::{
+    common::{StoredEntry, races::Station, settle, store::Op},
+    world::{Told, post_to},
+};
+
+/// The refresh stands at a station; the login ends; the refresh goes on.
+async fn ends_while_a_refresh_stands_at(told: Told, station: Station) {
+    let (id, sid) = told.log_in_somewhere("alice").await;
+    let mut flight = told.flight_at(station, id).await;
+    let (refresher, token) = (told.refresher.clone(), told.issuer.logout_token(None, Some(&sid)));
+    let ending = tokio::spawn(async move { post_to(&refresher, &token).await.status });
+
+    let told_at_once = flight.answer_meanwhile().await.unwrap_err();
+    assert_eq!(told_at_once.kind(), RefreshErrorKind::LoggedOut);
+    flight.land_alone().await;
+    assert_eq!(ending.await.unwrap(), 200);
+    settle().await;
+
+    assert_eq!(told.stored_entry(id).await, StoredEntry::NoRecord);
+    assert!(told.held_by("alice").await.is_empty());
+    let brought = told.issuer.refreshes();
+    assert_eq!(
+        told.issuer.revocations(),
+        brought.min(expected_revocations(station)),
+        "what it brought is revoked"
+    );
+    let error = told.refresher.valid_token(&told.session(id)).await.unwrap_err();
+    assert_eq!(error.kind(), RefreshErrorKind::NoTokens);
+}
+
+/// A set that the record takes before it is deleted goes with it; the provider has ended it itself.
+fn expected_revocations(station: Station) -> usize {
+    usize::from(!matches!(station, Station::BeforeWriteBack | Station::AfterWriteBack))
+}
+
+macro_rules! at_each_station {
+    ($($name:ident $station:ident,)*) => {$(
+        mod $name {
+            use super::*;
+
+            #[tokio::test]
+            async fn on_memory() {
+                ends_while_a_refresh_stands_at(Told::on_memory(), Station::$station).await;
+            }
+
+            #[tokio::test]
+            async fn on_sqlite() {
+                ends_while_a_refresh_stands_at(Told::on_sqlite().await, Station::$station).await;
+            }
+        }
+    )*};
+}
+
+at_each_station! {
+    before_the_re_read BeforeReRead,
+    after_the_re_read AfterReRead,
+    before_the_post BeforePost,
+    after_the_post AfterPost,
+    before_the_write_back BeforeWriteBack,
+    after_the_write_back AfterWriteBack,
+}
+
+#[tokio::test]
+async fn a_session_that_changes_its_id_during_the_look_up_ends_under_the_new_one() {
+    let told = Told::on_memory();
+    let (old, sid) = told.log_in_somewhere("alice").await;
+    let gate = told.index.gate_after(Op::Load);
+    let (refresher, token) = (told.refresher.clone(), told.issuer.logout_token(None, Some(&sid)));
+    let ending = tokio::spawn(async move { post_to(&refresher, &token).await.status });
+    gate.reached().await;
+    gate.open();
+    let gate = told.index.gate_after(Op::Load);
+    gate.reached().await;
+
+    let session = told.request(old).await;
+    let moving = tokio::spawn({
+        let session = session.clone();
+        async move {
+            session.cycle_id().await.unwrap();
+            session.save().await.unwrap();
+            session.id().unwrap()
+        }
+    });
+    let new = moving.await.unwrap();
+    assert_ne!(new, old);
+    gate.open();
+    assert_eq!(ending.await.unwrap(), 200);
+    assert!(told.stored(old).await.is_none());
+    assert!(told.stored(new).await.is_none());
+}
+
+#[tokio::test]
+async fn a_session_between_two_ids_comes_back_without_tokens() {
+    let told = Told::on_memory();
+    let (old, sid) = told.log_in_somewhere("alice").await;
+    let session = told.request(old).await;
+    session.cycle_id().await.unwrap();
+    assert_eq!(told.end_sid(&sid).await.status, 200);
+    session.save().await.unwrap();
+    let new = session.id().unwrap();
+    assert_eq!(told.stored_entry(new).await, StoredEntry::NoEntry);
+    assert!(told.held_by("alice").await.is_empty());
+}
+
+#[tokio::test]
+async fn a_session_id_that_is_being_made_is_found() {
+    let told = Told::on_memory();
+    let (old, sid) = told.log_in_somewhere("alice").await;
+    let session = told.request(old).await;
+    session.cycle_id().await.unwrap();
+    let gate = told.store.gate_after(Op::Create);
+    let saving = tokio::spawn({
+        let session = session.clone();
+        async move { session.save().await.map(|()| session.id().unwrap()) }
+    });
+    gate.reached().await;
+    assert_eq!(told.end_sid(&sid).await.status, 200);
+    gate.open();
+    let new = saving.await.unwrap().unwrap();
+    settle().await;
+    assert!(told.held_by("alice").await.is_empty());
+    assert!(!matches!(told.stored_entry(new).await, StoredEntry::Live { .. }));
+}
