@@ -26,6 +26,7 @@ use flight::{Boarded, Departure, SingleFlight};
 use http_body_util::Full;
 use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
+use tokio_util::task::TaskTracker;
 use tower_sessions::{MemoryStore, Session, SessionStore, session::Id};
 use tower_token_refresh::{ClientAuth, TokenEndpoint, TokenRefresher, TokenSet, Transport, tower_sessions};
 
@@ -202,7 +203,8 @@ async fn measure(design: usize, n: usize, until: Until) -> f64 {
             .await
         }
         3 => {
-            let flights = Arc::new(SingleFlight::<u64, usize>::new(Duration::from_secs(60)));
+            let flights =
+                Arc::new(SingleFlight::<u64, usize>::new(Duration::from_secs(60), TaskTracker::new()));
             // What the ledger is to the crate: a caller that comes late finds the answer there.
             let landed: Arc<Mutex<Option<usize>>> = Arc::default();
             storm(n, &refresh, move |refresh| {

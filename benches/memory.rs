@@ -18,6 +18,7 @@ use common::{token_response, verdict};
 use flight::{Boarded, Departure, SingleFlight};
 use http_body_util::Full;
 use peak_alloc::PeakAlloc;
+use tokio_util::task::TaskTracker;
 use tower_sessions::{MemoryStore, Session, SessionStore, session::Id};
 use tower_token_refresh::{
     ClientAuth, TokenEndpoint, TokenRefresher, TokenSet, Transport, testing::ManualClock, tower_sessions,
@@ -61,7 +62,7 @@ async fn floor() -> usize {
 }
 
 async fn flight_alone() -> usize {
-    let flights = Arc::new(SingleFlight::<u64, usize>::new(Duration::from_secs(60)));
+    let flights = Arc::new(SingleFlight::<u64, usize>::new(Duration::from_secs(60), TaskTracker::new()));
     let gate = Arc::new(tokio::sync::Semaphore::new(0));
     peak_per_waiter(async {
         let mut tasks = Vec::with_capacity(WAITERS);

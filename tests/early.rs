@@ -113,16 +113,15 @@ async fn asked_and_settled(world: &World, id: Id) -> AccessToken {
 /// Whatever the provider says but `invalid_grant`: nobody notices, and it is asked again only after a pause.
 #[tokio::test(start_paused = true)]
 async fn failures_stay_invisible_and_are_tried_again_after_a_pause() {
-    let scripts: [(&str, fn(&World)); 3] = [
-        ("down", |world| world.issuer.set_down(true)),
-        ("a client that is refused", |world| world.issuer.fail_next_oauth(400, "invalid_client")),
-        ("a firewall", |world| world.issuer.fail_next(403, "<html>")),
-    ];
-    for (name, script) in scripts {
+    for name in ["down", "a client that is refused", "a firewall"] {
         let world = World::on_memory();
         let id = world.log_in("alice").await;
         world.clock.advance(EARLY);
-        script(&world);
+        match name {
+            "down" => world.issuer.set_down(true),
+            "a firewall" => world.issuer.fail_next(403, "<html>"),
+            _ => world.issuer.fail_next_oauth(400, "invalid_client"),
+        }
         let first = asked_and_settled(&world, id).await;
         let asked_of_provider = world.issuer.refresh_requests();
         world.issuer.set_down(false);

@@ -135,7 +135,7 @@ fn an_answer_whose_body_cannot_be_read() {
 }
 
 #[test]
-fn a_proxys_page_counts_by_its_status_alone() {
+fn the_page_of_a_proxy_counts_by_its_status_alone() {
     let page = "<html><head><title>502 Bad Gateway</title></head><body><hr>nginx</body></html>";
     for status in [500, 502, 504, 520] {
         assert_eq!(refused(status, page), (UNAVAILABLE, true), "{status}");
