@@ -34,7 +34,7 @@ use crate::{
     claims::ClaimsVerifier,
     clock::Clock,
     endpoint::{Keys, Provider, TokenEndpoint},
-    error::{ConfigError, RefreshError},
+    error::RefreshError,
     flight::SingleFlight,
     grant::{FlightKey, HeldSet},
     ledger::Ledger,
@@ -233,12 +233,12 @@ impl TokenRefresher {
     /// # Errors
     /// The refresher was built without [`back_channel_logout`](TokenRefresherBuilder::back_channel_logout).
     #[cfg(feature = "axum")]
-    pub fn back_channel_logout<S>(&self) -> Result<axum::routing::MethodRouter<S>, ConfigError>
+    pub fn back_channel_logout<S>(&self) -> Result<axum::routing::MethodRouter<S>, crate::ConfigError>
     where
         S: Clone + Send + Sync + 'static,
     {
         if self.0.back_channel.is_none() {
-            return Err(ConfigError::Range {
+            return Err(crate::ConfigError::Range {
                 what: "back_channel_logout",
                 value: "turned off".into(),
                 rule: "the refresher has to be built with it",
