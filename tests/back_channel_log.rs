@@ -36,10 +36,7 @@ impl io::Write for Captured {
 async fn nothing_of_a_logout_token_is_printed() {
     let captured = Captured::default();
     let writer = captured.clone();
-    tracing_subscriber::fmt()
-        .with_max_level(LevelFilter::TRACE)
-        .with_writer(move || writer.clone())
-        .init();
+    tracing_subscriber::fmt().with_max_level(LevelFilter::TRACE).with_writer(move || writer.clone()).init();
 
     let told = Told::on_memory();
     let key = "an-index-key-that-nobody-sees-at-all";
