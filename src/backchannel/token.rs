@@ -62,7 +62,7 @@ pub(crate) async fn verify(
         audience: Some(provider.client_id()),
         authorized_party: None,
         types: &["logout+jwt", "jwt"],
-        required: &["iss", "aud", "iat", "jti", "events"],
+        required: &["iss", "aud", "iat", "events"],
     };
     let verified = tokio::time::timeout(KEYS_WAIT, keys.verify(token, &expected));
     let verified = verified.await.unwrap_or(Err(VerifyError::Keys(KeysError::Late)));

@@ -8,6 +8,5 @@ mod form;
 mod index;
 mod outages;
 mod races;
-mod redaction;
 mod validation;
 mod world;

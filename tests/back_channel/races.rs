@@ -125,3 +125,27 @@ async fn a_session_id_that_is_being_made_is_found() {
     assert!(told.held_by("alice").await.is_empty());
     assert!(!matches!(told.stored_entry(new).await, StoredEntry::Live { .. }));
 }
+
+#[tokio::test]
+async fn a_session_id_that_is_made_while_the_old_one_is_looked_at_ends_too() {
+    let told = Told::on_memory();
+    let (old, sid) = told.log_in_somewhere("alice").await;
+    let session = told.request(old).await;
+    session.cycle_id().await.unwrap();
+    let created = told.store.gate_after(Op::Create);
+    let saving = tokio::spawn({
+        let session = session.clone();
+        async move { session.save().await.map(|()| session.id().unwrap()) }
+    });
+    created.reached().await;
+    let looking = told.store.gate_before(Op::Load);
+    let (refresher, token) = (told.refresher.clone(), told.issuer.logout_token(None, Some(&sid)));
+    let ending = tokio::spawn(async move { post_to(&refresher, &token).await.status });
+    looking.reached().await;
+    created.open();
+    settle().await;
+    looking.open();
+    assert_eq!(ending.await.unwrap(), 200);
+    let new = saving.await.unwrap().unwrap();
+    assert!(told.stored(new).await.is_none());
+}

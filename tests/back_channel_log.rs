@@ -1,5 +1,10 @@
 //! Nothing of a logout token, its key or the sessions it ends is printed.
 
+mod common;
+#[allow(dead_code, unused_macros, unused_imports, reason = "the tests of back-channel logout use all of it")]
+#[path = "back_channel/world.rs"]
+mod world;
+
 use std::{
     error::Error,
     fmt::Write as _,
@@ -11,7 +16,7 @@ use serde_json::json;
 use tower_token_refresh::TokenRefresher;
 use tracing_subscriber::filter::LevelFilter;
 
-use crate::world::{Told, endpoint, form, post_to, sid_of};
+use world::{Told, endpoint, form, post_to, sid_of};
 
 #[derive(Clone, Default)]
 struct Captured(Arc<Mutex<Vec<u8>>>);
@@ -31,11 +36,7 @@ impl io::Write for Captured {
 async fn nothing_of_a_logout_token_is_printed() {
     let captured = Captured::default();
     let writer = captured.clone();
-    let subscriber = tracing_subscriber::fmt()
-        .with_max_level(LevelFilter::TRACE)
-        .with_writer(move || writer.clone())
-        .finish();
-    let _guard = tracing::subscriber::set_default(subscriber);
+    tracing_subscriber::fmt().with_max_level(LevelFilter::TRACE).with_writer(move || writer.clone()).init();
 
     let told = Told::on_memory();
     let key = "an-index-key-that-nobody-sees-at-all";
@@ -66,7 +67,7 @@ async fn nothing_of_a_logout_token_is_printed() {
         }
     }
     let unread = form("logout_token=a-first-that-nobody-sees&logout_token=another");
-    crate::common::http::ask(&crate::world::app(&told.refresher), unread).await;
+    common::http::ask(&world::app(&told.refresher), unread).await;
 
     let log = String::from_utf8(captured.0.lock().expect("not poisoned").clone()).expect("text");
     for line in ["a logout token was refused", "the provider has ended logins", "handler was refused"] {
