@@ -6,12 +6,12 @@ use std::{
     time::Duration,
 };
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 use tower_token_refresh::{
     ClientAuth, LogOut, RefreshErrorKind, TokenEndpoint, TokenRefresher, TokenSet,
     testing::{ManualClock, StrictIssuer},
-    tower_sessions::{Session, session::Id},
+    tower_sessions::{MemoryStore, Session, session::Id},
 };
 
 use crate::stepped::{Entry, KEY, Stage};
@@ -27,6 +27,9 @@ pub struct Browser {
     jumped: bool,
     refresher: TokenRefresher,
     requests: Vec<Request>,
+    /// Logout tokens that the provider has posted.
+    told: Vec<JoinHandle<()>>,
+    index: MemoryStore,
     shared: Shared,
 }
 
@@ -54,12 +57,15 @@ struct Login {
     wiped: bool,
 }
 
-fn start(stage: &Stage, issuer: &StrictIssuer, clock: &ManualClock) -> TokenRefresher {
+fn start(stage: &Stage, issuer: &StrictIssuer, clock: &ManualClock, index: &MemoryStore) -> TokenRefresher {
     let endpoint = TokenEndpoint::new(issuer.token_url(), ClientAuth::basic("web", "secret"))
         .issuer(issuer.issuer_url())
+        .jwks_url(issuer.jwks_url())
         .revocation_url(issuer.revocation_url())
         .transport(stage.transport(issuer));
-    let builder = TokenRefresher::builder(endpoint, stage.clone()).clock(clock.clock());
+    let builder = TokenRefresher::builder(endpoint, stage.clone())
+        .back_channel_logout(index.clone(), [7; 32])
+        .clock(clock.clock());
     builder.build().expect("the settings agree")
 }
 
@@ -93,9 +99,21 @@ impl Browser {
             .opaque_refresh_tokens(true)
             .without_id_tokens()
             .build();
-        let refresher = start(&stage, &issuer, &clock);
-        let (requests, shared) = (Vec::new(), Shared::default());
-        Self { stage, issuer, clock, providers_clock, jumped: false, refresher, requests, shared }
+        let index = MemoryStore::default();
+        let refresher = start(&stage, &issuer, &clock, &index);
+        let (requests, told, shared) = (Vec::new(), Vec::new(), Shared::default());
+        Self {
+            stage,
+            issuer,
+            clock,
+            providers_clock,
+            jumped: false,
+            refresher,
+            requests,
+            told,
+            index,
+            shared,
+        }
     }
 
     pub fn pass(&self, time: Duration) {
@@ -122,7 +140,7 @@ impl Browser {
         assert_eq!(ended, Ok(()));
         self.stage.let_everything_pass(false);
         self.stage.forget_doubts();
-        self.refresher = start(&self.stage, &self.issuer, &self.clock);
+        self.refresher = start(&self.stage, &self.issuer, &self.clock, &self.index);
     }
 
     /// A request arrives with the browser's cookie.
@@ -272,6 +290,31 @@ impl Browser {
         });
     }
 
+    /// The provider ends a login and says so by a logout token.
+    pub fn end_by_provider(&mut self, pick: usize) {
+        let known = self.shared.known();
+        let reported: Vec<_> = known.logins.iter().filter(|(_, login)| login.reported).collect();
+        let Some((user, _)) = reported.get(pick % reported.len().max(1)) else { return };
+        let user = (*user).clone();
+        drop(known);
+        self.shared.known().moved = true;
+        self.shared.excuse(&user);
+        self.issuer.end_session(&user);
+        let mut claims = self.issuer.logout_claims(Some(&user), None);
+        claims["sub"] = Value::from(user.as_str());
+        // By the clock that reads it: a token from the future is refused.
+        claims["iat"] = Value::from(unix_seconds(&self.clock));
+        let token = self.issuer.sign_jwt(json!({}), &claims);
+        let (refresher, shared) = (self.refresher.clone(), self.shared.clone());
+        self.told.push(tokio::spawn(async move {
+            if refresher.end_by_logout_token(&token).await.is_ok()
+                && let Some(login) = shared.known().logins.get_mut(&user)
+            {
+                login.logged_out = true;
+            }
+        }));
+    }
+
     /// The handler is done: what tower-sessions does with the response.
     pub fn finish(&mut self, pick: usize) {
         self.start(pick, |request, shared, _| {
@@ -335,6 +378,7 @@ impl Browser {
 
     pub fn is_busy(&self) -> bool {
         self.requests.iter().any(|request| !request.is_idle())
+            || self.told.iter().any(|told| !told.is_finished())
     }
 
     pub fn finish_everything(&mut self) {
@@ -424,6 +468,10 @@ async fn subject(session: &Session) -> Option<String> {
         Entry::Live { subject, .. } => Some(subject),
         _ => None,
     }
+}
+
+fn unix_seconds(clock: &ManualClock) -> u64 {
+    clock.clock().now().duration_since(std::time::UNIX_EPOCH).expect("after 1970").as_secs()
 }
 
 /// Something else each time, so that the session counts as modified.

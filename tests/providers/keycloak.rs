@@ -71,6 +71,25 @@ impl Admin {
         assert_eq!(answer.status(), StatusCode::NO_CONTENT);
     }
 
+    pub async fn disable(&self, subject: &str) {
+        let request = self.http.put(self.url(&format!("users/{subject}"))).json(&json!({ "enabled": false }));
+        let answer = self.authorized(request).await.send().await.expect("an answer");
+        assert_eq!(answer.status(), StatusCode::NO_CONTENT);
+    }
+
+    /// From now on the client has this secret.
+    pub async fn set_secret(&self, client_id: &str, secret: &str) {
+        let request = self.http.get(self.url("clients")).query(&[("clientId", client_id)]);
+        let clients: Value =
+            self.authorized(request).await.send().await.expect("an answer").json().await.expect("JSON");
+        let mut client = clients[0].clone();
+        client["secret"] = json!(secret);
+        let id = client["id"].as_str().expect("a client with an id").to_owned();
+        let request = self.http.put(self.url(&format!("clients/{id}"))).json(&client);
+        let answer = self.authorized(request).await.send().await.expect("an answer");
+        assert_eq!(answer.status(), StatusCode::NO_CONTENT);
+    }
+
     /// Events of a kind such as `REFRESH_TOKEN`. A refused refresh names no user, but whose token it was.
     pub async fn count_events(&self, kind: &str, subject: &str) -> usize {
         let request = self.http.get(self.url("events")).query(&[("type", kind), ("max", "100000")]);
