@@ -29,11 +29,12 @@
 //!
 //! ```text
 //! refresher.session_layer()      tower-sessions' own layer over a guarded store
-//!   TokenRefreshLayer            no tokens: 401. Fresh: go on. Else: join the flight, or start it
+//!   TokenRefreshLayer            no tokens: 401. Fresh: go on; near its end, start a flight as well.
+//!                                Else: join the flight, or start it
 //!     your handler               extracts AccessToken, Claims
 //!
 //! a flight, owned by nobody who waits for it:
-//!   re-read the session from the store -> ask the provider, once -> ledger -> store -> wake the waiters
+//!   re-read the session from the store -> ask the provider -> is it the same user? -> ledger -> store -> wake the waiters
 //! ```
 //!
 //! - A **grant** is one login. It has a random id and lives in one session record, its **home**; a **generation** counts its token

@@ -135,7 +135,8 @@ impl RefreshPolicy {
     /// The longest a flight may take: a refresh with discovery, the queue and all attempts, within
     /// [that many request timeouts](crate::endpoint::ProviderLimits); a re-read, arrears and a write-back, each within `write_back`.
     /// Each step is given up at its own limit, so a flight that is stuck ends; a token request that is given up counts as one without an
-    /// answer, see [`replay`](Self::replay). Settings whose sum is longer than this are refused.
+    /// answer, see [`replay`](Self::replay). Settings whose sum is longer than this are refused. A refreshed ID token that is signed with
+    /// a key not seen before may take 5 s more.
     #[must_use]
     pub fn flight_limit(mut self, limit: Duration) -> Self {
         self.flight_limit = limit;
