@@ -28,6 +28,7 @@ enum Step {
     Release(usize),
     Expire,
     NearlyExpire,
+    Tick,
     Fail(Failure),
     Jump(bool),
     Wait,
@@ -53,6 +54,7 @@ fn step() -> impl Strategy<Value = Step> {
         40 => pick().prop_map(Step::Release),
         4 => Just(Step::Expire),
         3 => Just(Step::NearlyExpire),
+        3 => Just(Step::Tick),
         2 => failure().prop_map(Step::Fail),
         1 => any::<bool>().prop_map(Step::Jump),
         1 => Just(Step::Wait),
@@ -121,11 +123,12 @@ async fn play(steps: &[Step]) {
                 expiries += 1;
                 browser.pass(LIFE);
             }
-            // Into the last half of a token's life, where it is refreshed behind the request.
+            // To where most tokens are refreshed behind the request; a tick later begins the leeway.
             Step::NearlyExpire if expiries < 20 => {
                 expiries += 1;
-                browser.pass(LIFE * 4 / 5 - Duration::from_secs(1));
+                browser.pass(LIFE * 13 / 20);
             }
+            Step::Tick => browser.pass(LIFE / 10),
             Step::Expire | Step::NearlyExpire => {}
             Step::Fail(failure) => browser.stage.fail_next_request(failure),
             Step::Jump(forward) => browser.jump(if forward { 3600 } else { -3600 }),
