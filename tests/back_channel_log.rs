@@ -5,38 +5,16 @@ mod common;
 #[path = "back_channel/world.rs"]
 mod world;
 
-use std::{
-    error::Error,
-    fmt::Write as _,
-    io,
-    sync::{Arc, Mutex},
-};
+use std::{error::Error, fmt::Write as _};
 
+use common::log::Log;
 use serde_json::json;
 use tower_token_refresh::TokenRefresher;
-use tracing_subscriber::filter::LevelFilter;
-
 use world::{Told, endpoint, form, post_to, sid_of};
-
-#[derive(Clone, Default)]
-struct Captured(Arc<Mutex<Vec<u8>>>);
-
-impl io::Write for Captured {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().expect("not poisoned").extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
 
 #[tokio::test]
 async fn nothing_of_a_logout_token_is_printed() {
-    let captured = Captured::default();
-    let writer = captured.clone();
-    tracing_subscriber::fmt().with_max_level(LevelFilter::TRACE).with_writer(move || writer.clone()).init();
+    let captured = Log::of_this_process();
 
     let told = Told::on_memory();
     let key = "an-index-key-that-nobody-sees-at-all";
@@ -69,7 +47,7 @@ async fn nothing_of_a_logout_token_is_printed() {
     let unread = form("logout_token=a-first-that-nobody-sees&logout_token=another");
     common::http::ask(&world::app(&told.refresher), unread).await;
 
-    let log = String::from_utf8(captured.0.lock().expect("not poisoned").clone()).expect("text");
+    let log = captured.text();
     for line in ["a logout token was refused", "the provider has ended logins", "handler was refused"] {
         assert!(log.contains(line), "{line}");
     }

@@ -2,14 +2,9 @@
 
 mod common;
 
-use std::{
-    error::Error,
-    fmt::Debug,
-    io,
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::{error::Error, fmt::Debug, sync::Arc};
 
-use common::{LIFE, World, store::Op};
+use common::{LIFE, World, log::Log, store::Op};
 use http::{Request, StatusCode, header};
 use serde_json::json;
 use tower::{Layer, ServiceExt};
@@ -284,30 +279,10 @@ async fn no_error_of_discovery_shows_the_document_or_a_secret() {
     }
 }
 
-#[derive(Clone, Default)]
-struct Captured(Arc<Mutex<Vec<u8>>>);
-
-impl io::Write for Captured {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
 /// With the default transport, over a socket: what hyper and reqwest say counts as well.
 #[tokio::test]
 async fn nothing_that_is_traced_shows_a_secret() {
-    let captured = Captured::default();
-    let writer = captured.clone();
-    tracing_subscriber::fmt()
-        .with_max_level(tracing_subscriber::filter::LevelFilter::TRACE)
-        .with_span_events(tracing_subscriber::fmt::format::FmtSpan::FULL)
-        .with_writer(move || writer.clone())
-        .init();
+    let captured = Log::of_this_process();
     let clock = ManualClock::new();
     let server = issuer(&clock).serve().await.expect("a loopback port");
     let issuer = server.issuer();
@@ -347,8 +322,7 @@ async fn nothing_that_is_traced_shows_a_secret() {
     assert_eq!(ask(&app).await, StatusCode::UNAUTHORIZED);
     refresher.log_out(&session, LogOut::EndSession).await.expect("logged out");
 
-    let text =
-        String::from_utf8_lossy(&captured.0.lock().unwrap_or_else(PoisonError::into_inner)).into_owned();
+    let text = captured.text();
     assert!(text.contains("token refresh landed"), "the refresh was traced");
     assert!(text.contains("token refresh failed"), "the failures were traced");
     assert!(text.contains("a refreshed ID token was dropped"), "and the ID token");

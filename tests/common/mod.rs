@@ -9,6 +9,7 @@
 
 pub mod browser;
 pub mod http;
+pub mod log;
 pub mod races;
 pub mod seal;
 pub mod store;

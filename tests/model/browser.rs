@@ -1,15 +1,18 @@
 //! One browser with one cookie, its requests, and what has become of each of its logins.
 
+mod logins;
+mod promises;
+
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::task::JoinHandle;
 use tower_token_refresh::{
-    ClientAuth, LogOut, RefreshErrorKind, TokenEndpoint, TokenRefresher, TokenSet,
+    ClientAuth, RefreshErrorKind, TokenEndpoint, TokenRefresher,
     testing::{ManualClock, StrictIssuer},
     tower_sessions::{MemoryStore, Session, session::Id},
 };
@@ -227,94 +230,6 @@ impl Browser {
         });
     }
 
-    /// The application takes everything out of the session: that ends the login this request saw.
-    pub fn clear(&mut self, pick: usize) {
-        self.start(pick, |request, shared, _| {
-            let (session, saw) = (request.session.clone(), request.saw.clone());
-            async move {
-                if let Some(subject) = saw.lock().expect("not poisoned").clone() {
-                    shared.excuse(&subject);
-                }
-                session.clear().await;
-            }
-        });
-    }
-
-    pub fn log_in(&mut self, pick: usize) {
-        let (refresher, issuer) = (self.refresher.clone(), self.issuer.clone());
-        self.start(pick, |request, shared, _| {
-            request.cycled = true;
-            let user = {
-                let mut known = shared.known();
-                known.moved = true;
-                format!("user-{}", known.logins.len())
-            };
-            let answer = issuer.log_in(&user);
-            let first_access_token = answer["access_token"].as_str().expect("a token").to_owned();
-            shared.known().logins.insert(user.clone(), Login { first_access_token, ..Login::default() });
-            let set = TokenSet::from_response(answer).expect("a token set").with_subject(&user);
-            let (session, saw) = (request.session.clone(), request.saw.clone());
-            async move {
-                if let Some(previous) = subject(&session).await {
-                    shared.excuse(&previous);
-                }
-                *saw.lock().expect("not poisoned") = Some(user.clone());
-                let reported = refresher.log_in(&session, set).await;
-                if let Some(login) = shared.known().logins.get_mut(&user) {
-                    login.reported = reported.is_ok();
-                    login.excused |= reported.is_err();
-                }
-            }
-        });
-    }
-
-    pub fn log_out(&mut self, pick: usize, how: LogOut) {
-        let refresher = self.refresher.clone();
-        self.start(pick, |request, shared, stage| {
-            request.cycled = true;
-            shared.known().moved = true;
-            let session = request.session.clone();
-            async move {
-                let Some(subject) = subject(&session).await else { return };
-                shared.excuse(&subject);
-                let id = session.id();
-                if refresher.log_out(&session, how).await.is_ok() {
-                    if let Some(login) = shared.known().logins.get_mut(&subject) {
-                        login.logged_out = true;
-                    }
-                    if let Some(id) = id.filter(|id| how == LogOut::EndSession && stage.has_record(*id)) {
-                        stage.note_broken(format!("log out left a record behind: {}", id.0 != 0));
-                    }
-                }
-            }
-        });
-    }
-
-    /// The provider ends a login and says so by a logout token.
-    pub fn end_by_provider(&mut self, pick: usize) {
-        let known = self.shared.known();
-        let reported: Vec<_> = known.logins.iter().filter(|(_, login)| login.reported).collect();
-        let Some((user, _)) = reported.get(pick % reported.len().max(1)) else { return };
-        let user = (*user).clone();
-        drop(known);
-        self.shared.known().moved = true;
-        self.shared.excuse(&user);
-        self.issuer.end_session(&user);
-        let mut claims = self.issuer.logout_claims(Some(&user), None);
-        claims["sub"] = Value::from(user.as_str());
-        // By the clock that reads it: a token from the future is refused.
-        claims["iat"] = Value::from(unix_seconds(&self.clock));
-        let token = self.issuer.sign_jwt(json!({}), &claims);
-        let (refresher, shared) = (self.refresher.clone(), self.shared.clone());
-        self.told.push(tokio::spawn(async move {
-            if refresher.end_by_logout_token(&token).await.is_ok()
-                && let Some(login) = shared.known().logins.get_mut(&user)
-            {
-                login.logged_out = true;
-            }
-        }));
-    }
-
     /// The handler is done: what tower-sessions does with the response.
     pub fn finish(&mut self, pick: usize) {
         self.start(pick, |request, shared, _| {
@@ -355,22 +270,6 @@ impl Browser {
         }
     }
 
-    /// Something that is not ours takes the tokens out of the browser's record. Not while we are writing: a plain store cannot be
-    /// compared and written in one step across processes.
-    pub fn wipe(&mut self) {
-        if self.stage.parked() > 0 {
-            return;
-        }
-        let mut known = self.shared.known();
-        known.moved = true;
-        if let Some(id) = known.cookie {
-            for login in known.logins.values_mut() {
-                (login.excused, login.wiped) = (true, true);
-            }
-            self.stage.wipe(id);
-        }
-    }
-
     /// From here on a token that is given out must have been in the store, until something moves the session.
     pub fn begin(&self) {
         self.shared.known().moved = false;
@@ -389,52 +288,6 @@ impl Browser {
 
     pub fn requests(&self) -> usize {
         self.requests.len()
-    }
-
-    /// The promises that hold at every moment.
-    pub fn assert_promises(&self) {
-        assert_eq!(self.stage.broken(), Vec::<String>::new());
-        if self.issuer.max_presented() > 1 {
-            let known = self.shared.known();
-            for (subject, refresh) in self.stage.refresh_tokens() {
-                let wiped = known.logins.get(&subject).is_none_or(|login| login.wiped);
-                let presented = self.issuer.presented(&refresh);
-                assert!(
-                    presented <= 1 || wiped || self.stage.failed_ever(&refresh),
-                    "a refresh token of {subject} was presented {presented} times"
-                );
-            }
-        }
-    }
-
-    /// The promises that hold when nothing is under way.
-    pub fn assert_at_rest(&self) {
-        self.assert_promises();
-        for (subject, login) in &self.shared.known().logins {
-            let live = self.stage.live(subject);
-            // A second `cycle_id` cannot bury the first record while the store refuses writes.
-            assert!(
-                live.len() <= 1 || self.stage.refused_ever(),
-                "{subject} lives in {} records",
-                live.len()
-            );
-            let alive = self.issuer.session_alive(&login.first_access_token);
-            if login.logged_out {
-                assert_eq!(live, [], "{subject} is back after log out");
-                assert!(!alive, "{subject} has live tokens after log out");
-            }
-            if login.reported && !login.excused && !self.stage.refused_ever() && !self.stage.has_lost(subject)
-            {
-                assert!(alive, "{subject} was logged out by the provider");
-                let [Entry::Live { refresh, .. }] = live.as_slice() else {
-                    panic!("{subject} was lost from the store");
-                };
-                assert!(
-                    self.issuer.is_refresh_token_live(refresh),
-                    "the store holds a consumed token of {subject}"
-                );
-            }
-        }
     }
 }
 
@@ -468,10 +321,6 @@ async fn subject(session: &Session) -> Option<String> {
         Entry::Live { subject, .. } => Some(subject),
         _ => None,
     }
-}
-
-fn unix_seconds(clock: &ManualClock) -> u64 {
-    clock.clock().now().duration_since(std::time::UNIX_EPOCH).expect("after 1970").as_secs()
 }
 
 /// Something else each time, so that the session counts as modified.
