@@ -30,7 +30,8 @@ use dashmap::{DashMap, Entry, mapref::one::RefMut};
 use rustc_hash::FxBuildHasher;
 use tower_sessions::session::Id;
 
-pub(crate) use self::setbacks::Setback;
+use self::setbacks::Setback;
+pub(crate) use self::setbacks::pause;
 use crate::{
     clock::Clock,
     grant::{Generation, GrantId, HeldSet},

@@ -3,6 +3,8 @@
 #[path = "bff/program.rs"]
 mod program;
 mod providers;
+#[path = "bff/running.rs"]
+mod running;
 
 use std::time::Duration;
 
@@ -14,12 +16,9 @@ use axum::{
 };
 use fantoccini::{Client, ClientBuilder, Locator};
 use providers::{Provider, Refreshes, User, service};
+use running::Running;
 use serde_json::{Value, json};
-use tokio::{
-    net::TcpListener,
-    process::{Child, Command},
-    time::sleep,
-};
+use tokio::{net::TcpListener, time::sleep};
 
 /// A client of the test realm whose access tokens live for seconds.
 const CLIENT_ID: &str = "web-short";
@@ -36,7 +35,8 @@ const calls = (count) => Promise.all(Array.from({ length: count }, call));
 async fn a_user_logs_in_stays_logged_in_over_three_expiries_and_logs_out() {
     let provider = Provider::keycloak().await;
     let user = provider.new_user().await;
-    let bff = Bff::start(&provider.issuer_url).await;
+    let program = program::build(&[]);
+    let bff = Running::start(&program, &provider.issuer_url, CLIENT_ID, &serve_api().await).await;
     let browser = open_browser().await;
 
     log_in(&browser, &bff, &user).await;
@@ -65,7 +65,7 @@ async fn a_user_logs_in_stays_logged_in_over_three_expiries_and_logs_out() {
     browser.close().await.unwrap();
 }
 
-async fn log_in(browser: &Client, bff: &Bff, user: &User) {
+async fn log_in(browser: &Client, bff: &Running, user: &User) {
     browser.goto(&bff.url).await.unwrap();
     browser.find(Locator::LinkText("Log in")).await.unwrap().click().await.unwrap();
     let name = browser.wait().for_element(Locator::Id("username")).await.unwrap();
@@ -122,33 +122,6 @@ async fn open_browser() -> Client {
         .expect("the browser opens")
 }
 
-/// The example as its users run it, with an API behind it.
-struct Bff {
-    url: String,
-    _process: Child,
-}
-
-impl Bff {
-    async fn start(issuer_url: &str) -> Self {
-        let upstream = serve_api().await;
-        let port = free_port().await;
-        let url = format!("http://127.0.0.1:{port}");
-        let mut process = Command::new(program::build(&[]))
-            .envs([("ISSUER_URL", issuer_url), ("CLIENT_ID", CLIENT_ID), ("CLIENT_SECRET", "secret")])
-            .envs([("UPSTREAM_URL", upstream.as_str()), ("BASE_URL", url.as_str())])
-            .kill_on_drop(true)
-            .spawn()
-            .expect("the bff starts");
-        let health = format!("{url}/healthz");
-        while !reqwest::get(&health).await.is_ok_and(|answer| answer.status().is_success()) {
-            let ended = process.try_wait().expect("a process");
-            assert!(ended.is_none(), "the bff ended: {ended:?}");
-            sleep(Duration::from_millis(50)).await;
-        }
-        Self { url, _process: process }
-    }
-}
-
 /// The page, and an API that answers with the token it was called with.
 async fn serve_api() -> String {
     let orders = async |headers: HeaderMap| {
@@ -161,9 +134,4 @@ async fn serve_api() -> String {
     let url = format!("http://{}", listener.local_addr().expect("an address"));
     tokio::spawn(async move { axum::serve(listener, api).await });
     url
-}
-
-async fn free_port() -> u16 {
-    let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a free port");
-    listener.local_addr().expect("an address").port()
 }

@@ -2,56 +2,19 @@
 
 mod common;
 
-use std::{
-    io,
-    sync::{Arc, Mutex, PoisonError},
-};
-
 use ::http::header;
 use axum::{Router, routing::get};
 use common::{
     World,
     http::{self, ask},
+    log::Log,
 };
 use futures_util::future::join_all;
 use tower_sessions::Session;
 use tower_token_refresh::{
     AccessToken, RefreshError, RefreshErrorKind, TokenRefreshLayer, TokenSet, tower_sessions,
 };
-use tracing::subscriber::DefaultGuard;
-
-/// What this test's thread logs at `ERROR` from now on.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl Log {
-    fn listen() -> (Self, DefaultGuard) {
-        let log = Self::default();
-        let writer = log.clone();
-        let subscriber = tracing_subscriber::fmt()
-            .with_max_level(tracing::Level::ERROR)
-            .with_ansi(false)
-            .with_writer(move || writer.clone())
-            .finish();
-        (log, tracing::subscriber::set_default(subscriber))
-    }
-
-    fn lines(&self) -> Vec<String> {
-        let bytes = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        String::from_utf8(bytes).expect("text").lines().map(str::to_owned).collect()
-    }
-}
-
-impl io::Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
+use tracing_subscriber::filter::LevelFilter;
 
 fn routes() -> Router {
     Router::new().route("/", get(async |_: AccessToken| "in"))
@@ -60,7 +23,7 @@ fn routes() -> Router {
 #[tokio::test]
 async fn a_missing_session_layer_is_logged_with_the_line_to_add() {
     let world = World::on_memory();
-    let (log, _listening) = Log::listen();
+    let (log, _listening) = Log::of_this_thread(LevelFilter::ERROR);
     let answer = ask(&routes().layer(TokenRefreshLayer::new(&world.refresher)), http::get("/", None)).await;
     assert_eq!(answer.status, 500);
     let lines = log.lines();
@@ -70,7 +33,7 @@ async fn a_missing_session_layer_is_logged_with_the_line_to_add() {
 
 #[tokio::test]
 async fn a_missing_refresh_layer_is_logged_with_the_line_to_add() {
-    let (log, _listening) = Log::listen();
+    let (log, _listening) = Log::of_this_thread(LevelFilter::ERROR);
     assert_eq!(ask(&routes(), http::get("/", None)).await.status, 500);
     let lines = log.lines();
     assert_eq!(lines.len(), 1, "{lines:?}");
@@ -84,7 +47,7 @@ async fn a_refresh_that_the_provider_refuses_is_one_line_for_all_its_waiters() {
     world.expire();
     world.issuer.fail_next_oauth(401, "invalid_client");
     let app = routes().layer(TokenRefreshLayer::new(&world.refresher)).layer(world.refresher.session_layer());
-    let (log, _listening) = Log::listen();
+    let (log, _listening) = Log::of_this_thread(LevelFilter::ERROR);
 
     let answers = join_all((0..10).map(|_| ask(&app, http::get("/", Some(id))))).await;
 

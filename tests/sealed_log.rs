@@ -2,48 +2,10 @@
 
 mod common;
 
-use std::{
-    io,
-    sync::{Arc, Mutex, PoisonError},
-};
-
-use common::{KEY, World, seal::OTHER_KEY, variants::session_at};
+use common::{KEY, World, log::Log, seal::OTHER_KEY, variants::session_at};
 use tower_sessions::session::Id;
 use tower_token_refresh::{RefreshErrorKind, SealKeys, TokenRefresher, tower_sessions};
 use tracing_subscriber::filter::LevelFilter;
-
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl io::Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl Log {
-    /// What this thread logs from now on.
-    fn begin() -> (Self, tracing::subscriber::DefaultGuard) {
-        let log = Self::default();
-        let writer = log.clone();
-        let subscriber = tracing_subscriber::fmt()
-            .with_max_level(LevelFilter::WARN)
-            .with_ansi(false)
-            .with_writer(move || writer.clone())
-            .finish();
-        (log, tracing::subscriber::set_default(subscriber))
-    }
-
-    fn lines(&self) -> Vec<String> {
-        let bytes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        String::from_utf8_lossy(&bytes).lines().map(str::to_owned).collect()
-    }
-}
 
 /// The id of the key that the entry names.
 async fn key_id(world: &World, id: Id) -> String {
@@ -61,7 +23,7 @@ async fn a_wrong_key_is_one_line_that_names_it_and_what_to_look_at() {
     let world = World::on_memory_sealed();
     let (alices, bobs) = (world.log_in("alice").await, world.log_in("bob").await);
     let stranger = world.restarted_with(|builder| builder.seal_with(SealKeys::new(OTHER_KEY)));
-    let (log, _guard) = Log::begin();
+    let (log, _guard) = Log::of_this_thread(LevelFilter::WARN);
 
     for id in [alices, bobs, alices] {
         is_refused(&stranger, id).await;
@@ -80,7 +42,7 @@ async fn no_keys_at_all_another_key_and_a_changed_entry_are_told_apart() {
     let mut changed = world.stored(id).await.expect("a record");
     let entry = changed.data[KEY].as_str().expect("a string").to_owned();
     changed.data.insert(KEY.into(), format!("{entry}AAAA").into());
-    let (log, _guard) = Log::begin();
+    let (log, _guard) = Log::of_this_thread(LevelFilter::WARN);
 
     is_refused(&world.restarted_with(|builder| builder), id).await;
     is_refused(&world.restarted_with(|builder| builder.seal_with(SealKeys::new(OTHER_KEY))), id).await;
@@ -103,7 +65,7 @@ async fn made_up_key_ids_do_not_fill_the_log() {
     let mut record = world.stored(id).await.expect("a record");
     let entry = record.data[KEY].as_str().expect("a string").to_owned();
     let restarted = world.restarted();
-    let (log, _guard) = Log::begin();
+    let (log, _guard) = Log::of_this_thread(LevelFilter::WARN);
 
     for made_up in 0..200 {
         record.data.insert(KEY.into(), entry.replace(&id_of_key, &format!("A{made_up:07}")).into());

@@ -11,6 +11,8 @@ mod common;
 mod processes;
 #[path = "../../tests/bff/program.rs"]
 mod program;
+#[path = "../../tests/bff/running.rs"]
+mod running;
 mod storm;
 mod throughput;
 mod upstream;

@@ -15,7 +15,8 @@ use tokio::time::sleep;
 
 use crate::{
     common::{Samples, verdict},
-    processes::{Server, start_bff, start_upstream},
+    processes::start_upstream,
+    running::Running,
     visitor::Visitor,
 };
 
@@ -41,8 +42,11 @@ pub async fn measure(bff: &Path) {
         return;
     };
     let upstream = start_upstream().await;
-    let scene =
-        Scene { bff: start_bff(bff, &issuer_url, &upstream).await, issuer_url, http: reqwest::Client::new() };
+    let scene = Scene {
+        bff: Running::start(bff, &issuer_url, "web", &upstream.url).await,
+        issuer_url,
+        http: reqwest::Client::new(),
+    };
     println!(
         "  {:>7} {:>9} {:>8} {:>8} {:>8} {:>8}",
         "callers", "provider", "lone", "plain", "storm", "goal"
@@ -54,7 +58,7 @@ pub async fn measure(bff: &Path) {
 }
 
 struct Scene {
-    bff: Server,
+    bff: Running,
     issuer_url: String,
     http: reqwest::Client,
 }

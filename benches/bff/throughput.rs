@@ -7,7 +7,8 @@ use tower_token_refresh::testing::StrictIssuer;
 
 use crate::{
     common::{Samples, verdict},
-    processes::{start_bff, start_upstream},
+    processes::start_upstream,
+    running::Running,
     visitor::Visitor,
 };
 
@@ -26,7 +27,7 @@ pub async fn measure(bff: &Path) {
     let issuer = StrictIssuer::builder().access_token_lifetime(Duration::from_secs(3600)).build();
     let provider = issuer.serve().await.expect("a free port");
     let upstream = start_upstream().await;
-    let bff = start_bff(bff, &provider.issuer_url(), &upstream).await;
+    let bff = Running::start(bff, &provider.issuer_url(), "web", &upstream.url).await;
     let visitor = Visitor::log_in(&bff).await;
 
     let (mut direct, mut through) = (Samples::default(), Samples::default());

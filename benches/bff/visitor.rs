@@ -7,7 +7,7 @@ use reqwest::{
     cookie::{CookieStore, Jar},
 };
 
-use crate::processes::Server;
+use crate::running::Running;
 
 pub struct Visitor {
     pub http: Client,
@@ -18,7 +18,7 @@ pub struct Visitor {
 
 impl Visitor {
     /// Follows the redirects to a provider that asks no questions, and back.
-    pub async fn log_in(bff: &Server) -> Self {
+    pub async fn log_in(bff: &Running) -> Self {
         let jar = Arc::new(Jar::default());
         let browser = Client::builder().cookie_provider(jar.clone()).build().expect("a client");
         let page = browser.get(format!("{}/auth/login", bff.url)).send().await.expect("an answer");

@@ -75,7 +75,7 @@ impl Grant {
 }
 
 /// Doubles from one second to a minute. Up to half of it is taken off, so that what failed together is not tried again together.
-fn pause(grant: GrantId, generation: Generation, failures: u32) -> Duration {
+pub(crate) fn pause(grant: GrantId, generation: Generation, failures: u32) -> Duration {
     let doublings = failures.saturating_sub(1).min(6);
     let whole = (FIRST_PAUSE * 2_u32.pow(doublings)).min(LONGEST_PAUSE);
     whole.mul_f64(1.0 - spread((grant, generation.0, failures)) / 2.0)

@@ -5,10 +5,10 @@
 
 use std::sync::Arc;
 
-use tower_sessions::{Expiry, Session};
+use tower_sessions::Session;
 
 use super::{Core, flight_steps::Order};
-use crate::{flight::Boarded, grant::HeldSet};
+use crate::{flight::Boarded, grant::HeldSet, session::slide_cookie};
 
 impl Core {
     /// Starts the flight, unless one is under way or the last one failed just now.
@@ -20,10 +20,8 @@ impl Core {
         let Ok(order) = Order::new(session, set.grant, set.generation) else { return };
         let boarded = self.board(order, set);
         // This request's activity is what prolongs the session.
-        if let Boarded::Waiting { started: true, .. } = boarded
-            && let expiry @ Some(Expiry::OnInactivity(_)) = session.expiry()
-        {
-            session.set_expiry(expiry);
+        if let Boarded::Waiting { started: true, .. } = boarded {
+            slide_cookie(session);
         }
     }
 

@@ -9,6 +9,9 @@ use crate::{
     error::{RefreshError, RefreshErrorKind},
 };
 
+/// When to come back where nobody says.
+const SOON: Duration = Duration::from_secs(1);
+
 pub(super) fn internal() -> RefreshError {
     RefreshError::new(RefreshErrorKind::Internal, "a task of the token refresh panicked or was shut down")
 }
@@ -18,7 +21,7 @@ pub(super) fn logged_out() -> RefreshError {
 }
 
 pub(super) fn unavailable(message: &'static str) -> RefreshError {
-    RefreshError::new(RefreshErrorKind::Unavailable, message).with_retry_after(Duration::from_secs(1))
+    unavailable_for(SOON, message)
 }
 
 pub(super) fn unavailable_for(wait: Duration, message: &'static str) -> RefreshError {
@@ -27,7 +30,7 @@ pub(super) fn unavailable_for(wait: Duration, message: &'static str) -> RefreshE
 
 pub(super) fn wait_timeout() -> RefreshError {
     let message = "the refresh takes longer than a request waits";
-    RefreshError::new(RefreshErrorKind::WaitTimeout, message).with_retry_after(Duration::from_secs(1))
+    RefreshError::new(RefreshErrorKind::WaitTimeout, message).with_retry_after(SOON)
 }
 
 pub(super) fn misconfigured(message: impl Into<Arc<str>>) -> RefreshError {
@@ -67,7 +70,6 @@ pub(super) fn store_failed(error: session_store::Error) -> RefreshError {
 }
 
 pub(super) fn endpoint_failed(error: EndpointError) -> RefreshError {
-    const SOON: Duration = Duration::from_secs(1);
     let (kind, retry_after) = match error.kind() {
         EndpointErrorKind::Unreachable | EndpointErrorKind::NoAnswer => {
             (RefreshErrorKind::Unavailable, Some(SOON))

@@ -4,19 +4,16 @@
 //! Every request that is served it tries the store again, and so does a task of its own, after 1 s, 2 s … 60 s, until the store has
 //! it, the login ends, or the set's life is over. A shutdown makes it try once more at once.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use tower_sessions::Session;
 
 use super::{Core, Landed, failures::logged_out, flight_steps::Order};
 use crate::{
     flight::{Boarded, Departure},
-    grant::{FlightKey, HeldSet, spread},
-    ledger::{Custody, Pin},
+    grant::{FlightKey, HeldSet},
+    ledger::{Custody, Pin, pause},
 };
-
-const FIRST_PAUSE: Duration = Duration::from_secs(1);
-const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
 impl Core {
     /// A request was served a set that the store does not have. Tries again, waiting for nothing.
@@ -36,20 +33,19 @@ impl Core {
 
     async fn keep_writing(self: Arc<Self>, order: Order) {
         let grant = order.grant();
-        let mut pause = FIRST_PAUSE;
-        let mut last = false;
+        let (mut attempts, mut last) = (0, false);
         while let Some((set, Custody::Pending)) = self.ledger.newest(grant) {
             if last || set.refresh_expires_at.is_some_and(|end| end <= self.clock.now()) {
                 break;
             }
-            let jittered = pause.mul_f64(1.0 - spread((grant, pause)) / 2.0);
-            last = self.closing.run_until_cancelled(tokio::time::sleep(jittered)).await.is_none();
+            attempts += 1;
+            let wait = tokio::time::sleep(pause(grant, set.generation, attempts));
+            last = self.closing.run_until_cancelled(wait).await.is_none();
             let order = order.newer_than(set.generation.previous());
             if let Boarded::Waiting { answer, .. } = self.board_writer(order, &set.flight_key()) {
                 // Whether it was written is in the ledger, whatever the flight says.
                 let _ = answer.await;
             }
-            pause = (pause * 2).min(LONGEST_PAUSE);
         }
         self.ledger.writer_done(grant);
     }

@@ -28,4 +28,4 @@ pub use guard::GuardedStore;
 pub(crate) use home::{Patched, Stored};
 pub(crate) use locks::IdLocks;
 pub use seal::{SealKeys, SealKeysError};
-pub(crate) use upkeep::bring_up_to_date;
+pub(crate) use upkeep::{bring_up_to_date, slide_cookie};

@@ -16,7 +16,7 @@ use crate::grant::HeldSet;
 /// - Its record has gone, or the grant has moved to another: left alone. tower-sessions answers an emptied session with a removal
 ///   cookie, and the browser would lose the session it has moved to.
 ///
-/// `slide` marks the session modified where sessions expire on inactivity, so that its cookie is set again.
+/// `slide`: see [`slide_cookie`].
 pub(crate) async fn bring_up_to_date(
     session: &Session,
     store: &GuardedStore,
@@ -36,8 +36,15 @@ pub(crate) async fn bring_up_to_date(
     } else {
         return Ok(());
     }
-    if slide && let expiry @ Some(Expiry::OnInactivity(_)) = session.expiry() {
-        session.set_expiry(expiry);
+    if slide {
+        slide_cookie(session);
     }
     Ok(())
+}
+
+/// Marks the session modified where sessions expire on inactivity, so that its cookie is set again.
+pub(crate) fn slide_cookie(session: &Session) {
+    if let expiry @ Some(Expiry::OnInactivity(_)) = session.expiry() {
+        session.set_expiry(expiry);
+    }
 }
