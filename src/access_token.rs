@@ -92,7 +92,8 @@ impl AccessToken {
     pub async fn verify(&self) -> Result<(), RefreshError> {
         match &self.verifier {
             None => Ok(()),
-            Some(verifier) => verifier.verify(&self.set).await,
+            // Boxed: few ask for it, and every handler with claims would carry it.
+            Some(verifier) => Box::pin(verifier.verify(&self.set)).await,
         }
     }
 

@@ -122,7 +122,8 @@ async fn token_of(parts: &mut Parts) -> Result<AccessToken, RefreshError> {
             "the route has no token refresh layer: add `.layer(TokenRefreshLayer::new(&refresher))`",
         ));
     };
-    let token = token_for(&refresher, &parts.extensions).await?;
+    // Boxed: otherwise the future of every handler is as large as a refresh, also where the layer has asked already.
+    let token = Box::pin(token_for(&refresher, &parts.extensions)).await?;
     // A second extractor of this request gets the same token.
     parts.extensions.insert(token.clone());
     Ok(token)

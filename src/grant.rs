@@ -24,6 +24,9 @@ use crate::{
 pub(crate) struct GrantId(Uuid);
 
 impl GrantId {
+    /// Of its text, in bytes.
+    pub(crate) const LENGTH: usize = uuid::fmt::Simple::LENGTH;
+
     pub(crate) fn random() -> Self {
         Self(Uuid::new_v4())
     }
@@ -185,13 +188,16 @@ impl HeldSet {
     /// How the access token stands at `now`. The leeway shrinks to a quarter of the token's life, so that a token that lives for
     /// seconds is not stale at birth; the early window shrinks to half of it.
     pub(crate) fn standing_at(&self, now: SystemTime, leeway: Duration, early_window: Duration) -> Standing {
+        // Nearly all requests end here: the leeway and the window only shrink.
+        if later(now, leeway.max(early_window)) < self.expires_at {
+            return Standing::Fresh;
+        }
         let life = self.expires_at.duration_since(self.obtained_at).unwrap_or_default();
         if later(now, leeway.min(life / 4)) >= self.expires_at {
             return Standing::Stale;
         }
         let window = early_window.min(life / 2);
         let left = self.expires_at.duration_since(now).unwrap_or_default();
-        // Nearly all requests end here. The share is looked up only where it matters.
         if left > window || left > window / 2 + self.share_of(window / 2) {
             return Standing::Fresh;
         }

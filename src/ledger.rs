@@ -4,7 +4,8 @@
 //! generation here instead of reading JSON. A caller that comes late, or whose record is behind, finds the newest set. And
 //! every write to the session store asks here whether the grant has ended or moved.
 //!
-//! How long things stay, by the clock's monotonic side, counted from the last time they were asked for:
+//! How long things stay, by the clock's monotonic side, counted from the last sweep that found them in use (there is one every 10 s
+//! where logins come and go):
 //!
 //! | what | stays |
 //! |---|---|
@@ -21,7 +22,7 @@ use std::{
     fmt,
     sync::{
         Arc,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -102,8 +103,10 @@ struct Grant {
     /// A task tries to write the pending set.
     has_writer: bool,
     pins: usize,
-    /// Milliseconds of the monotonic clock.
-    used_at: AtomicU64,
+    /// Asked for since the last sweep. The fast path notes no more: a look at the clock costs as much as all else it does here.
+    in_use: AtomicBool,
+    /// On the monotonic clock.
+    used_at: Duration,
 }
 
 impl Ledger {
@@ -124,14 +127,14 @@ impl Ledger {
         let Some(known) = self.grants.get(&grant) else {
             return Lookup::Unknown;
         };
-        let now = self.clock.monotonic();
-        known.used_at.store(millis(now), Ordering::Relaxed);
+        known.in_use.store(true, Ordering::Relaxed);
         if known.ended.is_some() {
             return Lookup::Ended;
         }
         match &known.newest {
             Some((set, custody)) if set.generation == held => Lookup::Same(set.clone(), *custody),
             Some((set, custody)) if set.generation > held => {
+                let now = self.clock.monotonic();
                 let late = known.landed_at.is_some_and(|landed_at| now.saturating_sub(landed_at) <= LATE);
                 match custody {
                     // Nobody has it before the store does: whoever asks now waits for its flight like all the others.
@@ -251,11 +254,11 @@ impl Ledger {
 
     fn touch(&self, grant: GrantId) -> RefMut<'_, GrantId, Grant> {
         self.sweep_if_due();
-        let known = match self.grants.entry(grant) {
+        let mut known = match self.grants.entry(grant) {
             Entry::Occupied(known) => known.into_ref(),
             Entry::Vacant(vacant) => vacant.insert(Grant::default()),
         };
-        known.used_at.store(millis(self.clock.monotonic()), Ordering::Relaxed);
+        known.used_at = self.clock.monotonic();
         known
     }
 
@@ -288,7 +291,10 @@ impl Ledger {
         if known.pins > 0 {
             return true;
         }
-        let unused = now.saturating_sub(Duration::from_millis(known.used_at.load(Ordering::Relaxed)));
+        if std::mem::take(known.in_use.get_mut()) {
+            known.used_at = now;
+        }
+        let unused = now.saturating_sub(known.used_at);
         let set_stays = match &known.newest {
             None => GRANT_STAYS,
             Some((_, Custody::Record)) if self.is_over_limit(0) => Duration::ZERO,

@@ -72,7 +72,11 @@ where
         let clone = self.inner.clone();
         let mut inner = std::mem::replace(&mut self.inner, clone);
         Box::pin(async move {
-            match token_for(&refresher, request.extensions()).await {
+            let asked = match session_in(request.extensions()) {
+                Ok(session) => refresher.ask(session).await,
+                Err(error) => Err(error),
+            };
+            match asked {
                 Ok(token) => {
                     request.extensions_mut().insert(token);
                     inner.call(request).await
@@ -95,8 +99,12 @@ pub(crate) async fn token_for(
     refresher: &TokenRefresher,
     extensions: &http::Extensions,
 ) -> Result<AccessToken, RefreshError> {
-    let session = extensions.get::<Session>().ok_or_else(no_session_layer)?;
-    refresher.valid_token(session).await
+    refresher.valid_token(session_in(extensions)?).await
+}
+
+/// The session of a request, if there is a session layer above.
+fn session_in(extensions: &http::Extensions) -> Result<&Session, RefreshError> {
+    extensions.get::<Session>().ok_or_else(no_session_layer)
 }
 
 /// `error`, with what the application answers to it.

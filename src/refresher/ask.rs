@@ -44,7 +44,12 @@ impl Core {
         self: &Arc<Self>,
         session: &Session,
     ) -> Result<AccessToken, RefreshError> {
-        let holding = self.holding(session).await?;
+        let text = match session.get_value(&self.key).await.map_err(session_failed)? {
+            None => return Err(RefreshError::new(RefreshErrorKind::NoTokens, "the session holds no tokens")),
+            Some(Value::String(text)) => text,
+            Some(_) => return Err(self.unreadable(EntryError::NotAString)),
+        };
+        let holding = self.holding(&text)?;
         // What may wait is boxed: every request carries this future, and few go further than here.
         if holding.session_is_behind {
             Box::pin(self.show(session, &holding.set, false)).await?;
@@ -119,13 +124,8 @@ impl Core {
         is_outage && later(held.expires_at, for_at_most) > self.clock.now()
     }
 
-    async fn holding(&self, session: &Session) -> Result<Holding, RefreshError> {
-        let text = match session.get_value(&self.key).await.map_err(session_failed)? {
-            None => return Err(RefreshError::new(RefreshErrorKind::NoTokens, "the session holds no tokens")),
-            Some(Value::String(text)) => text,
-            Some(_) => return Err(self.unreadable(EntryError::NotAString)),
-        };
-        let entry = Entry::parse(&text).map_err(|error| self.unreadable(error))?;
+    fn holding(&self, text: &str) -> Result<Holding, RefreshError> {
+        let entry = Entry::parse(text).map_err(|error| self.unreadable(error))?;
         if entry.guard != Some(self.store.mark()) {
             return Err(unguarded());
         }

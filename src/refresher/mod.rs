@@ -114,6 +114,14 @@ impl TokenRefresher {
         self.0.valid_token(session).await
     }
 
+    /// [`valid_token`](Self::valid_token) without a future of its own around it: the layer moves what it awaits with every request.
+    pub(crate) fn ask(
+        &self,
+        session: &Session,
+    ) -> impl Future<Output = Result<AccessToken, RefreshError>> + Send {
+        self.0.valid_token(session)
+    }
+
     /// Like [`valid_token`](Self::valid_token), after an API has rejected `rejected` with a 401: gives a token newer than that,
     /// even if the rejected one has not expired.
     ///

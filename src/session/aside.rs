@@ -51,6 +51,6 @@ impl Inner {
     }
 }
 
-fn is_no_session(record: &Record) -> bool {
+pub(super) fn is_no_session(record: &Record) -> bool {
     record.data.contains_key(NO_SESSION)
 }

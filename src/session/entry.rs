@@ -111,8 +111,9 @@ impl<'a> Entry<'a> {
     }
 
     fn parse_body(body: &'a str) -> Result<(GrantId, State<'a>), EntryError> {
-        let (grant, rest) = body.split_once('.').ok_or(EntryError::Grant)?;
+        let (grant, rest) = body.split_at_checked(GrantId::LENGTH).ok_or(EntryError::Grant)?;
         let grant = GrantId::parse(grant).ok_or(EntryError::Grant)?;
+        let rest = rest.strip_prefix('.').ok_or(EntryError::Grant)?;
         if rest == ENDED {
             return Ok((grant, State::Ended));
         }

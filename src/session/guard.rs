@@ -20,8 +20,9 @@ use tower_sessions::{
 use super::{
     aside::OnMove,
     codec::Codec,
-    entry::{self, Entry, GuardMark, State},
+    entry::{self, Entry, GuardMark},
     locks::{IdLocks, detached},
+    view::Held,
 };
 use crate::{
     grant::{Generation, GrantId},
@@ -107,9 +108,8 @@ impl SessionStore for GuardedStore {
         if let Ok(Some(record)) = SUPPLIED.try_with(|record| (record.id == *id).then(|| record.clone())) {
             return Ok(Some(record));
         }
-        let mut record = self.0.session_at(id).await?;
-        record.iter_mut().for_each(|record| self.0.present(record));
-        Ok(record)
+        let record = self.0.store.load(id).await?;
+        Ok(record.and_then(|record| self.0.present(record)))
     }
 
     async fn delete(&self, id: &Id) -> Result<()> {
@@ -118,63 +118,7 @@ impl SessionStore for GuardedStore {
     }
 }
 
-/// What a record says about tokens.
-pub(super) enum Held {
-    Nothing,
-    Tombstone(GrantId),
-    Set(GrantId, Generation),
-    Unreadable,
-}
-
-impl Held {
-    fn of(value: Option<&Value>) -> Self {
-        match value {
-            None => Self::Nothing,
-            Some(Value::String(text)) => match Entry::parse(text) {
-                Ok(Entry { grant, state: State::Ended, .. }) => Self::Tombstone(grant),
-                Ok(Entry { grant, state: State::Live { generation, .. }, .. }) => {
-                    Self::Set(grant, generation)
-                }
-                Err(_) => Self::Unreadable,
-            },
-            Some(_) => Self::Unreadable,
-        }
-    }
-}
-
 impl Inner {
-    pub(super) fn held(&self, record: &Record) -> Held {
-        Held::of(record.data.get(&*self.key))
-    }
-
-    pub(super) fn put(&self, record: &mut Record, text: String) {
-        record.data.insert(self.key.to_string(), Value::String(text));
-    }
-
-    pub(super) fn strip(&self, record: &mut Record) {
-        record.data.remove(&*self.key);
-    }
-
-    /// Makes a stored record what a request may see.
-    pub(super) fn present(&self, record: &mut Record) {
-        let value = record.data.get_mut(&*self.key);
-        match Held::of(value.as_deref()) {
-            Held::Tombstone(_) => self.strip(record),
-            Held::Set(grant, _) if self.ledger.ending(grant).is_some() => self.strip(record),
-            _ => {
-                if let Some(Value::String(text)) = value {
-                    entry::mark_guarded(text, self.mark);
-                }
-            }
-        }
-    }
-
-    fn unmark(&self, record: &mut Record) {
-        if let Some(Value::String(text)) = record.data.get_mut(&*self.key) {
-            entry::unmark_guarded(text);
-        }
-    }
-
     async fn save(&self, mut new: Record) -> Result<()> {
         let Some(stored) = self.session_at(&new.id).await? else {
             metrics::save_dropped();

@@ -11,7 +11,8 @@ use tower_sessions::{
 
 use super::{
     entry::{self, Entry, EntryError},
-    guard::{GuardedStore, Held, Inner},
+    guard::{GuardedStore, Inner},
+    view::Held,
 };
 use crate::{
     grant::{GrantId, HeldSet},

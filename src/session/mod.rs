@@ -21,6 +21,7 @@ mod home;
 mod locks;
 mod seal;
 mod upkeep;
+mod view;
 
 pub(crate) use aside::NO_SESSION;
 pub(crate) use codec::Codec;
