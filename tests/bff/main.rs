@@ -4,10 +4,12 @@
 #[allow(dead_code, reason = "the example's own main uses the rest")]
 mod app;
 
+mod back_channel;
 mod binary;
 mod browser;
 mod cookies;
 mod csrf;
+mod database;
 mod login;
 mod login_refused;
 mod logout;
@@ -16,7 +18,9 @@ mod program;
 mod proxy;
 mod proxy_headers;
 mod proxy_limits;
+mod rejected;
 mod return_path;
+mod sealed;
 mod secrets;
 mod settings;
 mod shutdown;
