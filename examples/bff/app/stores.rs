@@ -64,6 +64,7 @@ pub async fn open(settings: &Settings, endpoint: TokenEndpoint) -> Result<TokenR
     }
 }
 
+/// What finds the logins that the provider ends lies beside the sessions.
 fn on(
     store: impl SessionStore + Clone,
     endpoint: TokenEndpoint,
