@@ -10,6 +10,7 @@ mod outages;
 #[path = "../providers/mod.rs"]
 mod providers;
 mod races;
+mod servers;
 #[allow(dead_code, reason = "other test files use the rest")]
 #[path = "../live/stores.rs"]
 mod stores;

@@ -14,14 +14,11 @@ use tower_token_refresh::{
 
 use uuid::Uuid;
 
-use crate::{
-    common::{
-        LIFE, World,
-        http::{Answer, ask},
-        seal, sqlite,
-        store::ScriptedStore,
-    },
-    stores,
+use crate::common::{
+    LIFE, World,
+    http::{Answer, ask},
+    seal, sqlite,
+    store::ScriptedStore,
 };
 
 pub const PATH: &str = "/back-channel";
@@ -92,14 +89,6 @@ impl Told {
 
     pub async fn on_sqlite() -> Self {
         Self::on(sqlite().await, |builder| builder)
-    }
-
-    pub async fn on_redis() -> Self {
-        Self::on(stores::redis().await, |builder| builder)
-    }
-
-    pub async fn on_postgres() -> Self {
-        Self::on(stores::postgres().await, |builder| builder)
     }
 
     pub fn on(
