@@ -3,7 +3,7 @@
 use std::{fs, path::PathBuf};
 
 use tower_sessions_sqlx_store::sqlx::{
-    query_scalar,
+    query, query_scalar,
     sqlite::{SqliteConnectOptions, SqlitePool},
 };
 use uuid::Uuid;
@@ -23,9 +23,20 @@ impl Database {
 
     /// All records of the application's sessions, as they lie there.
     pub(crate) async fn records(&self) -> Vec<Vec<u8>> {
-        let options = SqliteConnectOptions::new().filename(&self.0).read_only(true);
-        let pool = SqlitePool::connect_with(options).await.expect("the database opens");
-        query_scalar("select data from tower_sessions").fetch_all(&pool).await.expect("the records")
+        query_scalar("select data from tower_sessions")
+            .fetch_all(&self.open().await)
+            .await
+            .expect("the records")
+    }
+
+    /// From now on the application finds no place for its sessions.
+    pub(crate) async fn fail(&self) {
+        query("drop table tower_sessions").execute(&self.open().await).await.expect("dropped");
+    }
+
+    async fn open(&self) -> SqlitePool {
+        let options = SqliteConnectOptions::new().filename(&self.0);
+        SqlitePool::connect_with(options).await.expect("the database opens")
     }
 }
 

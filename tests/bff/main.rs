@@ -10,6 +10,9 @@ mod browser;
 mod cookies;
 mod csrf;
 mod database;
+#[path = "../common/log.rs"]
+#[allow(dead_code, unreachable_pub, reason = "other test files use the rest")]
+mod log;
 mod login;
 mod login_refused;
 mod logout;
@@ -24,4 +27,5 @@ mod sealed;
 mod secrets;
 mod settings;
 mod shutdown;
+mod store_down;
 mod world;
