@@ -1,20 +1,32 @@
 //! Keycloak ends a session and says so: the sessions here that belong to it are over, and no others.
 
+#[path = "bff/api.rs"]
+mod api;
+#[path = "bff/program.rs"]
+mod program;
 mod providers;
+#[path = "bff/running.rs"]
+mod running;
 
-use std::sync::Arc;
+use std::{
+    sync::Arc,
+    time::{Duration, UNIX_EPOCH},
+};
 
 use axum::Router;
-use providers::{Browser, Provider};
+use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
+use providers::{Browser, Provider, Refreshes, User};
+use running::Running;
 use serde_json::Value;
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, time::sleep};
 use tower_sessions::{MemoryStore, Session, session::Id};
 use tower_token_refresh::{
-    ClientAuth, RefreshErrorKind, TokenEndpoint, TokenRefresher, TokenSet, tower_sessions,
+    ClientAuth, Clock, RefreshErrorKind, TokenEndpoint, TokenRefresher, TokenSet, tower_sessions,
 };
 use uuid::Uuid;
 
 const SECRET: &str = "secret";
+const INDEX_KEY: &str = "aW5kZXgta2V5LWluZGV4LWtleS1pbmRleC1rZXktMDE=";
 
 /// An application that Keycloak tells who has logged out.
 struct App {
@@ -27,7 +39,7 @@ impl App {
     async fn start(by_session: bool) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a free port");
         let url = format!("http://{}/back-channel", listener.local_addr().expect("an address"));
-        let id: &'static str = format!("told-{}", Uuid::new_v4().simple()).leak();
+        let id: &'static str = new_client_id().leak();
         let keycloak = Provider::keycloak().await;
         keycloak.admin().create_told_client(id, SECRET, &url, by_session).await;
 
@@ -104,4 +116,67 @@ async fn a_user_whom_an_administrator_logs_out_is_out_here() {
     assert!(!app.is_logged_in(first).await);
     assert!(!app.is_logged_in(second).await);
     assert!(app.is_logged_in(stranger).await);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs Keycloak: tests/services/run keycloak -- cargo test --test live_back_channel -- --include-ignored"]
+async fn the_bff_ends_a_login_that_keycloak_has_ended() {
+    let provider = Provider::keycloak().await;
+    let user = provider.new_user().await;
+    let (client_id, program) = (new_client_id(), program::build(&[]));
+    let (api, settings) = (api::serve(Router::new()).await, [("INDEX_KEY", INDEX_KEY)]);
+    let bff = Running::start(&program, &provider.issuer_url, &client_id, &api, &settings).await;
+    let url = format!("{}/auth/back-channel-logout", bff.url);
+    provider.admin().create_told_client(&client_id, SECRET, &url, true).await;
+    let (browser, other) = (Browser::new(), Browser::new());
+    let claims = claims_of(&log_in_at(&bff, &browser, &user).await);
+    log_in_at(&bff, &other, &user).await;
+
+    provider.admin().end_session(claims["sid"].as_str().expect("a session")).await;
+    until_refused(&bff, &browser).await;
+
+    let expires_at = UNIX_EPOCH + Duration::from_secs(claims["exp"].as_u64().expect("a time"));
+    assert!(
+        expires_at > Clock::system().now() + Duration::from_secs(120),
+        "the token itself is good for long"
+    );
+    let no_refresh = Refreshes { granted: 0, refused: 0 };
+    assert_eq!(provider.refreshes(&user).await, no_refresh, "and nobody has tried to refresh it");
+    assert_eq!(other.get(&orders(&bff)).await.status(), 200, "the other browser's login lives");
+}
+
+fn new_client_id() -> String {
+    format!("told-{}", Uuid::new_v4().simple())
+}
+
+fn orders(bff: &Running) -> String {
+    format!("{}/api/orders", bff.url)
+}
+
+/// Gives the access token that the API is then called with.
+async fn log_in_at(bff: &Running, browser: &Browser, user: &User) -> String {
+    let login = format!("{}/auth/login?return_to=/api/orders", bff.url).parse().expect("a URL");
+    let page = browser.follow_until(login, &orders(bff), user).await;
+    let answer = browser.get(page.as_str()).await;
+    assert_eq!(answer.status(), 200, "logged in");
+    answer.text().await.expect("a token")
+}
+
+/// Keycloak calls the application before it answers the administrator, but nowhere promises to.
+async fn until_refused(bff: &Running, browser: &Browser) {
+    let refused = async {
+        loop {
+            match browser.get(&orders(bff)).await.status().as_u16() {
+                200 => sleep(Duration::from_millis(100)).await,
+                status => return status,
+            }
+        }
+    };
+    let status = tokio::time::timeout(Duration::from_secs(30), refused).await;
+    assert_eq!(status.expect("the application has been told"), 401);
+}
+
+fn claims_of(token: &str) -> Value {
+    let claims = token.split('.').nth(1).expect("a JWT");
+    serde_json::from_slice(&BASE64_URL_SAFE_NO_PAD.decode(claims).expect("base64url")).expect("JSON")
 }

@@ -1,5 +1,8 @@
-//! `examples/bff` in a real browser, at a real Keycloak: log in, three expiries under a page with thirty parallel calls, log out.
+//! `examples/bff` in a real browser, at a real Keycloak: log in, three expiries under a page with thirty parallel calls, log out,
+//! and back to the page by way of another log in.
 
+#[path = "bff/api.rs"]
+mod api;
 #[path = "bff/program.rs"]
 mod program;
 mod providers;
@@ -8,17 +11,12 @@ mod running;
 
 use std::time::Duration;
 
-use axum::{
-    Router,
-    http::{HeaderMap, header},
-    response::Html,
-    routing::get,
-};
+use axum::{Router, response::Html, routing::get};
 use fantoccini::{Client, ClientBuilder, Locator};
 use providers::{Provider, Refreshes, User, service};
 use running::Running;
 use serde_json::{Value, json};
-use tokio::{net::TcpListener, time::sleep};
+use tokio::time::sleep;
 
 /// A client of the test realm whose access tokens live for seconds.
 const CLIENT_ID: &str = "web-short";
@@ -36,7 +34,8 @@ async fn a_user_logs_in_stays_logged_in_over_three_expiries_and_logs_out() {
     let provider = Provider::keycloak().await;
     let user = provider.new_user().await;
     let program = program::build(&[]);
-    let bff = Running::start(&program, &provider.issuer_url, CLIENT_ID, &serve_api().await).await;
+    let api = api::serve(Router::new().route("/page", get(async || Html(PAGE)))).await;
+    let bff = Running::start(&program, &provider.issuer_url, CLIENT_ID, &api, &[]).await;
     let browser = open_browser().await;
 
     log_in(&browser, &bff, &user).await;
@@ -59,20 +58,28 @@ async fn a_user_logs_in_stays_logged_in_over_three_expiries_and_logs_out() {
     assert!(browser.current_url().await.unwrap().as_str().starts_with(&bff.url), "back from the provider");
     assert!(!provider.is_live(&token).await, "the provider has ended the session");
     browser.goto(&format!("{}/api/page", bff.url)).await.unwrap();
-    assert!(browser.source().await.unwrap().contains("401"), "the API is closed");
-    browser.goto(&format!("{}/auth/login", bff.url)).await.unwrap();
-    browser.wait().for_element(Locator::Id("username")).await.expect("the provider asks who it is again");
+    enter(&browser, &user).await;
+    browser
+        .wait()
+        .for_url(&format!("{}/api/page", bff.url).parse().unwrap())
+        .await
+        .expect("back at the page");
     browser.close().await.unwrap();
 }
 
 async fn log_in(browser: &Client, bff: &Running, user: &User) {
     browser.goto(&bff.url).await.unwrap();
     browser.find(Locator::LinkText("Log in")).await.unwrap().click().await.unwrap();
+    enter(browser, user).await;
+    browser.wait().for_element(Locator::Id("logout")).await.unwrap();
+}
+
+/// Says at the provider who it is.
+async fn enter(browser: &Client, user: &User) {
     let name = browser.wait().for_element(Locator::Id("username")).await.unwrap();
     name.send_keys(&user.name).await.unwrap();
     browser.find(Locator::Id("password")).await.unwrap().send_keys(&user.name).await.unwrap();
     browser.find(Locator::Id("kc-login")).await.unwrap().click().await.unwrap();
-    browser.wait().for_element(Locator::Id("logout")).await.unwrap();
 }
 
 async fn text(browser: &Client, css: &str) -> String {
@@ -120,18 +127,4 @@ async fn open_browser() -> Client {
         .connect(&service("TEST_WEBDRIVER_URL"))
         .await
         .expect("the browser opens")
-}
-
-/// The page, and an API that answers with the token it was called with.
-async fn serve_api() -> String {
-    let orders = async |headers: HeaderMap| {
-        let bearer =
-            headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
-        bearer.expect("a bearer token").to_owned()
-    };
-    let api = Router::new().route("/page", get(async || Html(PAGE))).route("/orders", get(orders));
-    let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a free port");
-    let url = format!("http://{}", listener.local_addr().expect("an address"));
-    tokio::spawn(async move { axum::serve(listener, api).await });
-    url
 }

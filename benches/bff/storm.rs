@@ -43,7 +43,7 @@ pub async fn measure(bff: &Path) {
     };
     let upstream = start_upstream().await;
     let scene = Scene {
-        bff: Running::start(bff, &issuer_url, "web", &upstream.url).await,
+        bff: Running::start(bff, &issuer_url, "web", &upstream.url, &[]).await,
         issuer_url,
         http: reqwest::Client::new(),
     };

@@ -27,7 +27,7 @@ pub async fn measure(bff: &Path) {
     let issuer = StrictIssuer::builder().access_token_lifetime(Duration::from_secs(3600)).build();
     let provider = issuer.serve().await.expect("a free port");
     let upstream = start_upstream().await;
-    let bff = Running::start(bff, &provider.issuer_url(), "web", &upstream.url).await;
+    let bff = Running::start(bff, &provider.issuer_url(), "web", &upstream.url, &[]).await;
     let visitor = Visitor::log_in(&bff).await;
 
     let (mut direct, mut through) = (Samples::default(), Samples::default());

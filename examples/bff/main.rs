@@ -22,10 +22,13 @@
 //! | `SCOPES` | `openid profile email` | with spaces between them, `openid` among them |
 //! | `REDIS_URL` | none | sessions in Redis: `redis://` |
 //! | `DATABASE_URL` | none | sessions in SQL: `postgres://` or `sqlite:`; without either, in memory until a restart |
+//! | `TOKEN_KEYS` | none | seals the tokens in the store: what `openssl rand -base64 32` prints. With `new,old`, the old one only opens |
+//! | `INDEX_KEY` | none | lets the provider end logins (OpenID Connect Back-Channel Logout 1.0): a key of its own, made the same way |
 //!
-//! An empty variable counts as missing. A setting that cannot work is one line on stderr and exit code 2; a port or a session store
-//! that cannot be had is one line and exit code 1. A provider that is down keeps nothing from starting: it is asked again at the
-//! next login. SIGTERM or ctrl-c ends it; requests under way get ten seconds, refreshes fifteen more.
+//! All processes of a store need the same keys. An empty variable counts as missing. A setting that cannot work is one line on
+//! stderr and exit code 2; a port or a session store that cannot be had is one line and exit code 1. A provider that is down keeps
+//! nothing from starting: it is asked again at the next login. SIGTERM or ctrl-c ends it; requests under way get ten seconds,
+//! refreshes fifteen more.
 //!
 //! | route | |
 //! |---|---|
@@ -33,7 +36,8 @@
 //! | `GET /auth/login?return_to=/path` | to the provider and, when all went well, back to the path |
 //! | `GET /auth/callback` | where the provider sends the browser |
 //! | `POST /auth/logout` | ends the login here, then at the provider |
-//! | `/api/{*path}` | to the upstream with a bearer token; 401 for whoever is not logged in |
+//! | `POST /auth/back-channel-logout` | the provider ends logins by a signed token; 404 without `INDEX_KEY` |
+//! | `/api/{*path}` | to the upstream with a bearer token; without a login 401, or the way to it for a browser that opens a page |
 //! | `GET /healthz` | 200 while the process serves |
 //!
 //! The code under `app/` is the application; this file only starts and stops it.

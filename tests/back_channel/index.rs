@@ -11,7 +11,7 @@ use tower_token_refresh::{ConfigError, LogOut, RefreshErrorKind, TokenRefresher,
 
 use crate::{
     common::{StoredEntry, settle},
-    world::{INDEX_KEY, Told, endpoint, on_each_store, post_to, sid_of},
+    world::{Told, endpoint, on_each_store, post_to, sid_of},
 };
 
 const MARK: &str = "tower_token_refresh.no_session";
@@ -25,6 +25,17 @@ async fn sizes(told: &Told) -> Vec<usize> {
 fn homes(record: &Record) -> Vec<&str> {
     let logins = record.data[MARK].as_array().expect("a list");
     logins.iter().map(|login| login["home"].as_str().expect("an id")).collect()
+}
+
+async fn log_in_for(told: &Told, life: Duration) -> Id {
+    let expiry = Expiry::OnInactivity(life.try_into().unwrap());
+    let session = told.session_with(None, Some(expiry));
+    told.log_in_on(&session, "alice").await;
+    session.id().unwrap()
+}
+
+fn minutes(count: i64) -> tower_sessions::cookie::time::Duration {
+    tower_sessions::cookie::time::Duration::minutes(count)
 }
 
 on_each_store! {
@@ -98,6 +109,42 @@ on_each_store! {
         let left: Vec<_> = records.iter().flat_map(homes).collect();
         assert_eq!(left, [other.to_string(), other.to_string()]);
     }
+
+    // The session ends half an hour after its last use. Its last use before a refresh may be at the token's end.
+    async fn it_lasts_longer_than_its_sessions_and_not_for_ever(told: Told) {
+        let short = log_in_for(&told, Duration::from_secs(30 * 60)).await;
+        let session = told.stored(short).await.unwrap().expiry_date;
+        for record in told.index_records().await {
+            let longer = record.expiry_date - session;
+            assert!(longer > minutes(59) && longer < minutes(61), "{longer}");
+        }
+
+        let long = log_in_for(&told, Duration::from_secs(10 * 60 * 60)).await;
+        let session = told.stored(long).await.unwrap().expiry_date;
+        let by_user = told.index_records().await.into_iter().find(|record| homes(record).len() == 2).unwrap();
+        assert!(by_user.expiry_date > session + minutes(600), "as long as the longest");
+    }
+
+    // A store may keep what has expired under its id for a while.
+    async fn when_its_time_is_over_it_finds_nobody_and_can_begin_anew(told: Told) {
+        let (id, sid) = told.log_in_somewhere("alice").await;
+        let records = told.index_records().await;
+        assert_eq!(records.len(), 2);
+        for mut record in records {
+            record.expiry_date -= minutes(2 * 365 * 24 * 60);
+            told.index.overwrite(&record).await;
+        }
+        assert!(told.index_records().await.is_empty());
+        assert_eq!(told.end_sid(&sid).await.status, 200);
+        assert!(matches!(told.stored_entry(id).await, StoredEntry::Live { .. }), "not found");
+
+        let again = told.log_in_with(told.issuer.log_in_again(&sid)).await;
+        let (elsewhere, _) = told.log_in_somewhere("alice").await;
+        assert_eq!(told.end_sid(&sid).await.status, 200);
+        assert_eq!(told.stored_entry(again).await, StoredEntry::NoRecord);
+        assert_eq!(told.end_user("alice").await.status, 200);
+        assert_eq!(told.stored_entry(elsewhere).await, StoredEntry::NoRecord);
+    }
 }
 
 #[tokio::test]
@@ -134,34 +181,6 @@ async fn those_whose_time_is_over_go_first() {
     assert_eq!(homes.len(), 100);
     assert!(homes.contains(&oldest.to_string().as_str()));
     assert!(!homes.contains(&ids[49].to_string().as_str()));
-}
-
-async fn log_in_for(told: &Told, life: Duration) -> Id {
-    let expiry = Expiry::OnInactivity(life.try_into().unwrap());
-    let session = told.session_with(None, Some(expiry));
-    told.log_in_on(&session, "alice").await;
-    session.id().unwrap()
-}
-
-/// The session ends half an hour after its last use. Its last use before a refresh may be at the token's end.
-#[tokio::test]
-async fn it_lasts_longer_than_its_sessions_and_not_for_ever() {
-    let told = Told::on_memory();
-    let short = log_in_for(&told, Duration::from_secs(30 * 60)).await;
-    let session = told.stored(short).await.unwrap().expiry_date;
-    for record in told.index_records().await {
-        let longer = record.expiry_date - session;
-        assert!(longer > minutes(59) && longer < minutes(61), "{longer}");
-    }
-
-    let long = log_in_for(&told, Duration::from_secs(10 * 60 * 60)).await;
-    let session = told.stored(long).await.unwrap().expiry_date;
-    let by_user = told.index_records().await.into_iter().find(|record| homes(record).len() == 2).unwrap();
-    assert!(by_user.expiry_date > session + minutes(600), "as long as the longest");
-}
-
-fn minutes(count: i64) -> tower_sessions::cookie::time::Duration {
-    tower_sessions::cookie::time::Duration::minutes(count)
 }
 
 #[tokio::test]
@@ -223,15 +242,15 @@ async fn settings_that_cannot_work_are_refused() {
     let rule = |built: Result<TokenRefresher, ConfigError>| built.expect_err("refused").to_string();
     let store = || Some(MemoryStore::default());
     assert!(rule(build(endpoint(&told.issuer), store(), &[7; 31])).contains("at least 32 bytes"));
-    assert!(rule(build(endpoint(&told.issuer), None, &INDEX_KEY)).contains("guarded"));
+    assert!(rule(build(endpoint(&told.issuer), None, &told.index_key)).contains("guarded"));
     let keyless = tower_token_refresh::TokenEndpoint::new(
         told.issuer.token_url(),
         tower_token_refresh::ClientAuth::basic("web", "secret"),
     );
     let nameless = keyless.clone().jwks_url(told.issuer.jwks_url()).transport(told.issuer.transport());
     let keyless = keyless.issuer(told.issuer.issuer_url()).transport(told.issuer.transport());
-    assert!(rule(build(keyless, store(), &INDEX_KEY)).contains("jwks_url"));
-    assert!(rule(build(nameless, store(), &INDEX_KEY)).contains("issuer"));
+    assert!(rule(build(keyless, store(), &told.index_key)).contains("jwks_url"));
+    assert!(rule(build(nameless, store(), &told.index_key)).contains("issuer"));
 
     let without = TokenRefresher::builder(endpoint(&told.issuer), MemoryStore::default()).build().unwrap();
     assert!(without.back_channel_logout::<()>().is_err());

@@ -7,6 +7,12 @@ mod ends;
 mod form;
 mod index;
 mod outages;
+#[path = "../providers/mod.rs"]
+mod providers;
 mod races;
+mod servers;
+#[allow(dead_code, reason = "other test files use the rest")]
+#[path = "../live/stores.rs"]
+mod stores;
 mod validation;
 mod world;

@@ -12,6 +12,8 @@ use tower_token_refresh::{
     tower_sessions,
 };
 
+use uuid::Uuid;
+
 use crate::common::{
     LIFE, World,
     http::{Answer, ask},
@@ -19,14 +21,14 @@ use crate::common::{
     store::ScriptedStore,
 };
 
-/// What the index's ids are made with.
-pub const INDEX_KEY: [u8; 32] = [7; 32];
 pub const PATH: &str = "/back-channel";
 
 /// A world whose index lies in the session store, but behind gates of its own.
 pub struct Told {
     pub world: World,
     pub index: ScriptedStore,
+    /// What the index's ids are made with: another one for each world, as tests may share a Redis.
+    pub index_key: [u8; 32],
 }
 
 impl Deref for Told {
@@ -37,7 +39,7 @@ impl Deref for Told {
     }
 }
 
-/// Runs each test on every store that works without a service, and with entries that are sealed.
+/// Runs each test on every store, and with entries that are sealed.
 macro_rules! on_each_store {
     ($(async fn $name:ident($told:ident: Told) $body:block)*) => {$(
         async fn $name($told: $crate::world::Told) $body
@@ -58,6 +60,18 @@ macro_rules! on_each_store {
             #[tokio::test]
             async fn on_memory_sealed() {
                 super::$name(Told::on_memory_sealed()).await;
+            }
+
+            #[tokio::test]
+            #[ignore = "needs Redis: tests/services/run redis -- cargo test --test back_channel -- --include-ignored on_redis"]
+            async fn on_redis() {
+                super::$name(Told::on_redis().await).await;
+            }
+
+            #[tokio::test]
+            #[ignore = "needs PostgreSQL: tests/services/run postgres -- cargo test --test back_channel -- --include-ignored on_postgres"]
+            async fn on_postgres() {
+                super::$name(Told::on_postgres().await).await;
             }
         }
     )*};
@@ -84,13 +98,15 @@ impl Told {
         let clock = ManualClock::new();
         let issuer = StrictIssuer::builder().clock(clock.clock()).access_token_lifetime(LIFE).build();
         let (store, index) = (ScriptedStore::new(store.clone()), ScriptedStore::new(store));
-        let refresher = refresher(&issuer, &clock, &store, &index, configure);
-        Self { world: World { issuer, clock, store, refresher, keys: None }, index }
+        let index_key = random_key();
+        let refresher = refresher(&issuer, &clock, &store, (&index, index_key), configure);
+        Self { world: World { issuer, clock, store, refresher, keys: None }, index, index_key }
     }
 
     /// Another process on the same stores, or this one after a restart.
     pub fn restarted(&self) -> TokenRefresher {
-        refresher(&self.issuer, &self.clock, &self.store, &self.index, |builder| builder)
+        let index = (&self.index, self.index_key);
+        refresher(&self.issuer, &self.clock, &self.store, index, |builder| builder)
     }
 
     /// Logs in with this token response; gives the session's id.
@@ -135,13 +151,20 @@ pub fn refresher(
     issuer: &StrictIssuer,
     clock: &ManualClock,
     store: &ScriptedStore,
-    index: &ScriptedStore,
+    (index, index_key): (&ScriptedStore, [u8; 32]),
     configure: impl FnOnce(TokenRefresherBuilder) -> TokenRefresherBuilder,
 ) -> TokenRefresher {
     let builder = TokenRefresher::builder(endpoint(issuer), store.clone())
         .clock(clock.clock())
-        .back_channel_logout(index.clone(), INDEX_KEY);
+        .back_channel_logout(index.clone(), index_key);
     configure(builder).build().expect("the settings agree")
+}
+
+fn random_key() -> [u8; 32] {
+    let mut key = [0; 32];
+    key[..16].copy_from_slice(Uuid::new_v4().as_bytes());
+    key[16..].copy_from_slice(Uuid::new_v4().as_bytes());
+    key
 }
 
 pub fn endpoint(issuer: &StrictIssuer) -> TokenEndpoint {

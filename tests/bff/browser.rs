@@ -11,6 +11,8 @@ use reqwest::{
 };
 use tower_token_refresh::tower_sessions::cookie::Cookie;
 
+use crate::world::header;
+
 pub(crate) struct Browser {
     client: Client,
     /// The application's address as this browser knows it, and where it really is.
@@ -75,6 +77,12 @@ impl Browser {
     /// The status of a call to the API: 200 for whoever is logged in.
     pub(crate) async fn api_status(&self) -> u16 {
         self.get("/api/orders").await.status().as_u16()
+    }
+
+    /// The token that the API is called with, as an upstream tells it that echoes.
+    pub(crate) async fn access_token(&self) -> String {
+        let echoed = self.get("/api/orders").await.json().await.expect("the upstream echoes");
+        header(&echoed, "authorization")[0].trim_start_matches("Bearer ").to_owned()
     }
 
     pub(crate) fn path_of(&self, url: &str) -> String {

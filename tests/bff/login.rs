@@ -5,11 +5,7 @@ use std::time::Duration;
 use http::Response;
 use tower_token_refresh::testing::Endpoint;
 
-use crate::{
-    app::attempt::MOST,
-    browser::location,
-    world::{World, header},
-};
+use crate::{app::attempt::MOST, browser::location, world::World};
 
 #[tokio::test]
 async fn a_user_logs_in_and_lands_where_the_link_led() {
@@ -42,13 +38,9 @@ async fn a_user_logs_in_and_lands_where_the_link_led() {
 async fn an_expired_token_is_refreshed_before_the_api_sees_it() {
     let world = World::new().await;
     let browser = world.logged_in().await;
-    let bearer = async || {
-        let echoed = browser.get("/api/orders").await.json().await.unwrap();
-        header(&echoed, "authorization")[0].trim_start_matches("Bearer ").to_owned()
-    };
-    let first = bearer().await;
+    let first = browser.access_token().await;
     world.clock.advance(Duration::from_secs(300));
-    let second = bearer().await;
+    let second = browser.access_token().await;
     assert_ne!(first, second);
     let issuer = world.issuer.issuer();
     assert!(issuer.is_access_token_live(&second));

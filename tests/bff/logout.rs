@@ -4,17 +4,13 @@ use http::Response;
 use serde_json::Value;
 use tower_token_refresh::testing::Endpoint;
 
-use crate::{
-    browser::location,
-    world::{World, header},
-};
+use crate::{browser::location, world::World};
 
 #[tokio::test]
 async fn a_user_is_logged_out_here_and_at_the_provider() {
     let world = World::new().await;
     let browser = world.logged_in().await;
-    let echoed: Value = browser.get("/api/orders").await.json().await.unwrap();
-    let token = header(&echoed, "authorization")[0].trim_start_matches("Bearer ").to_owned();
+    let token = browser.access_token().await;
     let session = browser.cookie("session").unwrap();
     let issuer = world.issuer.issuer();
     assert!(issuer.session_alive(&token));

@@ -4,10 +4,15 @@
 #[allow(dead_code, reason = "the example's own main uses the rest")]
 mod app;
 
+mod back_channel;
 mod binary;
 mod browser;
 mod cookies;
 mod csrf;
+mod database;
+#[path = "../common/log.rs"]
+#[allow(dead_code, unreachable_pub, reason = "other test files use the rest")]
+mod log;
 mod login;
 mod login_refused;
 mod logout;
@@ -16,8 +21,11 @@ mod program;
 mod proxy;
 mod proxy_headers;
 mod proxy_limits;
+mod rejected;
 mod return_path;
+mod sealed;
 mod secrets;
 mod settings;
 mod shutdown;
+mod store_down;
 mod world;

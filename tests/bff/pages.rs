@@ -53,12 +53,3 @@ async fn a_provider_that_is_down_makes_nobody_anonymous() {
     world.issuer.issuer().set_down(false);
     assert_eq!(browser.api_status().await, 200);
 }
-
-#[tokio::test]
-async fn an_anonymous_api_call_gets_problem_json() {
-    let world = World::new().await;
-    let response = world.browser().get("/api/orders").await;
-    assert_eq!(response.status(), 401);
-    assert_eq!(response.headers()["content-type"], "application/problem+json");
-    assert!(response.headers().contains_key("www-authenticate"));
-}

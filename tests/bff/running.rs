@@ -15,13 +15,20 @@ pub struct Running {
 }
 
 impl Running {
-    /// Starts it before a provider and an API; returns when it serves.
-    pub async fn start(program: &Path, issuer_url: &str, client_id: &str, upstream_url: &str) -> Self {
+    /// Starts it before a provider and an API, with more settings; returns when it serves.
+    pub async fn start(
+        program: &Path,
+        issuer_url: &str,
+        client_id: &str,
+        upstream_url: &str,
+        more: &[(&str, &str)],
+    ) -> Self {
         let url = format!("http://127.0.0.1:{}", free_port().await);
         let mut process = Command::new(program)
             .env_clear()
             .envs([("ISSUER_URL", issuer_url), ("CLIENT_ID", client_id), ("CLIENT_SECRET", "secret")])
             .envs([("UPSTREAM_URL", upstream_url), ("BASE_URL", url.as_str())])
+            .envs(more.iter().copied())
             .kill_on_drop(true)
             .spawn()
             .expect("the bff starts");

@@ -1,4 +1,4 @@
-//! Nothing that is logged, and no page, holds a token, a code, a session id or what is in a login's cookie.
+//! Nothing that is logged, and no page, holds a token, a key, a code, a session id or what is in a login's cookie.
 
 use std::{
     io,
@@ -9,7 +9,11 @@ use std::{
 use tracing::Level;
 use tracing_subscriber::{Layer, filter::Targets, fmt, layer::SubscriberExt};
 
-use crate::world::World;
+use crate::{
+    back_channel::{INDEX_KEY, from_provider},
+    sealed::OLD,
+    world::World,
+};
 
 #[derive(Clone, Default)]
 struct Lines(Arc<Mutex<Vec<u8>>>);
@@ -38,7 +42,7 @@ async fn no_log_line_holds_a_secret() {
     let layer = fmt::layer().with_writer(move || writer.clone()).with_filter(levels);
     let _logging = tracing::subscriber::set_default(tracing_subscriber::registry().with(layer));
 
-    let world = World::new().await;
+    let world = World::setup().setting("INDEX_KEY", INDEX_KEY).setting("TOKEN_KEYS", OLD).start().await;
     let (browser, issuer) = (world.browser(), world.issuer.issuer());
     let mut secrets = Vec::new();
     let mut pages = String::new();
@@ -74,10 +78,19 @@ async fn no_log_line_holds_a_secret() {
     assert_eq!(browser.api_status().await, 401);
     browser.log_in().await;
     browser.post("/auth/logout").await;
+    browser.log_in().await;
+    let logout_token = issuer.logout_token(Some("alice"), None);
+    for status in [200, 400] {
+        let answer = from_provider(&world, &format!("logout_token={logout_token}")).send().await.unwrap();
+        assert_eq!(answer.status(), status);
+    }
+    assert_eq!(browser.api_status().await, 401);
 
     secrets.extend(issuer.every_secret());
     secrets.retain(|secret| secret != "session");
-    secrets.extend(["free_Text-of-the-provider", "a-secret-token"].map(str::to_owned));
+    secrets.extend(
+        ["free_Text-of-the-provider", "a-secret-token", INDEX_KEY, OLD, &logout_token].map(str::to_owned),
+    );
     assert!(secrets.len() > 20, "there is something to look for");
     let logged = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
     assert!(logged.contains("a login failed"), "what is logged is seen: {logged}");

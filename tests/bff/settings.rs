@@ -11,7 +11,7 @@ pub(crate) const GOOD: [(&str, &str); 3] =
     [("ISSUER_URL", "https://id.example"), ("CLIENT_ID", "web"), ("UPSTREAM_URL", "http://127.0.0.1:9000")];
 
 /// What is wrong, as a whole environment's difference from [`GOOD`], and the line that says so.
-pub(crate) const BAD: [(&[(&str, &str)], &str); 29] = [
+pub(crate) const BAD: [(&[(&str, &str)], &str); 35] = [
     (&[("ISSUER_URL", "")], "ISSUER_URL: it is required, but missing or empty"),
     (&[("CLIENT_ID", "")], "CLIENT_ID: it is required, but missing or empty"),
     (&[("UPSTREAM_URL", "")], "UPSTREAM_URL: it is required, but missing or empty"),
@@ -89,7 +89,32 @@ pub(crate) const BAD: [(&[(&str, &str)], &str); 29] = [
         &[("REDIS_URL", "redis://:hunter2@r:1"), ("DATABASE_URL", "sqlite:x")],
         "REDIS_URL \"redis://…@r:1\": sessions are kept in one place: set REDIS_URL or DATABASE_URL, not both",
     ),
+    (
+        &[("TOKEN_KEYS", "hunter2!")],
+        "TOKEN_KEYS: seal key 1 is not base64 (the standard or the URL-safe alphabet, with or without padding)",
+    ),
+    (
+        &[("TOKEN_KEYS", "hunter2s")],
+        "TOKEN_KEYS: seal key 1 has 6 bytes: a key has 32, such as `openssl rand -base64 32` prints",
+    ),
+    (
+        &[("TOKEN_KEYS", "b2xkLWtleS1vbGQta2V5LW9sZC1rZXktb2xkLWtleS0=,")],
+        "TOKEN_KEYS: seal key 2 has 0 bytes: a key has 32, such as `openssl rand -base64 32` prints",
+    ),
+    (&[("INDEX_KEY", "hunter2!")], INDEX_KEY_RULE),
+    // 31 bytes
+    (&[("INDEX_KEY", "aHVudGVyMi1odW50ZXIyLWh1bnRlcjItaHVudGVyMg==")], INDEX_KEY_RULE),
+    (
+        &[(
+            "INDEX_KEY",
+            "b2xkLWtleS1vbGQta2V5LW9sZC1rZXktb2xkLWtleS0=,b2xkLWtleS1vbGQta2V5LW9sZC1rZXktb2xkLWtleS0=",
+        )],
+        INDEX_KEY_RULE,
+    ),
 ];
+
+const INDEX_KEY_RULE: &str =
+    "INDEX_KEY: it must be base64 of at least 32 bytes, such as `openssl rand -base64 32` prints";
 
 /// [`GOOD`], with these in place of its own.
 fn read(others: &[(&str, &str)]) -> Result<Settings, String> {
@@ -105,8 +130,17 @@ fn a_bad_setting_is_one_line_that_names_variable_value_and_rule() {
 
 #[test]
 fn the_defaults_are_as_documented() {
-    let empty =
-        ["CLIENT_SECRET", "BASE_URL", "LISTEN", "SCOPES", "REDIS_URL", "DATABASE_URL"].map(|name| (name, ""));
+    let empty = [
+        "CLIENT_SECRET",
+        "BASE_URL",
+        "LISTEN",
+        "SCOPES",
+        "REDIS_URL",
+        "DATABASE_URL",
+        "TOKEN_KEYS",
+        "INDEX_KEY",
+    ]
+    .map(|name| (name, ""));
     for others in [&[][..], &empty] {
         let settings = read(others).unwrap();
         assert_eq!(settings.issuer, "https://id.example");
@@ -115,6 +149,7 @@ fn the_defaults_are_as_documented() {
         assert_eq!(settings.listen, "127.0.0.1:8080");
         assert_eq!(settings.scopes, ["openid", "profile", "email"]);
         assert!(matches!(settings.sessions, Sessions::Memory));
+        assert!(settings.token_keys.is_none() && settings.index_key.is_none());
     }
 }
 
@@ -139,6 +174,9 @@ fn good_settings_are_taken() {
     assert!(matches!(sessions("DATABASE_URL", "postgresql://db/x"), Sessions::Postgres(_)));
     assert!(matches!(sessions("DATABASE_URL", "sqlite::memory:"), Sessions::Sqlite(_)));
     assert!(matches!(sessions("DATABASE_URL", "sqlite://sessions.db?mode=rwc"), Sessions::Sqlite(_)));
+    let key = "b2xkLWtleS1vbGQta2V5LW9sZC1rZXktb2xkLWtleS0=";
+    assert!(read(&[("TOKEN_KEYS", &format!("{key}, {key}"))]).unwrap().token_keys.is_some());
+    assert_eq!(read(&[("INDEX_KEY", key)]).unwrap().index_key.unwrap(), *b"old-key-old-key-old-key-old-key-");
 }
 
 #[cfg(unix)]

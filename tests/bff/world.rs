@@ -1,10 +1,10 @@
 //! Provider, upstream and application on loopback.
 
-use std::{collections::HashMap, ffi::OsString, future, time::Duration};
+use std::{collections::HashMap, ffi::OsString, future, io, time::Duration};
 
 use axum::{Router, body::to_bytes, extract::Request, response::IntoResponse};
 use serde_json::{Value, json};
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, task::JoinHandle};
 use tower_token_refresh::testing::{IssuerServer, ManualClock, StrictIssuer};
 
 use crate::{
@@ -19,7 +19,13 @@ pub(crate) struct World {
     pub(crate) clock: ManualClock,
     pub(crate) base: String,
     address: String,
+    variables: Variables,
+    limits: Limits,
+    serving: JoinHandle<io::Result<()>>,
 }
+
+/// The application's environment.
+type Variables = HashMap<&'static str, String>;
 
 pub(crate) struct Setup {
     upstream: Router,
@@ -27,6 +33,7 @@ pub(crate) struct Setup {
     upstream_path: &'static str,
     https: bool,
     limits: Limits,
+    more: Variables,
     prepare: Box<dyn FnOnce(&StrictIssuer)>,
 }
 
@@ -43,6 +50,7 @@ impl World {
             upstream_path: "",
             https: false,
             limits: Limits::default(),
+            more: Variables::new(),
             prepare: Box::new(|_| {}),
         }
     }
@@ -56,6 +64,15 @@ impl World {
         let browser = self.browser();
         browser.log_in().await;
         browser
+    }
+
+    /// The process ends, and another one starts with these settings in place of its own.
+    pub(crate) async fn restart(&mut self, changed: &[(&'static str, &str)]) {
+        self.serving.abort();
+        self.variables.extend(changed.iter().map(|(name, value)| (*name, (*value).to_owned())));
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        self.address = url_of(&listener);
+        self.serving = serve(listener, &self.variables, &self.clock, self.limits).await;
     }
 
     /// Where the application really listens, as `host:port`.
@@ -92,6 +109,11 @@ impl Setup {
         self
     }
 
+    pub(crate) fn setting(mut self, variable: &'static str, value: impl Into<String>) -> Self {
+        self.more.insert(variable, value.into());
+        self
+    }
+
     /// What is done to the provider before the application starts.
     pub(crate) fn provider(mut self, prepare: impl FnOnce(&StrictIssuer) + 'static) -> Self {
         self.prepare = Box::new(prepare);
@@ -108,21 +130,36 @@ impl Setup {
         };
 
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-        let address = format!("http://{}", listener.local_addr().expect("an address"));
+        let address = url_of(&listener);
         let base = if self.https { HTTPS.to_owned() } else { address.clone() };
-        let settings = settings_of(&[
-            ("ISSUER_URL", &issuer.issuer_url()),
-            ("CLIENT_ID", "web"),
-            ("CLIENT_SECRET", "secret"),
-            ("UPSTREAM_URL", &format!("{upstream}{}", self.upstream_path)),
-            ("BASE_URL", &base),
-            ("LISTEN", "127.0.0.1:0"),
-        ])
-        .expect("good settings");
-        let (router, _) = app::start_with(&settings, clock.clock(), self.limits).await.expect("it starts");
-        tokio::spawn(app::serve(listener, router, future::pending()));
-        World { issuer, clock, base, address }
+        let mut variables = Variables::from([
+            ("ISSUER_URL", issuer.issuer_url()),
+            ("CLIENT_ID", "web".to_owned()),
+            ("CLIENT_SECRET", "secret".to_owned()),
+            ("UPSTREAM_URL", format!("{upstream}{}", self.upstream_path)),
+            ("BASE_URL", base.clone()),
+            ("LISTEN", "127.0.0.1:0".to_owned()),
+        ]);
+        variables.extend(self.more);
+        let serving = serve(listener, &variables, &clock, self.limits).await;
+        World { issuer, clock, base, address, variables, limits: self.limits, serving }
     }
+}
+
+async fn serve(
+    listener: TcpListener,
+    variables: &Variables,
+    clock: &ManualClock,
+    limits: Limits,
+) -> JoinHandle<io::Result<()>> {
+    let settings = Settings::read(|name| variables.get(name).map(OsString::from));
+    let settings = settings.unwrap_or_else(|error| panic!("{error}"));
+    let (router, _) = app::start_with(&settings, clock.clock(), limits).await.expect("it starts");
+    tokio::spawn(app::serve(listener, router, future::pending()))
+}
+
+fn url_of(listener: &TcpListener) -> String {
+    format!("http://{}", listener.local_addr().expect("an address"))
 }
 
 pub(crate) fn settings_of(variables: &[(&str, &str)]) -> Result<Settings, app::settings::SettingError> {
@@ -132,9 +169,9 @@ pub(crate) fn settings_of(variables: &[(&str, &str)]) -> Result<Settings, app::s
 
 async fn serve_upstream(upstream: Router) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-    let address = listener.local_addr().expect("an address");
+    let url = url_of(&listener);
     tokio::spawn(async move { axum::serve(listener, upstream).await });
-    format!("http://{address}")
+    url
 }
 
 /// What the upstream was sent, as JSON; each header once, all values in a list.

@@ -61,8 +61,12 @@ impl Browser {
         tokens
     }
 
+    pub async fn get(&self, url: &str) -> Response {
+        self.http.get(url).send().await.expect("an answer")
+    }
+
     /// Follows redirects and logs in where it is asked to, until it is sent to `target`.
-    async fn follow_until(&self, start: Url, target: &str, user: &User) -> Url {
+    pub async fn follow_until(&self, start: Url, target: &str, user: &User) -> Url {
         let mut answer = self.http.get(start).send().await.expect("an answer");
         for _ in 0..10 {
             if let Some(next) = location(&answer) {

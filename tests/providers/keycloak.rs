@@ -37,7 +37,8 @@ impl Admin {
         location.rsplit('/').next().expect("an id").to_owned()
     }
 
-    /// Makes a client like `web` that is told of log outs at `url`: of sessions, or of users alone.
+    /// Makes a client like `web` that is told of log outs at `url`: of sessions, or of users alone. Its access tokens live for ten
+    /// minutes, so that no refresh takes a part in what a test sees.
     pub async fn create_told_client(&self, id: &str, secret: &str, url: &str, by_session: bool) {
         let client = json!({
             "clientId": id,
@@ -46,7 +47,11 @@ impl Admin {
             "clientAuthenticatorType": "client-secret",
             "standardFlowEnabled": true,
             "redirectUris": ["*"],
-            "attributes": { "backchannel.logout.url": url, "backchannel.logout.session.required": by_session.to_string() },
+            "attributes": {
+                "access.token.lifespan": "600",
+                "backchannel.logout.url": url,
+                "backchannel.logout.session.required": by_session.to_string(),
+            },
         });
         let request = self.http.post(self.url("clients")).json(&client);
         let answer = self.authorized(request).await.send().await.expect("an answer");

@@ -91,7 +91,7 @@ async fn finish(app: &App, session: &Session, code: String, attempt: Attempt) ->
     };
     // Before the log in, which saves the session.
     if session.insert(NAME, name).await.is_err() {
-        return page::unavailable();
+        return page::no_session();
     }
     match app.refresher.log_in(session, tokens).await {
         Ok(()) => see_other(&app.base.with_path(attempt.return_to.as_str()), &[]),

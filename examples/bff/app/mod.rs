@@ -5,6 +5,7 @@
 //!                          -> home page            /   (the token is asked for by the page)
 //!                 -> callback, log out             /auth
 //!      -> log in, health                           no session is read
+//!      -> log out by the provider                  no browser asks, and no cookie counts
 //! ```
 
 pub mod attempt;
@@ -33,12 +34,18 @@ use settings::{BaseUrl, Settings};
 use tokio::{net::TcpListener, sync::oneshot};
 use tower::util::MapResponseLayer;
 use tower_http::csrf::CsrfLayer;
-use tower_token_refresh::{ClientAuth, Clock, TokenEndpoint, TokenRefreshLayer, TokenRefresher};
+use tower_token_refresh::{
+    ClientAuth, Clock, ConfigError, TokenEndpoint, TokenRefreshLayer, TokenRefresher,
+    rejection::redirect_browsers_to,
+};
 
 /// How long refreshes under way may take after that: as long as one attempt to write new tokens.
 pub const LAST_REFRESHES: Duration = Duration::from_secs(15);
 /// How long requests under way may take once the process was asked to stop.
 const LAST_REQUESTS: Duration = Duration::from_secs(10);
+
+const LOG_IN: &str = "/auth/login";
+const LOG_OUT_BY_PROVIDER: &str = "/auth/back-channel-logout";
 
 /// What the handlers share. Cheap to clone.
 #[derive(Clone)]
@@ -71,8 +78,8 @@ pub async fn start_with(
         None => ClientAuth::none(&settings.client_id),
     };
     let endpoint = TokenEndpoint::discover(&settings.issuer, auth).lazy();
-    let refresher = stores::open(&settings.sessions, endpoint.clone()).await?.clock(clock.clone());
-    let refresher = refresher.build().map_err(|error| format!("the settings cannot work: {error}"))?;
+    let refresher = stores::open(settings, endpoint.clone()).await?.clock(clock.clone());
+    let refresher = refresher.build().map_err(cannot_work)?;
     let names = CookieNames::new(settings.base.is_https());
     let app = App(Arc::new(Parts {
         base: settings.base.clone(),
@@ -81,20 +88,30 @@ pub async fn start_with(
         clock: clock.clone(),
         provider: Provider::new(settings, clock)?,
         endpoint,
-        refresher,
+        refresher: refresher.clone(),
         proxy: Arc::new(Proxy::new(&settings.upstream, &settings.base, names, limits)),
     }));
     app.provider.look_for().await;
-    let refresher = app.refresher.clone();
-    Ok((router(app)?, refresher))
+    let mut router = router(app)?;
+    if settings.index_key.is_some() {
+        // The token's signature says who asks: neither a cookie nor the CSRF check has a part in it.
+        router = router.route(LOG_OUT_BY_PROVIDER, refresher.back_channel_logout().map_err(cannot_work)?);
+        tracing::info!(url = settings.base.with_path(LOG_OUT_BY_PROVIDER), "the provider may end logins");
+    }
+    Ok((router, refresher))
+}
+
+fn cannot_work(error: ConfigError) -> String {
+    format!("the settings cannot work: {error}")
 }
 
 fn router(app: App) -> Result<Router, String> {
     let (names, refresher) = (app.names, app.refresher.clone());
+    let log_in_first = redirect_browsers_to(LOG_IN).map_err(cannot_work)?;
     let api = Router::new()
         .route("/api/", any(proxy::forward))
         .route("/api/{*path}", any(proxy::forward))
-        .layer(TokenRefreshLayer::new(&refresher));
+        .layer(TokenRefreshLayer::new(&refresher).on_rejection(log_in_first));
     let home = Router::new().route("/", get(page::home)).layer(TokenRefreshLayer::new(&refresher).lazy());
     let sessions = refresher.session_layer().with_name(names.session()).with_secure(names.secure());
     // TLS may end in front and `Host` differ, so the browser's origin is named.
@@ -106,7 +123,7 @@ fn router(app: App) -> Result<Router, String> {
         .route("/auth/callback", get(login::callback))
         .route("/auth/logout", post(logout::log_out))
         .layer(sessions)
-        .route("/auth/login", get(login::start))
+        .route(LOG_IN, get(login::start))
         .route("/healthz", get(async || "ok"))
         .with_state(app)
         .layer(csrf);

@@ -39,7 +39,7 @@ pub(crate) async fn home(
     };
     let name = match session.get::<String>(NAME).await {
         Ok(name) => name.or_else(|| token.subject().map(str::to_owned)),
-        Err(_) => return unavailable(),
+        Err(_) => return no_session(),
     };
     let left = token.expires_at().duration_since(app.clock.now()).unwrap_or_default();
     let text = format!(
@@ -60,11 +60,18 @@ pub fn sorry(status: StatusCode, title: &str, text: &str) -> Response {
 }
 
 pub fn failed(error: &RefreshError) -> Response {
+    tracing::warn!(?error, "a request failed");
     let status = error.kind().status();
     if status == StatusCode::SERVICE_UNAVAILABLE {
         return unavailable();
     }
     sorry(status, "Sorry", "Something went wrong here. The log says more.")
+}
+
+/// Why is not logged: a store may quote the record that it cannot read.
+pub fn no_session() -> Response {
+    tracing::warn!("a session could not be read");
+    unavailable()
 }
 
 pub fn unavailable() -> Response {

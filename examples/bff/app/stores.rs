@@ -1,4 +1,4 @@
-//! Where the sessions are kept.
+//! Where the sessions are kept, and how the tokens lie in them.
 
 use std::{str::FromStr, time::Duration};
 
@@ -18,10 +18,10 @@ use tower_sessions_sqlx_store::{
 };
 use tower_token_refresh::{
     TokenEndpoint, TokenRefresher, TokenRefresherBuilder,
-    tower_sessions::{ExpiredDeletion, MemoryStore},
+    tower_sessions::{ExpiredDeletion, MemoryStore, SessionStore},
 };
 
-use super::settings::{Sessions, without_secrets};
+use super::settings::{Sessions, Settings, without_secrets};
 
 /// Connections to Redis: each carries many commands at once.
 const REDIS_CONNECTIONS: usize = 4;
@@ -29,16 +29,20 @@ const REDIS_CONNECTIONS: usize = 4;
 const CLEANING: Duration = Duration::from_secs(600);
 
 /// Opens the store and begins a refresher on it. An error is one line without secrets.
-pub async fn open(sessions: &Sessions, endpoint: TokenEndpoint) -> Result<TokenRefresherBuilder, String> {
+pub async fn open(settings: &Settings, endpoint: TokenEndpoint) -> Result<TokenRefresherBuilder, String> {
+    let sessions = &settings.sessions;
+    if settings.token_keys.is_none() && !matches!(sessions, Sessions::Memory) {
+        tracing::warn!("who can read the session store can read the tokens in it: set TOKEN_KEYS");
+    }
     match sessions {
         Sessions::Memory => {
             tracing::warn!("sessions are kept in memory: a restart logs everybody out");
-            Ok(TokenRefresher::builder(endpoint, MemoryStore::default()))
+            Ok(on(MemoryStore::default(), endpoint, settings))
         }
         Sessions::Redis(url) => {
             let broken = |error| format!("REDIS_URL {:?}: cannot be used: {error}", without_secrets(url));
             let pool = redis(url).await.map_err(broken)?;
-            Ok(TokenRefresher::builder(endpoint, RedisStore::new(pool)))
+            Ok(on(RedisStore::new(pool), endpoint, settings))
         }
         Sessions::Postgres(url) => {
             let broken = |error| format!("DATABASE_URL {:?}: cannot be used: {error}", without_secrets(url));
@@ -46,7 +50,7 @@ pub async fn open(sessions: &Sessions, endpoint: TokenEndpoint) -> Result<TokenR
             let store = PostgresStore::new(pool);
             store.migrate().await.map_err(broken)?;
             clean_up(store.clone());
-            Ok(TokenRefresher::builder(endpoint, store))
+            Ok(on(store, endpoint, settings))
         }
         Sessions::Sqlite(url) => {
             let broken = |error| format!("DATABASE_URL {:?}: cannot be used: {error}", without_secrets(url));
@@ -55,9 +59,25 @@ pub async fn open(sessions: &Sessions, endpoint: TokenEndpoint) -> Result<TokenR
             let store = SqliteStore::new(pool);
             store.migrate().await.map_err(broken)?;
             clean_up(store.clone());
-            Ok(TokenRefresher::builder(endpoint, store))
+            Ok(on(store, endpoint, settings))
         }
     }
+}
+
+/// What finds the logins that the provider ends lies beside the sessions.
+fn on(
+    store: impl SessionStore + Clone,
+    endpoint: TokenEndpoint,
+    settings: &Settings,
+) -> TokenRefresherBuilder {
+    let mut refresher = TokenRefresher::builder(endpoint, store.clone());
+    if let Some(keys) = &settings.token_keys {
+        refresher = refresher.seal_with(keys.clone());
+    }
+    if let Some(key) = &settings.index_key {
+        refresher = refresher.back_channel_logout(store, key);
+    }
+    refresher
 }
 
 async fn redis(url: &str) -> Result<Pool, tower_sessions_redis_store::fred::error::Error> {

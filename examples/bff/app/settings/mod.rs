@@ -1,9 +1,19 @@
 //! The settings, parsed once. An error names the variable, its value and the rule, in one line, and shows no secret.
 
-use std::{ffi::OsString, fmt};
+mod base;
+mod error;
+mod keys;
+
+use std::ffi::OsString;
 
 use axum::http::{Uri, uri::Authority};
+use tower_token_refresh::SealKeys;
 use url::{Host, Url};
+
+pub use self::{
+    base::BaseUrl,
+    error::{SettingError, without_secrets},
+};
 
 const BASE_URL: &str = "http://127.0.0.1:8080";
 const SCOPES: &str = "openid profile email";
@@ -18,6 +28,10 @@ pub struct Settings {
     pub listen: String,
     pub scopes: Vec<String>,
     pub sessions: Sessions,
+    /// What tokens are sealed with in the session store.
+    pub token_keys: Option<SealKeys>,
+    /// What the records are named with that find the logins of a user. Without it the provider ends none of them.
+    pub index_key: Option<Vec<u8>>,
 }
 
 /// Where requests are sent on to.
@@ -28,10 +42,6 @@ pub struct Upstream {
     pub path: String,
 }
 
-/// This application as the browser sees it.
-#[derive(Clone, Debug)]
-pub struct BaseUrl(Url);
-
 /// Where sessions are kept.
 #[derive(Clone)]
 pub enum Sessions {
@@ -41,38 +51,40 @@ pub enum Sessions {
     Sqlite(String),
 }
 
-#[derive(Debug)]
-pub struct SettingError {
-    variable: &'static str,
-    value: Option<String>,
-    rule: &'static str,
-}
-
 impl Settings {
     /// Reads what `variable` gives, usually the environment.
     pub fn read(variable: impl Fn(&str) -> Option<OsString>) -> Result<Self, SettingError> {
         let read = |name: &'static str| match variable(name).map(OsString::into_string) {
             None => Ok(None),
             Some(Ok(value)) => Ok(Some(value).filter(|value| !value.is_empty())),
-            Some(Err(_)) => Err(SettingError { variable: name, value: None, rule: "it is not UTF-8" }),
+            Some(Err(_)) => Err(SettingError::unshown(name, "it is not UTF-8")),
         };
         let required = |name| {
-            read(name)?.ok_or(SettingError {
-                variable: name,
-                value: None,
-                rule: "it is required, but missing or empty",
-            })
+            read(name)?.ok_or_else(|| SettingError::unshown(name, "it is required, but missing or empty"))
         };
 
         let issuer = issuer(required("ISSUER_URL")?)?;
         let client_id = required("CLIENT_ID")?;
         let client_secret = read("CLIENT_SECRET")?;
         let upstream = upstream(&required("UPSTREAM_URL")?)?;
-        let base = base(&read("BASE_URL")?.unwrap_or_else(|| BASE_URL.to_owned()))?;
+        let base = BaseUrl::parse(&read("BASE_URL")?.unwrap_or_else(|| BASE_URL.to_owned()))?;
         let listen = listen(read("LISTEN")?, &base)?;
         let scopes = scopes(&read("SCOPES")?.unwrap_or_else(|| SCOPES.to_owned()))?;
         let sessions = sessions(read("REDIS_URL")?, read("DATABASE_URL")?)?;
-        Ok(Self { issuer, client_id, client_secret, upstream, base, listen, scopes, sessions })
+        let token_keys = read("TOKEN_KEYS")?.as_deref().map(keys::token_keys).transpose()?;
+        let index_key = read("INDEX_KEY")?.as_deref().map(keys::index_key).transpose()?;
+        Ok(Self {
+            issuer,
+            client_id,
+            client_secret,
+            upstream,
+            base,
+            listen,
+            scopes,
+            sessions,
+            token_keys,
+            index_key,
+        })
     }
 }
 
@@ -111,29 +123,14 @@ fn upstream(value: &str) -> Result<Upstream, SettingError> {
     Ok(Upstream { authority, path: uri.path().trim_end_matches('/').to_owned() })
 }
 
-fn base(value: &str) -> Result<BaseUrl, SettingError> {
-    let broken = |rule| SettingError::shown("BASE_URL", value, rule);
-    let url = Url::parse(value).map_err(|_| broken("it must be an absolute URL"))?;
-    if !matches!(url.scheme(), "http" | "https") {
-        return Err(broken("it must be http or https"));
-    }
-    if has_credentials(&url) || url.query().is_some() || url.fragment().is_some() {
-        return Err(broken("it must have no user name, query or fragment"));
-    }
-    if url.path() != "/" {
-        return Err(broken("it must have no path: the cookies are for the whole host"));
-    }
-    Ok(BaseUrl(url))
-}
-
 fn listen(value: Option<String>, base: &BaseUrl) -> Result<String, SettingError> {
     const RULE: &str = "it must be host:port, with a port from 0 to 65535";
     let Some(value) = value else {
         if base.is_https() {
             let rule = "it is required where BASE_URL is https, as TLS ends in front of this application";
-            return Err(SettingError { variable: "LISTEN", value: None, rule });
+            return Err(SettingError::unshown("LISTEN", rule));
         }
-        return Ok(format!("{}:{}", base.0.host_str().unwrap_or_default(), base.port()));
+        return Ok(format!("{}:{}", base.as_url().host_str().unwrap_or_default(), base.port()));
     };
     let host_and_port = value.rsplit_once(':').filter(|(host, port)| {
         !host.is_empty() && port.parse::<u16>().is_ok() && (!host.contains(':') || host.starts_with('['))
@@ -187,73 +184,6 @@ fn sessions(redis: Option<String>, database: Option<String>) -> Result<Sessions,
     }
 }
 
-impl BaseUrl {
-    pub fn is_https(&self) -> bool {
-        self.0.scheme() == "https"
-    }
-
-    /// As browsers write it in `Origin`.
-    pub fn origin(&self) -> String {
-        self.0.origin().ascii_serialization()
-    }
-
-    pub fn scheme(&self) -> &str {
-        self.0.scheme()
-    }
-
-    /// Host, and port unless it is the scheme's own.
-    pub fn host_and_port(&self) -> &str {
-        self.0.authority()
-    }
-
-    /// `path` below this URL; `path` begins with a slash.
-    pub fn with_path(&self, path: &str) -> String {
-        format!("{}{path}", self.origin())
-    }
-
-    pub fn as_url(&self) -> &Url {
-        &self.0
-    }
-
-    fn port(&self) -> u16 {
-        self.0.port_or_known_default().unwrap_or_default()
-    }
-}
-
-impl fmt::Display for BaseUrl {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-impl SettingError {
-    fn shown(variable: &'static str, value: &str, rule: &'static str) -> Self {
-        Self { variable, value: Some(without_secrets(value)), rule }
-    }
-}
-
-impl fmt::Display for SettingError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.value {
-            // Quoted, so that a line break in it does not make a second line.
-            Some(value) => write!(f, "{} {value:?}: {}", self.variable, self.rule),
-            None => write!(f, "{}: {}", self.variable, self.rule),
-        }
-    }
-}
-
 fn has_credentials(url: &Url) -> bool {
     !url.username().is_empty() || url.password().is_some()
-}
-
-/// Whatever might be a password is cut out, even of a value that is no URL.
-pub fn without_secrets(value: &str) -> String {
-    let (value, query) = value.split_at(value.find(['?', '#']).unwrap_or(value.len()));
-    let query = if query.is_empty() { "" } else { "?…" };
-    let shown = match (value.split_once("://"), value.rsplit_once('@')) {
-        (_, None) => value.to_owned(),
-        (Some((scheme, _)), Some((_, rest))) => format!("{scheme}://…@{rest}"),
-        (None, Some((_, rest))) => format!("…@{rest}"),
-    };
-    shown.chars().take(200).chain(query.chars()).collect()
 }

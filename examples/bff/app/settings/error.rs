@@ -1,0 +1,44 @@
+//! What is wrong with a setting, without what is secret in it.
+
+use std::{borrow::Cow, fmt};
+
+/// One line: the variable, its value where that is no secret, and the rule.
+#[derive(Debug)]
+pub struct SettingError {
+    variable: &'static str,
+    value: Option<String>,
+    rule: Cow<'static, str>,
+}
+
+impl SettingError {
+    pub(super) fn shown(variable: &'static str, value: &str, rule: &'static str) -> Self {
+        Self { variable, value: Some(without_secrets(value)), rule: rule.into() }
+    }
+
+    /// Where there is no value, or one that nobody should see.
+    pub(super) fn unshown(variable: &'static str, rule: impl Into<Cow<'static, str>>) -> Self {
+        Self { variable, value: None, rule: rule.into() }
+    }
+}
+
+impl fmt::Display for SettingError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.value {
+            // Quoted, so that a line break in it does not make a second line.
+            Some(value) => write!(f, "{} {value:?}: {}", self.variable, self.rule),
+            None => write!(f, "{}: {}", self.variable, self.rule),
+        }
+    }
+}
+
+/// Whatever might be a password is cut out, even of a value that is no URL.
+pub fn without_secrets(value: &str) -> String {
+    let (value, query) = value.split_at(value.find(['?', '#']).unwrap_or(value.len()));
+    let query = if query.is_empty() { "" } else { "?…" };
+    let shown = match (value.split_once("://"), value.rsplit_once('@')) {
+        (_, None) => value.to_owned(),
+        (Some((scheme, _)), Some((_, rest))) => format!("{scheme}://…@{rest}"),
+        (None, Some((_, rest))) => format!("…@{rest}"),
+    };
+    shown.chars().take(200).chain(query.chars()).collect()
+}

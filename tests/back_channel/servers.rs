@@ -1,0 +1,13 @@
+//! Worlds on the stores that need a server.
+
+use crate::{stores, world::Told};
+
+impl Told {
+    pub async fn on_redis() -> Self {
+        Self::on(stores::redis().await, |builder| builder)
+    }
+
+    pub async fn on_postgres() -> Self {
+        Self::on(stores::postgres().await, |builder| builder)
+    }
+}
