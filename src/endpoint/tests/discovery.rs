@@ -92,6 +92,20 @@ async fn another_issuer_is_refused_and_both_are_named() {
     assert_eq!(EndpointError::from(error).kind(), &Kind::Misconfigured);
 }
 
+/// Who has to mend it is told so each time: the breaker is for a provider that is down.
+#[tokio::test]
+async fn a_document_that_cannot_be_used_is_told_however_often_it_is_met() {
+    let script = Script::default();
+    let mut other = document();
+    other["issuer"] = json!("https://id.example/other");
+    let endpoint = TokenEndpoint::discover(ISSUER, auth()).transport(serving(&script, other)).lazy();
+    let provider = endpoint.validate().unwrap();
+    for _ in 0..10 {
+        assert_eq!(provider.refresh(&"rt".into()).await.unwrap_err().kind(), &Kind::Misconfigured);
+    }
+    assert_eq!(script.sent().len(), 10);
+}
+
 #[tokio::test]
 async fn every_url_of_the_document_is_held_to_the_scheme_rule() {
     for field in ["token_endpoint", "revocation_endpoint", "end_session_endpoint", "jwks_uri"] {
