@@ -2,19 +2,25 @@
 
 mod common;
 
-use std::time::Duration;
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use bytes::Bytes;
 
 use common::{
     KEY, StoredEntry, World,
     browser::{Cookie, cookie_of, get},
     on_every_store,
     store::Op,
+    variants::session_at,
 };
 use tower_sessions::{MemoryStore, Session};
 use tower_token_refresh::{
     ClientAuth,
     LogOut::{self, EndSession, KeepSession},
-    RefreshErrorKind, RefreshPolicy, Revocation, TokenEndpoint, TokenRefresher,
+    RefreshErrorKind, RefreshPolicy, Revocation, TokenEndpoint, TokenRefresher, Transport,
     testing::Endpoint,
     tower_sessions,
 };
@@ -93,6 +99,37 @@ on_every_store! {
         assert_eq!(world.stored_entry(id).await, StoredEntry::NoRecord);
         world.assert_dead_at_the_provider();
     }
+}
+
+/// Another process has refreshed since this one looked.
+#[tokio::test]
+async fn what_is_revoked_is_what_the_store_holds_now() {
+    let world = World::on_memory();
+    let sent = Arc::new(Mutex::new(Vec::new()));
+    let (issuer, forms) = (world.issuer.clone(), sent.clone());
+    let transport = Transport::new(tower::service_fn(move |request: ::http::Request<Bytes>| {
+        forms.lock().unwrap().push(request.body().clone());
+        let issuer = issuer.clone();
+        async move { Ok::<_, std::io::Error>(issuer.exchange(request).await?.map(http_body_util::Full::new)) }
+    }));
+    let endpoint = TokenEndpoint::new(world.issuer.token_url(), ClientAuth::basic("web", "secret"))
+        .issuer(world.issuer.issuer_url())
+        .revocation_url(world.issuer.revocation_url())
+        .transport(transport);
+    let world = world.asking(endpoint);
+    let id = world.log_in("alice").await;
+    let leaving = world.request(id).await;
+    world.expire();
+    let elsewhere = world.restarted();
+    elsewhere.valid_token(&session_at(&elsewhere, id)).await.expect("refreshed there");
+    let newest = world.stored_refresh_token(id).await.unwrap();
+
+    world.log_out(&leaving, EndSession).await.unwrap().expect("logged out");
+
+    let sent = sent.lock().unwrap();
+    let [form] = &sent[..] else { panic!("one revocation and nothing else: {}", sent.len()) };
+    let mut fields = url::form_urlencoded::parse(form);
+    assert!(fields.any(|(name, value)| name == "token" && value == newest));
 }
 
 #[tokio::test]
