@@ -222,6 +222,28 @@ async fn a_second_attempt_that_gets_no_turn_in_time_is_not_begun() {
     assert_eq!((error.kind(), error.may_have_consumed()), (&Kind::Unavailable { retry_after: None }, false));
 }
 
+/// Whatever became of it, the refresh token was not in it.
+#[tokio::test(start_paused = true)]
+async fn a_discovery_without_an_answer_is_tried_again() {
+    let script = Script::default();
+    let answers = script.answering(|_, turn| match turn {
+        0 => answer(
+            200,
+            json!({ "issuer": "https://id.example", "token_endpoint": "https://id.example/t" }).to_string(),
+        ),
+        _ => answer(200, tokens().to_string()),
+    });
+    let lost = Arc::new(Mutex::new(false));
+    let transport = Transport::new(tower::service_fn(move |request: Request<Bytes>| {
+        let (first, answers) = (!std::mem::replace(&mut *lost.lock().unwrap(), true), answers.clone());
+        async move { if first { Err(BoxError::from("reset")) } else { answers.send(request).await } }
+    }));
+    let endpoint =
+        TokenEndpoint::discover("https://id.example", ClientAuth::none("app")).transport(transport).lazy();
+    assert!(endpoint.validate().unwrap().refresh(&refresh_token()).await.is_ok());
+    assert_eq!(script.sent().len(), 2, "the document and the tokens");
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_discovery_that_is_tried_again_counts_as_well() {
     let asked = Arc::new(Mutex::new(0));
