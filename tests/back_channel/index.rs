@@ -103,6 +103,18 @@ on_each_store! {
 }
 
 #[tokio::test]
+async fn a_login_whose_session_has_gone_is_taken_out_of_what_named_it() {
+    let told = Told::on_memory();
+    let (id, sid) = told.log_in_somewhere("alice").await;
+    told.store.vanish(id).await;
+    let token = told.issuer.logout_token(None, Some(&sid));
+    assert_eq!(post_to(&told.restarted(), &token).await.status, 200);
+    let mut sizes = sizes(&told).await;
+    sizes.sort_unstable();
+    assert_eq!(sizes, [0, 1], "the token that has been used, and the login by its user");
+}
+
+#[tokio::test]
 async fn at_most_a_hundred_logins_of_a_user_are_kept() {
     let told = Told::on_memory();
     let (oldest, _) = told.log_in_somewhere("alice").await;
