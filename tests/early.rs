@@ -265,3 +265,19 @@ async fn the_request_that_starts_it_counts_as_activity() {
     assert!(session.is_modified(), "its cookie is set again");
     assert!(world.stored(id).await.expect("a record").expiry_date > before);
 }
+
+#[tokio::test]
+async fn a_request_that_joins_it_sets_no_cookie() {
+    let world = World::on_memory();
+    let id = world.log_in("alice").await;
+    world.clock.advance(EARLY);
+    let inactivity = Expiry::OnInactivity(tower_sessions::cookie::time::Duration::days(30));
+    let [starts, joins] = [0; 2].map(|_| world.session_with(Some(id), Some(inactivity)));
+    joins.load().await.expect("a record");
+    starts.load().await.expect("a record");
+    let re_read = world.store.gate_before(Op::Load);
+    world.refresher.valid_token(&starts).await.expect("at once");
+    re_read.reached().await;
+    world.refresher.valid_token(&joins).await.expect("at once");
+    assert!(starts.is_modified() && !joins.is_modified());
+}
