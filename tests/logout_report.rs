@@ -163,6 +163,20 @@ async fn a_provider_without_a_revocation_endpoint_is_not_supported() {
     assert_eq!(world.stored_entry(id).await, StoredEntry::NoRecord);
 }
 
+/// The tokens are gone from it, and whatever else says who is logged in may still be there.
+#[tokio::test]
+async fn a_session_that_could_not_be_ended_is_told() {
+    let world = World::on_memory();
+    let id = world.log_in("alice").await;
+    let delete = world.store.gate_before(Op::Delete);
+    let leaving = world.log_out(&world.session(id), EndSession);
+    delete.reached().await;
+    world.store.fail_next(Op::Delete);
+    delete.open();
+    assert_eq!(leaving.await.unwrap().unwrap_err().kind(), RefreshErrorKind::Unavailable);
+    world.assert_dead_at_the_provider();
+}
+
 // The store neither deletes nor writes: the caller is told, and still nobody gets a token from this process.
 #[tokio::test(start_paused = true)]
 async fn log_out_over_a_failing_store_revokes_the_tokens_and_hides_them() {
