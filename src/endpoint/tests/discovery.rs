@@ -138,6 +138,23 @@ async fn what_is_no_document_is_refused() {
     }
 }
 
+/// Whoever answers there has not seen the refresh token, whatever the answer says of one.
+#[tokio::test]
+async fn a_refused_document_says_nothing_of_the_refresh_token() {
+    let not_200 = Kind::InvalidResponse { rule: "has a status other than 200" };
+    let busy = Kind::Unavailable { retry_after: None };
+    for (status, kind) in [(400, &not_200), (404, &not_200), (429, &busy), (503, &busy)] {
+        let script = Script::default();
+        let transport = script.answering(move |_, _| answer(status, r#"{"error":"invalid_grant"}"#));
+        let endpoint = TokenEndpoint::discover(ISSUER, auth())
+            .limits(ProviderLimits::default().attempts(1))
+            .transport(transport)
+            .lazy();
+        let error = endpoint.validate().unwrap().refresh(&"rt".into()).await.unwrap_err();
+        assert_eq!((error.kind(), error.may_have_consumed()), (kind, false), "{status}");
+    }
+}
+
 #[tokio::test]
 async fn a_lazy_endpoint_tries_again_after_a_failure() {
     let script = Script::default();
