@@ -156,15 +156,12 @@ fn asked_for(head: &Parts) -> &http::Uri {
 /// The path and query of `uri` as a browser would read them, if that leads nowhere else.
 fn return_path(uri: &http::Uri) -> Option<String> {
     let asked = uri.path_and_query()?.as_str();
-    // Browsers drop tabs and line breaks, and read a backslash as a slash.
-    let is_harmless = |c: char| !c.is_control() && !c.is_whitespace() && c != '\\';
-    if asked.len() > LONGEST_RETURN || !asked.starts_with('/') || !asked.chars().all(is_harmless) {
-        return None;
-    }
     let here = Url::parse("http://this.invalid/").ok()?;
+    // A path begins with a slash from here on, and holds neither spaces nor control characters.
     let url = here.join(asked).ok()?;
-    // Without its dots, `/a/..//evil.example` begins with two slashes, and is a host to whoever reads it next.
     let path = &url[Position::BeforePath..Position::AfterQuery];
-    (url.origin() == here.origin() && !path.starts_with("//") && path.len() <= LONGEST_RETURN)
-        .then(|| path.to_owned())
+    // Without its dots, `/a/..//evil.example` begins with two slashes, and is a host to whoever reads it next. To browsers a backslash
+    // is a slash.
+    let leads_here = url.origin() == here.origin() && !path.starts_with("//") && !asked.contains('\\');
+    (leads_here && path.len() <= LONGEST_RETURN).then(|| path.to_owned())
 }

@@ -4,10 +4,10 @@ mod common;
 
 use std::time::Duration;
 
-use common::{StoredEntry, World, on_every_store, settle};
+use common::{StoredEntry, World, on_every_store, settle, store::Op};
 use tower_sessions::{Expiry, session::Id};
 use tower_token_refresh::{
-    AccessToken, LogOut, RefreshErrorKind, RefreshPolicy, testing::Endpoint, tower_sessions,
+    AccessToken, LogOut, RefreshErrorKind, RefreshPolicy, TokenSet, testing::Endpoint, tower_sessions,
 };
 
 /// Longer than the window's later half is from the end of a 60 s token: half its life, all of it begun by now.
@@ -93,6 +93,22 @@ async fn the_windows_of_many_logins_begin_at_different_moments() {
     assert_eq!(begun[2], 100, "all in the first half of the window");
 }
 
+/// Nor do the tokens of one login: a user who is unlucky once is not so each time.
+#[tokio::test]
+async fn the_windows_of_one_login_begin_at_different_moments() {
+    let world = World::on_memory();
+    let id = world.log_in("alice").await;
+    let mut early = 0;
+    for _ in 0..40 {
+        let before = world.issuer.refresh_requests();
+        world.clock.advance(Duration::from_secs(38));
+        world.asked(id).await;
+        early += world.issuer.refresh_requests() - before;
+        world.refresh(id).await;
+    }
+    assert!((5..=35).contains(&early), "{early}");
+}
+
 #[tokio::test]
 async fn a_window_of_zero_turns_it_off() {
     let policy = RefreshPolicy::default().early_window(Duration::ZERO);
@@ -160,6 +176,53 @@ async fn the_pause_after_failures_doubles() {
     assert!((3..=5).contains(&at_9), "1, 2 and 4 s, each less up to half: {attempts:?}");
 }
 
+/// The breaker would refuse the request, after a flight had read the session for nothing.
+#[tokio::test(start_paused = true)]
+async fn no_flight_is_started_before_the_time_that_the_provider_named() {
+    let world = World::on_memory();
+    let id = world.log_in("alice").await;
+    world.clock.advance(EARLY);
+    let busy = ::http::Response::builder().status(503).header("retry-after", "20").body("".into()).unwrap();
+    world.issuer.answer_next_at(Endpoint::Token, busy);
+    asked_and_settled(&world, id).await;
+    assert_eq!(world.issuer.refresh_requests(), 1);
+    let loads = world.store.calls(Op::Load);
+    for _ in 0..4 {
+        world.clock.advance(Duration::from_secs(2));
+        asked_and_settled(&world, id).await;
+    }
+    assert_eq!(world.store.calls(Op::Load) - loads, 4, "one for each request");
+}
+
+#[tokio::test]
+async fn a_flight_that_could_not_read_the_session_is_tried_again_after_a_pause() {
+    let world = World::on_memory();
+    let id = world.log_in("alice").await;
+    let session = world.request(id).await;
+    world.clock.advance(EARLY);
+    world.store.fail_next(Op::Load);
+    world.refresher.valid_token(&session).await.expect("served");
+    settle().await;
+    world.asked(id).await;
+    assert_eq!(world.issuer.refresh_requests(), 0, "not at once");
+    world.clock.advance(Duration::from_secs(1));
+    world.asked(id).await;
+    assert_eq!(world.issuer.refresh_requests(), 1);
+}
+
+#[tokio::test]
+async fn without_a_refresh_token_there_is_nothing_to_start() {
+    let world = World::on_memory();
+    let session = world.session_with(None, None);
+    let mut response = world.issuer.log_in("alice");
+    response.as_object_mut().unwrap().remove("refresh_token");
+    world.refresher.log_in(&session, TokenSet::from_response(response).unwrap()).await.expect("logged in");
+    world.clock.advance(EARLY);
+    let loads = world.store.calls(Op::Load);
+    world.asked(session.id().unwrap()).await;
+    assert_eq!(world.store.calls(Op::Load) - loads, 1, "the request's own");
+}
+
 #[tokio::test]
 async fn a_refused_refresh_token_ends_the_login_for_the_next_request() {
     let world = World::on_memory();
@@ -201,4 +264,20 @@ async fn the_request_that_starts_it_counts_as_activity() {
     settle().await;
     assert!(session.is_modified(), "its cookie is set again");
     assert!(world.stored(id).await.expect("a record").expiry_date > before);
+}
+
+#[tokio::test]
+async fn a_request_that_joins_it_sets_no_cookie() {
+    let world = World::on_memory();
+    let id = world.log_in("alice").await;
+    world.clock.advance(EARLY);
+    let inactivity = Expiry::OnInactivity(tower_sessions::cookie::time::Duration::days(30));
+    let [starts, joins] = [0; 2].map(|_| world.session_with(Some(id), Some(inactivity)));
+    joins.load().await.expect("a record");
+    starts.load().await.expect("a record");
+    let re_read = world.store.gate_before(Op::Load);
+    world.refresher.valid_token(&starts).await.expect("at once");
+    re_read.reached().await;
+    world.refresher.valid_token(&joins).await.expect("at once");
+    assert!(starts.is_modified() && !joins.is_modified());
 }

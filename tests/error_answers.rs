@@ -200,6 +200,16 @@ async fn a_provider_that_does_not_answer_in_time() {
 }
 
 #[tokio::test]
+async fn less_than_a_second_is_told_as_a_whole_one() {
+    let (world, id, _) = asked(|world| world.issuer.fail_next(500, "")).await;
+    world.clock.advance(std::time::Duration::from_millis(300));
+    let answer = http::ask(&guarded(&world), http::get("/", Some(id))).await;
+    let wait = answer.extensions.get::<RefreshError>().unwrap().retry_after().expect("a time to come back");
+    assert!(wait < std::time::Duration::from_secs(1), "{wait:?}");
+    assert_eq!(answer.header(header::RETRY_AFTER), Some("1"));
+}
+
+#[tokio::test]
 async fn the_store_is_down() {
     unavailable(|world| world.store.refuse(Op::Load), "1").await;
 }
@@ -293,6 +303,10 @@ async fn an_entry_that_does_not_parse() {
         assert!(error.to_string().contains(common::KEY) && error.to_string().contains(rule), "{error}");
         assert!(!format!("{error:?} {}", answer.body).contains("hunter2"), "{error}");
         assert_eq!(world.stored(id).await.unwrap().data[common::KEY], value, "kept");
+        let session = world.session(id);
+        session.insert("seen", true).await.unwrap();
+        session.save().await.unwrap();
+        assert_eq!(world.stored(id).await.unwrap().data[common::KEY], value, "whoever saves the session");
     }
 }
 

@@ -5,7 +5,7 @@ mod common;
 use std::time::Duration;
 
 use common::{World, races::Station, settle, store::Op};
-use tower_token_refresh::{LogOut, Revocation};
+use tower_token_refresh::{LogOut, RefreshErrorKind, Revocation};
 
 /// The second `cycle_id` makes its record, and the store refuses the tombstone in the first one.
 #[tokio::test(start_paused = true)]
@@ -84,4 +84,17 @@ async fn a_waiter_is_served_though_the_whole_store_is_down() {
     world.refresher.valid_token(&world.session(id)).await.expect("from memory");
     settle().await;
     world.assert_logged_in(id).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_does_not_answer_the_re_read_holds_nobody_for_longer_than_ten_seconds() {
+    let world = World::patient();
+    let id = world.log_in("alice").await;
+    let session = world.request(id).await;
+    world.expire();
+    let _stuck = world.store.gate_before(Op::Load);
+    let told =
+        tokio::time::timeout(Duration::from_millis(10_100), world.refresher.valid_token(&session)).await;
+    assert_eq!(told.expect("in time").unwrap_err().kind(), RefreshErrorKind::Unavailable);
+    assert_eq!(world.issuer.refresh_requests(), 0, "nobody knows what the store holds");
 }

@@ -218,6 +218,28 @@ on_every_store! {
         world.assert_dead_at_the_provider();
     }
 
+    async fn a_session_id_that_is_made_while_log_out_looks_at_the_old_one_ends_too(world: World) {
+        let id = world.log_in("alice").await;
+        let leaving = world.request(id).await;
+        let cycling = world.request(id).await;
+        cycling.cycle_id().await.unwrap();
+        let made = world.store.gate_after(Op::Create);
+        let save = tokio::spawn({ let cycling = cycling.clone(); async move { cycling.save().await } });
+        made.reached().await;
+        let looking = world.store.gate_before(Op::Load);
+        let done = world.log_out(&leaving, EndSession);
+        looking.reached().await;
+        made.open();
+        settle().await;
+        looking.open();
+
+        done.await.unwrap().unwrap();
+        save.await.unwrap().unwrap();
+
+        assert!(world.stored(cycling.id().unwrap()).await.is_none());
+        world.assert_dead_at_the_provider();
+    }
+
     async fn log_out_reaches_a_session_that_another_request_has_moved(world: World) {
         let id = world.log_in("alice").await;
         let leaving = world.request(id).await;

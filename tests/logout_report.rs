@@ -2,19 +2,25 @@
 
 mod common;
 
-use std::time::Duration;
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use bytes::Bytes;
 
 use common::{
     KEY, StoredEntry, World,
     browser::{Cookie, cookie_of, get},
     on_every_store,
     store::Op,
+    variants::session_at,
 };
 use tower_sessions::{MemoryStore, Session};
 use tower_token_refresh::{
     ClientAuth,
     LogOut::{self, EndSession, KeepSession},
-    RefreshErrorKind, RefreshPolicy, Revocation, TokenEndpoint, TokenRefresher,
+    RefreshErrorKind, RefreshPolicy, Revocation, TokenEndpoint, TokenRefresher, Transport,
     testing::Endpoint,
     tower_sessions,
 };
@@ -95,6 +101,37 @@ on_every_store! {
     }
 }
 
+/// Another process has refreshed since this one looked.
+#[tokio::test]
+async fn what_is_revoked_is_what_the_store_holds_now() {
+    let world = World::on_memory();
+    let sent = Arc::new(Mutex::new(Vec::new()));
+    let (issuer, forms) = (world.issuer.clone(), sent.clone());
+    let transport = Transport::new(tower::service_fn(move |request: ::http::Request<Bytes>| {
+        forms.lock().unwrap().push(request.body().clone());
+        let issuer = issuer.clone();
+        async move { Ok::<_, std::io::Error>(issuer.exchange(request).await?.map(http_body_util::Full::new)) }
+    }));
+    let endpoint = TokenEndpoint::new(world.issuer.token_url(), ClientAuth::basic("web", "secret"))
+        .issuer(world.issuer.issuer_url())
+        .revocation_url(world.issuer.revocation_url())
+        .transport(transport);
+    let world = world.asking(endpoint);
+    let id = world.log_in("alice").await;
+    let leaving = world.request(id).await;
+    world.expire();
+    let elsewhere = world.restarted();
+    elsewhere.valid_token(&session_at(&elsewhere, id)).await.expect("refreshed there");
+    let newest = world.stored_refresh_token(id).await.unwrap();
+
+    world.log_out(&leaving, EndSession).await.unwrap().expect("logged out");
+
+    let sent = sent.lock().unwrap();
+    let [form] = &sent[..] else { panic!("one revocation and nothing else: {}", sent.len()) };
+    let mut fields = url::form_urlencoded::parse(form);
+    assert!(fields.any(|(name, value)| name == "token" && value == newest));
+}
+
 #[tokio::test]
 async fn nothing_is_revoked_where_that_is_turned_off() {
     let world = World::with(|builder| builder.revoke_on_log_out(false));
@@ -124,6 +161,20 @@ async fn a_provider_without_a_revocation_endpoint_is_not_supported() {
 
     assert!(matches!(done.revocation, Revocation::NotSupported));
     assert_eq!(world.stored_entry(id).await, StoredEntry::NoRecord);
+}
+
+/// The tokens are gone from it, and whatever else says who is logged in may still be there.
+#[tokio::test]
+async fn a_session_that_could_not_be_ended_is_told() {
+    let world = World::on_memory();
+    let id = world.log_in("alice").await;
+    let delete = world.store.gate_before(Op::Delete);
+    let leaving = world.log_out(&world.session(id), EndSession);
+    delete.reached().await;
+    world.store.fail_next(Op::Delete);
+    delete.open();
+    assert_eq!(leaving.await.unwrap().unwrap_err().kind(), RefreshErrorKind::Unavailable);
+    world.assert_dead_at_the_provider();
 }
 
 // The store neither deletes nor writes: the caller is told, and still nobody gets a token from this process.

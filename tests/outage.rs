@@ -91,6 +91,21 @@ async fn an_expired_token_is_not_served_to_who_is_logged_out() {
     assert_eq!(error.kind(), RefreshErrorKind::LoggedOut);
 }
 
+#[tokio::test]
+async fn an_expired_token_is_served_in_an_outage_only() {
+    let world = World::with(|builder| builder.policy(lenient()));
+    let id = world.log_in("alice").await;
+    world.expire();
+    world.issuer.fail_next(403, "a firewall's");
+    let error =
+        world.refresher.valid_token(&world.session(id)).await.expect_err("somebody has to look at it");
+    assert_eq!(error.kind(), RefreshErrorKind::InvalidResponse);
+    world.issuer.fail_next_oauth(401, "invalid_client");
+    let error =
+        world.refresher.valid_token(&world.session(id)).await.expect_err("somebody has to look at it");
+    assert_eq!(error.kind(), RefreshErrorKind::Misconfigured);
+}
+
 /// An API that has refused the token is not helped with it.
 #[tokio::test(start_paused = true)]
 async fn a_rejected_token_is_not_served_again() {

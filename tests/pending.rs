@@ -6,17 +6,25 @@ use std::time::Duration;
 
 use common::{StoredEntry, World, settle, shown_generation, store::Op};
 use tower_sessions::session::Id;
-use tower_token_refresh::{LogOut, RefreshErrorKind, Revocation, testing::Endpoint, tower_sessions};
+use tower_token_refresh::{
+    LogOut, RefreshErrorKind, RefreshPolicy, Revocation,
+    testing::{Endpoint, StrictIssuerBuilder},
+    tower_sessions,
+};
 
 /// A world whose store refused the write-back of generation 2 for as long as a flight tries.
 async fn with_a_pending_set() -> (World, Id) {
     let world = World::patient();
     let id = world.log_in("alice").await;
+    made_pending(&world, id).await;
+    assert_eq!(world.stored_entry(id).await.generation(), Some(1));
+    (world, id)
+}
+
+async fn made_pending(world: &World, id: Id) {
     world.expire();
     world.store.refuse(Op::Save);
     world.refresher.valid_token(&world.session(id)).await.expect("served all the same");
-    assert_eq!(world.stored_entry(id).await.generation(), Some(1));
-    (world, id)
 }
 
 #[tokio::test(start_paused = true)]
@@ -176,4 +184,47 @@ async fn the_background_writer_stops_with_the_login() {
     tokio::time::sleep(Duration::from_secs(600)).await;
     assert_eq!(world.store.calls(Op::Save) + world.store.calls(Op::Load), calls);
     assert_eq!(world.stored_entry(id).await, StoredEntry::NoRecord);
+}
+
+/// While the store refuses, for hours perhaps, it is asked ever more rarely.
+#[tokio::test(start_paused = true)]
+async fn the_background_writer_pauses_between_its_attempts() {
+    let (world, _) = with_a_pending_set().await;
+    tokio::time::sleep(Duration::from_secs(300)).await;
+    let calls = world.store.calls(Op::Save);
+    tokio::time::sleep(Duration::from_secs(600)).await;
+    let calls = world.store.calls(Op::Save) - calls;
+    // An attempt lasts ten seconds, with some fifteen calls; the pause after it half a minute at the least.
+    assert!(calls > 0 && calls < 300, "{calls}");
+}
+
+/// Nobody could refresh with the set any more, and the session it belongs to is as good as over.
+#[tokio::test(start_paused = true)]
+async fn the_background_writer_stops_when_the_refresh_token_has_expired() {
+    let policy = RefreshPolicy::default().wait_limit(Duration::from_secs(120));
+    let lives = |issuer: StrictIssuerBuilder| issuer.refresh_token_lifetime(Duration::from_secs(900));
+    let world = World::configured(lives, |builder| builder.policy(policy));
+    made_pending(&world, world.log_in("alice").await).await;
+    let calls = || world.store.calls(Op::Save) + world.store.calls(Op::Load);
+    for minutes in 0..20 {
+        let before = calls();
+        world.clock.advance(Duration::from_secs(60));
+        tokio::time::sleep(Duration::from_secs(90)).await;
+        // The end comes within the fifteenth minute, and an attempt may be under way.
+        assert!(minutes == 14 || (calls() > before) == (minutes < 14), "{minutes}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_next_set_that_the_store_refuses_is_written_in_the_background_as_well() {
+    let (world, id) = with_a_pending_set().await;
+    world.store.accept(Op::Save);
+    tokio::time::sleep(Duration::from_secs(61)).await;
+    made_pending(&world, id).await;
+    assert_eq!(world.stored_entry(id).await.generation(), Some(2));
+
+    world.store.accept(Op::Save);
+    tokio::time::sleep(Duration::from_secs(61)).await;
+    assert_eq!(world.stored_entry(id).await.generation(), Some(3));
+    world.assert_logged_in(id).await;
 }

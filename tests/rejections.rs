@@ -297,6 +297,22 @@ async fn who_asks_for_no_more_than_an_option_is_not_rejected() {
     }
 }
 
+/// An outage makes nobody anonymous, and the application may have a word in that too.
+#[tokio::test(start_paused = true)]
+async fn an_option_that_is_rejected_asks_the_hook_as_well() {
+    let world = World::on_memory();
+    let id = world.log_in("alice").await;
+    world.expire();
+    world.issuer.set_down(true);
+    let layer = TokenRefreshLayer::new(&world.refresher).on_rejection(teapot).lazy();
+    let app = routes().layer(layer).layer(world.refresher.session_layer());
+    for path in ["/who", "/who/claims"] {
+        let mut request = http::get(path, Some(id));
+        request.headers_mut().insert("x-tea", "yes".parse().unwrap());
+        assert_eq!(ask(&app, request).await.body, format!("GET {path} Unavailable"));
+    }
+}
+
 proptest! {
     /// Whatever path a link has, the browser stays on this site and comes back to what it asked for, or to nothing.
     #[test]

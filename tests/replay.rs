@@ -4,7 +4,7 @@ mod common;
 
 use std::time::Duration;
 
-use common::{StoredEntry, World, settle, variants::leave};
+use common::{StoredEntry, World, settle, store::Op, variants::leave};
 use tower_sessions::session::Id;
 use tower_token_refresh::{RefreshError, RefreshErrorKind, RefreshPolicy, testing::Endpoint, tower_sessions};
 
@@ -62,12 +62,14 @@ async fn nothing_is_presented_again_while_the_old_access_token_is_good() {
     world.issuer.drop_answer_next();
     let first = world.refresher.valid_token(&world.session(id)).await.expect("early, in the background");
     settle().await;
+    let loads = world.store.calls(Op::Load);
     for _ in 0..8 {
         world.clock.advance(Duration::from_secs(1));
         let served = world.refresher.valid_token(&world.session(id)).await.expect("still good");
         settle().await;
         assert!(world.issuer.is_access_token_live(served.secret()));
     }
+    assert_eq!(world.store.calls(Op::Load) - loads, 8, "nor is a flight started that could not present it");
     let newer =
         world.refresher.newer_token(&world.session(id), &first).await.expect_err("not even for an API's 401");
     assert_eq!(newer.kind(), RefreshErrorKind::Unavailable);

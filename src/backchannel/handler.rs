@@ -19,7 +19,7 @@ use http_body_util::{BodyExt, Limited};
 use serde_json::json;
 
 use super::{BackChannelError, token::Fault};
-use crate::refresher::TokenRefresher;
+use crate::{problem::whole_seconds, refresher::TokenRefresher};
 
 const MAX_FORM: usize = 64 * 1024;
 
@@ -69,7 +69,7 @@ fn answer(ended: Result<(), BackChannelError>) -> Response {
         Ok(()) => return (StatusCode::OK, no_store).into_response(),
         Err(BackChannelError::Refused(_)) => (StatusCode::BAD_REQUEST, "invalid_request"),
         Err(BackChannelError::Unavailable(error)) => {
-            let wait = error.retry_after().map_or(1, |wait| wait.as_secs().max(1));
+            let wait = error.retry_after().map_or(1, whole_seconds);
             let retry = [(header::RETRY_AFTER, wait.to_string())];
             let body = Json(json!({ "error": "temporarily_unavailable" }));
             return (StatusCode::SERVICE_UNAVAILABLE, no_store, retry, body).into_response();

@@ -97,3 +97,28 @@ fn stays() -> Duration {
 fn lock(tokens: &Mutex<Tokens>) -> MutexGuard<'_, Tokens> {
     tokens.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests {
+    use aws_lc_rs::hmac::{HMAC_SHA256, Key};
+    use tower_sessions::MemoryStore;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn the_memory_is_bounded_and_the_oldest_go_first() {
+        let index = Index::new(Arc::new(MemoryStore::default()), Key::new(HMAC_SHA256, &[7; 32]));
+        let clock = Clock::system();
+        let soon = clock.monotonic() + stays();
+        let seen = Seen::new(clock, index);
+        let full = (0..REMEMBERED).map(|nth| (Id(nth as i128), soon + Duration::from_nanos(nth as u64)));
+        lock(&seen.tokens).extend(full);
+
+        let taken = seen.take("https://id.example", "one more").await.expect("the store answers");
+
+        let tokens = lock(&seen.tokens);
+        assert!(taken.is_some());
+        assert_eq!(tokens.len(), REMEMBERED);
+        assert!(!tokens.contains_key(&Id(0)) && tokens.contains_key(&Id(1)));
+    }
+}

@@ -1,6 +1,7 @@
 //! How long things stay, and what is kept when memory is short.
 
 use std::{
+    collections::HashSet,
     sync::{Mutex, PoisonError},
     time::SystemTime,
 };
@@ -200,4 +201,27 @@ fn an_older_set_is_not_taken_nor_any_of_an_ended_grant() {
     ledger.learn(new.clone(), Custody::Record);
     assert!(!knows_set(&ledger, new.grant));
     assert_eq!(ledger.usage().1, 0);
+}
+
+#[test]
+fn a_set_that_the_store_refuses_stays_for_a_day_where_the_provider_does_not_tell_its_end() {
+    let (ledger, hand) = ledger(usize::MAX);
+    let set = next_set(&first_set());
+    assert!(set.refresh_expires_at.is_none());
+    ledger.publish(&set).expect("not ended");
+    ledger.entrust(set.grant, set.generation, Custody::Pending);
+    hand.advance(PENDING_STAYS - SWEEP_EVERY);
+    sweep(&ledger);
+    assert!(knows_set(&ledger, set.grant));
+    hand.advance(SWEEP_EVERY);
+    sweep(&ledger);
+    assert!(!knows_set(&ledger, set.grant));
+}
+
+#[test]
+fn what_failed_together_is_not_tried_again_together() {
+    let second = Duration::from_secs(1);
+    let pauses: HashSet<_> = (0..100).map(|_| pause(GrantId::random(), Generation::FIRST, 1)).collect();
+    assert!(pauses.len() > 90, "{}", pauses.len());
+    assert!(pauses.iter().all(|pause| (second / 2..=second).contains(pause)), "{pauses:?}");
 }

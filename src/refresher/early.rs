@@ -13,7 +13,7 @@ use crate::{flight::Boarded, grant::HeldSet, session::slide_cookie};
 impl Core {
     /// Starts the flight, unless one is under way or the last one failed just now.
     pub(super) fn refresh_early(self: &Arc<Self>, session: &Session, set: &HeldSet) {
-        if set.refresh_token.is_none() || self.is_set_back(set) || self.closing.is_cancelled() {
+        if set.refresh_token.is_none() || self.is_set_back(set) {
             return;
         }
         // Cycled earlier in this request: a flight needs a record to write to. The next request has one.

@@ -5,7 +5,10 @@ use tower_sessions::session::Id;
 use tower_token_refresh::{AccessToken, LogOut, RefreshErrorKind, TokenSet, tower_sessions};
 
 use crate::{
-    common::StoredEntry,
+    common::{
+        StoredEntry, settle,
+        store::{Gate, Op},
+    },
     world::{Told, on_each_store, post_to, sid_of},
 };
 
@@ -123,29 +126,33 @@ async fn a_session_that_nobody_has_counts_as_ended() {
 #[tokio::test]
 async fn a_caller_that_leaves_stops_nothing() {
     let told = Told::on_memory();
-    let (id, sid) = told.log_in_somewhere("alice").await;
-    let gate = told.store.gate_before(crate::common::store::Op::Delete);
-    let (refresher, token) = (told.refresher.clone(), told.issuer.logout_token(None, Some(&sid)));
-    let caller = tokio::spawn(async move { post_to(&refresher, &token).await.status });
-    gate.reached().await;
-    caller.abort();
-    assert!(caller.await.unwrap_err().is_cancelled());
-    gate.open();
-    crate::common::settle().await;
-    assert_ended(&told, id).await;
+    let before_the_look_up = || told.index.gate_before(Op::Load);
+    let before_the_end = || told.store.gate_before(Op::Delete);
+    for make_gate in [&before_the_look_up as &dyn Fn() -> Gate, &before_the_end] {
+        let (id, sid) = told.log_in_somewhere("alice").await;
+        let gate = make_gate();
+        let (refresher, token) = (told.refresher.clone(), told.issuer.logout_token(None, Some(&sid)));
+        let caller = tokio::spawn(async move { post_to(&refresher, &token).await.status });
+        gate.reached().await;
+        caller.abort();
+        assert!(caller.await.unwrap_err().is_cancelled());
+        gate.open();
+        settle().await;
+        assert_ended(&told, id).await;
+    }
 }
 
 #[tokio::test]
 async fn a_shutdown_waits_for_it() {
     let told = Told::on_memory();
     let (id, sid) = told.log_in_somewhere("alice").await;
-    let gate = told.store.gate_before(crate::common::store::Op::Delete);
+    let gate = told.store.gate_before(Op::Delete);
     let (refresher, token) = (told.refresher.clone(), told.issuer.logout_token(None, Some(&sid)));
     let caller = tokio::spawn(async move { post_to(&refresher, &token).await.status });
     gate.reached().await;
     let refresher = told.refresher.clone();
     let down = tokio::spawn(async move { refresher.shutdown(std::time::Duration::from_secs(60)).await });
-    crate::common::settle().await;
+    settle().await;
     assert!(!down.is_finished());
     gate.open();
     assert_eq!(caller.await.unwrap(), 200);

@@ -1,17 +1,19 @@
 //! The index: what it holds, for how long, and that nobody takes it for a session.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tower_sessions::{
-    Expiry, MemoryStore, SessionStore,
+    Expiry, MemoryStore, Session, SessionStore,
     session::{Id, Record},
 };
-use tower_token_refresh::{ConfigError, LogOut, RefreshErrorKind, TokenRefresher, TokenSet, tower_sessions};
+use tower_token_refresh::{
+    ConfigError, LogOut, RefreshErrorKind, TokenRefresher, TokenSet, testing::StrictIssuer, tower_sessions,
+};
 
 use crate::{
-    common::{StoredEntry, settle},
-    world::{Told, endpoint, on_each_store, post_to, sid_of},
+    common::{StoredEntry, settle, store::Op},
+    world::{Told, endpoint, on_each_store, post_to, refresher, sid_of},
 };
 
 const MARK: &str = "tower_token_refresh.no_session";
@@ -148,6 +150,18 @@ on_each_store! {
 }
 
 #[tokio::test]
+async fn a_login_whose_session_has_gone_is_taken_out_of_what_named_it() {
+    let told = Told::on_memory();
+    let (id, sid) = told.log_in_somewhere("alice").await;
+    told.store.vanish(id).await;
+    let token = told.issuer.logout_token(None, Some(&sid));
+    assert_eq!(post_to(&told.restarted(), &token).await.status, 200);
+    let mut sizes = sizes(&told).await;
+    sizes.sort_unstable();
+    assert_eq!(sizes, [0, 1], "the token that has been used, and the login by its user");
+}
+
+#[tokio::test]
 async fn at_most_a_hundred_logins_of_a_user_are_kept() {
     let told = Told::on_memory();
     let (oldest, _) = told.log_in_somewhere("alice").await;
@@ -161,6 +175,28 @@ async fn at_most_a_hundred_logins_of_a_user_are_kept() {
     for id in ids {
         assert_eq!(told.stored_entry(id).await, StoredEntry::NoRecord);
     }
+}
+
+/// Another process makes the record between this one's look and its own `create`, which the store then gives another id.
+#[tokio::test]
+async fn a_record_that_is_made_twice_at_once_leaves_no_other_behind() {
+    let told = Told::on_memory();
+    let tokens = told.issuer.log_in("alice");
+    let again = told.issuer.log_in_again(&sid_of(&tokens));
+    let create = told.index.gate_before(Op::Create);
+    let session = told.session_with(None, None);
+    let (refresher, set) = (told.refresher.clone(), TokenSet::from_response(tokens).unwrap());
+    let logging_in = tokio::spawn(async move { refresher.log_in(&session, set).await });
+    create.reached().await;
+    let other = told.restarted();
+    let elsewhere = Session::new(None, Arc::new(other.session_store()), None);
+    other.log_in(&elsewhere, TokenSet::from_response(again).unwrap()).await.expect("logged in there");
+    create.open();
+    logging_in.await.unwrap().expect("logged in here");
+
+    let mut sizes = sizes(&told).await;
+    sizes.sort_unstable();
+    assert_eq!(sizes, [1, 2], "by their session the one that came last, by their user both");
 }
 
 #[tokio::test]
@@ -199,9 +235,25 @@ async fn a_refresh_notes_a_login_again_that_got_lost() {
     assert_eq!(told.stored_entry(id).await, StoredEntry::NoRecord);
 }
 
+/// The session lives on from the refresh, and the note with it.
+#[tokio::test]
+async fn a_refresh_notes_a_login_for_longer() {
+    let told = Told::on_memory();
+    let id = log_in_for(&told, Duration::from_secs(30 * 60)).await;
+    told.expire();
+    let ten_hours = Expiry::OnInactivity(minutes(600));
+    told.refresher.valid_token(&told.session_with(Some(id), Some(ten_hours))).await.expect("refreshed");
+    settle().await;
+    let session = told.stored(id).await.unwrap().expiry_date;
+    let records = told.index_records().await;
+    assert_eq!(records.len(), 2);
+    for record in records {
+        assert!(record.expiry_date > session, "{} {session}", record.expiry_date);
+    }
+}
+
 #[tokio::test]
 async fn a_refresh_does_not_write_what_is_known() {
-    use crate::common::store::Op;
     let told = Told::on_memory();
     let (id, _) = told.log_in_somewhere("alice").await;
     let writes = || told.index.calls(Op::Save) + told.index.calls(Op::Create);
@@ -224,9 +276,57 @@ async fn ids_depend_on_the_key() {
         .unwrap();
     let tokens = told.issuer.log_in_again(&sid);
     assert_eq!(sid_of(&tokens), sid);
-    let session = tower_sessions::Session::new(None, std::sync::Arc::new(other.session_store()), None);
+    let session = Session::new(None, Arc::new(other.session_store()), None);
     other.log_in(&session, TokenSet::from_response(tokens).unwrap()).await.unwrap();
     assert_eq!(sizes(&told).await, [1, 1, 1, 1], "neither finds what the other noted");
+}
+
+/// A provider chooses all three; that two of them are the same text means nothing.
+#[tokio::test]
+async fn sessions_users_and_tokens_have_names_of_their_own() {
+    let told = Told::on_memory();
+    let (id, sid) = told.log_in_somewhere("alice").await;
+    let subject = told.issuer.subject_of("alice");
+    let sign = |claims| told.issuer.sign_jwt(json!({ "typ": "logout+jwt" }), &claims);
+    let mut user_like_a_session = told.issuer.logout_claims(Some("nobody"), None);
+    user_like_a_session["sub"] = json!(sid);
+    let mut token_like_a_user = told.issuer.logout_claims(Some("nobody"), None);
+    token_like_a_user["jti"] = json!(subject);
+    for token in
+        [told.issuer.logout_token(None, Some(&subject)), sign(user_like_a_session), sign(token_like_a_user)]
+    {
+        assert_eq!(told.post(&token).await.status, 200);
+        assert!(matches!(told.stored_entry(id).await, StoredEntry::Live { .. }));
+    }
+    assert_eq!(told.end_user("alice").await.status, 200);
+    assert_eq!(told.stored_entry(id).await, StoredEntry::NoRecord, "still found by her own name");
+}
+
+/// One index may serve the refreshers of several providers.
+#[tokio::test]
+async fn a_name_is_another_one_at_another_provider() {
+    let told = Told::on_memory();
+    let ours = told.issuer.issuer_url();
+    let other = StrictIssuer::builder().clock(told.clock.clock()).issuer_url(&format!("{ours}-of")).build();
+    let its_refresher =
+        refresher(&other, &told.clock, &told.store, (&told.index, told.index_key), |builder| builder);
+
+    let mut tokens = told.issuer.log_in("alice");
+    let id_token = json!({ "sub": told.issuer.subject_of("alice"), "sid": "-of-alice" });
+    tokens["id_token"] = json!(told.issuer.sign_jwt(json!({}), &id_token));
+    let id = told.log_in_with(tokens).await;
+
+    // The last one has the letters of ours, divided otherwise between issuer and name.
+    for token in [
+        other.logout_token(Some("alice"), None),
+        other.logout_token(None, Some("-of-alice")),
+        other.logout_token(None, Some("-alice")),
+    ] {
+        assert_eq!(post_to(&its_refresher, &token).await.status, 200);
+        assert!(matches!(told.stored_entry(id).await, StoredEntry::Live { .. }));
+    }
+    assert_eq!(told.end_sid("-of-alice").await.status, 200);
+    assert_eq!(told.stored_entry(id).await, StoredEntry::NoRecord);
 }
 
 #[tokio::test]

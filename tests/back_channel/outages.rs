@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use http::header;
-use tower_token_refresh::{RefreshErrorKind, TokenSet, testing::Endpoint};
+use tower_sessions::session::Id;
+use tower_token_refresh::{LogOut, RefreshErrorKind, TokenSet, testing::Endpoint, tower_sessions};
 
 use crate::{
-    common::{StoredEntry, store::Op},
+    common::{StoredEntry, settle, store::Op},
     world::Told,
 };
 
@@ -83,6 +84,40 @@ async fn a_move_that_the_index_does_not_take_is_noted_later() {
     let token = told.issuer.logout_token(None, Some(&sid));
     assert_eq!(crate::world::post_to(&restarted, &token).await.status, 200);
     assert!(told.held_by("alice").await.is_empty());
+}
+
+/// The index was down at the first move. When it is asked again, the session lives elsewhere by then, or no longer.
+#[tokio::test(start_paused = true)]
+async fn a_note_that_comes_late_says_nothing_of_a_login_that_moved_on_or_ended() {
+    let told = Told::on_memory();
+    let (id, _) = told.log_in_somewhere("alice").await;
+    let unnoted = moved_unnoted(&told, id).await;
+    let session = told.request(unnoted).await;
+    session.cycle_id().await.unwrap();
+    session.save().await.unwrap();
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    let home = session.id().unwrap();
+    let records = told.index_records().await;
+    assert_eq!(records.len(), 2);
+    for record in records {
+        let text = serde_json::to_string(&record.data).unwrap();
+        assert!(text.contains(&home.to_string()) && !text.contains(&unnoted.to_string()), "{text}");
+    }
+
+    let unnoted = moved_unnoted(&told, home).await;
+    told.refresher.log_out(&told.session(unnoted), LogOut::EndSession).await.expect("logged out");
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert!(told.index_records().await.is_empty());
+}
+
+async fn moved_unnoted(told: &Told, id: Id) -> Id {
+    let session = told.request(id).await;
+    told.index.refuse(Op::Save);
+    session.cycle_id().await.unwrap();
+    session.save().await.expect("the move itself stands");
+    settle().await;
+    told.index.accept(Op::Save);
+    session.id().unwrap()
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,6 +1,7 @@
 //! A refresh or a new session id under way at the moment the provider ends the login.
 
-use tower_token_refresh::RefreshErrorKind;
+use tower_sessions::MemoryStore;
+use tower_token_refresh::{RefreshErrorKind, tower_sessions};
 
 use crate::{
     common::{StoredEntry, races::Station, settle, store::Op},
@@ -14,8 +15,9 @@ async fn ends_while_a_refresh_stands_at(told: Told, station: Station) {
     let (refresher, token) = (told.refresher.clone(), told.issuer.logout_token(None, Some(&sid)));
     let ending = tokio::spawn(async move { post_to(&refresher, &token).await.status });
 
-    let told_at_once = flight.answer_meanwhile().await.unwrap_err();
-    assert_eq!(told_at_once.kind(), RefreshErrorKind::LoggedOut);
+    settle().await;
+    assert!(flight.waiter.is_finished(), "told at once");
+    assert_eq!(flight.answer_meanwhile().await.unwrap_err().kind(), RefreshErrorKind::LoggedOut);
     flight.land_alone().await;
     assert_eq!(ending.await.unwrap(), 200);
     settle().await;
@@ -35,6 +37,20 @@ async fn ends_while_a_refresh_stands_at(told: Told, station: Station) {
 /// A set that the record takes before it is deleted goes with it; the provider has ended it itself.
 fn expected_revocations(station: Station) -> usize {
     usize::from(!matches!(station, Station::BeforeWriteBack | Station::AfterWriteBack))
+}
+
+/// Memory was short, so this process has kept nothing of the login but where it lives.
+#[tokio::test]
+async fn who_waits_is_told_at_once_though_only_the_store_knows_the_login() {
+    let told = Told::on(MemoryStore::default(), |builder| builder.ledger_bytes(0));
+    let (id, sid) = told.log_in_somewhere("alice").await;
+    let mut flight = told.flight_at(Station::BeforeReRead, id).await;
+    assert_eq!(told.end_sid(&sid).await.status, 200);
+    settle().await;
+    assert!(flight.waiter.is_finished());
+    assert_eq!(flight.answer_meanwhile().await.unwrap_err().kind(), RefreshErrorKind::LoggedOut);
+    flight.land_alone().await;
+    assert_eq!(told.stored_entry(id).await, StoredEntry::NoRecord);
 }
 
 macro_rules! at_each_station {

@@ -130,10 +130,17 @@ impl World {
             Station::AfterWriteBack => AnyGate::Store(self.store.gate_after(Op::Save)),
         };
         let landings = landings();
-        let waiter = self.ask(&session);
-        match &gate {
-            AnyGate::Store(gate) => gate.reached().await,
-            AnyGate::Issuer(gate) => gate.reached().await,
+        let mut waiter = self.ask(&session);
+        let reached = async {
+            match &gate {
+                AnyGate::Store(gate) => gate.reached().await,
+                AnyGate::Issuer(gate) => gate.reached().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            () = reached => {}
+            answered = &mut waiter => panic!("no flight came to {at:?}: {:?}", answered.expect("no panic")),
         }
         Flight { session, waiter, gate, landings }
     }

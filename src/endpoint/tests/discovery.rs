@@ -92,6 +92,20 @@ async fn another_issuer_is_refused_and_both_are_named() {
     assert_eq!(EndpointError::from(error).kind(), &Kind::Misconfigured);
 }
 
+/// Who has to mend it is told so each time: the breaker is for a provider that is down.
+#[tokio::test]
+async fn a_document_that_cannot_be_used_is_told_however_often_it_is_met() {
+    let script = Script::default();
+    let mut other = document();
+    other["issuer"] = json!("https://id.example/other");
+    let endpoint = TokenEndpoint::discover(ISSUER, auth()).transport(serving(&script, other)).lazy();
+    let provider = endpoint.validate().unwrap();
+    for _ in 0..10 {
+        assert_eq!(provider.refresh(&"rt".into()).await.unwrap_err().kind(), &Kind::Misconfigured);
+    }
+    assert_eq!(script.sent().len(), 10);
+}
+
 #[tokio::test]
 async fn every_url_of_the_document_is_held_to_the_scheme_rule() {
     for field in ["token_endpoint", "revocation_endpoint", "end_session_endpoint", "jwks_uri"] {
@@ -121,6 +135,23 @@ async fn what_is_no_document_is_refused() {
     for document in [json!([]), json!({"issuer": ISSUER}), json!({"token_endpoint": SECRET})] {
         let error = discover(document).await.unwrap_err();
         assert!(matches!(error, DiscoveryError::NotADocument { .. }));
+    }
+}
+
+/// Whoever answers there has not seen the refresh token, whatever the answer says of one.
+#[tokio::test]
+async fn a_refused_document_says_nothing_of_the_refresh_token() {
+    let not_200 = Kind::InvalidResponse { rule: "has a status other than 200" };
+    let busy = Kind::Unavailable { retry_after: None };
+    for (status, kind) in [(400, &not_200), (404, &not_200), (429, &busy), (503, &busy)] {
+        let script = Script::default();
+        let transport = script.answering(move |_, _| answer(status, r#"{"error":"invalid_grant"}"#));
+        let endpoint = TokenEndpoint::discover(ISSUER, auth())
+            .limits(ProviderLimits::default().attempts(1))
+            .transport(transport)
+            .lazy();
+        let error = endpoint.validate().unwrap().refresh(&"rt".into()).await.unwrap_err();
+        assert_eq!((error.kind(), error.may_have_consumed()), (kind, false), "{status}");
     }
 }
 

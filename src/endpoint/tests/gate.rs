@@ -125,8 +125,8 @@ async fn five_transient_failures_of_any_kind_open_the_breaker() {
 }
 
 #[tokio::test]
-async fn a_provider_that_refuses_is_up() {
-    for status in [400, 401, 403, 307] {
+async fn a_provider_that_gives_tokens_or_refuses_is_up() {
+    for status in [200, 400, 401, 403, 307] {
         let idp = Idp::new();
         let (provider, hand) = idp.provider(once());
         for _ in 0..3 {
@@ -135,13 +135,13 @@ async fn a_provider_that_refuses_is_up() {
                 fail(&provider).await;
             }
             idp.set(status);
-            fail(&provider).await;
+            assert_eq!(provider.refresh(&"rt".into()).await.is_ok(), status == 200);
             hand.advance(SECOND * 30);
         }
         assert_eq!(idp.posts(), 15, "{status}");
         idp.set(status);
         for _ in 0..20 {
-            fail(&provider).await;
+            assert_eq!(provider.refresh(&"rt".into()).await.is_ok(), status == 200);
             hand.advance(SECOND * 30);
         }
         assert_eq!(idp.posts(), 35, "{status}");

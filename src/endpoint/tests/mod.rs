@@ -240,13 +240,16 @@ async fn a_large_error_page_does_not_hide_the_status() {
 
 #[tokio::test]
 async fn a_body_that_breaks_off_is_no_answer() {
-    let broken = Transport::new(tower::service_fn(|_| async {
-        let frames = [Ok(http_body::Frame::data(Bytes::from_static(b"{"))), Err("reset")];
-        let body = http_body_util::StreamBody::new(futures_util::stream::iter(frames));
-        Ok::<_, BoxError>(Response::new(body.map_err(BoxError::from)))
-    }));
-    let error = refresh_error(broken).await;
-    assert_eq!((error.kind(), error.may_have_consumed()), (&Kind::NoAnswer, true));
+    for status in [200, 400] {
+        let broken = Transport::new(tower::service_fn(move |_| async move {
+            let frames = [Ok(http_body::Frame::data(Bytes::from_static(b"{"))), Err("reset")];
+            let body = http_body_util::StreamBody::new(futures_util::stream::iter(frames));
+            let body = body.map_err(BoxError::from);
+            Ok::<_, BoxError>(Response::builder().status(status).body(body).unwrap())
+        }));
+        let error = refresh_error(broken).await;
+        assert_eq!((error.kind(), error.may_have_consumed()), (&Kind::NoAnswer, true), "{status}");
+    }
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! What is sent again, when, and within what time. The same over real sockets: `tcp.rs`.
 
 use super::*;
+use crate::endpoint::resend::pause_after;
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -81,6 +82,18 @@ async fn an_overloaded_provider_is_asked_again_after_a_second_or_its_retry_after
         assert_eq!(sent, 2, "{steps:?}");
         assert!((pause..=pause + pause / 4 + SECOND / 100).contains(&took), "{steps:?} {took:?}");
     }
+}
+
+#[test]
+fn a_pause_is_never_shorter_than_asked_for_and_spreads_those_that_failed_together() {
+    let pauses = |kind| {
+        let error = EndpointError::new(kind);
+        [0, u32::MAX].map(|random| pause_after(&error, random))
+    };
+    let unavailable = |retry_after| Kind::Unavailable { retry_after };
+    assert_eq!(pauses(Kind::Unreachable), [Some(SECOND / 20), Some(SECOND / 10)]);
+    assert_eq!(pauses(unavailable(None)), [Some(SECOND), Some(SECOND * 5 / 4)]);
+    assert_eq!(pauses(unavailable(Some(SECOND * 4))), [Some(SECOND * 4), Some(SECOND * 5)]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -174,6 +187,82 @@ async fn the_longest_refresh_has_room_for_discovery_and_the_queue() {
     let provider = endpoint.validate().unwrap();
     let started = tokio_now();
     let error = provider.refresh(&refresh_token()).await.unwrap_err();
+    assert_eq!((error.kind(), error.may_have_consumed()), (&Kind::Unreachable, false));
+    assert_eq!(tokio_now() - started, SECOND * 15);
+}
+
+/// The first attempt took ten of the fifteen seconds in which the second may begin.
+#[tokio::test(start_paused = true)]
+async fn a_second_attempt_that_gets_no_turn_in_time_is_not_begun() {
+    let turns = Arc::new(Mutex::new(0));
+    let transport = Transport::new(tower::service_fn(move |_: Request<Bytes>| {
+        let mut turns = turns.lock().unwrap();
+        *turns += 1;
+        let first = *turns == 1;
+        async move {
+            if !first {
+                std::future::pending::<()>().await;
+            }
+            tokio::time::sleep(SECOND * 10).await;
+            Ok::<_, BoxError>(answer(503, ""))
+        }
+    }));
+    let provider = endpoint(transport).limits(limits().concurrent(1)).validate().unwrap();
+    let started = tokio_now();
+    let (one, other) = (refresh_token(), SecretString::from("another user's"));
+    let (error, _has_the_place) = tokio::join!(
+        async {
+            let error = provider.refresh(&one).await.unwrap_err();
+            assert_eq!(tokio_now() - started, SECOND * 15);
+            error
+        },
+        provider.refresh(&other),
+    );
+    assert!(all_it_tells(&error).contains("no time was left"), "{error:?}");
+    assert_eq!((error.kind(), error.may_have_consumed()), (&Kind::Unavailable { retry_after: None }, false));
+}
+
+/// Whatever became of it, the refresh token was not in it.
+#[tokio::test(start_paused = true)]
+async fn a_discovery_without_an_answer_is_tried_again() {
+    let script = Script::default();
+    let answers = script.answering(|_, turn| match turn {
+        0 => answer(
+            200,
+            json!({ "issuer": "https://id.example", "token_endpoint": "https://id.example/t" }).to_string(),
+        ),
+        _ => answer(200, tokens().to_string()),
+    });
+    let lost = Arc::new(Mutex::new(false));
+    let transport = Transport::new(tower::service_fn(move |request: Request<Bytes>| {
+        let (first, answers) = (!std::mem::replace(&mut *lost.lock().unwrap(), true), answers.clone());
+        async move { if first { Err(BoxError::from("reset")) } else { answers.send(request).await } }
+    }));
+    let endpoint =
+        TokenEndpoint::discover("https://id.example", ClientAuth::none("app")).transport(transport).lazy();
+    assert!(endpoint.validate().unwrap().refresh(&refresh_token()).await.is_ok());
+    assert_eq!(script.sent().len(), 2, "the document and the tokens");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_discovery_that_is_tried_again_counts_as_well() {
+    let asked = Arc::new(Mutex::new(0));
+    let transport = Transport::new(tower::service_fn(move |_: Request<Bytes>| {
+        let mut asked = asked.lock().unwrap();
+        *asked += 1;
+        let first = *asked == 1;
+        async move {
+            if !first {
+                std::future::pending::<()>().await;
+            }
+            tokio::time::sleep(SECOND * 10).await;
+            Ok::<_, BoxError>(answer(503, ""))
+        }
+    }));
+    let endpoint =
+        TokenEndpoint::discover("https://id.example", ClientAuth::none("app")).transport(transport).lazy();
+    let started = tokio_now();
+    let error = endpoint.validate().unwrap().refresh(&refresh_token()).await.unwrap_err();
     assert_eq!((error.kind(), error.may_have_consumed()), (&Kind::Unreachable, false));
     assert_eq!(tokio_now() - started, SECOND * 15);
 }

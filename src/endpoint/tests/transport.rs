@@ -29,6 +29,21 @@ async fn a_service_that_is_not_ready_has_sent_nothing() {
     assert_eq!(provider.refresh(&"rt".into()).await.unwrap_err().kind(), &Kind::Unreachable);
 }
 
+#[tokio::test]
+async fn an_error_that_wraps_not_sent_says_the_same() {
+    #[derive(Debug, thiserror::Error)]
+    #[error("the pool gave no connection")]
+    struct NoConnection(#[source] NotSent);
+    let transport = Transport::new(tower::service_fn(async |_: http::Request<Bytes>| {
+        let refused = NoConnection(NotSent::new("refused"));
+        Err::<http::Response<http_body_util::Empty<Bytes>>, _>(refused)
+    }));
+    let endpoint = TokenEndpoint::new("https://id.example/", ClientAuth::none("app"));
+    let provider = endpoint.transport(transport).validate().unwrap();
+    let error = provider.refresh(&"rt".into()).await.unwrap_err();
+    assert_eq!((error.kind(), error.may_have_consumed()), (&Kind::Unreachable, false));
+}
+
 #[test]
 fn a_proxy_variable_that_is_no_url_is_not_quoted() {
     assert!(proxy_at("http://proxy.example:3128").is_ok());

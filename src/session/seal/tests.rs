@@ -108,6 +108,14 @@ fn a_printed_ring_shows_the_ids_and_no_key() {
     }
 }
 
+#[test]
+fn a_keys_id_is_no_part_of_it() {
+    let mut key = [0; KEY_BYTES];
+    key.iter_mut().zip(1..).for_each(|(byte, value)| *byte = value);
+    let KeyId(id) = SealKeys::new(key).sealing_id();
+    assert!(!key.windows(id.len()).any(|part| part == id));
+}
+
 proptest! {
     #[test]
     fn what_is_sealed_opens_under_its_head(key: [u8; KEY_BYTES], head in ".{0,80}", payload in ".{0,400}") {

@@ -274,6 +274,26 @@ async fn a_kept_connection_closed_while_idle_is_not_taken_for_ambiguous() {
     assert_eq!((seen.requests(), seen.connections()), (30, 30), "each was sent once");
 }
 
+/// Servers close connections that were idle for longer, perhaps while the next request is on its way.
+#[tokio::test]
+async fn a_connection_that_was_idle_for_over_five_seconds_is_left_alone() {
+    let (port, seen) = server(|mut connection, _| async move {
+        connection.request().await;
+        connection.write(whole_answer()).await;
+        let used_again = connection.socket.read(&mut [0]).await.is_ok_and(|read| read > 0);
+        assert!(!used_again, "it stays open for as long as the client likes");
+    })
+    .await;
+    let provider = endpoint_at(port).validate().unwrap();
+    provider.refresh(&refresh_token()).await.unwrap();
+    // Not while a request is under way: the runtime would take a socket for idleness.
+    tokio::time::pause();
+    tokio::time::advance(Duration::from_secs(6)).await;
+    tokio::time::resume();
+    provider.refresh(&refresh_token()).await.unwrap();
+    assert_eq!((seen.requests(), seen.connections()), (2, 2));
+}
+
 #[tokio::test]
 async fn a_kept_connection_is_used_again() {
     let (port, seen) = server(|mut connection, _| async move {
