@@ -2,6 +2,7 @@
 //! One gate per endpoint, shared by its clones.
 
 use std::{
+    error::Error as StdError,
     fmt,
     sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -65,6 +66,12 @@ impl NotAsked {
             Self::DeadToken => "dead_token",
         }
     }
+}
+
+/// Whether what caused `error` is that the provider is left alone for a while.
+pub(crate) fn is_left_alone(error: &(dyn StdError + 'static)) -> bool {
+    let why = error.source().and_then(|source| source.downcast_ref());
+    matches!(why, Some(NotAsked::BreakerOpen | NotAsked::Probing | NotAsked::RetryAfter))
 }
 
 impl From<Barred> for EndpointError {

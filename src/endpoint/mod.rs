@@ -40,6 +40,7 @@ pub use auth::ClientAuth;
 pub use discover::Discover;
 pub use discovery::DiscoveryError;
 pub use error::{EndpointError, EndpointErrorKind};
+pub(crate) use gate::is_left_alone;
 pub(crate) use keys::{Keys, KeysError};
 pub use limits::ProviderLimits;
 pub(crate) use provider::{Provider, Revocation, TokenTypeHint};

@@ -18,7 +18,7 @@ use super::{
     failures::{endpoint_failed, logged_out, misconfigured, store_failed, unavailable},
 };
 use crate::{
-    endpoint::{EndpointError, EndpointErrorKind, Revocation, TokenTypeHint},
+    endpoint::{EndpointError, EndpointErrorKind, Revocation, TokenTypeHint, is_left_alone},
     error::{Chain, RefreshError, RefreshErrorKind},
     grant::{Generation, GrantId, HeldSet},
     ledger::{Custody, Ending, Pin},
@@ -93,15 +93,18 @@ impl Core {
             Err(error) => {
                 let outcome = error.kind().name();
                 metrics::flight_ended(outcome);
+                let (grant, chain) = (order.grant, Chain(error));
                 match error.kind() {
                     RefreshErrorKind::Misconfigured
                     | RefreshErrorKind::InvalidResponse
                     | RefreshErrorKind::SubjectChanged => {
-                        tracing::error!(grant = %order.grant, outcome, error = %Chain(error), "token refresh failed");
+                        tracing::error!(%grant, outcome, error = %chain, "token refresh failed");
                     }
-                    _ => {
-                        tracing::warn!(grant = %order.grant, outcome, error = %Chain(error), "token refresh failed");
+                    // Every request with an expired token meets it. What the provider did to be left alone has been logged.
+                    _ if is_left_alone(error) => {
+                        tracing::debug!(%grant, outcome, error = %chain, "token refresh failed");
                     }
+                    _ => tracing::warn!(%grant, outcome, error = %chain, "token refresh failed"),
                 }
                 error.mark_logged();
             }
