@@ -16,6 +16,7 @@
 //! | anything of a grant with a flight or a create under way | until that is over |
 
 mod setbacks;
+mod writer;
 
 use std::{
     fmt,
@@ -225,17 +226,6 @@ impl Ledger {
             known.ended = Some(ending);
         }
         self.replace(&mut known, None)
-    }
-
-    /// Whether the caller is to write the grant's pending set from now on. Nobody else is told so before [`writer_done`](Self::writer_done).
-    pub(crate) fn appoint_writer(&self, grant: GrantId) -> bool {
-        let mut known = self.touch(grant);
-        let pending = matches!(known.newest, Some((_, Custody::Pending)));
-        pending && !std::mem::replace(&mut known.has_writer, pending)
-    }
-
-    pub(crate) fn writer_done(&self, grant: GrantId) {
-        self.touch(grant).has_writer = false;
     }
 
     /// Keeps everything of the grant while a flight or a create is under way.

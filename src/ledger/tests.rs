@@ -201,3 +201,25 @@ fn an_older_set_is_not_taken_nor_any_of_an_ended_grant() {
     assert!(!knows_set(&ledger, new.grant));
     assert_eq!(ledger.usage().1, 0);
 }
+
+#[test]
+fn the_writer_that_finds_nothing_to_write_is_none_any_more() {
+    let (ledger, _hand) = ledger(usize::MAX);
+    let first = first_set();
+    let grant = first.grant;
+    assert!(!ledger.appoint_writer(grant), "nothing is pending");
+    ledger.learn(first.clone(), Custody::Pending);
+    assert!(ledger.appoint_writer(grant));
+    assert!(!ledger.appoint_writer(grant), "one is enough");
+    let next = ledger.writer_goes_on(grant, |_| true).expect("still pending");
+    assert_eq!(next.generation, first.generation);
+    assert!(!ledger.appoint_writer(grant), "it goes on");
+
+    ledger.entrust(grant, first.generation, Custody::Record);
+    assert!(ledger.writer_goes_on(grant, |_| true).is_none());
+    ledger.learn(next_set(&first), Custody::Pending);
+    assert!(ledger.appoint_writer(grant), "nobody writes the set that a flight leaves now");
+
+    assert!(ledger.writer_goes_on(grant, |_| false).is_none(), "it gives up");
+    assert!(ledger.appoint_writer(grant), "the next flight may have more luck");
+}
