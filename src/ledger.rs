@@ -71,14 +71,17 @@ pub(crate) enum Custody {
     Pending,
 }
 
-/// How a grant ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// How a grant ended, the mildest first. A graver ending takes the place of a milder one, never the other way round.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Ending {
-    /// The user, the application or the provider ended it: what a flight still brings is revoked.
-    Final,
     /// Another login of the same session took its place. What a flight still brings is dropped, not revoked: a revocation may
     /// end the provider's whole browser session, and the new login with it.
     Replaced,
+    /// The user, the application or the provider ended it: what a flight still brings is revoked.
+    Final,
+    /// As [`Final`](Self::Final), and its session is deleted with it. What carries the grant on under another id carries nothing else
+    /// of that session either.
+    WithSession,
 }
 
 /// What the ledger says to a request that holds generation `g` of a grant.
@@ -218,13 +221,11 @@ impl Ledger {
         *self.touch(grant).home.get_or_insert(otherwise)
     }
 
-    /// Marks the grant ended and lets go of its set, which is given back. The first ending stands, but for one thing: a log out
-    /// after a replacement is a log out.
+    /// Marks the grant ended and lets go of its set, which is given back. The gravest ending stands: a log out after a replacement is
+    /// a log out.
     pub(crate) fn end(&self, grant: GrantId, ending: Ending) -> Option<Arc<HeldSet>> {
         let mut known = self.touch(grant);
-        if known.ended != Some(Ending::Final) {
-            known.ended = Some(ending);
-        }
+        known.ended = known.ended.max(Some(ending));
         self.replace(&mut known, None)
     }
 

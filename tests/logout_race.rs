@@ -188,20 +188,35 @@ on_every_store! {
         assert_eq!(world.issuer.revocations(), 2);
     }
 
-    async fn cycling_the_id_after_log_out_carries_no_tokens_into_the_new_session(world: World) {
+    // Nor anything else of the session that was deleted: it may say who is logged in, too.
+    async fn cycling_the_id_after_log_out_carries_nothing_into_the_new_session(world: World) {
         let id = world.log_in("alice").await;
         let slow = world.request(id).await;
+        slow.insert("user", "alice").await.unwrap();
 
         world.log_out(&world.session(id), EndSession).await.unwrap().unwrap();
         slow.cycle_id().await.unwrap();
         slow.save().await.unwrap();
 
-        let fresh = slow.id().unwrap();
-        assert_eq!(world.stored_entry(fresh).await, StoredEntry::NoEntry);
+        let fresh = world.stored(slow.id().unwrap()).await.expect("a session like any new one");
+        assert!(fresh.data.is_empty());
         assert_eq!(world.held_by("alice").await, []);
     }
 
-    async fn log_out_while_a_new_record_is_being_made_leaves_no_tokens_in_it(world: World) {
+    async fn cycling_the_id_of_a_session_that_is_kept_carries_everything_but_the_tokens(world: World) {
+        let id = world.log_in("alice").await;
+        let slow = world.request(id).await;
+        slow.insert("cart", 3).await.unwrap();
+
+        world.log_out(&world.session(id), KeepSession).await.unwrap().unwrap();
+        slow.cycle_id().await.unwrap();
+        slow.save().await.unwrap();
+
+        let fresh = world.stored(slow.id().unwrap()).await.expect("kept");
+        assert_eq!(fresh.data.keys().collect::<Vec<_>>(), ["cart"]);
+    }
+
+    async fn log_out_while_a_new_record_is_being_made_leaves_none(world: World) {
         let id = world.log_in("alice").await;
         let leaving = world.request(id).await;
         let cycling = world.request(id).await;
@@ -214,6 +229,7 @@ on_every_store! {
         made.open();
         save.await.unwrap().unwrap();
 
+        assert!(world.stored(cycling.id().unwrap()).await.is_none());
         assert_eq!(world.held_by("alice").await, []);
         world.assert_dead_at_the_provider();
     }

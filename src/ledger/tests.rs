@@ -223,3 +223,19 @@ fn the_writer_that_finds_nothing_to_write_is_none_any_more() {
     assert!(ledger.writer_goes_on(grant, |_| false).is_none(), "it gives up");
     assert!(ledger.appoint_writer(grant), "the next flight may have more luck");
 }
+
+#[test]
+fn the_gravest_ending_stands() {
+    let (ledger, _hand) = ledger(usize::MAX);
+    let grant = first_set().grant;
+    for (ending, stands) in [
+        (Ending::Replaced, Ending::Replaced),
+        (Ending::Final, Ending::Final),
+        (Ending::Replaced, Ending::Final),
+        (Ending::WithSession, Ending::WithSession),
+        (Ending::Final, Ending::WithSession),
+    ] {
+        ledger.end(grant, ending);
+        assert_eq!(ledger.ending(grant), Some(stands));
+    }
+}

@@ -80,7 +80,11 @@ pub(super) async fn log_out(
         core.end_session(&session, how).await?;
         return Ok(LoggedOut { revocation: Revocation::NothingToRevoke, id_token: None });
     };
-    let known = core.ledger.end(grant, Ending::Final);
+    let ending = match how {
+        LogOut::EndSession => Ending::WithSession,
+        LogOut::KeepSession => Ending::Final,
+    };
+    let known = core.ledger.end(grant, ending);
     let newest_known = newest_of([known, snapshot]);
     if let Some(set) = &newest_known {
         core.flights.settle(&set.flight_key(), Err(logged_out()));

@@ -1,6 +1,6 @@
 //! What flights, log in and log out do to the record a grant lives in.
 
-use std::{future::Future, sync::Arc};
+use std::{future::Future, sync::Arc, time::Duration};
 
 use serde_json::Value;
 use time::OffsetDateTime;
@@ -15,8 +15,11 @@ use super::{
 };
 use crate::{
     grant::{GrantId, HeldSet},
-    ledger::Custody,
+    ledger::{Custody, Ending},
 };
+
+/// How often a refused tombstone is tried again: for about ten minutes, as long as this process knows better than the store.
+const BURIAL_ATTEMPTS: u32 = 64;
 
 /// What the store holds of a grant under some session id.
 #[derive(Debug)]
@@ -69,18 +72,7 @@ impl GuardedStore {
 
     /// Deletes the record under `id` if `grant` lives or lay there, and gives back the set it held.
     pub(crate) async fn take(&self, id: Id, grant: GrantId) -> Result<Option<Box<HeldSet>>> {
-        self.inner()
-            .on_record(id, move |inner, record| async move {
-                match inner.held(&record) {
-                    Held::Set(stored, _) | Held::Tombstone(stored) if stored == grant => {
-                        inner.store.delete(&record.id).await?;
-                        Ok(inner.stored(&record, grant).into_set())
-                    }
-                    _ => Ok(None),
-                }
-            })
-            .await
-            .map(Option::flatten)
+        self.inner().take(id, grant).await
     }
 }
 
@@ -125,6 +117,47 @@ impl Inner {
         })
         .await?;
         Ok(())
+    }
+
+    async fn take(self: &Arc<Self>, id: Id, grant: GrantId) -> Result<Option<Box<HeldSet>>> {
+        self.on_record(id, move |inner, record| async move {
+            match inner.held(&record) {
+                Held::Set(stored, _) | Held::Tombstone(stored) if stored == grant => {
+                    inner.store.delete(&record.id).await?;
+                    Ok(inner.stored(&record, grant).into_set())
+                }
+                _ => Ok(None),
+            }
+        })
+        .await
+        .map(Option::flatten)
+    }
+
+    /// Puts a tombstone over the grant's set under `id`, or deletes the record if the grant has ended with its session; goes on trying
+    /// by itself while the store refuses.
+    pub(super) async fn bury_in_the_end(self: &Arc<Self>, id: Id, grant: GrantId) {
+        if self.bury_or_take(id, grant).await.is_ok() {
+            return;
+        }
+        let inner = self.clone();
+        tokio::spawn(async move {
+            let mut pause = Duration::from_millis(50);
+            for _ in 0..BURIAL_ATTEMPTS {
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(Duration::from_secs(10));
+                if inner.bury_or_take(id, grant).await.is_ok() {
+                    return;
+                }
+            }
+            tracing::error!(%grant, "tokens that have moved or ended are still in the session store under their old id");
+        });
+    }
+
+    async fn bury_or_take(self: &Arc<Self>, id: Id, grant: GrantId) -> Result<()> {
+        match self.ledger.ending(grant) {
+            Some(Ending::WithSession) => self.take(id, grant).await.map(|_| ()),
+            _ => self.bury(id, grant).await,
+        }
     }
 
     /// Loads the record under `id` and works on it while no other write in this process touches it. None: no such record.
