@@ -216,6 +216,11 @@ impl Ledger {
         self.left.get(&id).map(|left| left.0)
     }
 
+    /// The session ids that the grant has left.
+    pub(crate) fn left_by(&self, grant: GrantId) -> Vec<Id> {
+        self.left.iter().filter(|left| left.0 == grant).map(|left| *left.key()).collect()
+    }
+
     /// The grant's home; `otherwise` becomes its home if none is known.
     pub(crate) fn home_or(&self, grant: GrantId, otherwise: Id) -> Id {
         *self.touch(grant).home.get_or_insert(otherwise)

@@ -12,6 +12,7 @@ use tower_sessions::{
 use super::{
     entry::{self, Entry, EntryError},
     guard::{GuardedStore, Held, Inner},
+    locks::detached,
 };
 use crate::{
     grant::{GrantId, HeldSet},
@@ -70,9 +71,21 @@ impl GuardedStore {
         self.inner().bury(id, grant).await
     }
 
-    /// Deletes the record under `id` if `grant` lives or lay there, and gives back the set it held.
+    /// Deletes the record under `id` if `grant` lives or lay there, and gives back the newest set that was found. Of two requests that
+    /// got a new id at once, one has left a copy of the session with a tombstone: it goes too.
     pub(crate) async fn take(&self, id: Id, grant: GrantId) -> Result<Option<Box<HeldSet>>> {
-        self.inner().take(id, grant).await
+        let inner = self.inner().clone();
+        // In a task of its own: a caller whose time is over must not leave one of them.
+        detached(async move {
+            let mut newest: Option<Box<HeldSet>> = None;
+            // Home last: asked again after an error, it still has the set.
+            for id in inner.ledger.left_by(grant).into_iter().filter(|left| *left != id).chain([id]) {
+                let found = inner.take(id, grant).await?;
+                newest = newest.into_iter().chain(found).max_by_key(|set| set.generation);
+            }
+            Ok(newest)
+        })
+        .await
     }
 }
 
