@@ -239,3 +239,14 @@ fn the_gravest_ending_stands() {
         assert_eq!(ledger.ending(grant), Some(stands));
     }
 }
+
+/// A request with an old set may start a flight that does not get as far as to read the newest.
+#[test]
+fn a_doubt_about_the_newest_set_outlives_the_failure_of_a_flight_for_an_older_one() {
+    let (ledger, _hand) = ledger(usize::MAX);
+    let old = first_set();
+    let new = next_set(&old);
+    ledger.presenting(new.grant, new.generation);
+    ledger.put_off(old.grant, old.generation);
+    assert!(ledger.setback(new.grant, new.generation).is_some_and(|setback| setback.ambiguous));
+}
