@@ -91,6 +91,17 @@ async fn an_expired_token_is_not_served_to_who_is_logged_out() {
     assert_eq!(error.kind(), RefreshErrorKind::LoggedOut);
 }
 
+/// A provider that answers, with something that is no answer, is not down.
+#[tokio::test]
+async fn an_expired_token_is_not_served_where_the_provider_answers() {
+    let world = World::with(|builder| builder.policy(lenient()));
+    let id = world.log_in("alice").await;
+    world.expire();
+    world.issuer.fail_next(403, "<html>");
+    let error = world.refresher.valid_token(&world.session(id)).await.expect_err("no outage");
+    assert_eq!(error.kind(), RefreshErrorKind::InvalidResponse);
+}
+
 /// An API that has refused the token is not helped with it.
 #[tokio::test(start_paused = true)]
 async fn a_rejected_token_is_not_served_again() {
