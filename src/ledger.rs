@@ -2,21 +2,11 @@
 //!
 //! A plain concurrent map, never locked across an await. It serves three ends. The fast path finds the decoded set of a
 //! generation here instead of reading JSON. A caller that comes late, or whose record is behind, finds the newest set. And
-//! every write to the session store asks here whether the grant has ended or moved.
-//!
-//! How long things stay, by the clock's monotonic side, counted from the last sweep that found them in use (there is one every 10 s
-//! where logins come and go):
-//!
-//! | what | stays |
-//! |---|---|
-//! | a set that a finished record holds | 60 s, and no longer than memory allows |
-//! | a set that no record holds yet (between `delete` and `create` of a `cycle_id`) | 10 min |
-//! | a set the store refused so far (pending) | to the end of the refresh token's life; 24 h where the provider does not tell it |
-//! | home, ended mark, the session ids a grant has left, when to try a failed refresh again | 10 min |
-//! | that a refresh token may be used up | 24 h |
-//! | anything of a grant with a flight or a create under way | until that is over |
+//! every write to the session store asks here whether the grant has ended or moved. What stays for how long is in `retention`.
 
+mod retention;
 mod setbacks;
+mod writer;
 
 use std::{
     fmt,
@@ -31,17 +21,15 @@ use dashmap::{DashMap, Entry, mapref::one::RefMut};
 use rustc_hash::FxBuildHasher;
 use tower_sessions::session::Id;
 
-use self::setbacks::Setback;
 pub(crate) use self::setbacks::pause;
+use self::{retention::millis, setbacks::Setback};
 use crate::{
     clock::Clock,
     grant::{Generation, GrantId, HeldSet},
 };
 
-const SET_STAYS: Duration = Duration::from_secs(60);
-const GRANT_STAYS: Duration = Duration::from_secs(10 * 60);
-const PENDING_STAYS: Duration = Duration::from_secs(24 * 60 * 60);
-const SWEEP_EVERY: Duration = Duration::from_secs(10);
+/// Of how many session ids that a grant has left this is remembered. Applications that change the id at every request leave many.
+const IDS_LEFT: usize = 8;
 /// How long after a flight a caller with an older set is served from here without asking the store.
 const LATE: Duration = Duration::from_secs(30);
 
@@ -71,14 +59,17 @@ pub(crate) enum Custody {
     Pending,
 }
 
-/// How a grant ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// How a grant ended, the mildest first. A graver ending takes the place of a milder one, never the other way round.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Ending {
-    /// The user, the application or the provider ended it: what a flight still brings is revoked.
-    Final,
     /// Another login of the same session took its place. What a flight still brings is dropped, not revoked: a revocation may
     /// end the provider's whole browser session, and the new login with it.
     Replaced,
+    /// The user, the application or the provider ended it: what a flight still brings is revoked.
+    Final,
+    /// As [`Final`](Self::Final), and its session is deleted with it. What carries the grant on under another id carries nothing else
+    /// of that session either.
+    WithSession,
 }
 
 /// What the ledger says to a request that holds generation `g` of a grant.
@@ -96,6 +87,8 @@ pub(crate) enum Lookup {
 #[derive(Default)]
 struct Grant {
     home: Option<Id>,
+    /// Where it lived before, the last one last.
+    left: Vec<Id>,
     newest: Option<(Arc<HeldSet>, Custody)>,
     ended: Option<Ending>,
     landed_at: Option<Duration>,
@@ -208,6 +201,11 @@ impl Ledger {
     /// Notes that the grant no longer lies under `id`.
     pub(crate) fn leave(&self, grant: GrantId, id: Id) {
         self.left.insert(id, (grant, self.clock.monotonic()));
+        let left = &mut self.touch(grant).left;
+        left.retain(|known| *known != id);
+        left.push(id);
+        let too_many = left.len().saturating_sub(IDS_LEFT);
+        left.drain(..too_many);
     }
 
     /// The grant that has left `id`.
@@ -215,30 +213,22 @@ impl Ledger {
         self.left.get(&id).map(|left| left.0)
     }
 
+    /// The session ids that the grant has left lately.
+    pub(crate) fn left_by(&self, grant: GrantId) -> Vec<Id> {
+        self.grants.get(&grant).map(|known| known.left.clone()).unwrap_or_default()
+    }
+
     /// The grant's home; `otherwise` becomes its home if none is known.
     pub(crate) fn home_or(&self, grant: GrantId, otherwise: Id) -> Id {
         *self.touch(grant).home.get_or_insert(otherwise)
     }
 
-    /// Marks the grant ended and lets go of its set, which is given back. The first ending stands, but for one thing: a log out
-    /// after a replacement is a log out.
+    /// Marks the grant ended and lets go of its set, which is given back. The gravest ending stands: a log out after a replacement is
+    /// a log out.
     pub(crate) fn end(&self, grant: GrantId, ending: Ending) -> Option<Arc<HeldSet>> {
         let mut known = self.touch(grant);
-        if known.ended != Some(Ending::Final) {
-            known.ended = Some(ending);
-        }
+        known.ended = known.ended.max(Some(ending));
         self.replace(&mut known, None)
-    }
-
-    /// Whether the caller is to write the grant's pending set from now on. Nobody else is told so before [`writer_done`](Self::writer_done).
-    pub(crate) fn appoint_writer(&self, grant: GrantId) -> bool {
-        let mut known = self.touch(grant);
-        let pending = matches!(known.newest, Some((_, Custody::Pending)));
-        pending && !std::mem::replace(&mut known.has_writer, pending)
-    }
-
-    pub(crate) fn writer_done(&self, grant: GrantId) {
-        self.touch(grant).has_writer = false;
     }
 
     /// Keeps everything of the grant while a flight or a create is under way.
@@ -273,43 +263,6 @@ impl Ledger {
         self.bytes.fetch_sub(before.as_ref().map_or(0, |set| set.weight()), Ordering::Relaxed);
         before
     }
-
-    /// Runs when the map may grow, at most every ten seconds; the fast path never pays for it.
-    fn sweep_if_due(&self) {
-        let now = self.clock.monotonic();
-        let swept_at = self.swept_at.load(Ordering::Relaxed);
-        let due = now.saturating_sub(Duration::from_millis(swept_at)) >= SWEEP_EVERY;
-        let exchange =
-            || self.swept_at.compare_exchange(swept_at, millis(now), Ordering::Relaxed, Ordering::Relaxed);
-        if due && exchange().is_ok() {
-            self.grants.retain(|_, known| self.keep(known, now));
-            self.left.retain(|_, (_, left_at)| now.saturating_sub(*left_at) < GRANT_STAYS);
-        }
-    }
-
-    fn keep(&self, known: &mut Grant, now: Duration) -> bool {
-        if known.pins > 0 {
-            return true;
-        }
-        if std::mem::take(known.in_use.get_mut()) {
-            known.used_at = now;
-        }
-        let unused = now.saturating_sub(known.used_at);
-        let set_stays = match &known.newest {
-            None => GRANT_STAYS,
-            Some((_, Custody::Record)) if self.is_over_limit(0) => Duration::ZERO,
-            Some((_, Custody::Record)) => SET_STAYS,
-            Some((_, Custody::Uncarried)) => GRANT_STAYS,
-            Some((set, Custody::Landing | Custody::Pending)) => match set.refresh_expires_at {
-                Some(end) => end.duration_since(set.obtained_at).unwrap_or_default().max(GRANT_STAYS),
-                None => PENDING_STAYS,
-            },
-        };
-        if unused >= set_stays {
-            self.replace(known, None);
-        }
-        known.newest.is_some() || unused < GRANT_STAYS || (known.is_ambiguous() && unused < PENDING_STAYS)
-    }
 }
 
 impl fmt::Debug for Ledger {
@@ -335,10 +288,6 @@ impl Drop for Pin {
             }
         }
     }
-}
-
-fn millis(time: Duration) -> u64 {
-    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

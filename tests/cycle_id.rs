@@ -14,7 +14,7 @@ use common::{
     store::Op,
 };
 use tower_sessions::{Session, session::Id};
-use tower_token_refresh::{RefreshErrorKind, TokenRefreshLayer, tower_sessions};
+use tower_token_refresh::{LogOut, RefreshErrorKind, TokenRefreshLayer, tower_sessions};
 
 /// Changes the session's id from start to end, as a request that does so and responds.
 async fn cycle(session: &Session) -> Id {
@@ -150,6 +150,19 @@ on_every_store! {
         assert_eq!(world.held_by("alice").await, [(second, 1)]);
         world.refresh(second).await;
         world.assert_logged_in(second).await;
+    }
+
+    // The first is a copy of the session without tokens; what else is in it may say who is logged in.
+    async fn a_log_out_ends_the_records_of_both_cycles(world: World) {
+        let id = world.log_in("alice").await;
+        let (one, two) = (world.request(id).await, world.request(id).await);
+        let (first, second) = (cycle(&one).await, cycle(&two).await);
+
+        let leaving = world.request(second).await;
+        world.refresher.log_out(&leaving, LogOut::EndSession).await.expect("logged out");
+
+        assert!(world.stored(first).await.is_none());
+        assert!(world.stored(second).await.is_none());
     }
 
     async fn the_record_is_created_with_the_newest_tokens_in_it(world: World) {

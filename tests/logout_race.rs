@@ -188,20 +188,63 @@ on_every_store! {
         assert_eq!(world.issuer.revocations(), 2);
     }
 
-    async fn cycling_the_id_after_log_out_carries_no_tokens_into_the_new_session(world: World) {
+    // Nor anything else of the session that was deleted: it may say who is logged in, too.
+    async fn cycling_the_id_after_log_out_carries_nothing_into_the_new_session(world: World) {
         let id = world.log_in("alice").await;
         let slow = world.request(id).await;
+        slow.insert("user", "alice").await.unwrap();
 
         world.log_out(&world.session(id), EndSession).await.unwrap().unwrap();
         slow.cycle_id().await.unwrap();
         slow.save().await.unwrap();
 
-        let fresh = slow.id().unwrap();
-        assert_eq!(world.stored_entry(fresh).await, StoredEntry::NoEntry);
+        let fresh = world.stored(slow.id().unwrap()).await.expect("a session like any new one");
+        assert!(fresh.data.is_empty());
         assert_eq!(world.held_by("alice").await, []);
     }
 
-    async fn log_out_while_a_new_record_is_being_made_leaves_no_tokens_in_it(world: World) {
+    // It cannot know whose session it is any more, so a new id would take along what says who is logged in.
+    async fn a_request_that_comes_while_log_out_deletes_the_session_sees_nothing_of_it(world: World) {
+        let id = world.log_in("alice").await;
+        let before = world.request(id).await;
+        before.insert("user", "alice").await.unwrap();
+        before.save().await.unwrap();
+        let deleted = world.store.gate_before(Op::Delete);
+        let leaving = world.log_out(&world.session(id), EndSession);
+        deleted.reached().await;
+
+        let late = world.request(id).await;
+        assert_eq!(late.get_value("user").await.unwrap(), None);
+        let cycling = tokio::spawn({
+            let late = late.clone();
+            async move {
+                late.cycle_id().await?;
+                late.save().await
+            }
+        });
+        settle().await;
+        deleted.open();
+        leaving.await.unwrap().unwrap();
+        cycling.await.unwrap().unwrap();
+
+        let fresh = world.stored(late.id().unwrap()).await.expect("a session like any new one");
+        assert!(fresh.data.is_empty());
+    }
+
+    async fn cycling_the_id_of_a_session_that_is_kept_carries_everything_but_the_tokens(world: World) {
+        let id = world.log_in("alice").await;
+        let slow = world.request(id).await;
+        slow.insert("cart", 3).await.unwrap();
+
+        world.log_out(&world.session(id), KeepSession).await.unwrap().unwrap();
+        slow.cycle_id().await.unwrap();
+        slow.save().await.unwrap();
+
+        let fresh = world.stored(slow.id().unwrap()).await.expect("kept");
+        assert_eq!(fresh.data.keys().collect::<Vec<_>>(), ["cart"]);
+    }
+
+    async fn log_out_while_a_new_record_is_being_made_leaves_none(world: World) {
         let id = world.log_in("alice").await;
         let leaving = world.request(id).await;
         let cycling = world.request(id).await;
@@ -214,6 +257,7 @@ on_every_store! {
         made.open();
         save.await.unwrap().unwrap();
 
+        assert!(world.stored(cycling.id().unwrap()).await.is_none());
         assert_eq!(world.held_by("alice").await, []);
         world.assert_dead_at_the_provider();
     }

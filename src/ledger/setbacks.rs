@@ -25,10 +25,10 @@ impl Ledger {
     /// The refresh token of `generation` is about to be presented. Noted before: whatever becomes of the flight, a panic included, the
     /// outcome is unknown until [`answered`](Self::answered).
     pub(crate) fn presenting(&self, grant: GrantId, generation: Generation) {
-        self.set_back(grant, generation, |setback| {
-            setback.ambiguous_before = setback.ambiguous;
-            setback.ambiguous = true;
-        });
+        let mut known = self.touch(grant);
+        let setback = self.set_back(&mut known, grant, generation);
+        setback.ambiguous_before = setback.ambiguous;
+        setback.ambiguous = true;
     }
 
     /// The provider has answered so that this presentation is known not to have used the refresh token up.
@@ -38,9 +38,12 @@ impl Ledger {
         }
     }
 
-    /// A refresh of `generation` failed before its request.
+    /// A refresh of `generation` failed before its request. That says nothing of a newer set, which it may not have come to see.
     pub(crate) fn put_off(&self, grant: GrantId, generation: Generation) {
-        self.set_back(grant, generation, |_| {});
+        let mut known = self.touch(grant);
+        if known.setback.is_none_or(|setback| setback.generation <= generation) {
+            self.set_back(&mut known, grant, generation);
+        }
     }
 
     /// The provider said how long to wait.
@@ -56,14 +59,13 @@ impl Ledger {
         self.grants.get(&grant)?.setback.filter(|setback| setback.generation == generation)
     }
 
-    fn set_back(&self, grant: GrantId, generation: Generation, note: impl FnOnce(&mut Setback)) {
-        let mut known = self.touch(grant);
+    fn set_back<'a>(&self, known: &'a mut Grant, grant: GrantId, generation: Generation) -> &'a mut Setback {
         let before = known.setback.filter(|setback| setback.generation == generation);
         let failures = before.map_or(0, |setback| setback.failures).saturating_add(1);
         let not_before = self.clock.monotonic().saturating_add(pause(grant, generation, failures));
         let ambiguous = before.is_some_and(|setback| setback.ambiguous);
         let ambiguous_before = ambiguous;
-        note(known.setback.insert(Setback { generation, failures, not_before, ambiguous, ambiguous_before }));
+        known.setback.insert(Setback { generation, failures, not_before, ambiguous, ambiguous_before })
     }
 }
 

@@ -8,7 +8,10 @@ use std::{
 
 use serde_json::json;
 
-use super::*;
+use super::{
+    retention::{PENDING_STAYS, SWEEP_EVERY},
+    *,
+};
 use crate::{clock::TimeSource, token::TokenSet};
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -224,4 +227,53 @@ fn what_failed_together_is_not_tried_again_together() {
     let pauses: HashSet<_> = (0..100).map(|_| pause(GrantId::random(), Generation::FIRST, 1)).collect();
     assert!(pauses.len() > 90, "{}", pauses.len());
     assert!(pauses.iter().all(|pause| (second / 2..=second).contains(pause)), "{pauses:?}");
+}
+
+#[test]
+fn the_writer_that_finds_nothing_to_write_is_none_any_more() {
+    let (ledger, _hand) = ledger(usize::MAX);
+    let first = first_set();
+    let grant = first.grant;
+    assert!(!ledger.appoint_writer(grant), "nothing is pending");
+    ledger.learn(first.clone(), Custody::Pending);
+    assert!(ledger.appoint_writer(grant));
+    assert!(!ledger.appoint_writer(grant), "one is enough");
+    let next = ledger.writer_goes_on(grant, |_| true).expect("still pending");
+    assert_eq!(next.generation, first.generation);
+    assert!(!ledger.appoint_writer(grant), "it goes on");
+
+    ledger.entrust(grant, first.generation, Custody::Record);
+    assert!(ledger.writer_goes_on(grant, |_| true).is_none());
+    ledger.learn(next_set(&first), Custody::Pending);
+    assert!(ledger.appoint_writer(grant), "nobody writes the set that a flight leaves now");
+
+    assert!(ledger.writer_goes_on(grant, |_| false).is_none(), "it gives up");
+    assert!(ledger.appoint_writer(grant), "the next flight may have more luck");
+}
+
+#[test]
+fn the_gravest_ending_stands() {
+    let (ledger, _hand) = ledger(usize::MAX);
+    let grant = first_set().grant;
+    for (ending, stands) in [
+        (Ending::Replaced, Ending::Replaced),
+        (Ending::Final, Ending::Final),
+        (Ending::Replaced, Ending::Final),
+        (Ending::WithSession, Ending::WithSession),
+        (Ending::Final, Ending::WithSession),
+    ] {
+        ledger.end(grant, ending);
+        assert_eq!(ledger.ending(grant), Some(stands));
+    }
+}
+
+/// A request with an old set may start a flight that does not get as far as to read the newest.
+#[test]
+fn a_doubt_about_the_newest_set_outlives_the_failure_of_a_flight_for_an_older_one() {
+    let (ledger, _hand) = ledger(usize::MAX);
+    let old = first_set();
+    let new = next_set(&old);
+    ledger.presenting(new.grant, new.generation);
+    ledger.put_off(old.grant, old.generation);
+    assert!(ledger.setback(new.grant, new.generation).is_some_and(|setback| setback.ambiguous));
 }

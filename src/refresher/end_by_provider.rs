@@ -91,7 +91,7 @@ impl Core {
     async fn end_one(&self, channel: &BackChannel, login: &Login) -> Result<GrantId, RefreshError> {
         let grant = login.grant;
         // Marked before the store is asked: nothing that this process writes from now on brings it back.
-        let known = self.ledger.end(grant, Ending::Final);
+        let known = self.ledger.end(grant, Ending::WithSession);
         self.wake_waiters(known.as_deref());
         let mut home = Some(self.ledger.home_or(grant, login.home));
         let mut last = known;

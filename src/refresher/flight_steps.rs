@@ -236,7 +236,7 @@ impl Core {
 
     /// A set that nobody may have any more.
     pub(super) async fn discard(&self, order: &Order, set: &HeldSet, ending: Ending) {
-        if ending == Ending::Final && self.revoke_on_log_out {
+        if ending != Ending::Replaced && self.revoke_on_log_out {
             // The outcome is logged by `revoke`; there is nobody left to tell.
             let _ = self.revoke(set).await;
         }

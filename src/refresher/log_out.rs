@@ -80,7 +80,11 @@ pub(super) async fn log_out(
         core.end_session(&session, how).await?;
         return Ok(LoggedOut { revocation: Revocation::NothingToRevoke, id_token: None });
     };
-    let known = core.ledger.end(grant, Ending::Final);
+    let ending = match how {
+        LogOut::EndSession => Ending::WithSession,
+        LogOut::KeepSession => Ending::Final,
+    };
+    let known = core.ledger.end(grant, ending);
     let newest_known = newest_of([known, snapshot]);
     if let Some(set) = &newest_known {
         core.flights.settle(&set.flight_key(), Err(logged_out()));
@@ -95,7 +99,10 @@ pub(super) async fn log_out(
 
     let stored = taken.as_ref().ok().cloned().flatten();
     let newest = newest_of([stored, newest_known]);
-    core.forget_login(newest.as_deref()).await;
+    if taken.is_ok() {
+        // Else the provider may still have to end it.
+        core.forget_login(newest.as_deref()).await;
+    }
     let revocation = match &newest {
         None => Revocation::NothingToRevoke,
         Some(_) if !core.revoke_on_log_out => Revocation::TurnedOff,

@@ -11,7 +11,7 @@ use tower_sessions::Session;
 use super::{Core, Landed, failures::logged_out, flight_steps::Order};
 use crate::{
     flight::{Boarded, Departure},
-    grant::{FlightKey, HeldSet},
+    grant::{FlightKey, Generation, HeldSet},
     ledger::{Custody, Pin, pause},
 };
 
@@ -33,21 +33,23 @@ impl Core {
 
     async fn keep_writing(self: Arc<Self>, order: Order) {
         let grant = order.grant();
-        let (mut attempts, mut last) = (0, false);
-        while let Some((set, Custody::Pending)) = self.ledger.newest(grant) {
-            if last || set.refresh_expires_at.is_some_and(|end| end <= self.clock.now()) {
-                break;
-            }
+        let (mut attempts, mut tried_last) = (0, None);
+        let worth_it = |set: &HeldSet, tried_last: Option<Generation>| {
+            let lives = set.refresh_expires_at.is_none_or(|end| self.clock.now() < end);
+            lives && tried_last != Some(set.generation)
+        };
+        while let Some(set) = self.ledger.writer_goes_on(grant, |set| worth_it(set, tried_last)) {
             attempts += 1;
             let wait = tokio::time::sleep(pause(grant, set.generation, attempts));
-            last = self.closing.run_until_cancelled(wait).await.is_none();
+            if self.closing.run_until_cancelled(wait).await.is_none() {
+                tried_last = Some(set.generation);
+            }
             let order = order.newer_than(set.generation.previous());
             if let Boarded::Waiting { answer, .. } = self.board_writer(order, &set.flight_key()) {
                 // Whether it was written is in the ledger, whatever the flight says.
                 let _ = answer.await;
             }
         }
-        self.ledger.writer_done(grant);
     }
 
     fn board_writer(self: &Arc<Self>, order: Order, key: &FlightKey) -> Boarded<Landed> {

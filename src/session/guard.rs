@@ -6,7 +6,6 @@ use std::{
         Arc, OnceLock,
         atomic::{AtomicBool, Ordering},
     },
-    time::Duration,
 };
 
 use async_trait::async_trait;
@@ -29,9 +28,6 @@ use crate::{
     ledger::{Custody, Ending, Ledger},
     metrics,
 };
-
-/// How often a refused tombstone is tried again: for about ten minutes, as long as this process knows better than the store.
-const BURIAL_ATTEMPTS: u32 = 64;
 
 /// A [`SessionStore`] around the application's own that never lets a stale save undo a refresh or a log out.
 ///
@@ -171,8 +167,8 @@ impl Inner {
         };
         let _pin = self.ledger.pin(grant);
         self.unmark(new);
-        if self.ledger.ending(grant).is_some() {
-            self.strip(new);
+        if let Some(ending) = self.ledger.ending(grant) {
+            self.take_out(new, ending);
             return self.store.create(new).await;
         }
         let carried = self.carry_newest(new, grant, generation).await?;
@@ -224,8 +220,8 @@ impl Inner {
     /// A flight may have landed, or the grant may have ended, while the inner store was creating the record. Whoever comes after
     /// [`Ledger::moved`] finds the new home by itself.
     async fn compare_again(self: &Arc<Self>, new: &mut Record, grant: GrantId, carried: Generation) {
-        if self.ledger.ending(grant).is_some() {
-            self.strip(new);
+        if let Some(ending) = self.ledger.ending(grant) {
+            self.take_out(new, ending);
             return self.bury_in_the_end(new.id, grant).await;
         }
         if let Some((set, _)) = self.ledger.newest(grant)
@@ -238,25 +234,6 @@ impl Inner {
                 self.put(new, text);
             }
         }
-    }
-
-    /// Puts a tombstone over the grant's set under `id`; goes on trying by itself while the store refuses.
-    async fn bury_in_the_end(self: &Arc<Self>, id: Id, grant: GrantId) {
-        if self.bury(id, grant).await.is_ok() {
-            return;
-        }
-        let inner = self.clone();
-        tokio::spawn(async move {
-            let mut pause = Duration::from_millis(50);
-            for _ in 0..BURIAL_ATTEMPTS {
-                tokio::time::sleep(pause).await;
-                pause = (pause * 2).min(Duration::from_secs(10));
-                if inner.bury(id, grant).await.is_ok() {
-                    return;
-                }
-            }
-            tracing::error!(%grant, "tokens that have moved or ended are still in the session store under their old id");
-        });
     }
 
     async fn delete(&self, id: Id) -> Result<()> {

@@ -1,6 +1,6 @@
 //! What flights, log in and log out do to the record a grant lives in.
 
-use std::{future::Future, sync::Arc};
+use std::{future::Future, sync::Arc, time::Duration};
 
 use serde_json::Value;
 use time::OffsetDateTime;
@@ -12,12 +12,16 @@ use tower_sessions::{
 use super::{
     entry::{self, Entry, EntryError},
     guard::{GuardedStore, Inner},
+    locks::detached,
     view::Held,
 };
 use crate::{
     grant::{GrantId, HeldSet},
-    ledger::Custody,
+    ledger::{Custody, Ending},
 };
+
+/// How often a refused tombstone is tried again: for about ten minutes, as long as this process knows better than the store.
+const BURIAL_ATTEMPTS: u32 = 64;
 
 /// What the store holds of a grant under some session id.
 #[derive(Debug)]
@@ -68,20 +72,21 @@ impl GuardedStore {
         self.inner().bury(id, grant).await
     }
 
-    /// Deletes the record under `id` if `grant` lives or lay there, and gives back the set it held.
+    /// Deletes the record under `id` if `grant` lives or lay there, and gives back the newest set that was found. Of two requests that
+    /// got a new id at once, one has left a copy of the session with a tombstone: it goes too.
     pub(crate) async fn take(&self, id: Id, grant: GrantId) -> Result<Option<Box<HeldSet>>> {
-        self.inner()
-            .on_record(id, move |inner, record| async move {
-                match inner.held(&record) {
-                    Held::Set(stored, _) | Held::Tombstone(stored) if stored == grant => {
-                        inner.store.delete(&record.id).await?;
-                        Ok(inner.stored(&record, grant).into_set())
-                    }
-                    _ => Ok(None),
-                }
-            })
-            .await
-            .map(Option::flatten)
+        let inner = self.inner().clone();
+        // In a task of its own: a caller whose time is over must not leave one of them.
+        detached(async move {
+            let mut newest: Option<Box<HeldSet>> = None;
+            // Home last: asked again after an error, it still has the set.
+            for id in inner.ledger.left_by(grant).into_iter().filter(|left| *left != id).chain([id]) {
+                let found = inner.take(id, grant).await?;
+                newest = newest.into_iter().chain(found).max_by_key(|set| set.generation);
+            }
+            Ok(newest)
+        })
+        .await
     }
 }
 
@@ -126,6 +131,47 @@ impl Inner {
         })
         .await?;
         Ok(())
+    }
+
+    async fn take(self: &Arc<Self>, id: Id, grant: GrantId) -> Result<Option<Box<HeldSet>>> {
+        self.on_record(id, move |inner, record| async move {
+            match inner.held(&record) {
+                Held::Set(stored, _) | Held::Tombstone(stored) if stored == grant => {
+                    inner.store.delete(&record.id).await?;
+                    Ok(inner.stored(&record, grant).into_set())
+                }
+                _ => Ok(None),
+            }
+        })
+        .await
+        .map(Option::flatten)
+    }
+
+    /// Puts a tombstone over the grant's set under `id`, or deletes the record if the grant has ended with its session; goes on trying
+    /// by itself while the store refuses.
+    pub(super) async fn bury_in_the_end(self: &Arc<Self>, id: Id, grant: GrantId) {
+        if self.bury_or_take(id, grant).await.is_ok() {
+            return;
+        }
+        let inner = self.clone();
+        tokio::spawn(async move {
+            let mut pause = Duration::from_millis(50);
+            for _ in 0..BURIAL_ATTEMPTS {
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(Duration::from_secs(10));
+                if inner.bury_or_take(id, grant).await.is_ok() {
+                    return;
+                }
+            }
+            tracing::error!(%grant, "tokens that have moved or ended are still in the session store under their old id");
+        });
+    }
+
+    async fn bury_or_take(self: &Arc<Self>, id: Id, grant: GrantId) -> Result<()> {
+        match self.ledger.ending(grant) {
+            Some(Ending::WithSession) => self.take(id, grant).await.map(|_| ()),
+            _ => self.bury(id, grant).await,
+        }
     }
 
     /// Loads the record under `id` and works on it while no other write in this process touches it. None: no such record.

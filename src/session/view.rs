@@ -8,7 +8,10 @@ use super::{
     entry::{self, Entry, State},
     guard::Inner,
 };
-use crate::grant::{Generation, GrantId};
+use crate::{
+    grant::{Generation, GrantId},
+    ledger::Ending,
+};
 
 pub(super) enum Held {
     Nothing,
@@ -52,16 +55,27 @@ impl Inner {
             // Looked for here only: whatever holds tokens is a session.
             return (!is_no_session(&record)).then_some(record);
         };
-        match Held::of(Some(value)) {
-            Held::Tombstone(_) => self.strip(&mut record),
-            Held::Set(grant, _) if self.ledger.ending(grant).is_some() => self.strip(&mut record),
-            _ => {
-                if let Value::String(text) = value {
-                    entry::mark_guarded(text, self.mark);
-                }
-            }
+        let held = Held::of(Some(value));
+        let ending = match held {
+            Held::Set(grant, _) | Held::Tombstone(grant) => self.ledger.ending(grant),
+            Held::Nothing | Held::Unreadable => None,
+        };
+        match (held, ending, value) {
+            (_, Some(ending), _) => self.take_out(&mut record, ending),
+            (Held::Tombstone(_), None, _) => self.strip(&mut record),
+            (_, None, Value::String(text)) => entry::mark_guarded(text, self.mark),
+            _ => {}
         }
         Some(record)
+    }
+
+    /// Takes an ended grant out of a record that a request sees or makes.
+    pub(super) fn take_out(&self, record: &mut Record, ending: Ending) {
+        match ending {
+            // Its session is deleted with it, whatever else in it says who is logged in.
+            Ending::WithSession => record.data.clear(),
+            Ending::Final | Ending::Replaced => self.strip(record),
+        }
     }
 
     pub(super) fn unmark(&self, record: &mut Record) {

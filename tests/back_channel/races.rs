@@ -1,6 +1,6 @@
 //! A refresh or a new session id under way at the moment the provider ends the login.
 
-use tower_sessions::MemoryStore;
+use tower_sessions::{MemoryStore, Session, session::Id};
 use tower_token_refresh::{RefreshErrorKind, tower_sessions};
 
 use crate::{
@@ -109,17 +109,33 @@ async fn a_session_that_changes_its_id_during_the_look_up_ends_under_the_new_one
     assert!(told.stored(new).await.is_none());
 }
 
+/// What else says who is logged in, as axum-login's user does.
+async fn remember_user(session: &Session) {
+    session.insert("user", "alice").await.unwrap();
+}
+
+async fn remembers_user(told: &Told, id: Id) -> bool {
+    told.stored(id).await.is_some_and(|record| record.data.contains_key("user"))
+}
+
 #[tokio::test]
-async fn a_session_between_two_ids_comes_back_without_tokens() {
+async fn a_session_between_two_ids_comes_back_without_anything() {
     let told = Told::on_memory();
     let (old, sid) = told.log_in_somewhere("alice").await;
     let session = told.request(old).await;
+    remember_user(&session).await;
     session.cycle_id().await.unwrap();
     assert_eq!(told.end_sid(&sid).await.status, 200);
     session.save().await.unwrap();
     let new = session.id().unwrap();
     assert_eq!(told.stored_entry(new).await, StoredEntry::NoEntry);
+    assert!(!remembers_user(&told, new).await);
+    assert_eq!(session.get_value("user").await.unwrap(), None);
     assert!(told.held_by("alice").await.is_empty());
+
+    session.insert("notice", "you have been logged out").await.unwrap();
+    session.save().await.unwrap();
+    assert!(told.stored(new).await.unwrap().data.contains_key("notice"), "a session like any new one");
 }
 
 #[tokio::test]
@@ -127,6 +143,7 @@ async fn a_session_id_that_is_being_made_is_found() {
     let told = Told::on_memory();
     let (old, sid) = told.log_in_somewhere("alice").await;
     let session = told.request(old).await;
+    remember_user(&session).await;
     session.cycle_id().await.unwrap();
     let gate = told.store.gate_after(Op::Create);
     let saving = tokio::spawn({
@@ -138,8 +155,8 @@ async fn a_session_id_that_is_being_made_is_found() {
     gate.open();
     let new = saving.await.unwrap().unwrap();
     settle().await;
-    assert!(told.held_by("alice").await.is_empty());
-    assert!(!matches!(told.stored_entry(new).await, StoredEntry::Live { .. }));
+    assert!(told.stored(new).await.is_none());
+    assert_eq!(session.get_value("user").await.unwrap(), None);
 }
 
 #[tokio::test]

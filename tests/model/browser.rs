@@ -1,6 +1,8 @@
 //! One browser with one cookie, its requests, and what has become of each of its logins.
 
+mod asks;
 mod logins;
+mod process;
 mod promises;
 
 use std::{
@@ -12,22 +14,30 @@ use std::{
 use serde_json::Value;
 use tokio::task::JoinHandle;
 use tower_token_refresh::{
-    ClientAuth, RefreshErrorKind, TokenEndpoint, TokenRefresher,
+    TokenRefresher,
     testing::{ManualClock, StrictIssuer},
     tower_sessions::{MemoryStore, Session, session::Id},
 };
 
-use crate::stepped::{Entry, KEY, Stage};
+use crate::stepped::{Entry, KEY, Set, Stage};
 
 pub const LIFE: Duration = Duration::from_secs(20);
+/// How long an expired token is served, where it is.
+const SERVED_FOR: Duration = LIFE;
+
+/// What differs from case to case.
+#[derive(Debug, Clone, Copy)]
+pub struct Settings {
+    pub serve_expired: bool,
+    pub replay: bool,
+}
 
 pub struct Browser {
     pub stage: Stage,
     pub issuer: StrictIssuer,
-    clock: ManualClock,
+    settings: Settings,
     /// The provider's clock does not jump.
     providers_clock: ManualClock,
-    jumped: bool,
     refresher: TokenRefresher,
     requests: Vec<Request>,
     /// Logout tokens that the provider has posted.
@@ -54,22 +64,17 @@ struct Login {
     first_access_token: String,
     reported: bool,
     logged_out: bool,
+    /// It ended together with its session.
+    deleted: bool,
+    /// What else is in its session may have been carried into another.
+    kept: bool,
     /// Ended or lost by something that tower-sessions alone would also have lost it by.
     excused: bool,
     /// Its tokens were taken out by something that is not ours: an old snapshot may then pass for the newest.
     wiped: bool,
-}
-
-fn start(stage: &Stage, issuer: &StrictIssuer, clock: &ManualClock, index: &MemoryStore) -> TokenRefresher {
-    let endpoint = TokenEndpoint::new(issuer.token_url(), ClientAuth::basic("web", "secret"))
-        .issuer(issuer.issuer_url())
-        .jwks_url(issuer.jwks_url())
-        .revocation_url(issuer.revocation_url())
-        .transport(stage.transport(issuer));
-    let builder = TokenRefresher::builder(endpoint, stage.clone())
-        .back_channel_logout(index.clone(), [7; 32])
-        .clock(clock.clock());
-    builder.build().expect("the settings agree")
+    /// A record that it has left, or in which it has ended, still holds its tokens: the process that would have gone on trying to take
+    /// them out has ended.
+    unburied: bool,
 }
 
 struct Request {
@@ -84,16 +89,16 @@ impl Shared {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn excuse(&self, subject: &str) {
-        if let Some(login) = self.known().logins.get_mut(subject) {
-            login.excused = true;
-        }
+    /// Whether it stood until now.
+    fn excuse(&self, subject: &str) -> bool {
+        let mut known = self.known();
+        known.logins.get_mut(subject).is_some_and(|login| !std::mem::replace(&mut login.excused, true))
     }
 }
 
 impl Browser {
-    pub fn new() -> Self {
-        let (stage, clock, providers_clock) = (Stage::default(), ManualClock::new(), ManualClock::new());
+    pub fn new(settings: Settings) -> Self {
+        let (stage, providers_clock) = (Stage::new(settings.replay), ManualClock::new());
         let issuer = StrictIssuer::builder()
             .clock(providers_clock.clock())
             .access_token_lifetime(LIFE)
@@ -103,53 +108,28 @@ impl Browser {
             .without_id_tokens()
             .build();
         let index = MemoryStore::default();
-        let refresher = start(&stage, &issuer, &clock, &index);
+        let refresher = process::start(&stage, &issuer, &index, settings);
         let (requests, told, shared) = (Vec::new(), Vec::new(), Shared::default());
-        Self {
-            stage,
-            issuer,
-            clock,
-            providers_clock,
-            jumped: false,
-            refresher,
-            requests,
-            told,
-            index,
-            shared,
-        }
+        Self { stage, issuer, settings, providers_clock, refresher, requests, told, index, shared }
     }
 
     pub fn pass(&self, time: Duration) {
-        self.clock.advance(time);
+        self.stage.clock.advance(time);
         self.providers_clock.advance(time);
     }
 
     /// The wall clock of this process jumps. By it, tokens may be good that are not.
     pub fn jump(&mut self, seconds: i64) {
-        self.jumped = true;
         self.shared.known().jumped = true;
-        self.stage.note_jump();
-        self.clock.jump_wall(seconds);
-    }
-
-    /// The process ends as it should, and another takes its place.
-    pub async fn restart(&mut self) {
-        while !self.requests.is_empty() {
-            self.drop_request(0);
+        if seconds < 0 {
+            self.stage.note_jump_back();
         }
-        self.stage.let_everything_pass(true);
-        // A store that refuses keeps nothing from ending.
-        let ended = self.refresher.shutdown(Duration::from_secs(120)).await;
-        assert_eq!(ended, Ok(()));
-        self.stage.let_everything_pass(false);
-        self.stage.forget_doubts();
-        self.refresher = start(&self.stage, &self.issuer, &self.clock, &self.index);
+        self.stage.clock.jump_wall(seconds);
     }
 
     /// A request arrives with the browser's cookie.
     pub fn open(&mut self) {
-        let cookie = self.shared.known().cookie;
-        let session = Session::new(cookie, Arc::new(self.refresher.session_store()), None);
+        let session = Session::new(self.cookie(), Arc::new(self.refresher.session_store()), None);
         let mut request = Request { session, running: None, cycled: false, saw: Arc::default() };
         let (session, saw) = (request.session.clone(), request.saw.clone());
         request.running = Some(tokio::spawn(async move {
@@ -168,45 +148,6 @@ impl Browser {
             let task = work(request, self.shared.clone(), self.stage.clone());
             request.running = Some(tokio::spawn(task));
         }
-    }
-
-    /// A handler asks for a token.
-    pub fn ask(&mut self, pick: usize) {
-        let (refresher, issuer) = (self.refresher.clone(), self.issuer.clone());
-        self.start(pick, |request, shared, stage| {
-            let session = request.session.clone();
-            let out: Vec<_> = shared.logged_out();
-            async move {
-                match refresher.valid_token(&session).await {
-                    Ok(token) => {
-                        let subject = token.subject().expect("the test gave one").to_owned();
-                        if out.contains(&subject) {
-                            stage.note_broken("a token was given out after its log out".into());
-                        }
-                        let (ended, moved) = shared.ended_or_moved(&subject);
-                        let ended = ended || stage.has_lost(&subject);
-                        let jumped = shared.known().jumped;
-                        if !ended && !jumped && !issuer.is_access_token_live(token.secret()) {
-                            stage.note_broken(
-                                "a token was given out that the provider does not accept".into(),
-                            );
-                        }
-                        let unwritten = stage.refused_ever() || stage.was_slow();
-                        if !ended && !moved && !unwritten && !stage.was_stored(token.secret()) {
-                            stage.note_broken("a token was given out before the store had it".into());
-                        }
-                    }
-                    Err(error) => match error.kind() {
-                        RefreshErrorKind::Internal
-                        | RefreshErrorKind::Misconfigured
-                        | RefreshErrorKind::InvalidResponse => {
-                            stage.note_broken(format!("an ask failed with {error:?}"));
-                        }
-                        _ => {}
-                    },
-                }
-            }
-        });
     }
 
     /// A handler changes something of its own in the session: the response will save the whole record.
@@ -286,20 +227,24 @@ impl Browser {
         }
     }
 
+    fn cookie(&self) -> Option<Id> {
+        self.shared.known().cookie
+    }
+
     pub fn requests(&self) -> usize {
         self.requests.len()
     }
 }
 
 impl Shared {
-    fn logged_out(&self) -> Vec<String> {
-        let known = self.known();
-        known
-            .logins
-            .iter()
-            .filter(|(_, login)| login.logged_out)
-            .map(|(subject, _)| subject.clone())
-            .collect()
+    fn keep(&self, subject: &str) {
+        if let Some(login) = self.known().logins.get_mut(subject) {
+            login.kept = true;
+        }
+    }
+
+    fn is_logged_out(&self, subject: &str) -> bool {
+        self.known().logins.get(subject).is_some_and(|login| login.logged_out)
     }
 
     fn ended_or_moved(&self, subject: &str) -> (bool, bool) {
@@ -316,11 +261,12 @@ impl Request {
 
 /// Whose tokens a session shows.
 async fn subject(session: &Session) -> Option<String> {
+    shown(session).await.map(|set| set.subject)
+}
+
+async fn shown(session: &Session) -> Option<Set> {
     let value = session.get_value(KEY).await.ok()??;
-    match Entry::parse(value.as_str()?) {
-        Entry::Live { subject, .. } => Some(subject),
-        _ => None,
-    }
+    Entry::parse(value.as_str()?).into_set()
 }
 
 /// Something else each time, so that the session counts as modified.

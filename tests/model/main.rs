@@ -8,7 +8,7 @@ mod stepped;
 
 use std::time::Duration;
 
-use browser::{Browser, LIFE};
+use browser::{Browser, LIFE, Settings};
 use proptest::prelude::*;
 use stepped::Failure;
 use tower_token_refresh::LogOut;
@@ -17,6 +17,8 @@ use tower_token_refresh::LogOut;
 enum Step {
     Open,
     Ask(usize),
+    AskForNewer(usize),
+    LoseAnswer(usize, Failure),
     Modify(usize),
     Cycle(usize),
     Clear(usize),
@@ -33,6 +35,7 @@ enum Step {
     Jump(bool),
     Wait,
     RefuseWrites(usize),
+    Outage(usize, bool),
     Restart,
     Wipe,
     Rest,
@@ -43,6 +46,8 @@ fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         6 => Just(Step::Open),
         8 => pick().prop_map(Step::Ask),
+        2 => pick().prop_map(Step::AskForNewer),
+        1 => (pick(), lost()).prop_map(|(pick, failure)| Step::LoseAnswer(pick, failure)),
         3 => pick().prop_map(Step::Modify),
         4 => pick().prop_map(Step::Cycle),
         1 => pick().prop_map(Step::Clear),
@@ -58,7 +63,8 @@ fn step() -> impl Strategy<Value = Step> {
         2 => failure().prop_map(Step::Fail),
         1 => any::<bool>().prop_map(Step::Jump),
         1 => Just(Step::Wait),
-        1 => (1..4_usize).prop_map(Step::RefuseWrites),
+        1 => (0..4_usize).prop_map(Step::RefuseWrites),
+        2 => (pick(), prop::bool::weighted(0.7)).prop_map(|(pick, over)| Step::Outage(pick, over)),
         1 => Just(Step::Restart),
         1 => Just(Step::Wipe),
         6 => Just(Step::Rest),
@@ -66,7 +72,16 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 fn failure() -> impl Strategy<Value = Failure> {
-    prop_oneof![Just(Failure::Overloaded), Just(Failure::RequestLost), Just(Failure::AnswerLost)]
+    prop_oneof![1 => Just(Failure::Overloaded), 2 => lost()]
+}
+
+fn lost() -> impl Strategy<Value = Failure> {
+    prop_oneof![Just(Failure::RequestLost), Just(Failure::AnswerLost)]
+}
+
+fn settings() -> impl Strategy<Value = Settings> {
+    (any::<bool>(), prop::bool::weighted(0.7))
+        .prop_map(|(serve_expired, replay)| Settings { serve_expired, replay })
 }
 
 fn cases() -> u32 {
@@ -82,18 +97,21 @@ proptest! {
     })]
 
     #[test]
-    fn the_promises_hold_in_every_interleaving(steps in prop::collection::vec(step(), 10..120)) {
+    fn the_promises_hold_in_every_interleaving(
+        settings in settings(),
+        steps in prop::collection::vec(step(), 10..120),
+    ) {
         tokio::runtime::Builder::new_current_thread()
             .enable_time()
             .start_paused(true)
             .build()
             .expect("a runtime")
-            .block_on(play(&steps));
+            .block_on(play(settings, &steps));
     }
 }
 
-async fn play(steps: &[Step]) {
-    let mut browser = Browser::new();
+async fn play(settings: Settings, steps: &[Step]) {
+    let mut browser = Browser::new(settings);
     // Each case begins with a user who is logged in.
     browser.open();
     rest(&browser).await;
@@ -105,9 +123,15 @@ async fn play(steps: &[Step]) {
     let mut expiries = 0;
     for step in steps {
         match *step {
-            Step::Open if browser.requests() < 8 => browser.open(),
-            Step::Open => browser.drop_request(0),
-            Step::Ask(pick) => browser.ask(pick),
+            Step::Open => open(&mut browser),
+            Step::Ask(pick) => browser.ask(pick, false),
+            Step::AskForNewer(pick) => browser.ask(pick, true),
+            // A refresh without an answer, while the old access token is still good.
+            Step::LoseAnswer(pick, failure) => {
+                browser.stage.fail_next_request(failure);
+                browser.ask(pick, true);
+                rest(&browser).await;
+            }
             Step::Modify(pick) => browser.modify(pick),
             Step::Cycle(pick) => browser.cycle(pick),
             Step::Clear(pick) => browser.clear(pick),
@@ -129,7 +153,6 @@ async fn play(steps: &[Step]) {
                 browser.pass(LIFE * 13 / 20);
             }
             Step::Tick => browser.pass(LIFE / 10),
-            Step::Expire | Step::NearlyExpire => {}
             Step::Fail(failure) => browser.stage.fail_next_request(failure),
             Step::Jump(forward) => browser.jump(if forward { 3600 } else { -3600 }),
             // Longer than a request waits.
@@ -137,11 +160,22 @@ async fn play(steps: &[Step]) {
                 browser.stage.note_slow();
                 tokio::time::advance(Duration::from_secs(11)).await;
             }
-            Step::Restart => {
-                rest(&browser).await;
-                browser.restart().await;
-            }
+            Step::Restart => browser.restart().await,
             Step::RefuseWrites(count) => browser.stage.refuse_writes(count),
+            // The store takes nothing while a refresh lands, and perhaps for longer.
+            Step::Outage(pick, over) if expiries < 20 => {
+                expiries += 1;
+                open(&mut browser);
+                rest(&browser).await;
+                browser.stage.refuse_writes(usize::MAX);
+                browser.pass(LIFE);
+                browser.ask(pick, false);
+                rest(&browser).await;
+                if over {
+                    browser.stage.refuse_writes(0);
+                }
+            }
+            Step::Expire | Step::NearlyExpire | Step::Outage(..) => {}
             Step::Wipe => browser.wipe(),
             Step::Rest => rest(&browser).await,
         }
@@ -152,8 +186,8 @@ async fn play(steps: &[Step]) {
     rest(&browser).await;
     browser.finish_everything();
     rest(&browser).await;
-    // A tombstone that was refused is tried again after a pause.
-    for _ in 0..3 {
+    // What was refused, a tombstone or a set, is tried again after a pause of a minute at the most.
+    for _ in 0..5 {
         tokio::time::advance(Duration::from_secs(15)).await;
         rest(&browser).await;
     }
@@ -164,10 +198,18 @@ async fn play(steps: &[Step]) {
         browser.pass(LIFE * 3);
         browser.open();
         rest(&browser).await;
-        browser.ask(usize::MAX);
+        browser.ask(usize::MAX, false);
         rest(&browser).await;
         browser.assert_at_rest();
     }
+}
+
+/// A request arrives; the oldest one goes away if there are many.
+fn open(browser: &mut Browser) {
+    if browser.requests() >= 8 {
+        browser.drop_request(0);
+    }
+    browser.open();
 }
 
 /// Lets everything go on until nothing is under way.
@@ -177,8 +219,13 @@ async fn rest(browser: &Browser) {
         if browser.stage.parked() > 0 {
             browser.stage.release(0);
         } else if browser.is_busy() {
-            // A flight pauses before it asks a failing store again.
-            tokio::time::advance(Duration::from_millis(200)).await;
+            // A flight pauses before it asks a failing store again, for a second at the most.
+            tokio::time::advance(Duration::from_millis(if browser.stage.is_refusing() {
+                1_000
+            } else {
+                200
+            }))
+            .await;
         } else {
             return browser.assert_promises();
         }

@@ -2,6 +2,8 @@
 //!
 //! Each write is judged the moment it lands; a broken promise is noted with the state that shows it.
 
+mod entry;
+mod seen;
 mod way;
 
 use std::{
@@ -10,29 +12,48 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use serde_json::Value;
 use tokio::sync::oneshot;
-use tower_token_refresh::tower_sessions::{
-    SessionStore,
-    session::{Id, Record},
-    session_store::{Error, Result},
+use tower_token_refresh::{
+    testing::ManualClock,
+    tower_sessions::{
+        SessionStore,
+        session::{Id, Record},
+        session_store::{Error, Result},
+    },
 };
 
-pub const KEY: &str = "oauth.tokens";
+pub use self::entry::{Entry, KEY, Set};
+use self::seen::Seen;
 
-/// Everything that waits for the schedule, and everything that has been seen.
+/// The key under which the application itself remembers who is logged in.
+pub const USER: &str = "user";
+
+/// Everything that waits for the schedule, and everything that has been seen. Each process of the application has one of its own, over
+/// the same store.
 #[derive(Clone, Default)]
-pub struct Stage(Arc<Mutex<State>>);
+pub struct Stage {
+    state: Arc<Mutex<State>>,
+    /// The application's clock.
+    pub clock: ManualClock,
+    process: usize,
+}
 
 #[derive(Default)]
 struct State {
     passing: bool,
     slow: bool,
-    jumped: bool,
+    jumped_back: bool,
+    /// Whether the application presents a token in doubt at all.
+    replays: bool,
+    process: usize,
+    /// The process has said that nothing of it is under way any more.
+    shut_down: bool,
     parked: Vec<(&'static str, oneshot::Sender<()>)>,
+    /// What the end of its process has stopped.
+    never: Vec<oneshot::Sender<()>>,
     records: HashMap<Id, Record>,
-    /// Every set that was ever in the store: whose, its access token, its refresh token.
-    stored: Vec<(String, String, String)>,
+    /// By refresh token.
+    seen: HashMap<String, Seen>,
     refused_writes: usize,
     refused_ever: bool,
     next_failure: Option<Failure>,
@@ -42,6 +63,8 @@ struct State {
     again: Vec<String>,
     /// Who lost a login because the answer to its refresh got lost.
     lost: Vec<String>,
+    /// A revocation was given up for its time.
+    revocation_lost: bool,
     broken: Vec<String>,
 }
 
@@ -56,40 +79,15 @@ pub enum Failure {
     AnswerLost,
 }
 
-/// An entry as a stranger reads it. `subject` names the login.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Entry {
-    Nothing,
-    Tombstone { grant: String },
-    Live { grant: String, generation: u64, subject: String, access: String, refresh: String },
-}
-
-impl Entry {
-    pub fn of(record: &Record) -> Self {
-        record.data.get(KEY).and_then(Value::as_str).map_or(Self::Nothing, Self::parse)
-    }
-
-    pub fn parse(text: &str) -> Self {
-        let parts: Vec<_> = text.splitn(5, '.').collect();
-        let grant = parts[1].to_owned();
-        if parts[2] == "ended" {
-            return Self::Tombstone { grant };
-        }
-        let payload: Value = serde_json::from_str(parts[4]).expect("the payload is JSON");
-        let text = |name: &str| payload[name].as_str().expect("a string").to_owned();
-        Self::Live {
-            grant,
-            generation: parts[2].parse().expect("a number"),
-            subject: text("subject"),
-            access: text("access_token"),
-            refresh: text("refresh_token"),
-        }
-    }
-}
-
 impl Stage {
+    pub fn new(replays: bool) -> Self {
+        let stage = Self::default();
+        stage.state().replays = replays;
+        stage
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether nothing stops any more, as when nobody looks.
@@ -101,14 +99,38 @@ impl Stage {
         }
     }
 
+    /// The process says that nothing of it is under way.
+    pub fn note_shut_down(&self) {
+        self.state().shut_down = true;
+    }
+
+    /// The process ends: whatever of it is still under way gets no further. Gives the stage of the next one.
+    pub fn next_process(&self) -> Self {
+        self.forget_with_the_process();
+        let mut state = self.state();
+        state.process += 1;
+        state.shut_down = false;
+        Self { process: state.process, ..self.clone() }
+    }
+
     async fn park(&self, at: &'static str) {
-        if self.state().passing {
-            return;
+        if let Some(released) = self.stop(at) {
+            // Fails when everything may pass, and when the case is over.
+            let _ = released.await;
         }
+    }
+
+    fn stop(&self, at: &'static str) -> Option<oneshot::Receiver<()>> {
+        let mut state = self.state();
         let (release, released) = oneshot::channel();
-        self.state().parked.push((at, release));
-        // Fails when everything may pass, and when the case is over.
-        let _ = released.await;
+        if self.process != state.process {
+            state.never.push(release);
+        } else if state.passing {
+            return None;
+        } else {
+            state.parked.push((at, release));
+        }
+        Some(released)
     }
 
     pub fn parked(&self) -> usize {
@@ -134,6 +156,10 @@ impl Stage {
         state.refused_ever |= count > 0;
     }
 
+    pub fn is_refusing(&self) -> bool {
+        self.state().refused_writes > 0
+    }
+
     pub fn refused_ever(&self) -> bool {
         self.state().refused_ever
     }
@@ -142,19 +168,9 @@ impl Stage {
         self.state().next_failure = Some(failure);
     }
 
-    /// By a clock that has jumped nobody knows what is good.
-    pub fn note_jump(&self) {
-        self.state().jumped = true;
-    }
-
-    /// Whether an answer that got lost has cost this login its tokens.
-    pub fn has_lost(&self, subject: &str) -> bool {
-        self.state().lost.iter().any(|lost| lost == subject)
-    }
-
-    pub fn failed_ever(&self, refresh: &str) -> bool {
-        let state = self.state();
-        state.in_doubt.iter().chain(&state.again).any(|failed| failed == refresh)
+    /// What was over may be good once more.
+    pub fn note_jump_back(&self) {
+        self.state().jumped_back = true;
     }
 
     /// From here on requests may be served before the store has their set, as with a store that refuses.
@@ -164,43 +180,6 @@ impl Stage {
 
     pub fn was_slow(&self) -> bool {
         self.state().slow
-    }
-
-    /// Nobody remembers what is in doubt.
-    pub fn forget_doubts(&self) {
-        let mut state = self.state();
-        let doubts = std::mem::take(&mut state.in_doubt);
-        state.again.extend(doubts);
-    }
-
-    /// Something that is not ours takes the tokens out of a record.
-    pub fn wipe(&self, id: Id) {
-        if let Some(record) = self.state().records.get_mut(&id) {
-            record.data.remove(KEY);
-        }
-    }
-
-    pub fn has_record(&self, id: Id) -> bool {
-        self.state().records.contains_key(&id)
-    }
-
-    /// The live entries of `subject`, whatever record they lie in.
-    pub fn live(&self, subject: &str) -> Vec<Entry> {
-        let entries = self.state().records.values().map(Entry::of).collect::<Vec<_>>();
-        entries
-            .into_iter()
-            .filter(|entry| matches!(entry, Entry::Live { subject: of, .. } if of == subject))
-            .collect()
-    }
-
-    pub fn was_stored(&self, access_token: &str) -> bool {
-        self.state().stored.iter().any(|(_, access, _)| access == access_token)
-    }
-
-    /// Every refresh token that was ever in the store, and whose it is.
-    pub fn refresh_tokens(&self) -> Vec<(String, String)> {
-        let state = self.state();
-        state.stored.iter().map(|(subject, _, refresh)| (subject.clone(), refresh.clone())).collect()
     }
 
     pub fn note_broken(&self, promise: String) {
@@ -216,41 +195,6 @@ impl Stage {
         let refuses = state.refused_writes > 0;
         state.refused_writes = state.refused_writes.saturating_sub(1);
         refuses
-    }
-
-    fn write(&self, record: &Record) {
-        let mut state = self.state();
-        let new = Entry::of(record);
-        if let Entry::Live { subject, access, refresh, .. } = &new {
-            state.stored.push((subject.clone(), access.clone(), refresh.clone()));
-        }
-        state.records.insert(record.id, record.clone());
-    }
-
-    fn judge_save(&self, record: &Record) {
-        let new = Entry::of(record);
-        let broken = match (self.state().records.get(&record.id).map(Entry::of), &new) {
-            (None, _) => Some("a save brought a deleted session back".to_owned()),
-            (Some(Entry::Nothing), Entry::Live { .. }) => {
-                Some("a save brought tokens into a record without".to_owned())
-            }
-            (Some(Entry::Tombstone { .. }), Entry::Live { .. } | Entry::Nothing) => {
-                Some("a save took a tombstone away".to_owned())
-            }
-            (
-                Some(Entry::Live { grant: stored, generation: newest, .. }),
-                Entry::Live { grant, generation, .. },
-            ) if stored == *grant && *generation < newest => {
-                Some(format!("generation {generation} was written over {newest}"))
-            }
-            (Some(Entry::Live { grant: stored, .. }), Entry::Live { grant, .. }) if stored != *grant => {
-                Some("a save put one grant over another".to_owned())
-            }
-            _ => None,
-        };
-        if let Some(broken) = broken {
-            self.note_broken(broken);
-        }
     }
 }
 

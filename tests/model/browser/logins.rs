@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 use tower_token_refresh::{LogOut, TokenSet, testing::ManualClock};
 
 use super::{Browser, Login, subject};
+use crate::stepped::USER;
 
 impl Browser {
     pub fn log_in(&mut self, pick: usize) {
@@ -23,8 +24,12 @@ impl Browser {
             async move {
                 if let Some(previous) = subject(&session).await {
                     shared.excuse(&previous);
+                    // A request beside this one may take the rest of the session to a new id, where no login names it any more.
+                    shared.keep(&previous);
                 }
                 *saw.lock().expect("not poisoned") = Some(user.clone());
+                // What the application itself remembers of a login, as axum-login does.
+                let _ = session.insert(USER, &user).await;
                 let reported = refresher.log_in(&session, set).await;
                 if let Some(login) = shared.known().logins.get_mut(&user) {
                     login.reported = reported.is_ok();
@@ -42,11 +47,15 @@ impl Browser {
             let session = request.session.clone();
             async move {
                 let Some(subject) = subject(&session).await else { return };
-                shared.excuse(&subject);
+                let stood = shared.excuse(&subject);
+                if how == LogOut::KeepSession {
+                    shared.keep(&subject);
+                }
                 let id = session.id();
                 if refresher.log_out(&session, how).await.is_ok() {
                     if let Some(login) = shared.known().logins.get_mut(&subject) {
                         login.logged_out = true;
+                        login.deleted |= stood && how == LogOut::EndSession;
                     }
                     if let Some(id) = id.filter(|id| how == LogOut::EndSession && stage.has_record(*id)) {
                         stage.note_broken(format!("log out left a record behind: {}", id.0 != 0));
@@ -77,12 +86,12 @@ impl Browser {
         let user = (*user).clone();
         drop(known);
         self.shared.known().moved = true;
-        self.shared.excuse(&user);
+        let stood = self.shared.excuse(&user);
         self.issuer.end_session(&user);
         let mut claims = self.issuer.logout_claims(Some(&user), None);
         claims["sub"] = Value::from(user.as_str());
         // By the clock that reads it: a token from the future is refused.
-        claims["iat"] = Value::from(unix_seconds(&self.clock));
+        claims["iat"] = Value::from(unix_seconds(&self.stage.clock));
         let token = self.issuer.sign_jwt(json!({}), &claims);
         let (refresher, shared) = (self.refresher.clone(), self.shared.clone());
         self.told.push(tokio::spawn(async move {
@@ -90,6 +99,7 @@ impl Browser {
                 && let Some(login) = shared.known().logins.get_mut(&user)
             {
                 login.logged_out = true;
+                login.deleted |= stood;
             }
         }));
     }

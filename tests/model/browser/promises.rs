@@ -1,7 +1,6 @@
 //! What must hold.
 
 use super::Browser;
-use crate::stepped::Entry;
 
 impl Browser {
     /// The promises that hold at every moment.
@@ -10,7 +9,7 @@ impl Browser {
         if self.issuer.max_presented() > 1 {
             let known = self.shared.known();
             for (subject, refresh) in self.stage.refresh_tokens() {
-                let wiped = known.logins.get(&subject).is_none_or(|login| login.wiped);
+                let wiped = known.logins.get(&subject).is_none_or(|login| login.wiped || login.unburied);
                 let presented = self.issuer.presented(&refresh);
                 assert!(
                     presented <= 1 || wiped || self.stage.failed_ever(&refresh),
@@ -31,19 +30,28 @@ impl Browser {
                 "{subject} lives in {} records",
                 live.len()
             );
+            if login.unburied {
+                continue;
+            }
             let alive = self.issuer.session_alive(&login.first_access_token);
             if login.logged_out {
                 assert_eq!(live, [], "{subject} is back after log out");
-                assert!(!alive, "{subject} has live tokens after log out");
+                assert!(
+                    !alive || self.stage.has_lost_a_revocation(),
+                    "{subject} has live tokens after log out"
+                );
             }
-            if login.reported && !login.excused && !self.stage.refused_ever() && !self.stage.has_lost(subject)
-            {
+            // Where the provider was the first to end it, nothing but its tokens went.
+            if login.deleted && !login.kept && !self.stage.has_lost(subject) {
+                assert!(!self.stage.remembers(subject), "a session remembers {subject} after its end");
+            }
+            if login.reported && !login.excused && !self.stage.has_lost(subject) {
                 assert!(alive, "{subject} was logged out by the provider");
-                let [Entry::Live { refresh, .. }] = live.as_slice() else {
+                let [set] = live.as_slice() else {
                     panic!("{subject} was lost from the store");
                 };
                 assert!(
-                    self.issuer.is_refresh_token_live(refresh),
+                    self.issuer.is_refresh_token_live(&set.refresh),
                     "the store holds a consumed token of {subject}"
                 );
             }
