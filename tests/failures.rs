@@ -182,6 +182,29 @@ async fn a_refusal_after_another_process_was_faster_gives_the_newer_set() {
     assert!(world.issuer.is_refresh_token_live(&refresh_token));
 }
 
+// The winner has the answer and is writing it when the loser is refused.
+#[tokio::test(start_paused = true)]
+async fn a_refusal_waits_a_little_for_the_set_of_a_process_that_was_faster() {
+    let world = World::on_memory();
+    let id = world.log_in("alice").await;
+    let session = world.request(id).await;
+    world.expire();
+    let (written, elsewhere) = (world.store.gate_before(Op::Save), world.restarted());
+    let theirs = session_at(&elsewhere, id);
+    let winner = tokio::spawn(async move { elsewhere.valid_token(&theirs).await });
+    written.reached().await;
+    world.issuer.fail_next_oauth(400, "invalid_grant");
+    let loser = world.ask(&session);
+    settle().await;
+    assert_eq!(world.issuer.refresh_requests(), 2);
+    written.open();
+
+    let (theirs, ours) = (winner.await.unwrap().unwrap(), loser.await.unwrap().unwrap());
+
+    assert_eq!(ours.secret(), theirs.secret());
+    assert_eq!(world.stored_entry(id).await.generation(), Some(2));
+}
+
 #[tokio::test]
 async fn after_a_refusal_the_session_is_over_for_good() {
     let world = World::on_memory();

@@ -92,3 +92,24 @@ async fn the_state_of_the_provider_goes_by_our_clock() {
     clock.advance(Duration::from_secs(1));
     assert!(world.refresher.valid_token(&world.session(ids[0])).await.is_ok());
 }
+
+// Each of its requests is refused while another one finds out that the provider is still down. That is no failed refresh of its own.
+#[tokio::test]
+async fn a_login_in_doubt_comes_back_with_all_the_others() {
+    let (world, ids) = in_an_outage(20).await;
+    let in_doubt = world.log_in("in doubt").await;
+    world.clock.advance(Duration::from_secs(60));
+    world.issuer.drop_request_next_at(Endpoint::Token);
+    failed(&world, in_doubt).await;
+    for id in &ids[1..] {
+        world.clock.advance(Duration::from_secs(5));
+        world.issuer.drop_request_next_at(Endpoint::Token);
+        failed(&world, *id).await;
+        failed(&world, in_doubt).await;
+    }
+
+    world.clock.advance(Duration::from_secs(5));
+    assert!(world.refresher.valid_token(&world.session(ids[0])).await.is_ok());
+    assert!(world.refresher.valid_token(&world.session(in_doubt)).await.is_ok());
+    world.assert_logged_in(ids[0]).await;
+}

@@ -4,13 +4,14 @@
 //! |---|---|---|
 //! | closed | passes | open, after so many transient failures in a row |
 //! | open | is refused until the pause is over | half open, by the first request after the pause |
-//! | half open | is refused while the one probe is under way | closed by its success; open by its failure, for twice as long; open with no pause left if it ends without a word |
+//! | half open | is refused while the one probe is under way, for the longest pause at most; then it is the next probe | closed by its success; open by its failure, for twice as long; open with no pause left if it ends without a word |
 //!
 //! Pauses double from the first to the longest and are jittered: a pause lasts between a half and the whole of its step, so that the
 //! processes of one app do not knock all at once. A `Retry-After` bars every request until then, in every state.
 //!
 //! Each change of state begins an epoch, and each request carries the epoch it began in. A failure of an earlier epoch says nothing new:
-//! what hung before the provider came back must not open the breaker again. An answer always does.
+//! what hung before the provider came back must not open the breaker again. An answer always does. A probe may hang as well, for as long
+//! as a request may take: hence the next one.
 //!
 //! Deliberately not from a crate: recloser and tower-circuitbreaker read the operating system's clock and go by a failure rate; so
 //! does failsafe's clock, and its half-open state lets everybody through; reliakit-circuit takes the time but not one probe only. None
@@ -67,7 +68,7 @@ pub(super) struct Breaker {
 enum State {
     Closed { failures: u32 },
     Open { until: Duration },
-    HalfOpen,
+    HalfOpen { since: Duration },
 }
 
 impl Breaker {
@@ -93,7 +94,10 @@ impl Breaker {
             _ if asked_to_wait.is_some() => {
                 Err(Barred::RetryAfter { rest: asked_to_wait.unwrap_or_default() })
             }
-            State::HalfOpen => Err(Barred::Probing { rest: self.settings.first_pause }),
+            State::HalfOpen { since } => match until(since.saturating_add(self.settings.longest_pause)) {
+                Some(rest) => Err(Barred::Probing { rest: rest.min(self.settings.first_pause) }),
+                None => Ok(()),
+            },
             State::Closed { .. } => Ok(()),
         }
     }
@@ -101,8 +105,8 @@ impl Breaker {
     /// Begins a request at `now`. Its ticket must come back by [`settle`](Self::settle).
     pub(super) fn enter(&mut self, now: Duration) -> Result<Ticket, Barred> {
         self.check(now)?;
-        if let State::Open { .. } = self.state {
-            self.turn(State::HalfOpen);
+        if !matches!(self.state, State::Closed { .. }) {
+            self.turn(State::HalfOpen { since: now });
         }
         Ok(Ticket { epoch: self.epoch })
     }
@@ -127,12 +131,12 @@ impl Breaker {
                 }
                 self.state = State::Closed { failures };
             }
-            (Sign::Down { .. }, State::HalfOpen) if current => {
+            (Sign::Down { .. }, State::HalfOpen { .. }) if current => {
                 self.open(now, random);
                 return true;
             }
             // The next request may be the probe, at once.
-            (Sign::None, State::HalfOpen) if current => self.turn(State::Open { until: now }),
+            (Sign::None, State::HalfOpen { .. }) if current => self.turn(State::Open { until: now }),
             _ => {}
         }
         false

@@ -20,7 +20,7 @@ use crate::ConfigError;
 /// | [`concurrent`](Self::concurrent) | 64 | 1 to 100,000 |
 /// | [`queue`](Self::queue) | 1024 | 0 to 1,000,000 |
 /// | [`breaker_failures`](Self::breaker_failures) | 5 | above 0 |
-/// | [`breaker_pause`](Self::breaker_pause) | 1 s to 30 s | above 0, in order |
+/// | [`breaker_pause`](Self::breaker_pause) | 1 s to 5 s | above 0, in order |
 ///
 /// They hold for refreshes. A revocation is neither queued nor refused: a log out must try, and it is no sign of how the token
 /// endpoint does.
@@ -42,7 +42,7 @@ impl Default for ProviderLimits {
             breaker: BreakerSettings {
                 failures: 5,
                 first_pause: Duration::from_secs(1),
-                longest_pause: Duration::from_secs(30),
+                longest_pause: Duration::from_secs(5),
             },
         }
     }
@@ -80,7 +80,10 @@ impl ProviderLimits {
         self
     }
 
-    /// How long the provider is left alone: the first time, doubling up to the longest. Then one request tries.
+    /// How long the provider is left alone: the first time, doubling up to the longest. Then one request tries, and another one each
+    /// time that the longest pause has gone by without an answer. So a provider that is back is noticed within about the longest
+    /// pause, by whichever request comes then; until then users whose token has expired are refused. One request in that time is
+    /// all that the provider is spared of by a longer one.
     #[must_use]
     pub fn breaker_pause(mut self, pause: RangeInclusive<Duration>) -> Self {
         (self.breaker.first_pause, self.breaker.longest_pause) = pause.into_inner();

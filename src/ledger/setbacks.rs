@@ -38,6 +38,16 @@ impl Ledger {
         }
     }
 
+    /// The refresh token was not presented after all. Whoever was refused before a request is no nearer to a longer pause.
+    pub(crate) fn not_presented(&self, grant: GrantId) {
+        let now = self.clock.monotonic();
+        if let Some(setback) = self.touch(grant).setback.as_mut() {
+            setback.ambiguous = setback.ambiguous_before;
+            setback.failures = setback.failures.saturating_sub(1);
+            setback.not_before = now;
+        }
+    }
+
     /// A refresh of `generation` failed before its request. That says nothing of a newer set, which it may not have come to see.
     pub(crate) fn put_off(&self, grant: GrantId, generation: Generation) {
         let mut known = self.touch(grant);

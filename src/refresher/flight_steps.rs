@@ -16,6 +16,7 @@ use tower_sessions::{Session, session::Id, session_store};
 use super::{
     Core, Landed,
     failures::{endpoint_failed, logged_out, misconfigured, store_failed, unavailable},
+    replay::note_replay,
 };
 use crate::{
     endpoint::{EndpointError, EndpointErrorKind, Revocation, TokenTypeHint, is_left_alone},
@@ -29,6 +30,9 @@ use crate::{
 /// A grant may move while a flight looks at its record; it then looks again where the grant went. More moves than this in one
 /// flight are no browser's doing.
 const MOVES: usize = 8;
+/// The pauses before each look for the set of a faster process. Whoever has to log in again waits for all of them.
+const PATIENCE: [Duration; 4] =
+    [Duration::ZERO, Duration::from_millis(100), Duration::from_millis(200), Duration::from_millis(400)];
 
 /// What a flight is asked for, and by whose session.
 #[derive(Debug, Clone, Copy)]
@@ -137,10 +141,15 @@ impl Core {
         if self.ledger.ending(order.grant).is_some() {
             return Err(logged_out());
         }
-        self.may_present(order, &newest).await?;
+        let again = self.may_present(order, &newest).await?;
         self.ledger.presenting(order.grant, newest.generation);
         let sent_at = self.clock.now();
-        match self.provider.refresh(refresh_token).await {
+        let answer = self.provider.refresh(refresh_token).await;
+        let left_alone = answer.as_ref().is_err_and(|error| is_left_alone(error));
+        if again && !left_alone {
+            note_replay(order.grant);
+        }
+        match answer {
             Ok(answer) => {
                 let mut next = newest.next(answer, sent_at, self.policy.fallback_lifetime);
                 self.check_who_came_back(order, &newest, &mut next).await?;
@@ -157,7 +166,9 @@ impl Core {
                 Ok((self.refused(order, &newest).await?, "already_newer"))
             }
             Err(error) => {
-                if !error.may_have_consumed() {
+                if left_alone {
+                    self.ledger.not_presented(order.grant);
+                } else if !error.may_have_consumed() {
                     self.ledger.answered(order.grant);
                 }
                 let failed = endpoint_failed(error);
@@ -212,17 +223,22 @@ impl Core {
         Ok(next)
     }
 
-    /// The provider refused the refresh token. That is the end, unless another process was faster.
+    /// The provider refused the refresh token. That is the end, unless another process was faster; its set may be on the way to the
+    /// store only now.
     async fn refused(&self, order: &Order, presented: &HeldSet) -> Landed {
-        let home = self.ledger.home_or(order.grant, order.from);
-        // Without the store's word nobody knows who was faster, and the winner's tokens must not be removed.
-        match self.retrying(|| self.store.read(home, order.grant)).await? {
-            Stored::Set(stored) if stored.generation > presented.generation => {
-                return Ok(self.ledger.learn(Arc::from(stored), Custody::Record));
+        for pause in PATIENCE {
+            tokio::time::sleep(pause).await;
+            let home = self.ledger.home_or(order.grant, order.from);
+            // Without the store's word nobody knows who was faster, and the winner's tokens must not be removed.
+            match self.retrying(|| self.store.read(home, order.grant)).await? {
+                Stored::Set(stored) if stored.generation > presented.generation => {
+                    return Ok(self.ledger.learn(Arc::from(stored), Custody::Record));
+                }
+                Stored::Set(_) => {}
+                Stored::Nothing => break,
+                // Perhaps of a faster process with a newer key.
+                Stored::Unreadable(error) => return Err(self.unreadable(error)),
             }
-            // Perhaps of a faster process with a newer key.
-            Stored::Unreadable(error) => return Err(self.unreadable(error)),
-            Stored::Set(_) | Stored::Nothing => {}
         }
         Err(self.expire(order, "the provider no longer accepts the refresh token").await)
     }

@@ -11,14 +11,18 @@
 //! Requests in between get `Unavailable`. [`RefreshPolicy::replay`](crate::RefreshPolicy::replay) turns the second row off.
 
 use super::{Core, failures::unavailable_for, flight_steps::Order};
-use crate::{error::RefreshError, grant::HeldSet, metrics};
+use crate::{
+    error::RefreshError,
+    grant::{GrantId, HeldSet},
+    metrics,
+};
 
 impl Core {
-    /// Whether the refresh token of `newest` may be presented now.
-    pub(super) async fn may_present(&self, order: &Order, newest: &HeldSet) -> Result<(), RefreshError> {
+    /// Fails if the refresh token of `newest` may not be presented now. True if that would be once more.
+    pub(super) async fn may_present(&self, order: &Order, newest: &HeldSet) -> Result<bool, RefreshError> {
         let setback = self.ledger.setback(newest.grant, newest.generation);
         let Some(setback) = setback.filter(|setback| setback.ambiguous) else {
-            return Ok(());
+            return Ok(false);
         };
         let now = self.clock.now();
         if let Ok(left) = newest.expires_at.duration_since(now)
@@ -41,8 +45,11 @@ impl Core {
                 "the last refresh had no usable answer; it is tried again later",
             ));
         }
-        metrics::replayed();
-        tracing::warn!(grant = %newest.grant, "a refresh token is presented again, whose last presentation had no usable answer");
-        Ok(())
+        Ok(true)
     }
+}
+
+pub(super) fn note_replay(grant: GrantId) {
+    metrics::replayed();
+    tracing::warn!(%grant, "a refresh token was presented again, whose last presentation had no usable answer");
 }

@@ -49,9 +49,25 @@ fn after_the_pause_exactly_one_request_tries() {
     let mut breaker = opened(secs(10));
     let probe = breaker.enter(secs(11)).unwrap();
     assert_eq!(breaker.enter(secs(11)), Err(Barred::Probing { rest: secs(1) }));
-    assert_eq!(breaker.check(secs(99)), Err(Barred::Probing { rest: secs(1) }));
-    breaker.settle(probe, Sign::Up, secs(99), WHOLE);
-    assert!(breaker.enter(secs(99)).is_ok() && breaker.enter(secs(99)).is_ok());
+    assert_eq!(breaker.check(secs(15)), Err(Barred::Probing { rest: secs(1) }));
+    breaker.settle(probe, Sign::Up, secs(15), WHOLE);
+    assert!(breaker.enter(secs(15)).is_ok() && breaker.enter(secs(15)).is_ok());
+}
+
+#[test]
+fn a_probe_that_hangs_keeps_nobody_from_trying_for_longer_than_the_longest_pause() {
+    let mut breaker = opened(secs(10));
+    let hangs = breaker.enter(secs(11)).unwrap();
+    assert_eq!(
+        breaker.check(Duration::from_millis(15_900)),
+        Err(Barred::Probing { rest: Duration::from_millis(100) })
+    );
+    let next = breaker.enter(secs(16)).unwrap();
+    assert!(breaker.enter(secs(16)).is_err(), "one at a time");
+    assert!(!breaker.settle(hangs, DOWN, secs(17), WHOLE), "that the first one failed says nothing new");
+    assert!(breaker.enter(secs(17)).is_err());
+    breaker.settle(next, Sign::Up, secs(17), WHOLE);
+    assert!(breaker.enter(secs(17)).is_ok() && breaker.enter(secs(17)).is_ok());
 }
 
 #[test]
@@ -177,7 +193,9 @@ proptest! {
                     match breaker.enter(now) {
                         Ok(ticket) => {
                             prop_assert!(now >= not_before);
-                            prop_assert!(before != State::HalfOpen, "a second probe");
+                            if let State::HalfOpen { since } = before {
+                                prop_assert!(now >= since + secs(5), "a second probe");
+                            }
                             under_way.push(ticket);
                         }
                         Err(Barred::Open { rest } | Barred::RetryAfter { rest } | Barred::Probing { rest }) => {

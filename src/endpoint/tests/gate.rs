@@ -176,7 +176,7 @@ async fn pauses_double_until_the_provider_is_back() {
     let idp = Idp::new();
     let (provider, hand) = idp.provider(once());
     open(&idp, &provider).await;
-    for pause in [1, 2, 4, 8, 16, 30, 30] {
+    for pause in [1, 2, 4, 5, 5] {
         let (_, rest) = refusal(&fail(&provider).await);
         let step = SECOND * pause;
         assert!((step / 2..=step).contains(&rest.unwrap()), "{pause}: {rest:?}");
