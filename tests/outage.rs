@@ -33,6 +33,41 @@ async fn nobody_notices_an_outage_that_is_shorter_than_the_rest_of_the_tokens_li
     assert!(world.issuer.is_access_token_live(token.secret()));
 }
 
+// The outage is an old one, and the circuit as slow as it gets. The provider is back eight seconds before the tokens expire.
+#[tokio::test(start_paused = true)]
+async fn nobody_of_many_notices_an_outage_that_ends_shortly_before_their_tokens_expire() {
+    for _ in 0..5 {
+        let world = World::on_memory();
+        let refused = world.log_in("refused").await;
+        world.expire();
+        world.issuer.set_down(true);
+        let mut ids = Vec::new();
+        for second in -60..75 {
+            if second == 0 {
+                for user in 0..20 {
+                    ids.push(world.log_in(&format!("user {user}")).await);
+                }
+            }
+            world.issuer.set_down(second < 52);
+            for id in &ids {
+                let served = world.refresher.valid_token(&world.session(*id)).await;
+                served.unwrap_or_else(|error| panic!("second {second}: {error}"));
+            }
+            let told = world.refresher.valid_token(&world.session(refused)).await;
+            assert!(told.is_err() || second >= 52);
+            settle().await;
+            // For what waits by the runtime's timer.
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            world.clock.advance(Duration::from_secs(1));
+        }
+        for id in ids {
+            let refresh_token = world.stored_refresh_token(id).await.expect("logged in");
+            assert!(world.issuer.is_refresh_token_live(&refresh_token));
+            assert!(world.stored_entry(id).await.generation() > Some(1));
+        }
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn after_the_expiry_an_outage_is_a_503() {
     let world = World::on_memory();
