@@ -1,4 +1,4 @@
-//! Keycloak ends a session and says so: the sessions here that belong to it are over, and no others.
+//! A provider ends a session and says so: the sessions here that belong to it are over, and no others.
 
 #[path = "bff/api.rs"]
 mod api;
@@ -28,7 +28,7 @@ use uuid::Uuid;
 const SECRET: &str = "secret";
 const INDEX_KEY: &str = "aW5kZXgta2V5LWluZGV4LWtleS1pbmRleC1rZXktMDE=";
 
-/// An application that Keycloak tells who has logged out.
+/// An application whose provider tells it who has logged out.
 struct App {
     provider: Provider,
     refresher: TokenRefresher,
@@ -36,15 +36,22 @@ struct App {
 
 impl App {
     /// `by_session`: whether Keycloak is to name the session, or the user alone.
-    async fn start(by_session: bool) -> Self {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a free port");
-        let url = format!("http://{}/back-channel", listener.local_addr().expect("an address"));
+    async fn at_keycloak(by_session: bool) -> Self {
+        let (listener, url) = address().await;
         let id: &'static str = new_client_id().leak();
         let keycloak = Provider::keycloak().await;
         keycloak.admin().create_told_client(id, SECRET, &url, by_session).await;
+        Self::start(keycloak.with_client(id, Some(SECRET)), listener).await
+    }
 
-        let auth = ClientAuth::basic(id, SECRET);
-        let endpoint = TokenEndpoint::discover(&keycloak.issuer_url, auth).await.expect("found");
+    async fn at_oidc_provider() -> Self {
+        let (listener, url) = address().await;
+        Self::start(Provider::oidc_provider().await.with_told_client(&url).await, listener).await
+    }
+
+    async fn start(provider: Provider, listener: TcpListener) -> Self {
+        let auth = ClientAuth::basic(provider.client_id(), provider.client_secret());
+        let endpoint = TokenEndpoint::discover(&provider.issuer_url, auth).await.expect("found");
         let store = MemoryStore::default();
         let refresher = TokenRefresher::builder(endpoint, store.clone())
             .back_channel_logout(store, [7; 32])
@@ -53,7 +60,7 @@ impl App {
         let route = refresher.back_channel_logout().expect("it is turned on");
         let router = Router::new().route("/back-channel", route);
         tokio::spawn(async move { axum::serve(listener, router).await });
-        Self { provider: keycloak.with_client(id, Some(SECRET)), refresher }
+        Self { provider, refresher }
     }
 
     async fn log_in(&self, tokens: &Value) -> Id {
@@ -70,7 +77,7 @@ impl App {
     async fn is_logged_in(&self, id: Id) -> bool {
         match self.refresher.valid_token(&self.session(Some(id))).await {
             Ok(token) => {
-                assert!(self.provider.is_live(token.secret()).await, "and Keycloak takes it");
+                assert!(self.provider.is_live(token.secret()).await, "and the provider takes it");
                 true
             }
             Err(error) => {
@@ -84,7 +91,7 @@ impl App {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs Keycloak: tests/services/run keycloak -- cargo test --test live_back_channel -- --include-ignored"]
 async fn a_session_that_an_administrator_ends_is_over_here() {
-    let app = App::start(true).await;
+    let app = App::at_keycloak(true).await;
     let user = app.provider.new_user().await;
     let browser = Browser::new();
     let tokens = browser.log_in(&app.provider, &user).await;
@@ -105,7 +112,7 @@ async fn a_session_that_an_administrator_ends_is_over_here() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs Keycloak: tests/services/run keycloak -- cargo test --test live_back_channel -- --include-ignored"]
 async fn a_user_whom_an_administrator_logs_out_is_out_here() {
-    let app = App::start(false).await;
+    let app = App::at_keycloak(false).await;
     let (user, other) = (app.provider.new_user().await, app.provider.new_user().await);
     let first = app.log_in(&Browser::new().log_in(&app.provider, &user).await).await;
     let second = app.log_in(&Browser::new().log_in(&app.provider, &user).await).await;
@@ -116,6 +123,23 @@ async fn a_user_whom_an_administrator_logs_out_is_out_here() {
     assert!(!app.is_logged_in(first).await);
     assert!(!app.is_logged_in(second).await);
     assert!(app.is_logged_in(stranger).await);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs oidc-provider: tests/services/run oidc-provider -- cargo test --test live_back_channel -- --include-ignored oidc_provider"]
+async fn a_session_that_its_user_ends_at_oidc_provider_is_over_here() {
+    let app = App::at_oidc_provider().await;
+    let user = app.provider.new_user().await;
+    let (browser, other) = (Browser::new(), Browser::new());
+    let tokens = browser.log_in(&app.provider, &user).await;
+    let first = app.log_in(&tokens).await;
+    let elsewhere = app.log_in(&other.log_in(&app.provider, &user).await).await;
+    assert!(app.is_logged_in(first).await && app.is_logged_in(elsewhere).await);
+
+    browser.log_out_at(&app.provider, tokens["id_token"].as_str().expect("an ID token")).await;
+
+    assert!(!app.is_logged_in(first).await);
+    assert!(app.is_logged_in(elsewhere).await, "another browser's is not");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -143,6 +167,13 @@ async fn the_bff_ends_a_login_that_keycloak_has_ended() {
     let no_refresh = Refreshes { granted: 0, refused: 0 };
     assert_eq!(provider.refreshes(&user).await, no_refresh, "and nobody has tried to refresh it");
     assert_eq!(other.get(&orders(&bff)).await.status(), 200, "the other browser's login lives");
+}
+
+/// Where an application will be told.
+async fn address() -> (TcpListener, String) {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a free port");
+    let url = format!("http://{}/back-channel", listener.local_addr().expect("an address"));
+    (listener, url)
 }
 
 fn new_client_id() -> String {

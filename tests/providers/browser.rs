@@ -61,6 +61,18 @@ impl Browser {
         tokens
     }
 
+    /// Logs out at the provider, which asks whether that is meant.
+    pub async fn log_out_at(&self, provider: &Provider, id_token: &str) {
+        let mut url = provider.url("end_session_endpoint");
+        url.query_pairs_mut().append_pair("id_token_hint", id_token);
+        let page = self.get(url.as_str()).await.text().await.expect("text");
+        let after =
+            |mark: &str| page.split(mark).nth(1).and_then(|rest| rest.split('"').next()).expect("a form");
+        let form = [("xsrf", after("name=\"xsrf\" value=\"")), ("logout", "yes")];
+        let answer = self.http.post(form_action(&page)).form(&form).send().await.expect("an answer");
+        assert!(answer.status().is_redirection() || answer.status().is_success(), "{}", answer.status());
+    }
+
     pub async fn get(&self, url: &str) -> Response {
         self.http.get(url).send().await.expect("an answer")
     }

@@ -119,6 +119,10 @@ impl Provider {
         self.client.0
     }
 
+    pub fn client_secret(&self) -> &'static str {
+        self.client.1.expect("it has one")
+    }
+
     fn strict_issuer(&self) -> Option<&StrictIssuer> {
         match &self.kind {
             Kind::Strict(server) => server.as_deref().map(IssuerServer::issuer),
@@ -154,6 +158,24 @@ impl Provider {
             Kind::Strict(_) => format!("f:test:{name}"),
         };
         User { name, subject }
+    }
+
+    /// The same, asked by a client of oidc-provider that is told at `url` which sessions end.
+    pub async fn with_told_client(&self, url: &str) -> Self {
+        let metadata = json!({
+            "application_type": "native",
+            "grant_types": ["authorization_code", "refresh_token"],
+            "response_types": ["code"],
+            "redirect_uris": [REDIRECT_URI],
+            "backchannel_logout_uri": url,
+            "backchannel_logout_session_required": true,
+        });
+        let request = self.http.post(self.url("registration_endpoint")).json(&metadata);
+        let answer = request.send().await.expect("an answer");
+        assert_eq!(answer.status(), StatusCode::CREATED);
+        let client: Value = answer.json().await.expect("JSON");
+        let text = |name: &str| -> &'static str { client[name].as_str().expect("text").to_owned().leak() };
+        self.with_client(text("client_id"), Some(text("client_secret")))
     }
 
     /// From now on tokens are signed with a new key.

@@ -57,12 +57,16 @@ const provider = new Provider(issuer, {
     rpInitiatedLogout: { enabled: true },
     userinfo: { enabled: true },
     backchannelLogout: { enabled: true },
+    // Whoever is to be told of log outs registers itself with its address.
+    registration: { enabled: true },
   },
   findAccount: (_ctx, id) => ({ accountId: id, claims: () => ({ sub: id, preferred_username: id }) }),
   interactions: { url: (_ctx, interaction) => `/interaction/${interaction.uid}` },
   issueRefreshToken: (_ctx, client, code) => client.grantTypeAllowed('refresh_token') && code.scopes.has('openid'),
   rotateRefreshToken: true,
   pkce: { required: () => false },
+  // By itself it calls no application on the loopback address.
+  fetch: (url, options) => fetch(url, { ...options, dispatcher: undefined }),
   // By itself it takes an access token for 15 seconds longer than it says.
   clockTolerance: 0,
   cookies: { keys: ['for tests only'] },
@@ -76,6 +80,8 @@ const provider = new Provider(issuer, {
   },
 });
 provider.proxy = true;
+
+provider.on('backchannel.error', (_ctx, error, client) => console.error('back-channel logout', client.clientId, error));
 
 // Whose a refresh token was: the provider itself forgets those of an ended grant.
 const owners = new Map();
