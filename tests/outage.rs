@@ -2,9 +2,10 @@
 
 mod common;
 
-use std::time::Duration;
+use std::{pin::pin, time::Duration};
 
 use common::{World, settle, store::Op};
+use futures_util::poll;
 use tower_token_refresh::{LogOut, OnUnavailable, RefreshErrorKind, RefreshPolicy, testing::Endpoint};
 
 /// By then the provider is asked again, however often it has failed.
@@ -187,4 +188,25 @@ async fn who_has_waited_long_enough_for_the_store_is_served_without_it() {
     settle().await;
     assert_eq!(world.stored_entry(id).await.generation(), Some(2));
     world.assert_logged_in(id).await;
+}
+
+// Within the leeway the old token is better than none, and past it one may have asked for it; not for who has logged out, though.
+#[tokio::test]
+async fn a_request_whose_refresh_failed_just_before_its_log_out_gets_nothing() {
+    for age in [57, 61] {
+        let world = World::with(|builder| builder.policy(lenient()));
+        let id = world.log_in("alice").await;
+        let session = world.request(id).await;
+        world.clock.advance(Duration::from_secs(age));
+        world.issuer.fail_next(500, "");
+        // Polled by hand, so that it hears of the failure only after the log out.
+        let mut waiting = pin!(world.refresher.valid_token(&session));
+        assert!(poll!(&mut waiting).is_pending());
+        settle().await;
+        assert_eq!(world.issuer.token_requests(), 1, "it has failed");
+
+        world.refresher.log_out(&world.session(id), LogOut::EndSession).await.unwrap();
+
+        assert_eq!(waiting.await.unwrap_err().kind(), RefreshErrorKind::LoggedOut);
+    }
 }

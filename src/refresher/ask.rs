@@ -104,16 +104,13 @@ impl Core {
         let than = held.generation;
         match self.newer_than(session, held.clone(), than).await {
             Ok(set) => Ok(self.token(set)),
-            Err(error) if self.is_over(&held, &error) => Err(error),
+            Err(error) if error.kind().status() == StatusCode::UNAUTHORIZED => Err(error),
+            Err(_) if self.ledger.ending(held.grant).is_some() => Err(logged_out()),
             // Within the leeway the old one is better than none.
             Err(_) if self.clock.now() < held.expires_at => Ok(self.token(held)),
             Err(error) if self.may_serve_expired(&held, &error) => Ok(self.token(held).marked_stale()),
             Err(error) => Err(error),
         }
-    }
-
-    fn is_over(&self, held: &HeldSet, error: &RefreshError) -> bool {
-        error.kind().status() == StatusCode::UNAUTHORIZED || self.ledger.ending(held.grant).is_some()
     }
 
     fn may_serve_expired(&self, held: &HeldSet, error: &RefreshError) -> bool {
