@@ -96,7 +96,7 @@ impl Core {
         let mut home = Some(self.ledger.home_or(grant, login.home));
         let mut last = known;
         while let Some(id) = home {
-            if let Some(set) = self.retrying(|| self.store.take(id, grant)).await? {
+            if let Some(set) = self.take(id, grant).await? {
                 self.wake_waiters(Some(&*set));
                 last = Some(Arc::from(set));
             }

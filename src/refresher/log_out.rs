@@ -15,7 +15,7 @@ use crate::{
     error::RefreshError,
     grant::{GrantId, HeldSet},
     ledger::Ending,
-    session::{Stored, entry::Entry},
+    session::entry::Entry,
 };
 
 /// What becomes of the session when its user logs out.
@@ -144,15 +144,8 @@ impl Core {
         let mut home = self.ledger.home(grant).or_else(|| session.id());
         while let Some(id) = home {
             let found = match how {
-                LogOut::EndSession => self.retrying(|| self.store.take(id, grant)).await?,
-                LogOut::KeepSession => {
-                    let stored = self.retrying(|| self.store.read(id, grant)).await?;
-                    self.retrying(|| self.store.bury(id, grant)).await?;
-                    match stored {
-                        Stored::Set(set) => Some(set),
-                        Stored::Nothing | Stored::Unreadable(_) => None,
-                    }
-                }
+                LogOut::EndSession => self.take(id, grant).await?,
+                LogOut::KeepSession => self.bury(id, grant).await?,
             };
             let found = found.map(Arc::<HeldSet>::from);
             newest = newest_of([newest, found]);
