@@ -276,8 +276,16 @@ impl Core {
     }
 
     async fn read(&self, home: Id, grant: GrantId) -> Result<Stored, RefreshError> {
-        match tokio::time::timeout(self.policy.write_back, self.store.read(home, grant)).await {
-            Ok(stored) => stored.map_err(store_failed),
+        self.in_time(self.store.read(home, grant)).await
+    }
+
+    /// Asks the session store, or the index, once.
+    pub(super) async fn in_time<T>(
+        &self,
+        asked: impl Future<Output = session_store::Result<T>>,
+    ) -> Result<T, RefreshError> {
+        match tokio::time::timeout(self.policy.write_back, asked).await {
+            Ok(answer) => answer.map_err(store_failed),
             Err(_elapsed) => Err(unavailable("the session store did not answer in time")),
         }
     }

@@ -99,10 +99,6 @@ pub(super) async fn log_out(
 
     let stored = taken.as_ref().ok().cloned().flatten();
     let newest = newest_of([stored, newest_known]);
-    if taken.is_ok() {
-        // Else the provider may still have to end it.
-        core.forget_login(newest.as_deref()).await;
-    }
     let revocation = match &newest {
         None => Revocation::NothingToRevoke,
         Some(_) if !core.revoke_on_log_out => Revocation::TurnedOff,
@@ -112,6 +108,10 @@ pub(super) async fn log_out(
             Err(error) => Revocation::Failed(endpoint_failed(error)),
         },
     };
+    if taken.is_ok() {
+        // Else the provider may still have to end it.
+        core.forget_login(newest.as_deref()).await;
+    }
     taken?;
     ended?;
     Ok(LoggedOut { revocation, id_token: newest.and_then(|set| set.id_token.clone()) })
