@@ -8,7 +8,7 @@
 //! | a set the store refused so far (pending) | to the end of the refresh token's life; 24 h where the provider does not tell it |
 //! | home, ended mark, the session ids a grant has left, when to try a failed refresh again | 10 min |
 //! | that a refresh token may be used up | 24 h |
-//! | anything of a grant with a flight or a create under way | until that is over |
+//! | anything of a grant with a flight or a create under way, or that its record has still to lose | until that is over |
 
 use std::{sync::atomic::Ordering, time::Duration};
 

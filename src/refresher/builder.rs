@@ -15,11 +15,11 @@ use crate::{
     flight::SingleFlight,
     ledger::Ledger,
     policy::RefreshPolicy,
-    session::{Codec, GuardedStore, SealKeys},
+    session::{Burials, Codec, GuardedStore, SealKeys},
 };
 
 /// The store is given first, and what its guard needs is known last.
-type MakeStore = dyn FnOnce(Arc<Ledger>, Arc<str>, Codec) -> GuardedStore + Send;
+type MakeStore = dyn FnOnce(Arc<Ledger>, Arc<str>, Codec, Burials) -> GuardedStore + Send;
 
 /// Settings of a [`TokenRefresher`].
 ///
@@ -53,7 +53,9 @@ impl TokenRefresherBuilder {
     pub(super) fn new(endpoint: TokenEndpoint, store: impl SessionStore) -> Self {
         Self {
             endpoint,
-            store: Box::new(|ledger, key, codec| GuardedStore::new(store, ledger, key, codec)),
+            store: Box::new(|ledger, key, codec, burials| {
+                GuardedStore::new(store, ledger, key, codec, burials)
+            }),
             policy: RefreshPolicy::default(),
             session_key: "oauth.tokens".into(),
             seal_with: None,
@@ -160,7 +162,8 @@ impl TokenRefresherBuilder {
         }
         let ledger = Arc::new(Ledger::new(self.clock.clone(), self.ledger_bytes));
         let key: Arc<str> = self.session_key.into();
-        let tasks = TaskTracker::new();
+        let (tasks, closing) = (TaskTracker::new(), CancellationToken::new());
+        let burials = Burials::new(tasks.clone(), closing.clone());
         let flights = SingleFlight::new(self.policy.net(provider.longest_refresh()), tasks.clone());
         let keys = Keys::new(provider.clone(), self.clock.clone());
         let claims_verifier = claims_verifier(self.claims_trust, self.claims_audience, &provider, &keys)?;
@@ -170,7 +173,7 @@ impl TokenRefresherBuilder {
             keys,
             claims_verifier,
             provider,
-            store: (self.store)(ledger.clone(), key.clone(), Codec::new(self.seal_with)),
+            store: (self.store)(ledger.clone(), key.clone(), Codec::new(self.seal_with), burials),
             ledger,
             flights,
             policy: self.policy,
@@ -179,7 +182,7 @@ impl TokenRefresherBuilder {
             back_channel,
             revoke_on_log_out: self.revoke_on_log_out,
             tasks,
-            closing: CancellationToken::new(),
+            closing,
         });
         core.follow_moves();
         Ok(TokenRefresher(core))

@@ -15,7 +15,7 @@ use tower_sessions::session::Id;
 
 use super::{
     Core,
-    failures::{logged_out, store_failed, unavailable},
+    failures::{logged_out, unavailable},
     flight_steps::Order,
 };
 use crate::{
@@ -61,11 +61,11 @@ impl Core {
             }
             verified => verified?,
         };
-        let taken = channel.seen.take(&token.issuer, &token.jti).await;
+        let taken = self.in_time(channel.seen.take(&token.issuer, &token.jti)).await;
         // Dropped on an error below, and with it what we know of the token: it may be sent again.
-        let taken = taken.map_err(|error| failed(store_failed(error)))?.ok_or(Fault::Seen)?;
+        let taken = taken.map_err(failed)?.ok_or(Fault::Seen)?;
         let ended = self.end_named(channel, &token).await.map_err(failed)?;
-        if let Err(error) = channel.seen.keep(taken).await {
+        if let Err(error) = self.in_time(channel.seen.keep(taken)).await {
             // This process remembers it; there is nothing that the provider could do about the others.
             tracing::warn!(error = %Chain(&error), "a used logout token could not be noted for other processes");
         }
@@ -82,7 +82,7 @@ impl Core {
         let ended = join_all(logins.iter().map(|login| self.end_one(channel, login))).await;
         let ended = ended.into_iter().collect::<Result<Vec<GrantId>, _>>()?;
         let sessions = ended.len();
-        if let Err(error) = channel.index.forget_all(&token.issuer, named, ended).await {
+        if let Err(error) = self.in_time(channel.index.forget_all(&token.issuer, named, ended)).await {
             tracing::debug!(error = %Chain(&error), "ended logins are still in the index; they do no harm there");
         }
         Ok(sessions)
@@ -96,7 +96,7 @@ impl Core {
         let mut home = Some(self.ledger.home_or(grant, login.home));
         let mut last = known;
         while let Some(id) = home {
-            if let Some(set) = self.retrying(|| self.store.take(id, grant)).await? {
+            if let Some(set) = self.take(id, grant).await? {
                 self.wake_waiters(Some(&*set));
                 last = Some(Arc::from(set));
             }
@@ -116,7 +116,7 @@ impl Core {
     }
 
     async fn forget(&self, channel: &BackChannel, set: &HeldSet) {
-        if let Err(error) = channel.index.forget(set).await {
+        if let Err(error) = self.in_time(channel.index.forget(set)).await {
             tracing::debug!(grant = %set.grant, error = %Chain(&error), "an ended login is still in the index; it does no harm there");
         }
     }
@@ -164,7 +164,7 @@ impl Core {
     /// The grant lives under another id now. Waits for one attempt; a store that refuses is tried again by a task.
     pub(super) async fn note_move(self: Arc<Self>, set: Arc<HeldSet>, home: Id, expiry: OffsetDateTime) {
         let Some(channel) = &self.back_channel else { return };
-        if channel.index.note(&set, home, expiry, &self.clock).await.is_err() {
+        if self.in_time(channel.index.note(&set, home, expiry, &self.clock)).await.is_err() {
             let core = self.clone();
             self.tasks.spawn(async move { core.keep_noting(set, home, expiry).await });
         }
@@ -178,7 +178,7 @@ impl Core {
             if moved || self.ledger.ending(set.grant).is_some() {
                 return;
             }
-            let noted = channel.index.note(&set, home, expiry, &self.clock).await;
+            let noted = self.in_time(channel.index.note(&set, home, expiry, &self.clock)).await;
             let Err(error) = noted else { return };
             tracing::warn!(grant = %set.grant, error = %Chain(&error), "the provider may not be able to end a login: the index does not take it");
             if self.closing.run_until_cancelled(tokio::time::sleep(pause)).await.is_none() {

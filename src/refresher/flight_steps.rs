@@ -261,10 +261,8 @@ impl Core {
 
     async fn bury_at_home(&self, order: &Order) {
         let home = self.ledger.home_or(order.grant, order.from);
-        let buried = self.retrying(|| self.store.bury(home, order.grant)).await;
-        if let Err(error) = buried {
-            tracing::error!(grant = %order.grant, error = %Chain(&error), "an ended grant's tokens are still in the session store");
-        }
+        // What the store refuses is logged there, and tried again.
+        let _ = self.bury(home, order.grant).await;
     }
 
     async fn write_back(&self, order: &Order, set: &Arc<HeldSet>) -> WrittenBack {
@@ -294,8 +292,16 @@ impl Core {
     }
 
     async fn read(&self, home: Id, grant: GrantId) -> Result<Stored, RefreshError> {
-        match tokio::time::timeout(self.policy.write_back, self.store.read(home, grant)).await {
-            Ok(stored) => stored.map_err(store_failed),
+        self.in_time(self.store.read(home, grant)).await
+    }
+
+    /// Asks the session store, or the index, once.
+    pub(super) async fn in_time<T>(
+        &self,
+        asked: impl Future<Output = session_store::Result<T>>,
+    ) -> Result<T, RefreshError> {
+        match tokio::time::timeout(self.policy.write_back, asked).await {
+            Ok(answer) => answer.map_err(store_failed),
             Err(_elapsed) => Err(unavailable("the session store did not answer in time")),
         }
     }

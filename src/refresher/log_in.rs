@@ -10,7 +10,7 @@ use super::{
     failures::{session_failed, store_failed, unguarded},
 };
 use crate::{
-    error::{Chain, RefreshError},
+    error::RefreshError,
     grant::{GrantId, HeldSet},
     ledger::{Custody, Ending},
     session::entry::Entry,
@@ -62,7 +62,7 @@ impl Core {
         self.ledger.end(grant, Ending::Replaced);
         let home = self.ledger.home(grant).or_else(|| session.id());
         if let Some(home) = home {
-            self.retrying(|| self.store.bury(home, grant)).await?;
+            self.bury(home, grant).await?;
         }
         Ok(())
     }
@@ -87,9 +87,8 @@ impl Core {
         if let Err(error) = session.remove_value(&self.key).await {
             tracing::warn!(error = %session_failed(error), "after a failed log in the session could not be read");
         }
-        if let Err(error) = self.retrying(|| self.store.bury(home, grant)).await {
-            tracing::error!(%grant, error = %Chain(&error), "the tokens of a failed log in are still in the session store");
-        }
+        // The caller is told of the first error; this one is logged, and tried again.
+        let _ = self.bury(home, grant).await;
         error
     }
 

@@ -15,7 +15,7 @@ use crate::{
     error::RefreshError,
     grant::{GrantId, HeldSet},
     ledger::Ending,
-    session::{Stored, entry::Entry},
+    session::entry::Entry,
 };
 
 /// What becomes of the session when its user logs out.
@@ -99,10 +99,6 @@ pub(super) async fn log_out(
 
     let stored = taken.as_ref().ok().cloned().flatten();
     let newest = newest_of([stored, newest_known]);
-    if taken.is_ok() {
-        // Else the provider may still have to end it.
-        core.forget_login(newest.as_deref()).await;
-    }
     let revocation = match &newest {
         None => Revocation::NothingToRevoke,
         Some(_) if !core.revoke_on_log_out => Revocation::TurnedOff,
@@ -112,6 +108,10 @@ pub(super) async fn log_out(
             Err(error) => Revocation::Failed(endpoint_failed(error)),
         },
     };
+    if taken.is_ok() {
+        // Else the provider may still have to end it.
+        core.forget_login(newest.as_deref()).await;
+    }
     taken?;
     ended?;
     Ok(LoggedOut { revocation, id_token: newest.and_then(|set| set.id_token.clone()) })
@@ -144,15 +144,8 @@ impl Core {
         let mut home = self.ledger.home(grant).or_else(|| session.id());
         while let Some(id) = home {
             let found = match how {
-                LogOut::EndSession => self.retrying(|| self.store.take(id, grant)).await?,
-                LogOut::KeepSession => {
-                    let stored = self.retrying(|| self.store.read(id, grant)).await?;
-                    self.retrying(|| self.store.bury(id, grant)).await?;
-                    match stored {
-                        Stored::Set(set) => Some(set),
-                        Stored::Nothing | Stored::Unreadable(_) => None,
-                    }
-                }
+                LogOut::EndSession => self.take(id, grant).await?,
+                LogOut::KeepSession => self.bury(id, grant).await?,
             };
             let found = found.map(Arc::<HeldSet>::from);
             newest = newest_of([newest, found]);

@@ -8,6 +8,7 @@
 
 mod ask;
 mod builder;
+mod burial;
 mod early;
 mod end_by_provider;
 mod failures;
@@ -202,7 +203,8 @@ impl TokenRefresher {
     ///
     /// # Errors
     /// [`Unavailable`] if the session store fails, [`Internal`] if it panics: the grant is ended in this process and its tokens are
-    /// revoked even then, unless the session itself could not be read. [`Misconfigured`] if the session does not come from [`session_layer`](Self::session_layer): nothing is
+    /// revoked even then, unless the session itself could not be read; taking it out of the store goes on in the background, for about
+    /// ten minutes. [`Misconfigured`] if the session does not come from [`session_layer`](Self::session_layer): nothing is
     /// done. What the provider said to the revocation is in [`LoggedOut::revocation`] and is no error.
     ///
     /// [`Internal`]: crate::RefreshErrorKind::Internal
@@ -268,7 +270,8 @@ impl TokenRefresher {
     /// Runs to its end even if the future is dropped.
     ///
     /// # Errors
-    /// The token is refused, or the keys or a session store are not at hand; in this case the same token may be used again.
+    /// The token is refused, or the keys or a session store are not at hand; in this case the same token may be used again. Sessions that
+    /// were found, and not deleted within [`write_back`](crate::RefreshPolicy::write_back), are deleted in the background.
     pub async fn end_by_logout_token(&self, logout_token: &str) -> Result<(), BackChannelError> {
         let (core, token) = (self.0.clone(), logout_token.to_owned());
         let ending = self.0.tasks.spawn(async move { core.end_by_logout_token(&token).await });
@@ -276,7 +279,7 @@ impl TokenRefresher {
     }
 
     /// Ends the work of this refresher, before its process or runtime ends: from now on no refresh is started, and this waits for those
-    /// under way, for log ins and log outs, and for one more attempt to write each set that the session store has refused so far.
+    /// under way, for log ins and log outs, and for one more attempt at what the session store has refused so far: new sets, and the end of logins.
     ///
     /// Requests with a fresh token are served as before; those that need a refresh get
     /// [`Unavailable`](crate::RefreshErrorKind::Unavailable). Use it after the server has stopped taking requests:

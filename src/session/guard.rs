@@ -18,6 +18,7 @@ use tower_sessions::{
 
 use super::{
     aside::OnMove,
+    burial::Burials,
     codec::Codec,
     entry::{self, Entry, GuardMark},
     locks::{IdLocks, detached},
@@ -51,11 +52,18 @@ pub(super) struct Inner {
     pub(super) locks: IdLocks,
     pub(super) mark: GuardMark,
     pub(super) on_move: OnceLock<OnMove>,
+    pub(super) burials: Burials,
     warned_of_dropped_save: AtomicBool,
 }
 
 impl GuardedStore {
-    pub(crate) fn new(store: impl SessionStore, ledger: Arc<Ledger>, key: Arc<str>, codec: Codec) -> Self {
+    pub(crate) fn new(
+        store: impl SessionStore,
+        ledger: Arc<Ledger>,
+        key: Arc<str>,
+        codec: Codec,
+        burials: Burials,
+    ) -> Self {
         Self(Arc::new(Inner {
             store: Arc::new(store),
             ledger,
@@ -64,6 +72,7 @@ impl GuardedStore {
             locks: IdLocks::new(),
             mark: GuardMark::next(),
             on_move: OnceLock::new(),
+            burials,
             warned_of_dropped_save: AtomicBool::new(false),
         }))
     }

@@ -1,6 +1,6 @@
 //! What flights, log in and log out do to the record a grant lives in.
 
-use std::{future::Future, sync::Arc, time::Duration};
+use std::{future::Future, sync::Arc};
 
 use serde_json::Value;
 use time::OffsetDateTime;
@@ -17,11 +17,8 @@ use super::{
 };
 use crate::{
     grant::{GrantId, HeldSet},
-    ledger::{Custody, Ending},
+    ledger::Custody,
 };
-
-/// How often a refused tombstone is tried again: for about ten minutes, as long as this process knows better than the store.
-const BURIAL_ATTEMPTS: u32 = 64;
 
 /// What the store holds of a grant under some session id.
 #[derive(Debug)]
@@ -67,8 +64,8 @@ impl GuardedStore {
         self.inner().patch(id, set, expiry).await
     }
 
-    /// Puts a tombstone over a live set of `grant` under `id`; leaves everything else as it is.
-    pub(crate) async fn bury(&self, id: Id, grant: GrantId) -> Result<()> {
+    /// Puts a tombstone over a live set of `grant` under `id`, and gives it back; leaves everything else as it is.
+    pub(crate) async fn bury(&self, id: Id, grant: GrantId) -> Result<Option<Box<HeldSet>>> {
         self.inner().bury(id, grant).await
     }
 
@@ -77,16 +74,7 @@ impl GuardedStore {
     pub(crate) async fn take(&self, id: Id, grant: GrantId) -> Result<Option<Box<HeldSet>>> {
         let inner = self.inner().clone();
         // In a task of its own: a caller whose time is over must not leave one of them.
-        detached(async move {
-            let mut newest: Option<Box<HeldSet>> = None;
-            // Home last: asked again after an error, it still has the set.
-            for id in inner.ledger.left_by(grant).into_iter().filter(|left| *left != id).chain([id]) {
-                let found = inner.take(id, grant).await?;
-                newest = newest.into_iter().chain(found).max_by_key(|set| set.generation);
-            }
-            Ok(newest)
-        })
-        .await
+        detached(async move { inner.take_wherever_it_lay(id, grant).await }).await
     }
 }
 
@@ -121,19 +109,21 @@ impl Inner {
         Ok(patched.unwrap_or(Patched::NoRecord))
     }
 
-    pub(super) async fn bury(self: &Arc<Self>, id: Id, grant: GrantId) -> Result<()> {
+    pub(super) async fn bury(self: &Arc<Self>, id: Id, grant: GrantId) -> Result<Option<Box<HeldSet>>> {
         self.on_record(id, move |inner, mut record| async move {
-            if matches!(inner.held(&record), Held::Set(stored, _) if stored == grant) {
-                inner.put(&mut record, entry::tombstone(grant));
-                inner.store.save(&record).await?;
+            if !matches!(inner.held(&record), Held::Set(stored, _) if stored == grant) {
+                return Ok(None);
             }
-            Ok(())
+            let found = inner.stored(&record, grant).into_set();
+            inner.put(&mut record, entry::tombstone(grant));
+            inner.store.save(&record).await?;
+            Ok(found)
         })
-        .await?;
-        Ok(())
+        .await
+        .map(Option::flatten)
     }
 
-    async fn take(self: &Arc<Self>, id: Id, grant: GrantId) -> Result<Option<Box<HeldSet>>> {
+    pub(super) async fn take(self: &Arc<Self>, id: Id, grant: GrantId) -> Result<Option<Box<HeldSet>>> {
         self.on_record(id, move |inner, record| async move {
             match inner.held(&record) {
                 Held::Set(stored, _) | Held::Tombstone(stored) if stored == grant => {
@@ -145,33 +135,6 @@ impl Inner {
         })
         .await
         .map(Option::flatten)
-    }
-
-    /// Puts a tombstone over the grant's set under `id`, or deletes the record if the grant has ended with its session; goes on trying
-    /// by itself while the store refuses.
-    pub(super) async fn bury_in_the_end(self: &Arc<Self>, id: Id, grant: GrantId) {
-        if self.bury_or_take(id, grant).await.is_ok() {
-            return;
-        }
-        let inner = self.clone();
-        tokio::spawn(async move {
-            let mut pause = Duration::from_millis(50);
-            for _ in 0..BURIAL_ATTEMPTS {
-                tokio::time::sleep(pause).await;
-                pause = (pause * 2).min(Duration::from_secs(10));
-                if inner.bury_or_take(id, grant).await.is_ok() {
-                    return;
-                }
-            }
-            tracing::error!(%grant, "tokens that have moved or ended are still in the session store under their old id");
-        });
-    }
-
-    async fn bury_or_take(self: &Arc<Self>, id: Id, grant: GrantId) -> Result<()> {
-        match self.ledger.ending(grant) {
-            Some(Ending::WithSession) => self.take(id, grant).await.map(|_| ()),
-            _ => self.bury(id, grant).await,
-        }
     }
 
     /// Loads the record under `id` and works on it while no other write in this process touches it. None: no such record.

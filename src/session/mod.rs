@@ -14,6 +14,7 @@
 //! Everything else in a record stays as tower-sessions defines it.
 
 mod aside;
+mod burial;
 mod codec;
 pub(crate) mod entry;
 mod guard;
@@ -24,6 +25,7 @@ mod upkeep;
 mod view;
 
 pub(crate) use aside::NO_SESSION;
+pub(crate) use burial::Burials;
 pub(crate) use codec::Codec;
 pub use guard::GuardedStore;
 pub(crate) use home::{Patched, Stored};

@@ -5,6 +5,7 @@ mod common;
 
 mod ends;
 mod form;
+mod hung_index;
 mod index;
 mod outages;
 #[path = "../providers/mod.rs"]

@@ -30,6 +30,18 @@ async fn a_session_store_that_is_down_is_no_reason_to_forget_the_token() {
     assert_eq!(told.post(&token).await.status, 400, "and now it is used");
 }
 
+/// The provider does not come again.
+#[tokio::test(start_paused = true)]
+async fn a_session_that_could_not_be_deleted_is_deleted_in_the_background() {
+    let told = Told::on_memory();
+    let (id, sid) = told.log_in_somewhere("alice").await;
+    told.store.refuse(Op::Delete);
+    assert_eq!(told.end_sid(&sid).await.status, 503);
+    told.store.accept(Op::Delete);
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    assert_eq!(told.stored_entry(id).await, StoredEntry::NoRecord);
+}
+
 #[tokio::test(start_paused = true)]
 async fn one_session_that_cannot_be_deleted_does_not_keep_the_others() {
     let told = Told::on_memory();
