@@ -52,14 +52,15 @@ impl Browser {
                     shared.keep(&subject);
                 }
                 let id = session.id();
-                if refresher.log_out(&session, how).await.is_ok() {
-                    if let Some(login) = shared.known().logins.get_mut(&subject) {
-                        login.logged_out = true;
-                        login.deleted |= stood && how == LogOut::EndSession;
-                    }
-                    if let Some(id) = id.filter(|id| how == LogOut::EndSession && stage.has_record(*id)) {
-                        stage.note_broken(format!("log out left a record behind: {}", id.0 != 0));
-                    }
+                let ended = refresher.log_out(&session, how).await;
+                // What the store refused is done as soon as it allows.
+                if let Some(login) = shared.known().logins.get_mut(&subject) {
+                    login.logged_out = true;
+                    login.deleted |= stood && how == LogOut::EndSession;
+                }
+                let left = id.filter(|id| how == LogOut::EndSession && stage.has_record(*id));
+                if let (Ok(_), Some(id)) = (ended, left) {
+                    stage.note_broken(format!("log out left a record behind: {}", id.0 != 0));
                 }
             }
         });
