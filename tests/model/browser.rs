@@ -244,7 +244,7 @@ impl Shared {
     }
 
     fn is_logged_out(&self, subject: &str) -> bool {
-        self.known().logins.get(subject).is_some_and(|login| login.logged_out)
+        self.known().logins.get(subject).is_some_and(|login| login.logged_out && !login.unburied)
     }
 
     fn ended_or_moved(&self, subject: &str) -> (bool, bool) {

@@ -240,6 +240,9 @@ impl SessionStore for Stage {
 
     async fn delete(&self, id: &Id) -> Result<()> {
         self.park("delete").await;
+        if self.refuses() {
+            return Err(refused());
+        }
         self.state().records.remove(id);
         self.park("deleted").await;
         Ok(())

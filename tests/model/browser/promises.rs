@@ -41,8 +41,8 @@ impl Browser {
                     "{subject} has live tokens after log out"
                 );
             }
-            // Where the provider was the first to end it, nothing but its tokens went.
-            if login.deleted && !login.kept && !self.stage.has_lost(subject) {
+            // Where the provider was the first to end it, nothing but its tokens went. Without tokens nothing tells whose a record is.
+            if login.deleted && !login.kept && !login.wiped && !self.stage.has_lost(subject) {
                 assert!(!self.stage.remembers(subject), "a session remembers {subject} after its end");
             }
             if login.reported && !login.excused && !self.stage.has_lost(subject) {
