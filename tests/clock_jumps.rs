@@ -2,9 +2,14 @@
 
 mod common;
 
+use std::time::Duration;
+
 use common::{World, settle};
 use futures_util::future::join_all;
-use tower_token_refresh::testing::{Endpoint, ManualClock};
+use tower_token_refresh::{
+    RefreshErrorKind,
+    testing::{Endpoint, ManualClock},
+};
 
 const HOUR: i64 = 3600;
 
@@ -54,6 +59,22 @@ async fn back_expired_tokens_are_served_until_an_api_refuses_one() {
     assert_ne!(newer.secret(), token.secret());
     assert_eq!(world.issuer.refresh_requests(), 2);
     world.assert_logged_in(id).await;
+}
+
+/// The token looks good for another hour, and until then its refresh token is not presented again.
+#[tokio::test]
+async fn back_in_a_doubt_nobody_is_told_to_stay_away_for_an_hour() {
+    let world = world();
+    let id = world.log_in("alice").await;
+    world.expire();
+    world.issuer.fail_next(500, "");
+    assert!(world.refresher.valid_token(&world.session(id)).await.is_err(), "the refresh token is in doubt");
+    world.clock.jump_wall(-HOUR);
+    world.clock.advance(Duration::from_secs(30));
+    let token = world.refresher.valid_token(&world.session(id)).await.expect("it looks good again");
+    let error = world.refresher.newer_token(&world.session(id), &token).await.expect_err("in doubt");
+    assert_eq!(error.kind(), RefreshErrorKind::Unavailable);
+    assert_eq!(error.retry_after(), Some(Duration::from_secs(300)));
 }
 
 #[tokio::test]
