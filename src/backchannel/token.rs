@@ -2,7 +2,8 @@
 //!
 //! | part | rule |
 //! |---|---|
-//! | signature, `alg`, `kid`, `crit`, `iss`, `aud`, `exp`, `nbf` | as for an ID token; keys that the token itself brings are not looked at. `exp` may be missing, as older providers have none |
+//! | signature, `alg`, `kid`, `crit`, `iss`, `aud`, `exp` if there is one, `nbf` | as for an ID token; keys that the token itself brings are not looked at |
+//! | `exp` | deliberately not required, though 2.4 does so in its final text: older providers leave it out, and `iat` bounds its life as well |
 //! | `typ` | absent, `logout+jwt` or `JWT` |
 //! | `iat` | required; at most 5 min old, by our clock, and not to come; 60 s of leeway |
 //! | `jti` | required, not empty |
