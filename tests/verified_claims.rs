@@ -2,20 +2,21 @@
 
 mod common;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use ::http::header;
 use axum::{Router, routing::get};
 use common::{
     World,
     http::{self, Answer, ask},
+    settle,
 };
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 use tower_sessions::{MemoryStore, Session, session::Id};
 use tower_token_refresh::{
     AccessToken, Claims, ClaimsError, ClaimsTrust, ClientAuth, RefreshErrorKind, StandardClaims,
-    TokenEndpoint, TokenRefreshLayer, TokenRefresher, TokenSet,
+    TokenEndpoint, TokenRefreshLayer, TokenRefresher, TokenRefresherBuilder, TokenSet,
     testing::{Endpoint, StrictIssuer},
     tower_sessions,
 };
@@ -27,18 +28,16 @@ fn endpoint(issuer: &StrictIssuer) -> TokenEndpoint {
         .transport(issuer.transport())
 }
 
-fn verifying(world: World, audience: Option<&str>) -> World {
-    let mut builder = TokenRefresher::builder(endpoint(&world.issuer), world.store.clone())
+fn verifying(configure: impl FnOnce(TokenRefresherBuilder) -> TokenRefresherBuilder) -> World {
+    let world = World::on_memory();
+    let builder = TokenRefresher::builder(endpoint(&world.issuer), world.store.clone())
         .claims_trust(ClaimsTrust::Verified)
         .clock(world.clock.clock());
-    if let Some(audience) = audience {
-        builder = builder.claims_audience(audience);
-    }
-    World { refresher: builder.build().expect("the settings agree"), ..world }
+    World { refresher: configure(builder).build().expect("the settings agree"), ..world }
 }
 
 fn world() -> World {
-    verifying(World::on_memory(), None)
+    verifying(|builder| builder)
 }
 
 fn app(world: &World) -> Router {
@@ -95,7 +94,7 @@ async fn a_token_is_verified_once() {
     assert_eq!(who(&world, id).await.status, 200);
     // The key that signed it is gone, and none could be fetched.
     world.issuer.rotate_keys();
-    world.clock.advance(std::time::Duration::from_secs(30));
+    world.clock.advance(Duration::from_secs(30));
     world.issuer.set_down(true);
     for answer in join_all((0..20).map(|_| who(&world, id))).await {
         assert_eq!(answer.status, 200);
@@ -180,7 +179,7 @@ async fn issuer_expiry_and_type_have_to_be_right() {
 #[tokio::test]
 async fn the_audience_is_looked_at_where_one_is_set() {
     for (audience, status) in [("api", 200), ("another-api", 500)] {
-        let world = verifying(World::on_memory(), Some(audience));
+        let world = verifying(|builder| builder.claims_audience(audience));
         let id = log_in_with(&world, json!({}), |_| {}).await;
         assert_eq!(who(&world, id).await.status.as_u16(), status);
     }
@@ -195,9 +194,23 @@ async fn keys_that_cannot_be_fetched_are_a_503_and_tried_again() {
     assert_eq!((answer.status.as_u16(), answer.header(header::RETRY_AFTER)), (503, Some("5")));
     assert_eq!(ask(&app(&world), http::get("/maybe", Some(id))).await.status, 503);
     assert_eq!(ask(&app(&world), http::get("/token", Some(id))).await.status, 200);
-    world.clock.advance(std::time::Duration::from_secs(5));
+    world.clock.advance(Duration::from_secs(5));
     assert_eq!(who(&world, id).await.status, 200);
     assert_eq!(fetches(&world), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn keys_that_do_not_come_hold_a_handler_up_for_five_seconds() {
+    let world = world();
+    let id = world.log_in("alice").await;
+    let gate = world.issuer.gate_before(Endpoint::Jwks);
+    let answer = tokio::time::timeout(Duration::from_millis(5_001), who(&world, id)).await;
+    let answer = answer.expect("not a moment longer");
+    assert_eq!((answer.status.as_u16(), answer.header(header::RETRY_AFTER)), (503, Some("5")));
+    gate.open();
+    settle().await;
+    assert_eq!(who(&world, id).await.status, 200, "they have come meanwhile");
+    assert_eq!(fetches(&world), 1);
 }
 
 #[tokio::test]
