@@ -94,7 +94,7 @@ impl AccessToken {
         match &self.verifier {
             None => Ok(()),
             // Boxed: few ask for it, and every handler with claims would carry it.
-            Some(verifier) => Box::pin(verifier.verify(&self.set)).await,
+            Some(verifier) => Box::pin(verifier.verify(&self.set, self.stale)).await,
         }
     }
 

@@ -15,8 +15,9 @@ use futures_util::future::join_all;
 use serde_json::{Value, json};
 use tower_sessions::{MemoryStore, Session, session::Id};
 use tower_token_refresh::{
-    AccessToken, Claims, ClaimsError, ClaimsTrust, ClientAuth, RefreshErrorKind, StandardClaims,
-    TokenEndpoint, TokenRefreshLayer, TokenRefresher, TokenRefresherBuilder, TokenSet,
+    AccessToken, Claims, ClaimsError, ClaimsTrust, ClientAuth, OnUnavailable, RefreshErrorKind,
+    RefreshPolicy, StandardClaims, TokenEndpoint, TokenRefreshLayer, TokenRefresher, TokenRefresherBuilder,
+    TokenSet,
     testing::{Endpoint, StrictIssuer},
     tower_sessions,
 };
@@ -64,7 +65,8 @@ async fn log_in_with(world: &World, header: Value, edit: impl FnOnce(&mut Value)
 
 async fn log_in_by(world: &World, access_token: String) -> Id {
     let session = world.session_with(None, None);
-    let response = json!({"access_token": access_token, "token_type": "Bearer", "expires_in": 60});
+    let response =
+        json!({"access_token": access_token, "token_type": "Bearer", "expires_in": 60, "refresh_token": "r"});
     let set = TokenSet::from_response(response).expect("a token set");
     world.refresher.log_in(&session, set).await.expect("logged in");
     session.id().expect("saved")
@@ -211,6 +213,38 @@ async fn keys_that_do_not_come_hold_a_handler_up_for_five_seconds() {
     settle().await;
     assert_eq!(who(&world, id).await.status, 200, "they have come meanwhile");
     assert_eq!(fetches(&world), 1);
+}
+
+/// The token is served although it has expired, and so are its claims. All else has to be right.
+#[tokio::test(start_paused = true)]
+async fn a_stale_token_may_be_past_its_exp_and_nothing_else() {
+    let for_at_most = Duration::from_secs(3600);
+    let policy = RefreshPolicy::default().on_unavailable(OnUnavailable::ServeExpired { for_at_most });
+    let world = verifying(|builder| builder.policy(policy));
+    let bob = world.log_in("bob").await;
+    assert_eq!(who(&world, bob).await.status, 200, "the keys are there");
+    let good = world.log_in("alice").await;
+    let token = world.issuer.log_in("alice")["access_token"].as_str().expect("a token").to_owned();
+    let forged =
+        log_in_by(&world, format!("{}.c2lnbmF0dXJl", token.rsplit_once('.').expect("a JWT").0)).await;
+    let elsewhere =
+        log_in_with(&world, json!({}), |claims| claims["iss"] = json!("https://evil.example")).await;
+    world.expire();
+    world.clock.advance(Duration::from_secs(61));
+    world.issuer.set_down(true);
+
+    let served = world.refresher.valid_token(&world.session(good)).await.expect("served stale");
+    assert!(served.is_stale());
+    served.verify().await.expect("all but its exp is right");
+    assert!(served.claims::<StandardClaims>().is_ok());
+    assert_eq!(who(&world, good).await.status, 200);
+    for id in [forged, elsewhere] {
+        let served = world.refresher.valid_token(&world.session(id)).await.expect("served stale");
+        assert!(served.is_stale());
+        let error = served.verify().await.expect_err("not the provider's own");
+        assert_eq!(error.kind(), RefreshErrorKind::Misconfigured);
+        assert!(served.claims::<StandardClaims>().is_err());
+    }
 }
 
 #[tokio::test]

@@ -62,6 +62,7 @@ pub(crate) async fn verify(
         authorized_party: None,
         types: &["logout+jwt", "jwt"],
         required: &["iss", "aud", "iat", "events"],
+        may_have_expired: false,
     };
     let claims = keys.verify(token, &expected).await.map_err(Fault::Unverified)?;
     read(&claims, issuer, clock.now())
