@@ -1,14 +1,17 @@
-//! The wall clock jumps an hour: nobody is logged out, nothing is presented twice, nothing hangs.
+//! The wall clock jumps an hour: nobody is logged out, nothing is presented twice, nothing hangs. What depends on the time that a
+//! provider has written into a token waits until the clock is right again.
 
 mod common;
 
 use std::time::Duration;
 
-use common::{World, settle};
+use common::{StoredEntry, World, settle};
 use futures_util::future::join_all;
+use tower_sessions::MemoryStore;
 use tower_token_refresh::{
-    RefreshErrorKind,
+    BackChannelError, ClaimsTrust, ClientAuth, RefreshErrorKind, TokenEndpoint, TokenRefresher,
     testing::{Endpoint, ManualClock},
+    tower_sessions,
 };
 
 const HOUR: i64 = 3600;
@@ -92,5 +95,37 @@ async fn in_the_middle_of_a_refresh_nothing_hangs_and_nothing_is_lost() {
         assert!(waiter.await.unwrap().is_ok(), "jump of {jump} s");
         assert!(world.refresher.valid_token(&world.session(id)).await.is_ok());
         world.assert_logged_in(id).await;
+    }
+}
+
+/// By a clock that is an hour off nobody can say whether a provider's token is good now.
+#[tokio::test]
+async fn while_it_is_wrong_claims_are_not_verified_and_logout_tokens_refused() {
+    let world = world();
+    let endpoint = TokenEndpoint::new(world.issuer.token_url(), ClientAuth::basic("web", "secret"))
+        .issuer(world.issuer.issuer_url())
+        .jwks_url(world.issuer.jwks_url())
+        .transport(world.issuer.transport());
+    let refresher = TokenRefresher::builder(endpoint, world.store.clone())
+        .clock(world.clock.clock())
+        .claims_trust(ClaimsTrust::Verified)
+        .back_channel_logout(MemoryStore::default(), [7; 32])
+        .build()
+        .expect("the settings agree");
+    let world = World { refresher, ..world };
+    for jump in [HOUR, -HOUR] {
+        world.clock.jump_wall(jump);
+        let id = world.log_in("alice").await;
+        let token = world.refresher.valid_token(&world.session(id)).await.expect("the token itself");
+        let error = token.verify().await.expect_err("expired, or not valid yet");
+        assert_eq!(error.kind(), RefreshErrorKind::Misconfigured);
+        let logout_token = world.issuer.logout_token(Some("alice"), None);
+        let error = world.refresher.end_by_logout_token(&logout_token).await.expect_err("the same");
+        assert!(matches!(error, BackChannelError::Refused(_)), "{error:?}");
+
+        world.clock.jump_wall(-jump);
+        token.verify().await.expect("by the right time it verifies");
+        world.refresher.end_by_logout_token(&logout_token).await.expect("and so does the logout token");
+        assert_eq!(world.stored_entry(id).await, StoredEntry::NoRecord);
     }
 }
