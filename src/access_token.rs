@@ -84,16 +84,17 @@ impl AccessToken {
     }
 
     /// Verifies the token where the refresher's [`claims_trust`](crate::TokenRefresherBuilder::claims_trust) asks for it and nobody has
-    /// done so yet; otherwise it returns at once. The first token that a new key of the provider's has signed may wait for one fetch.
+    /// done so yet; otherwise it returns at once. The first token that a new key of the provider's has signed may wait for one fetch, at
+    /// most 5 s.
     ///
     /// # Errors
-    /// [`Unavailable`](crate::RefreshErrorKind::Unavailable) if the provider's keys cannot be fetched,
+    /// [`Unavailable`](crate::RefreshErrorKind::Unavailable) if the provider's keys cannot be fetched in time,
     /// [`Misconfigured`](crate::RefreshErrorKind::Misconfigured) if the token does not verify or is not a JWT.
     pub async fn verify(&self) -> Result<(), RefreshError> {
         match &self.verifier {
             None => Ok(()),
             // Boxed: few ask for it, and every handler with claims would carry it.
-            Some(verifier) => Box::pin(verifier.verify(&self.set)).await,
+            Some(verifier) => Box::pin(verifier.verify(&self.set, self.stale)).await,
         }
     }
 

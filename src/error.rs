@@ -5,6 +5,9 @@ use std::{error::Error as StdError, fmt, sync::Arc, time::Duration};
 use bytes::Bytes;
 use http::Response;
 
+/// The longest that anybody is told to stay away, and that a provider may tell us to: what it holds up is users.
+pub(crate) const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(5 * 60);
+
 /// Why a request got no token. Cheap to clone: one failed refresh is told to every request that waited for it.
 ///
 /// Neither `Display`, `Debug` nor the chain of sources shows a token, a secret, a session id or a provider's free text. The chain may
@@ -64,7 +67,7 @@ impl RefreshError {
     }
 
     pub(crate) fn with_retry_after(mut self, after: Duration) -> Self {
-        self.retry_after = Some(after);
+        self.retry_after = Some(after.min(LONGEST_RETRY_AFTER));
         self
     }
 
@@ -94,7 +97,7 @@ impl RefreshError {
     }
 
     /// When it may be worth asking again; set for [`RefreshErrorKind::Unavailable`] and [`RefreshErrorKind::WaitTimeout`] only: what the
-    /// provider said, at most 5 min, else 1 s or as long as the next attempt has to wait.
+    /// provider said, else 1 s or as long as the next attempt has to wait. At most 5 min, whatever a provider or a clock says.
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         self.retry_after

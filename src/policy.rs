@@ -80,10 +80,10 @@ impl RefreshPolicy {
     }
 
     /// How long before its expiry an access token is refreshed in the background, by the first request that comes within this
-    /// window; that request and all others go on with the token they have. So a user notices nothing of a provider that is down for
-    /// less than this. Never more than half of the token's life; each token of each login begins its window at a moment of its own, in
-    /// the first half, so that logins made together are not refreshed together. Without effect where it is not longer than
-    /// [`leeway`](Self::leeway); 0 turns it off.
+    /// window; that request and all others go on with the token they have. Never more than half of the token's life; each token of each
+    /// login begins its window at a moment of its own, in the first half, so that logins made together are not refreshed together. So
+    /// a user who comes by in that time notices nothing of a provider that is down for less than half of this. Without effect where it
+    /// is not longer than [`leeway`](Self::leeway); 0 turns it off.
     #[must_use]
     pub fn early_window(mut self, window: Duration) -> Self {
         self.early_window = window;

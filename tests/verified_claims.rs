@@ -2,20 +2,22 @@
 
 mod common;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use ::http::header;
 use axum::{Router, routing::get};
 use common::{
     World,
     http::{self, Answer, ask},
+    settle,
 };
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 use tower_sessions::{MemoryStore, Session, session::Id};
 use tower_token_refresh::{
-    AccessToken, Claims, ClaimsError, ClaimsTrust, ClientAuth, RefreshErrorKind, StandardClaims,
-    TokenEndpoint, TokenRefreshLayer, TokenRefresher, TokenSet,
+    AccessToken, Claims, ClaimsError, ClaimsTrust, ClientAuth, OnUnavailable, RefreshErrorKind,
+    RefreshPolicy, StandardClaims, TokenEndpoint, TokenRefreshLayer, TokenRefresher, TokenRefresherBuilder,
+    TokenSet,
     testing::{Endpoint, StrictIssuer},
     tower_sessions,
 };
@@ -27,18 +29,16 @@ fn endpoint(issuer: &StrictIssuer) -> TokenEndpoint {
         .transport(issuer.transport())
 }
 
-fn verifying(world: World, audience: Option<&str>) -> World {
-    let mut builder = TokenRefresher::builder(endpoint(&world.issuer), world.store.clone())
+fn verifying(configure: impl FnOnce(TokenRefresherBuilder) -> TokenRefresherBuilder) -> World {
+    let world = World::on_memory();
+    let builder = TokenRefresher::builder(endpoint(&world.issuer), world.store.clone())
         .claims_trust(ClaimsTrust::Verified)
         .clock(world.clock.clock());
-    if let Some(audience) = audience {
-        builder = builder.claims_audience(audience);
-    }
-    World { refresher: builder.build().expect("the settings agree"), ..world }
+    World { refresher: configure(builder).build().expect("the settings agree"), ..world }
 }
 
 fn world() -> World {
-    verifying(World::on_memory(), None)
+    verifying(|builder| builder)
 }
 
 fn app(world: &World) -> Router {
@@ -65,7 +65,8 @@ async fn log_in_with(world: &World, header: Value, edit: impl FnOnce(&mut Value)
 
 async fn log_in_by(world: &World, access_token: String) -> Id {
     let session = world.session_with(None, None);
-    let response = json!({"access_token": access_token, "token_type": "Bearer", "expires_in": 60});
+    let response =
+        json!({"access_token": access_token, "token_type": "Bearer", "expires_in": 60, "refresh_token": "r"});
     let set = TokenSet::from_response(response).expect("a token set");
     world.refresher.log_in(&session, set).await.expect("logged in");
     session.id().expect("saved")
@@ -95,7 +96,7 @@ async fn a_token_is_verified_once() {
     assert_eq!(who(&world, id).await.status, 200);
     // The key that signed it is gone, and none could be fetched.
     world.issuer.rotate_keys();
-    world.clock.advance(std::time::Duration::from_secs(30));
+    world.clock.advance(Duration::from_secs(30));
     world.issuer.set_down(true);
     for answer in join_all((0..20).map(|_| who(&world, id))).await {
         assert_eq!(answer.status, 200);
@@ -180,7 +181,7 @@ async fn issuer_expiry_and_type_have_to_be_right() {
 #[tokio::test]
 async fn the_audience_is_looked_at_where_one_is_set() {
     for (audience, status) in [("api", 200), ("another-api", 500)] {
-        let world = verifying(World::on_memory(), Some(audience));
+        let world = verifying(|builder| builder.claims_audience(audience));
         let id = log_in_with(&world, json!({}), |_| {}).await;
         assert_eq!(who(&world, id).await.status.as_u16(), status);
     }
@@ -195,9 +196,55 @@ async fn keys_that_cannot_be_fetched_are_a_503_and_tried_again() {
     assert_eq!((answer.status.as_u16(), answer.header(header::RETRY_AFTER)), (503, Some("5")));
     assert_eq!(ask(&app(&world), http::get("/maybe", Some(id))).await.status, 503);
     assert_eq!(ask(&app(&world), http::get("/token", Some(id))).await.status, 200);
-    world.clock.advance(std::time::Duration::from_secs(5));
+    world.clock.advance(Duration::from_secs(5));
     assert_eq!(who(&world, id).await.status, 200);
     assert_eq!(fetches(&world), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn keys_that_do_not_come_hold_a_handler_up_for_five_seconds() {
+    let world = world();
+    let id = world.log_in("alice").await;
+    let gate = world.issuer.gate_before(Endpoint::Jwks);
+    let answer = tokio::time::timeout(Duration::from_millis(5_001), who(&world, id)).await;
+    let answer = answer.expect("not a moment longer");
+    assert_eq!((answer.status.as_u16(), answer.header(header::RETRY_AFTER)), (503, Some("5")));
+    gate.open();
+    settle().await;
+    assert_eq!(who(&world, id).await.status, 200, "they have come meanwhile");
+    assert_eq!(fetches(&world), 1);
+}
+
+/// The token is served although it has expired, and so are its claims. All else has to be right.
+#[tokio::test(start_paused = true)]
+async fn a_stale_token_may_be_past_its_exp_and_nothing_else() {
+    let for_at_most = Duration::from_secs(3600);
+    let policy = RefreshPolicy::default().on_unavailable(OnUnavailable::ServeExpired { for_at_most });
+    let world = verifying(|builder| builder.policy(policy));
+    let bob = world.log_in("bob").await;
+    assert_eq!(who(&world, bob).await.status, 200, "the keys are there");
+    let good = world.log_in("alice").await;
+    let token = world.issuer.log_in("alice")["access_token"].as_str().expect("a token").to_owned();
+    let forged =
+        log_in_by(&world, format!("{}.c2lnbmF0dXJl", token.rsplit_once('.').expect("a JWT").0)).await;
+    let elsewhere =
+        log_in_with(&world, json!({}), |claims| claims["iss"] = json!("https://evil.example")).await;
+    world.expire();
+    world.clock.advance(Duration::from_secs(61));
+    world.issuer.set_down(true);
+
+    let served = world.refresher.valid_token(&world.session(good)).await.expect("served stale");
+    assert!(served.is_stale());
+    served.verify().await.expect("all but its exp is right");
+    assert!(served.claims::<StandardClaims>().is_ok());
+    assert_eq!(who(&world, good).await.status, 200);
+    for id in [forged, elsewhere] {
+        let served = world.refresher.valid_token(&world.session(id)).await.expect("served stale");
+        assert!(served.is_stale());
+        let error = served.verify().await.expect_err("not the provider's own");
+        assert_eq!(error.kind(), RefreshErrorKind::Misconfigured);
+        assert!(served.claims::<StandardClaims>().is_err());
+    }
 }
 
 #[tokio::test]

@@ -15,7 +15,7 @@ pub enum BackChannelError {
     /// The token breaks a rule. Another attempt with it is of no use. 400.
     #[error("the logout token was refused")]
     Refused(#[source] RefusedLogoutToken),
-    /// The provider's keys or a session store are not at hand. The same token may be sent again. 503.
+    /// The provider's keys or a session store are not at hand, or this very token is at work. It may be sent again. 503.
     #[error("the log out could not be completed")]
     Unavailable(#[source] RefreshError),
 }

@@ -4,9 +4,10 @@
 //! |---|---|
 //! | 200 | the logins have ended, or there were none |
 //! | 400 `{"error":"invalid_request"}` | not a form of at most 64 KiB with exactly one `logout_token`, or the token was refused |
-//! | 503 `{"error":"temporarily_unavailable"}` | the provider's keys or a session store are not at hand: the same token may be sent again |
+//! | 503 `{"error":"temporarily_unavailable"}` with `Retry-After` | the provider's keys or a session store are not at hand, or this very token is at work: it may be sent again |
 //!
-//! A 400 says that the token is wrong, which nobody can know without the keys; hence not for these. All with `Cache-Control: no-store`.
+//! All with `Cache-Control: no-store`. The 503 is deliberately not what 2.8 says, which wants a 400 for a log out that failed as well: a
+//! provider that takes a 400 for its last word would leave a session that the next attempt could have ended.
 
 use axum::{
     Json,

@@ -75,10 +75,12 @@ impl Index {
         clock: &Clock,
     ) -> Result<()> {
         let now = sessions_now();
-        let session_life = Duration::try_from(expiry - now).unwrap_or_default();
+        let session_life = (expiry - now).max(time::Duration::ZERO);
         let token_life = set.expires_at.duration_since(clock.now()).unwrap_or_default();
-        let enough = now + session_life.max(token_life) + session_life;
-        let login = Login { grant: set.grant, home, until: enough + session_life };
+        let token_life = token_life.try_into().unwrap_or(time::Duration::MAX);
+        // Saturating, as a session may be told to live for thousands of years.
+        let enough = now.saturating_add(session_life.max(token_life)).saturating_add(session_life);
+        let login = Login { grant: set.grant, home, until: enough.saturating_add(session_life) };
         for id in self.ids_of(set) {
             self.change(id, move |logins| put(logins, login, enough)).await?;
         }

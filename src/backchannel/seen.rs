@@ -3,6 +3,9 @@
 //! Whoever gets hold of a token that names a user could otherwise end that user's next logins with it. This process remembers the tokens
 //! it has taken for longer than their `iat` lets them pass; the index's store remembers them for the other processes. Two processes that
 //! get one token at the same moment both take it, which ends the same logins.
+//!
+//! A token that comes again while it is still at work is told to come once more later: it is used up only when the work is done, and
+//! the work may fail.
 
 use std::{
     collections::HashMap,
@@ -10,7 +13,10 @@ use std::{
     time::Duration,
 };
 
-use tower_sessions::{session::Id, session_store::Result};
+use tower_sessions::{
+    session::Id,
+    session_store::{Error, Result},
+};
 
 use super::{index::Index, token::WINDOW};
 use crate::{clock::Clock, endpoint::LEEWAY};
@@ -20,13 +26,24 @@ const REMEMBERED: usize = 10_000;
 
 /// The tokens taken lately.
 pub(crate) struct Seen {
-    /// Until when, by the clock's monotonic side.
     tokens: Arc<Mutex<Tokens>>,
     clock: Clock,
     index: Index,
 }
 
-type Tokens = HashMap<Id, Duration>;
+type Tokens = HashMap<Id, Sighting>;
+
+struct Sighting {
+    /// By the clock's monotonic side.
+    until: Duration,
+    work: Work,
+}
+
+#[derive(Clone, Copy)]
+enum Work {
+    UnderWay,
+    Done,
+}
 
 /// A token that is being worked on. Forgotten again unless it is [kept](Taken::keep): the provider may send it once more.
 pub(crate) struct Taken {
@@ -39,11 +56,18 @@ impl Seen {
         Self { tokens: Arc::default(), clock, index }
     }
 
-    /// None if the token was taken before.
+    /// None if the token has done its work before.
+    ///
+    /// # Errors
+    /// The store cannot tell, or the token is at work just now: either way it may be sent again.
     pub(crate) async fn take(&self, issuer: &str, jti: &str) -> Result<Option<Taken>> {
         let token = self.index.token(issuer, jti);
-        if !self.insert(token) {
-            return Ok(None);
+        match self.insert(token) {
+            None => {}
+            Some(Work::UnderWay) => {
+                return Err(Error::Backend("this very logout token is at work".to_owned()));
+            }
+            Some(Work::Done) => return Ok(None),
         }
         let taken = Taken { tokens: self.tokens.clone(), token: Some(token) };
         let elsewhere = self.index.is_marked(token).await?;
@@ -58,26 +82,32 @@ impl Seen {
         }
     }
 
-    fn insert(&self, token: Id) -> bool {
+    /// What is known of the token. If that is nothing, it is at work from now on.
+    fn insert(&self, token: Id) -> Option<Work> {
         let now = self.clock.monotonic();
         let mut tokens = lock(&self.tokens);
-        tokens.retain(|_, until| *until > now);
-        if tokens.contains_key(&token) {
-            return false;
+        tokens.retain(|_, sighting| sighting.until > now);
+        if let Some(sighting) = tokens.get(&token) {
+            return Some(sighting.work);
         }
         if tokens.len() >= REMEMBERED
-            && let Some(oldest) = tokens.iter().min_by_key(|(_, until)| **until).map(|(token, _)| *token)
+            && let Some(oldest) =
+                tokens.iter().min_by_key(|(_, sighting)| sighting.until).map(|(token, _)| *token)
         {
             tokens.remove(&oldest);
         }
-        tokens.insert(token, now + stays());
-        true
+        tokens.insert(token, Sighting { until: now + stays(), work: Work::UnderWay });
+        None
     }
 }
 
 impl Taken {
     fn keep(mut self) -> Option<Id> {
-        self.token.take()
+        let token = self.token.take()?;
+        if let Some(sighting) = lock(&self.tokens).get_mut(&token) {
+            sighting.work = Work::Done;
+        }
+        Some(token)
     }
 }
 
@@ -111,7 +141,8 @@ mod tests {
         let clock = Clock::system();
         let soon = clock.monotonic() + stays();
         let seen = Seen::new(clock, index);
-        let full = (0..REMEMBERED).map(|nth| (Id(nth as i128), soon + Duration::from_nanos(nth as u64)));
+        let sighting = |nth| Sighting { until: soon + Duration::from_nanos(nth as u64), work: Work::Done };
+        let full = (0..REMEMBERED).map(|nth| (Id(nth as i128), sighting(nth)));
         lock(&seen.tokens).extend(full);
 
         let taken = seen.take("https://id.example", "one more").await.expect("the store answers");

@@ -16,9 +16,12 @@ pub enum ClaimsTrust {
     /// can write to the session store can be anybody.
     #[default]
     Issued,
-    /// The token's signature, by the provider's keys, and its `iss`, `exp` and `typ`: checked once per token, before its claims are given
-    /// to anybody. Needs access tokens that are JWTs, the endpoint's issuer, and its keys: by discovery, or by
+    /// The token's signature, by the provider's keys, and its `iss`, `typ`, `exp`, `nbf` and `iat`: checked once per token, before its
+    /// claims are given to anybody. Needs access tokens that are JWTs, the endpoint's issuer, and its keys: by discovery, or by
     /// [`jwks_url`](crate::TokenEndpoint::jwks_url).
+    ///
+    /// A token that is [stale](crate::AccessToken::is_stale) may be past its `exp`. The wall clocks of this process and of the provider
+    /// may be 60 s apart: a token from further ahead is refused (`iat`), and so is one that looks expired.
     Verified,
 }
 
@@ -37,12 +40,15 @@ impl ClaimsVerifier {
         Self(Arc::new(Inner { keys, issuer, audience }))
     }
 
-    /// Verifies the access token of `set`, unless that has been done.
-    pub(crate) async fn verify(&self, set: &HeldSet) -> Result<(), RefreshError> {
+    /// Verifies the access token of `set`, unless that has been done. One that is served stale has expired.
+    pub(crate) async fn verify(&self, set: &HeldSet, stale: bool) -> Result<(), RefreshError> {
         if set.claims.are_verified() {
             return Ok(());
         }
-        let expected = Expected::access_token(&self.0.issuer, self.0.audience.as_deref());
+        let expected = Expected {
+            may_have_expired: stale,
+            ..Expected::access_token(&self.0.issuer, self.0.audience.as_deref())
+        };
         match self.0.keys.verify(set.access_token.expose(), &expected).await {
             Ok(_) => {
                 set.claims.mark_verified();

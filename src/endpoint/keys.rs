@@ -3,9 +3,10 @@
 //! | when | what happens |
 //! |---|---|
 //! | first need | fetched; all that wait share one fetch |
-//! | older than an hour | fetched again; if that fails, the old ones go on |
+//! | older than an hour | fetched again, behind the one who asks; the old ones go on until new ones have come |
 //! | a token names a key that is not among them | fetched again, at most once in 30 s, whoever sends such tokens |
 //! | a fetch failed | nothing is fetched for 5 s |
+//! | a fetch takes long | nobody waits for more than 5 s; it goes on, for the next one |
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -35,6 +36,8 @@ const MAX_AGE: Duration = Duration::from_secs(60 * 60);
 /// Between two fetches because of keys we do not know. Anybody can make up a token that names one.
 const UNKNOWN_EVERY: Duration = Duration::from_secs(30);
 const AFTER_A_FAILURE: Duration = Duration::from_secs(5);
+/// How long a token waits for keys, and with it a flight, a provider's call or a handler.
+const WAIT: Duration = Duration::from_secs(5);
 
 /// Verifies tokens by the provider's keys. Cheap to clone; clones share the keys.
 #[derive(Clone)]
@@ -56,6 +59,13 @@ struct Held {
     failed: Option<(KeysError, Duration)>,
     /// The last fetch because of an unknown key.
     unknown_at: Option<Duration>,
+}
+
+impl Held {
+    /// The keys there are, however old, unless it is those that did not do.
+    fn fit(&self, unfit: Option<&Arc<KeySet>>) -> Option<&(Arc<KeySet>, Duration)> {
+        self.keys.as_ref().filter(|(keys, _)| unfit.is_none_or(|unfit| !Arc::ptr_eq(keys, unfit)))
+    }
 }
 
 /// Why there are no keys. Cheap to clone.
@@ -90,6 +100,15 @@ impl Keys {
         token: &str,
         expected: &Expected<'_>,
     ) -> Result<JwtClaims, VerifyError> {
+        let verified = tokio::time::timeout(WAIT, self.verify_at_leisure(token, expected)).await;
+        verified.unwrap_or(Err(VerifyError::Keys(KeysError::Late)))
+    }
+
+    async fn verify_at_leisure(
+        &self,
+        token: &str,
+        expected: &Expected<'_>,
+    ) -> Result<JwtClaims, VerifyError> {
         let jwt = Jwt::parse(token)?;
         jwt.check_claims(expected, self.0.clock.now())?;
         let keys = self.keys(None).await.map_err(VerifyError::Keys)?;
@@ -120,9 +139,10 @@ impl Keys {
         match boarded {
             Boarded::Known(known) => known,
             Boarded::Waiting { answer, .. } => {
-                let fetched = answer.await.unwrap_or(Err(KeysError::BrokenOff));
-                // For who is content with old keys, a failed fetch is none.
-                self.known(unfit).unwrap_or(fetched)
+                if let Some((old, _)) = self.held().fit(unfit) {
+                    return Ok(old.clone());
+                }
+                answer.await.unwrap_or(Err(KeysError::BrokenOff))
             }
         }
     }
@@ -134,8 +154,7 @@ impl Keys {
         let held = self.held();
         let failed = held.failed.as_ref().filter(|(_, at)| within(*at, AFTER_A_FAILURE));
         let unknown_lately = held.unknown_at.is_some_and(|at| within(at, UNKNOWN_EVERY));
-        let fit = held.keys.as_ref().filter(|(keys, _)| unfit.is_none_or(|unfit| !Arc::ptr_eq(keys, unfit)));
-        match (fit, failed, unfit) {
+        match (held.fit(unfit), failed, unfit) {
             (Some((keys, at)), failed, _) if failed.is_some() || within(*at, MAX_AGE) => {
                 Some(Ok(keys.clone()))
             }

@@ -10,7 +10,7 @@
 //! | `iss` | the expected one, character for character |
 //! | `aud` | contains the expected one |
 //! | `azp` | where this is asked for: this client; required if `aud` names several (OpenID Connect Core, 3.1.3.7) |
-//! | `exp`, `nbf`, `iat` | by our clock, with 60 s of leeway |
+//! | `exp`, `nbf`, `iat` | by our clock, with 60 s of leeway; a past `exp` is no fault in a token that is served although it has expired |
 //! | `alg` | RS256 to 512, PS256 to 512, ES256, ES384, EdDSA. Never `none`, never one with a shared secret: the public key would be that secret |
 //! | signature | by the key of the provider's set that `kid` names and that fits `alg`. What the token itself says of keys (`jku`, `jwk`, `x5u`, `x5c`) is not looked at |
 //!
@@ -47,6 +47,8 @@ pub(crate) struct Expected<'a> {
     pub(crate) types: &'a [&'a str],
     /// Claims that must not be missing. Those with an expected value never may.
     pub(crate) required: &'a [&'static str],
+    /// Whether `exp` may be past.
+    pub(crate) may_have_expired: bool,
 }
 
 impl<'a> Expected<'a> {
@@ -58,6 +60,7 @@ impl<'a> Expected<'a> {
             authorized_party: Some(client_id),
             types: &["jwt"],
             required: &["iss", "sub", "exp", "iat"],
+            may_have_expired: false,
         }
     }
 
@@ -69,6 +72,7 @@ impl<'a> Expected<'a> {
             authorized_party: None,
             types: &["at+jwt", "jwt"],
             required: &["exp"],
+            may_have_expired: false,
         }
     }
 }
@@ -153,7 +157,7 @@ impl<'a> Jwt<'a> {
             return Err(VerifyError::Claim { name: "iss", rule: "is not the provider's issuer" });
         }
         self.check_audience(expected)?;
-        self.check_times(now)
+        self.check_times(expected, now)
     }
 
     fn check_type(&self, expected: &[&str]) -> Result<(), VerifyError> {
@@ -186,7 +190,7 @@ impl<'a> Jwt<'a> {
         }
     }
 
-    fn check_times(&self, now: SystemTime) -> Result<(), VerifyError> {
+    fn check_times(&self, expected: &Expected<'_>, now: SystemTime) -> Result<(), VerifyError> {
         let now = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs_f64();
         let leeway = LEEWAY.as_secs_f64();
         let seconds = |name| match self.claims.get(name) {
@@ -195,7 +199,7 @@ impl<'a> Jwt<'a> {
                 .map(Some)
                 .ok_or(VerifyError::Claim { name, rule: "is not a number of seconds" }),
         };
-        if seconds("exp")?.is_some_and(|exp| exp + leeway <= now) {
+        if seconds("exp")?.is_some_and(|exp| exp + leeway <= now) && !expected.may_have_expired {
             return Err(VerifyError::Claim { name: "exp", rule: "is past" });
         }
         for name in ["iat", "nbf"] {

@@ -27,10 +27,7 @@ use super::{
     error::{EndpointError, EndpointErrorKind as Kind},
     exchange::Answer,
 };
-use crate::token::TokenSet;
-
-/// A longer `Retry-After` counts as this: what it holds up is users.
-const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(5 * 60);
+use crate::{error::LONGEST_RETRY_AFTER, token::TokenSet};
 
 /// The answer to a token request (RFC 6749, 5).
 pub(super) fn token_answer(answer: Answer) -> Result<TokenSet, EndpointError> {

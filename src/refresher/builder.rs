@@ -121,7 +121,7 @@ impl TokenRefresherBuilder {
     }
 
     /// How many bytes of decoded token sets to keep for the fast path. Beyond that, sets that the store holds are read from the
-    /// session each time; sets that no record holds yet are kept whatever they weigh.
+    /// session each time. Sets that the store does not hold yet are kept whatever they weigh; see [`MemoryUse`](super::MemoryUse).
     pub fn ledger_bytes(mut self, bytes: usize) -> Self {
         self.ledger_bytes = bytes;
         self

@@ -320,8 +320,9 @@ impl TokenRefresher {
 pub struct MemoryUse {
     /// Logins that this process knows something of, from their last request for at least ten minutes.
     pub grants: usize,
-    /// About how many bytes the token sets take that are held for them. Bounded by
-    /// [`ledger_bytes`](TokenRefresherBuilder::ledger_bytes).
+    /// About how many bytes the token sets take that are held for them. [`ledger_bytes`](TokenRefresherBuilder::ledger_bytes) bounds those
+    /// that the session store holds, too. The others come on top: at most one for each login whose session is just changing its id, or
+    /// whose refresh landed while the store refused it, which is kept until the store takes it or the refresh token's life is over.
     pub set_bytes: usize,
 }
 

@@ -1,7 +1,11 @@
 //! Whose logins end, and what is left of them.
 
 use serde_json::json;
-use tower_sessions::session::Id;
+use tower_sessions::{
+    Expiry,
+    cookie::time::{Duration, OffsetDateTime},
+    session::Id,
+};
 use tower_token_refresh::{AccessToken, LogOut, RefreshErrorKind, TokenSet, tower_sessions};
 
 use crate::{
@@ -47,6 +51,18 @@ on_each_store! {
         assert_eq!(told.post(&token).await.status, 200);
         assert_ended(&told, first).await;
         assert_stands(&told, second).await;
+    }
+
+    async fn a_session_that_is_to_live_for_thousands_of_years_can_be_ended_too(told: Told) {
+        let last_of_9999 = OffsetDateTime::from_unix_timestamp(253_402_300_799).unwrap();
+        let far = Duration::days(365 * 3000);
+        for expiry in [Expiry::OnInactivity(far), Expiry::AtDateTime(last_of_9999)] {
+            let session = told.session_with(None, Some(expiry));
+            told.log_in_on(&session, "alice").await;
+            let id = session.id().unwrap();
+            assert_eq!(told.end_user("alice").await.status, 200);
+            assert_ended(&told, id).await;
+        }
     }
 
     async fn two_logins_of_one_browser_end_together(told: Told) {

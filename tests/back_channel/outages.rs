@@ -8,7 +8,7 @@ use tower_token_refresh::{LogOut, RefreshErrorKind, TokenSet, testing::Endpoint,
 
 use crate::{
     common::{StoredEntry, settle, store::Op},
-    world::Told,
+    world::{Told, post_to},
 };
 
 #[tokio::test(start_paused = true)]
@@ -40,6 +40,37 @@ async fn a_session_that_could_not_be_deleted_is_deleted_in_the_background() {
     told.store.accept(Op::Delete);
     tokio::time::sleep(Duration::from_secs(5)).await;
     assert_eq!(told.stored_entry(id).await, StoredEntry::NoRecord);
+}
+
+/// A provider that lost patience with the first attempt must not take the second for the end of it.
+#[tokio::test(start_paused = true)]
+async fn a_token_that_comes_again_while_it_is_at_work_is_not_used_up() {
+    let told = Told::on_memory();
+    let (id, sid) = told.log_in_somewhere("alice").await;
+    let token = told.issuer.logout_token(None, Some(&sid));
+    let attempt = || {
+        let (refresher, token) = (told.refresher.clone(), token.clone());
+        tokio::spawn(async move { post_to(&refresher, &token).await })
+    };
+
+    told.store.refuse(Op::Delete);
+    let deleting = told.store.gate_before(Op::Delete);
+    let failing = attempt();
+    deleting.reached().await;
+    let meanwhile = told.post(&token).await;
+    assert_eq!((meanwhile.status.as_u16(), meanwhile.header(header::RETRY_AFTER)), (503, Some("1")));
+    deleting.open();
+    assert_eq!(failing.await.unwrap().status, 503);
+
+    told.store.accept(Op::Delete);
+    let deleting = told.store.gate_before(Op::Delete);
+    let working = attempt();
+    deleting.reached().await;
+    assert_eq!(told.post(&token).await.status, 503);
+    deleting.open();
+    assert_eq!(working.await.unwrap().status, 200);
+    assert_eq!(told.stored_entry(id).await, StoredEntry::NoRecord);
+    assert_eq!(told.post(&token).await.status, 400, "and now it is used");
 }
 
 #[tokio::test(start_paused = true)]
@@ -94,7 +125,7 @@ async fn a_move_that_the_index_does_not_take_is_noted_later() {
 
     let restarted = told.restarted();
     let token = told.issuer.logout_token(None, Some(&sid));
-    assert_eq!(crate::world::post_to(&restarted, &token).await.status, 200);
+    assert_eq!(post_to(&restarted, &token).await.status, 200);
     assert!(told.held_by("alice").await.is_empty());
 }
 

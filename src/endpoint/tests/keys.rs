@@ -48,6 +48,13 @@ impl World {
         self.keys.verify(token, &Expected::id_token(Some(&self.issuer.issuer_url()), "web")).await
     }
 
+    /// Until a fetch that nobody waits for is over.
+    async fn fetched(&self) {
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
+    }
+
     fn fetches(&self) -> usize {
         self.issuer.requests(Endpoint::Jwks)
     }
@@ -113,11 +120,46 @@ async fn keys_are_fetched_again_after_an_hour_and_outlive_a_failure() {
     world.clock.advance(Duration::from_secs(1));
     world.issuer.fail_next_at(Endpoint::Jwks, 500, "");
     world.verify(&world.token()).await.expect("by the old keys");
+    world.fetched().await;
     world.verify(&world.token()).await.expect("by the old keys, without another fetch");
     assert_eq!(world.fetches(), 2);
     world.clock.advance(AFTER_A_FAILURE);
     world.verify(&world.token()).await.unwrap();
+    world.fetched().await;
+    world.clock.advance(MAX_AGE - Duration::from_secs(1));
+    world.verify(&world.token()).await.unwrap();
     assert_eq!(world.fetches(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_waits_for_keys_to_be_renewed() {
+    let world = World::new();
+    world.verify(&world.token()).await.unwrap();
+    world.clock.advance(MAX_AGE);
+    let token = world.token();
+    let gate = world.issuer.gate_before(Endpoint::Jwks);
+    for _ in 0..3 {
+        let verified = world.verify(&token).now_or_never();
+        verified.expect("at once").expect("by the old keys");
+    }
+    gate.reached().await;
+    gate.open();
+    world.fetched().await;
+    assert_eq!(world.fetches(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn keys_that_do_not_come_are_waited_for_five_seconds_and_fetched_all_the_same() {
+    let world = World::new();
+    let token = world.token();
+    let gate = world.issuer.gate_before(Endpoint::Jwks);
+    let waiting = tokio::time::timeout(Duration::from_millis(5_001), world.verify(&token));
+    let error = waiting.await.expect("not a moment longer").unwrap_err();
+    assert!(matches!(error, VerifyError::Keys(KeysError::Late)), "{error:?}");
+    gate.open();
+    world.fetched().await;
+    world.verify(&token).await.expect("the keys have come");
+    assert_eq!(world.fetches(), 1);
 }
 
 #[tokio::test]
@@ -129,6 +171,8 @@ async fn a_key_that_was_withdrawn_no_longer_verifies_after_an_hour() {
     world.verify(&old).await.unwrap();
     world.issuer.rotate_keys();
     world.clock.advance(MAX_AGE);
+    world.verify(&old).await.expect("for the last time");
+    world.fetched().await;
     assert!(matches!(world.verify(&old).await, Err(VerifyError::UnknownKey)));
 }
 
