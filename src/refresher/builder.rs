@@ -185,6 +185,7 @@ impl TokenRefresherBuilder {
             closing,
         });
         core.follow_moves();
+        core.write_what_moves_leave();
         Ok(TokenRefresher(core))
     }
 }
