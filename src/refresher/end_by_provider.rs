@@ -136,6 +136,7 @@ impl Core {
         expiry: OffsetDateTime,
     ) -> Result<(), RefreshError> {
         let Some(channel) = &self.back_channel else { return Ok(()) };
+        channel.index.warn_of_nameless(set);
         self.retrying(|| channel.index.note(set, home, expiry, &self.clock)).await
     }
 

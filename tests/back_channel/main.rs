@@ -7,6 +7,7 @@ mod ends;
 mod form;
 mod hung_index;
 mod index;
+mod nameless;
 mod outages;
 #[path = "../providers/mod.rs"]
 mod providers;
