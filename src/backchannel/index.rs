@@ -148,13 +148,13 @@ impl Index {
         }
     }
 
-    fn ids_of(&self, set: &HeldSet) -> Vec<Id> {
+    pub(super) fn ids_of(&self, set: &HeldSet) -> Vec<Id> {
         let by_sid = set.sid.as_deref().map(Named::Session);
         let by_subject = set.subject.as_deref().map(Named::User);
         by_sid.into_iter().chain(by_subject).map(|named| self.id_of(&set.issuer, named)).collect()
     }
 
-    fn id_of(&self, issuer: &str, named: Named<'_>) -> Id {
+    pub(super) fn id_of(&self, issuer: &str, named: Named<'_>) -> Id {
         match named {
             Named::Session(sid) => self.0.id("sid", issuer, sid),
             Named::User(subject) => self.0.id("sub", issuer, subject),
