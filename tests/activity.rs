@@ -7,6 +7,7 @@ use common::{
     World,
     browser::{Cookie, cookie_of, get},
     on_every_store,
+    store::Op,
 };
 use time::Duration;
 use tower_sessions::{Expiry, session::Id};
@@ -102,4 +103,24 @@ on_every_store! {
         assert!(first.is_modified());
         assert!(!second.is_modified());
     }
+}
+
+/// The store refused the new set, the user went on, and the set is written when its request is long over.
+#[tokio::test(start_paused = true)]
+async fn a_set_that_is_written_late_does_not_shorten_the_session() {
+    let world = World::patient();
+    let id = idle_for_fifty_minutes(&world).await;
+    world.expire();
+    world.store.refuse(Op::Save);
+    let session = world.session_with(Some(id), Some(Expiry::OnInactivity(HOUR)));
+    world.refresher.valid_token(&session).await.expect("served all the same");
+    let mut record = world.stored(id).await.expect("a record");
+    record.expiry_date += Duration::hours(3);
+    world.store.overwrite(&record).await;
+
+    world.store.accept(Op::Save);
+    assert_eq!(world.refresher.shutdown(std::time::Duration::from_secs(20)).await, Ok(()));
+
+    assert_eq!(world.stored_entry(id).await.generation(), Some(2));
+    assert_eq!(world.stored(id).await.expect("a record").expiry_date, record.expiry_date);
 }

@@ -55,6 +55,41 @@ async fn a_refused_comparison_leaves_the_newest_tokens_pending() {
     world.assert_logged_in(home).await;
 }
 
+/// The same, and no request comes any more: the set is written by the background task, or by the shutdown.
+#[tokio::test(start_paused = true)]
+async fn what_a_refused_comparison_leaves_is_written_without_a_request() {
+    for shutdown in [false, true] {
+        let world = World::patient();
+        let id = world.log_in("alice").await;
+        let cycling = world.request(id).await;
+        let flight = world.flight_at(Station::AfterPost, id).await;
+        cycling.cycle_id().await.expect("cycled");
+        let creating = world.store.gate_before(Op::Create);
+        let saving = {
+            let cycling = cycling.clone();
+            tokio::spawn(async move { cycling.save().await })
+        };
+        creating.reached().await;
+        flight.land().await.expect("a token");
+        world.store.refuse(Op::Save);
+        creating.open();
+        saving.await.expect("no panic").expect("the record is made");
+        let home = cycling.id().expect("saved");
+        assert_eq!(world.held_by("alice").await, [(home, 1)]);
+        world.store.accept(Op::Save);
+
+        if shutdown {
+            assert_eq!(world.refresher.shutdown(Duration::from_secs(20)).await, Ok(()));
+        } else {
+            tokio::time::sleep(Duration::from_secs(2)).await;
+        }
+
+        assert_eq!(world.held_by("alice").await, [(home, 2)], "shutdown: {shutdown}");
+        assert_eq!(world.issuer.refresh_requests(), 1);
+        world.assert_logged_in(home).await;
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn log_out_survives_a_session_that_cannot_be_read_at_first() {
     let world = World::on_memory();

@@ -14,7 +14,13 @@
 //! under one name at the same moment, one may undo the other's. The login's next refresh notes it again; until then a log out by that
 //! name does not find it.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use aws_lc_rs::hmac;
 use serde::{Deserialize, Serialize};
@@ -42,6 +48,7 @@ struct Inner {
     store: Arc<dyn SessionStore>,
     key: hmac::Key,
     locks: IdLocks,
+    warned_of_nameless: AtomicBool,
 }
 
 /// A name that a provider may end logins by.
@@ -63,7 +70,12 @@ pub(crate) struct Login {
 
 impl Index {
     pub(super) fn new(store: Arc<dyn SessionStore>, key: hmac::Key) -> Self {
-        Self(Arc::new(Inner { store, key, locks: IdLocks::new() }))
+        Self(Arc::new(Inner {
+            store,
+            key,
+            locks: IdLocks::new(),
+            warned_of_nameless: AtomicBool::new(false),
+        }))
     }
 
     /// Notes that the grant of `set` lives under `home`, in a session that ends at `expiry` unless it is used.
@@ -126,13 +138,25 @@ impl Index {
         self.0.locks.exclusively(token, async move { inner.write(token, &[], until, false).await }).await
     }
 
-    fn ids_of(&self, set: &HeldSet) -> Vec<Id> {
+    /// Says so, once, if the tokens of a login have no name to note it under.
+    pub(crate) fn warn_of_nameless(&self, set: &HeldSet) {
+        let nameless = set.sid.is_none() && set.subject.is_none();
+        if nameless && !self.0.warned_of_nameless.swap(true, Ordering::Relaxed) {
+            tracing::warn!(
+                grant = %set.grant,
+                "the provider cannot end a login whose tokens name neither its session (`sid`) nor its user (`sub`); \
+                 ID tokens do, with the scope `openid` (this is said once)"
+            );
+        }
+    }
+
+    pub(super) fn ids_of(&self, set: &HeldSet) -> Vec<Id> {
         let by_sid = set.sid.as_deref().map(Named::Session);
         let by_subject = set.subject.as_deref().map(Named::User);
         by_sid.into_iter().chain(by_subject).map(|named| self.id_of(&set.issuer, named)).collect()
     }
 
-    fn id_of(&self, issuer: &str, named: Named<'_>) -> Id {
+    pub(super) fn id_of(&self, issuer: &str, named: Named<'_>) -> Id {
         match named {
             Named::Session(sid) => self.0.id("sid", issuer, sid),
             Named::User(subject) => self.0.id("sub", issuer, subject),

@@ -1,10 +1,11 @@
 //! Log out from the provider's side (OpenID Connect Back-Channel Logout 1.0).
 //!
-//! The provider posts a logout token that names a session of its own (`sid`), a user (`sub`), or both. Three things make of it the end
+//! The provider posts a logout token that names a session of its own (`sid`), a user (`sub`), or both. Four things make of it the end
 //! of sessions here:
 //!
 //! - [`token`]: whether the provider says so, to us, now;
 //! - [`index`]: in which sessions the logins live that it names;
+//! - [`named`]: which logins to come it names as well, because they are under way;
 //! - [`seen`]: that a token counts once.
 //!
 //! What ends, and how, is the refresher's: see `refresher/end_by_provider.rs`. `handler` is the Axum side of it.
@@ -13,6 +14,7 @@ mod error;
 #[cfg(feature = "axum")]
 mod handler;
 mod index;
+mod named;
 mod seen;
 mod token;
 
@@ -25,9 +27,10 @@ pub use error::{BackChannelError, RefusedLogoutToken};
 #[cfg(feature = "axum")]
 pub(crate) use handler::route;
 pub(crate) use index::{Index, Login, Named};
+pub(crate) use named::Moment;
 pub(crate) use token::{Fault, LogoutToken, verify};
 
-use self::seen::Seen;
+use self::{named::NamedLately, seen::Seen};
 use crate::{clock::Clock, endpoint::Provider, error::ConfigError, session::GuardedStore};
 
 const SHORTEST_KEY: usize = 32;
@@ -35,6 +38,7 @@ const SHORTEST_KEY: usize = 32;
 /// What a refresher needs to be told by its provider who has logged out.
 pub(crate) struct BackChannel {
     pub(crate) index: Index,
+    pub(crate) named: NamedLately,
     pub(crate) seen: Seen,
 }
 
@@ -71,6 +75,10 @@ impl Settings {
             return broken("turned on", "the endpoint needs an issuer and a jwks_url, or discovery");
         }
         let index = Index::new(self.store, key);
-        Ok(BackChannel { seen: Seen::new(clock.clone(), index.clone()), index })
+        Ok(BackChannel {
+            named: NamedLately::new(clock.clone(), index.clone()),
+            seen: Seen::new(clock.clone(), index.clone()),
+            index,
+        })
     }
 }

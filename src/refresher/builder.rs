@@ -108,7 +108,8 @@ impl TokenRefresherBuilder {
     /// At most 100 logins of one user, and of one browser session at the provider, are kept; beyond that the oldest are not found. Two
     /// processes that note logins of one user at the same moment may lose one of the notes, until that login's next refresh.
     ///
-    /// A log in fails if the index does not take it: the provider could not end it.
+    /// A log in fails if the index does not take it: the provider could not end it. Nor can it end a login whose tokens name neither `sid`
+    /// nor `sub`, as with an opaque access token and no ID token: that is logged once.
     pub fn back_channel_logout(mut self, index: impl SessionStore, key: impl AsRef<[u8]>) -> Self {
         self.back_channel = Some(backchannel::Settings::new(index, key.as_ref()));
         self
@@ -185,6 +186,7 @@ impl TokenRefresherBuilder {
             closing,
         });
         core.follow_moves();
+        core.write_what_moves_leave();
         Ok(TokenRefresher(core))
     }
 }

@@ -19,7 +19,7 @@ use super::{
     flight_steps::Order,
 };
 use crate::{
-    backchannel::{BackChannel, BackChannelError, Fault, Login, LogoutToken, Named, verify},
+    backchannel::{BackChannel, BackChannelError, Fault, Login, LogoutToken, Moment, Named, verify},
     endpoint::VerifyError,
     error::{Chain, RefreshError},
     grant::{GrantId, HeldSet},
@@ -78,6 +78,7 @@ impl Core {
             (None, Some(subject)) => Named::User(subject),
             (None, None) => return Ok(0),
         };
+        channel.named.remember(&token.issuer, named);
         let logins = self.retrying(|| channel.index.find(&token.issuer, named)).await?;
         let ended = join_all(logins.iter().map(|login| self.end_one(channel, login))).await;
         let ended = ended.into_iter().collect::<Result<Vec<GrantId>, _>>()?;
@@ -128,15 +129,28 @@ impl Core {
         }
     }
 
-    /// A login has been made. One that the provider could not end is none: fails if the index does not take it.
+    /// What [`note_login`](Self::note_login) is to be told of when the log in began.
+    pub(super) fn log_in_begins(&self) -> Option<Moment> {
+        self.back_channel.as_ref().map(|channel| channel.named.now())
+    }
+
+    /// A login has been made. One that the provider could not end is none: fails if the index does not take it, and if the provider has
+    /// ended it since the log in began.
     pub(super) async fn note_login(
         &self,
         set: &HeldSet,
         home: Id,
         expiry: OffsetDateTime,
+        began: Option<Moment>,
     ) -> Result<(), RefreshError> {
-        let Some(channel) = &self.back_channel else { return Ok(()) };
-        self.retrying(|| channel.index.note(set, home, expiry, &self.clock)).await
+        let (Some(channel), Some(began)) = (&self.back_channel, began) else { return Ok(()) };
+        channel.index.warn_of_nameless(set);
+        self.retrying(|| channel.index.note(set, home, expiry, &self.clock)).await?;
+        if channel.named.has_named_since(began, set) {
+            self.forget(channel, set).await;
+            return Err(logged_out());
+        }
+        Ok(())
     }
 
     /// From now on the index is told where grants move.

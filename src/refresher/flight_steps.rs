@@ -51,7 +51,12 @@ impl Order {
     pub(super) fn new(session: &Session, grant: GrantId, than: Generation) -> Result<Self, RefreshError> {
         let from =
             session.id().ok_or_else(|| misconfigured("the session has not been saved to its store"))?;
-        Ok(Self { grant, than, from, expiry: session.expiry_date() })
+        Ok(Self::at(from, grant, than, session.expiry_date()))
+    }
+
+    /// For the record under `from`, which stays until `expiry`.
+    pub(super) fn at(from: Id, grant: GrantId, than: Generation, expiry: OffsetDateTime) -> Self {
+        Self { grant, than, from, expiry }
     }
 
     pub(super) fn grant(&self) -> GrantId {

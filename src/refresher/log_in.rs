@@ -18,6 +18,7 @@ use crate::{
 };
 
 pub(super) async fn log_in(core: Arc<Core>, session: Session, set: TokenSet) -> Result<(), RefreshError> {
+    let began = core.log_in_begins();
     let first = Arc::new(HeldSet::first(
         set,
         core.provider.issuer_id(),
@@ -41,7 +42,7 @@ pub(super) async fn log_in(core: Arc<Core>, session: Session, set: TokenSet) -> 
     let Some(home) = core.ledger.home(grant) else {
         return Err(core.leave_unguarded(&session, grant).await);
     };
-    if let Err(error) = core.note_login(&first, home, session.expiry_date()).await {
+    if let Err(error) = core.note_login(&first, home, session.expiry_date(), began).await {
         return Err(core.take_back(&session, grant, home, error).await);
     }
     core.ledger.learn(first, Custody::Record);

@@ -168,8 +168,8 @@ impl TokenRefresher {
     ///
     /// # Errors
     /// [`Unavailable`] if the session store fails, [`Misconfigured`] if the session does not come from
-    /// [`session_layer`](Self::session_layer), [`Internal`] if the store panics. Nobody is logged in then: the tokens are taken out of
-    /// the session again.
+    /// [`session_layer`](Self::session_layer), [`Internal`] if the store panics, [`LoggedOut`](crate::RefreshErrorKind::LoggedOut)
+    /// if the provider has ended this login meanwhile. Nobody is logged in then: the tokens are taken out of the session again.
     ///
     /// [`Internal`]: crate::RefreshErrorKind::Internal
     /// [`Unavailable`]: crate::RefreshErrorKind::Unavailable

@@ -31,6 +31,17 @@ impl Core {
         }
     }
 
+    /// From now on, what the store does not take while a session gets a new id has a writer as well.
+    pub(super) fn write_what_moves_leave(self: &Arc<Self>) {
+        // The core holds the store, which must not hold the core for ever.
+        let core = Arc::downgrade(self);
+        self.store.on_pending(Box::new(move |set, home, expiry| {
+            if let Some(core) = core.upgrade() {
+                core.appoint_writer(Order::at(home, set.grant, set.generation.previous(), expiry));
+            }
+        }));
+    }
+
     async fn keep_writing(self: Arc<Self>, order: Order) {
         let grant = order.grant();
         let (mut attempts, mut tried_last) = (0, None);

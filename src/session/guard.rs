@@ -17,7 +17,7 @@ use tower_sessions::{
 };
 
 use super::{
-    aside::OnMove,
+    aside::{OnMove, OnPending},
     burial::Burials,
     codec::Codec,
     entry::{self, Entry, GuardMark},
@@ -52,6 +52,7 @@ pub(super) struct Inner {
     pub(super) locks: IdLocks,
     pub(super) mark: GuardMark,
     pub(super) on_move: OnceLock<OnMove>,
+    pub(super) on_pending: OnceLock<OnPending>,
     pub(super) burials: Burials,
     warned_of_dropped_save: AtomicBool,
 }
@@ -72,6 +73,7 @@ impl GuardedStore {
             locks: IdLocks::new(),
             mark: GuardMark::next(),
             on_move: OnceLock::new(),
+            on_pending: OnceLock::new(),
             burials,
             warned_of_dropped_save: AtomicBool::new(false),
         }))
@@ -237,7 +239,7 @@ impl Inner {
             && set.generation > carried
         {
             if self.patch(new.id, set.clone(), new.expiry_date).await.is_err() {
-                self.ledger.entrust(grant, set.generation, Custody::Pending);
+                self.leave_pending(set.clone(), new);
             }
             if let Ok(text) = self.codec.write(&set) {
                 self.put(new, text);

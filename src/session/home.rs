@@ -58,8 +58,8 @@ impl GuardedStore {
         tower_sessions::SessionStore::load(self, id).await
     }
 
-    /// Writes `set` into the newest record under `id`, over an older generation of its own grant and over nothing else. Sets the
-    /// record's expiry: a refresh counts as activity.
+    /// Writes `set` into the newest record under `id`, over an older generation of its own grant and over nothing else.
+    /// Prolongs the record to `expiry`: a refresh counts as activity, and one that was written late shortens nothing.
     pub(crate) async fn patch(&self, id: Id, set: Arc<HeldSet>, expiry: OffsetDateTime) -> Result<Patched> {
         self.inner().patch(id, set, expiry).await
     }
@@ -97,7 +97,7 @@ impl Inner {
                     }
                     Held::Set(grant, _) if grant == set.grant => {
                         inner.put(&mut record, inner.codec.write(&set)?);
-                        record.expiry_date = expiry;
+                        record.expiry_date = record.expiry_date.max(expiry);
                         inner.store.save(&record).await?;
                         inner.ledger.entrust(grant, set.generation, Custody::Record);
                         Ok(Patched::Written)

@@ -7,6 +7,8 @@ mod ends;
 mod form;
 mod hung_index;
 mod index;
+mod log_in_races;
+mod nameless;
 mod outages;
 #[path = "../providers/mod.rs"]
 mod providers;
