@@ -16,6 +16,7 @@ mod flight_steps;
 mod identity;
 mod log_in;
 mod log_out;
+mod over;
 mod pending;
 mod replay;
 mod shutdown;
