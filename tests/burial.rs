@@ -187,3 +187,26 @@ async fn a_flight_under_way_does_not_keep_the_record() {
     assert_eq!(world.stored_entry(id).await, StoredEntry::NoRecord);
     world.assert_dead_at_the_provider();
 }
+
+/// Two requests got a new id at once, and one has left a copy of the session.
+#[tokio::test(start_paused = true)]
+async fn every_record_that_the_login_has_left_goes_with_it() {
+    let world = World::patient();
+    let id = world.log_in("alice").await;
+    let (one, two) = (world.request(id).await, world.request(id).await);
+    for session in [&one, &two] {
+        session.cycle_id().await.expect("cycled");
+        session.save().await.expect("saved");
+    }
+    let (copy, home) = (one.id().expect("saved"), two.id().expect("saved"));
+    assert!(matches!(world.stored_entry(copy).await, StoredEntry::Tombstone { .. }));
+    world.store.refuse(Op::Delete);
+    world.refresher.log_out(&world.session(home), EndSession).await.expect_err("the store refuses");
+    world.store.accept(Op::Delete);
+
+    tokio::time::sleep(Duration::from_secs(5)).await;
+
+    for id in [copy, home] {
+        assert_eq!(world.stored_entry(id).await, StoredEntry::NoRecord);
+    }
+}
