@@ -28,6 +28,7 @@ pub use error::{BackChannelError, RefusedLogoutToken};
 pub(crate) use handler::route;
 pub(crate) use index::{Index, Login, Named};
 pub(crate) use named::Moment;
+pub(crate) use seen::Work;
 pub(crate) use token::{Fault, LogoutToken, verify};
 
 use self::{named::NamedLately, seen::Seen};

@@ -13,10 +13,7 @@ use std::{
     time::Duration,
 };
 
-use tower_sessions::{
-    session::Id,
-    session_store::{Error, Result},
-};
+use tower_sessions::{session::Id, session_store::Error};
 
 use super::{index::Index, token::WINDOW};
 use crate::{clock::Clock, endpoint::LEEWAY};
@@ -39,8 +36,9 @@ struct Sighting {
     work: Work,
 }
 
+/// How far a token that came before has got.
 #[derive(Clone, Copy)]
-enum Work {
+pub(crate) enum Work {
     UnderWay,
     Done,
 }
@@ -56,26 +54,19 @@ impl Seen {
         Self { tokens: Arc::default(), clock, index }
     }
 
-    /// None if the token has done its work before.
-    ///
-    /// # Errors
-    /// The store cannot tell, or the token is at work just now: either way it may be sent again.
-    pub(crate) async fn take(&self, issuer: &str, jti: &str) -> Result<Option<Taken>> {
+    /// The token, or what has become of it before.
+    pub(crate) async fn take(&self, issuer: &str, jti: &str) -> Result<Result<Taken, Work>, Error> {
         let token = self.index.token(issuer, jti);
-        match self.insert(token) {
-            None => {}
-            Some(Work::UnderWay) => {
-                return Err(Error::Backend("this very logout token is at work".to_owned()));
-            }
-            Some(Work::Done) => return Ok(None),
+        if let Some(work) = self.insert(token) {
+            return Ok(Err(work));
         }
         let taken = Taken { tokens: self.tokens.clone(), token: Some(token) };
         let elsewhere = self.index.is_marked(token).await?;
-        Ok((!elsewhere).then_some(taken))
+        Ok(if elsewhere { Err(Work::Done) } else { Ok(taken) })
     }
 
     /// The token has done its work.
-    pub(crate) async fn keep(&self, taken: Taken) -> Result<()> {
+    pub(crate) async fn keep(&self, taken: Taken) -> Result<(), Error> {
         match taken.keep() {
             Some(token) => self.index.mark(token, stays()).await,
             None => Ok(()),
@@ -148,7 +139,7 @@ mod tests {
         let taken = seen.take("https://id.example", "one more").await.expect("the store answers");
 
         let tokens = lock(&seen.tokens);
-        assert!(taken.is_some());
+        assert!(taken.is_ok());
         assert_eq!(tokens.len(), REMEMBERED);
         assert!(!tokens.contains_key(&Id(0)) && tokens.contains_key(&Id(1)));
     }

@@ -19,7 +19,7 @@ use super::{
     flight_steps::Order,
 };
 use crate::{
-    backchannel::{BackChannel, BackChannelError, Fault, Login, LogoutToken, Moment, Named, verify},
+    backchannel::{BackChannel, BackChannelError, Fault, Login, LogoutToken, Moment, Named, Work, verify},
     endpoint::VerifyError,
     error::{Chain, RefreshError},
     grant::{GrantId, HeldSet},
@@ -63,7 +63,11 @@ impl Core {
         };
         let taken = self.in_time(channel.seen.take(&token.issuer, &token.jti)).await;
         // Dropped on an error below, and with it what we know of the token: it may be sent again.
-        let taken = taken.map_err(failed)?.ok_or(Fault::Seen)?;
+        let taken = match taken.map_err(failed)? {
+            Ok(taken) => taken,
+            Err(Work::UnderWay) => return Err(failed(unavailable("this very logout token is at work"))),
+            Err(Work::Done) => return Err(Fault::Seen.into()),
+        };
         let ended = self.end_named(channel, &token).await.map_err(failed)?;
         if let Err(error) = self.in_time(channel.seen.keep(taken)).await {
             // This process remembers it; there is nothing that the provider could do about the others.
