@@ -151,24 +151,6 @@ async fn the_login_that_another_one_replaced_is_buried_in_the_background() {
     assert_eq!(world.held_by("alice").await, []);
 }
 
-/// The second `cycle_id` makes its record, the store refuses the tombstone in the first one, and the process ends.
-#[tokio::test(start_paused = true)]
-async fn a_shutdown_buries_what_a_move_has_left() {
-    let world = World::on_memory();
-    let id = world.log_in("alice").await;
-    let (one, two) = (world.request(id).await, world.request(id).await);
-    one.cycle_id().await.expect("cycled");
-    one.save().await.expect("saved");
-    two.cycle_id().await.expect("cycled");
-    world.store.fail_next(Op::Save);
-    two.save().await.expect("the record is made");
-    assert_eq!(world.held_by("alice").await.len(), 2);
-
-    assert_eq!(world.refresher.shutdown(LONG).await, Ok(()));
-
-    assert_eq!(world.held_by("alice").await, [(two.id().expect("saved"), 1)]);
-}
-
 /// What the flight brought is revoked, and the record it had written before the log out came is deleted.
 #[tokio::test(start_paused = true)]
 async fn a_flight_under_way_does_not_keep_the_record() {

@@ -4,22 +4,32 @@ mod common;
 
 use std::time::Duration;
 
-use common::{World, races::Station, settle, store::Op};
-use tower_token_refresh::{LogOut, RefreshErrorKind, Revocation};
+use common::{
+    World,
+    races::Station,
+    settle,
+    store::{Op, ScriptedStore},
+};
+use tower_sessions::{Session, session::Id};
+use tower_token_refresh::{LogOut, RefreshErrorKind, Revocation, tower_sessions};
 
 /// The second `cycle_id` makes its record, and the store refuses the tombstone in the first one.
-#[tokio::test(start_paused = true)]
-async fn a_refused_tombstone_neither_fails_the_request_nor_leaves_a_second_login() {
-    let world = World::on_memory();
+async fn moved_with_a_refused_tombstone(world: &World) -> Session {
     let id = world.log_in("alice").await;
     let (one, two) = (world.request(id).await, world.request(id).await);
     one.cycle_id().await.expect("cycled");
     one.save().await.expect("saved");
     two.cycle_id().await.expect("cycled");
     world.store.fail_next(Op::Save);
-
     two.save().await.expect("the record is made, and its id is told");
     assert_eq!(world.held_by("alice").await.len(), 2, "the store refuses the tombstone for now");
+    two
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_tombstone_neither_fails_the_request_nor_leaves_a_second_login() {
+    let world = World::on_memory();
+    let two = moved_with_a_refused_tombstone(&world).await;
     tokio::time::sleep(Duration::from_secs(1)).await;
     settle().await;
 
@@ -29,10 +39,19 @@ async fn a_refused_tombstone_neither_fails_the_request_nor_leaves_a_second_login
     world.assert_logged_in(home).await;
 }
 
-/// A flight lands while the record is being made, and the store refuses to write that into it.
+/// The process ends before the store is asked again.
 #[tokio::test(start_paused = true)]
-async fn a_refused_comparison_leaves_the_newest_tokens_pending() {
+async fn a_shutdown_buries_what_a_move_has_left() {
     let world = World::on_memory();
+    let two = moved_with_a_refused_tombstone(&world).await;
+
+    assert_eq!(world.refresher.shutdown(Duration::from_secs(60)).await, Ok(()));
+
+    assert_eq!(world.held_by("alice").await, [(two.id().expect("saved"), 1)]);
+}
+
+/// A flight lands while the record is being made, and the store refuses to write that into it.
+async fn landed_while_moving(world: &World, refuse: impl FnOnce(&ScriptedStore)) -> Id {
     let id = world.log_in("alice").await;
     let cycling = world.request(id).await;
     let flight = world.flight_at(Station::AfterPost, id).await;
@@ -44,37 +63,28 @@ async fn a_refused_comparison_leaves_the_newest_tokens_pending() {
     };
     creating.reached().await;
     flight.land().await.expect("a token");
-    world.store.fail_next(Op::Save);
+    refuse(&world.store);
     creating.open();
     saving.await.expect("no panic").expect("the record is made");
+    cycling.id().expect("saved")
+}
 
-    let home = cycling.id().expect("saved");
+#[tokio::test(start_paused = true)]
+async fn a_refused_comparison_leaves_the_newest_tokens_pending() {
+    let world = World::on_memory();
+    let home = landed_while_moving(&world, |store| store.fail_next(Op::Save)).await;
     world.refresher.valid_token(&world.session(home)).await.expect("from memory");
     settle().await;
     assert_eq!(world.held_by("alice").await, [(home, 2)]);
     world.assert_logged_in(home).await;
 }
 
-/// The same, and no request comes any more: the set is written by the background task, or by the shutdown.
+/// No request comes any more: the set is written by the background task, or by the shutdown.
 #[tokio::test(start_paused = true)]
 async fn what_a_refused_comparison_leaves_is_written_without_a_request() {
     for shutdown in [false, true] {
         let world = World::patient();
-        let id = world.log_in("alice").await;
-        let cycling = world.request(id).await;
-        let flight = world.flight_at(Station::AfterPost, id).await;
-        cycling.cycle_id().await.expect("cycled");
-        let creating = world.store.gate_before(Op::Create);
-        let saving = {
-            let cycling = cycling.clone();
-            tokio::spawn(async move { cycling.save().await })
-        };
-        creating.reached().await;
-        flight.land().await.expect("a token");
-        world.store.refuse(Op::Save);
-        creating.open();
-        saving.await.expect("no panic").expect("the record is made");
-        let home = cycling.id().expect("saved");
+        let home = landed_while_moving(&world, |store| store.refuse(Op::Save)).await;
         assert_eq!(world.held_by("alice").await, [(home, 1)]);
         world.store.accept(Op::Save);
 
