@@ -6,7 +6,7 @@ use tower_token_refresh::{LogOut, Revocation, testing::Endpoint};
 
 use crate::{
     common::{StoredEntry, settle, store::Op},
-    world::{Told, post_to},
+    world::Told,
 };
 
 const WRITE_BACK: Duration = Duration::from_millis(10_100);
@@ -38,9 +38,7 @@ async fn a_session_changes_its_id_all_the_same_and_is_noted_later() {
     stuck.open();
     tokio::time::sleep(Duration::from_secs(60)).await;
 
-    let restarted = told.restarted();
-    let token = told.issuer.logout_token(None, Some(&sid));
-    assert_eq!(post_to(&restarted, &token).await.status, 200);
+    assert_eq!(told.end_sid_after_a_restart(&sid).await.status, 200);
     assert!(told.held_by("alice").await.is_empty());
 }
 

@@ -123,9 +123,7 @@ async fn a_move_that_the_index_does_not_take_is_noted_later() {
     told.index.accept(Op::Save);
     tokio::time::sleep(Duration::from_secs(60)).await;
 
-    let restarted = told.restarted();
-    let token = told.issuer.logout_token(None, Some(&sid));
-    assert_eq!(post_to(&restarted, &token).await.status, 200);
+    assert_eq!(told.end_sid_after_a_restart(&sid).await.status, 200);
     assert!(told.held_by("alice").await.is_empty());
 }
 

@@ -128,6 +128,11 @@ impl Told {
         post_to(&self.refresher, token).await
     }
 
+    /// As [`end_sid`](Self::end_sid), told to a process that knows nothing but what is stored.
+    pub async fn end_sid_after_a_restart(&self, sid: &str) -> Answer {
+        post_to(&self.restarted(), &self.issuer.logout_token(None, Some(sid))).await
+    }
+
     /// The provider ends a session, which it says to us.
     pub async fn end_sid(&self, sid: &str) -> Answer {
         self.post(&self.issuer.logout_token(None, Some(sid))).await
