@@ -8,7 +8,7 @@
 //! - a `save` without tokens over a record that has some ends the grant and leaves a tombstone;
 //! - a `create` (after `cycle_id` or log in) carries the newest set known anywhere, not the caller's snapshot;
 //! - a `delete` keeps the set it deletes in the ledger, for the `create` that may follow;
-//! - a `load` shows neither tombstones nor the tokens of ended grants;
+//! - a `load` shows neither tombstones nor the tokens of ended grants, nor anything of a session that ends with its login;
 //! - records of the same store that are marked as no sessions are shown to nobody, written over by nobody and deleted by nobody.
 //!
 //! Everything else in a record stays as tower-sessions defines it.
