@@ -35,9 +35,10 @@ use crate::{
 /// Made by the refresher from the store it is given; [`TokenRefresher::session_store`](crate::TokenRefresher::session_store) hands
 /// it out. Cheap to clone; clones are one guard.
 ///
-/// It differs from a plain store in what happens to the tokens' key, and in two more things: a `save` of a record that is no
-/// longer in the store is dropped (it would bring a deleted session back), and `create` always picks a fresh session id. To seed a
-/// store in tests use `create`, not `save`.
+/// It differs from a plain store in what happens to the tokens' key, and in three more things: a `save` of a record that is no
+/// longer in the store is dropped (it would bring a deleted session back), `create` always picks a fresh session id, and a session
+/// that is deleted together with its login is empty to whoever still loads or carries it. To seed a store in tests use `create`, not
+/// `save`.
 ///
 /// Within one process nothing gets between the comparison and the write. Across processes that share a plain store there is a
 /// window between the two.
