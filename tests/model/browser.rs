@@ -19,7 +19,7 @@ use tower_token_refresh::{
     tower_sessions::{MemoryStore, Session, session::Id},
 };
 
-use crate::stepped::{Entry, KEY, Set, Stage};
+use crate::stepped::{Entry, KEY, Set, Stage, USER};
 
 pub const LIFE: Duration = Duration::from_secs(20);
 /// How long an expired token is served, where it is.
@@ -131,9 +131,15 @@ impl Browser {
     pub fn open(&mut self) {
         let session = Session::new(self.cookie(), Arc::new(self.refresher.session_store()), None);
         let mut request = Request { session, running: None, cycled: false, saw: Arc::default() };
-        let (session, saw) = (request.session.clone(), request.saw.clone());
+        let (session, saw, shared) = (request.session.clone(), request.saw.clone(), self.shared.clone());
         request.running = Some(tokio::spawn(async move {
-            *saw.lock().expect("not poisoned") = subject(&session).await;
+            let subject = subject(&session).await;
+            if subject.is_none() {
+                // A copy that the login has left: nothing tells whose it is, and this request may carry it on after the end.
+                let user = session.get::<String>(USER).await.ok().flatten();
+                user.filter(|user| shared.stands(user)).into_iter().for_each(|user| shared.keep(&user));
+            }
+            *saw.lock().expect("not poisoned") = subject;
         }));
         self.requests.push(request);
     }
@@ -241,6 +247,11 @@ impl Shared {
         if let Some(login) = self.known().logins.get_mut(subject) {
             login.kept = true;
         }
+    }
+
+    /// Whether nobody has begun to end it.
+    fn stands(&self, subject: &str) -> bool {
+        self.known().logins.get(subject).is_some_and(|login| !login.excused)
     }
 
     fn is_logged_out(&self, subject: &str) -> bool {
