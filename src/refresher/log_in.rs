@@ -32,11 +32,7 @@ pub(super) async fn log_in(core: Arc<Core>, session: Session, set: TokenSet) -> 
     if let Err(error) =
         core.run_to_the_end(async move { its_core.put_in(&its_session, &its_set).await }).await
     {
-        // A redirect's response would save the session with the tokens, and with it a login that was reported to have failed.
-        core.ledger.end(grant, Ending::Replaced);
-        if let Err(error) = session.remove_value(&core.key).await {
-            tracing::warn!(error = %session_failed(error), "after a failed log in the session could not be read");
-        }
+        core.take_out(&session, grant).await;
         return Err(error);
     }
     let Some(home) = core.ledger.home(grant) else {
@@ -76,6 +72,14 @@ impl Core {
         session.save().await.map_err(session_failed)
     }
 
+    /// Otherwise a redirect's response would save the session with the tokens, and with it a login that was reported to have failed.
+    async fn take_out(&self, session: &Session, grant: GrantId) {
+        self.ledger.end(grant, Ending::Replaced);
+        if let Err(error) = session.remove_value(&self.key).await {
+            tracing::warn!(error = %session_failed(error), "after a failed log in the session could not be read");
+        }
+    }
+
     /// The tokens have been saved, and the login cannot stand.
     async fn take_back(
         &self,
@@ -84,10 +88,7 @@ impl Core {
         home: Id,
         error: RefreshError,
     ) -> RefreshError {
-        self.ledger.end(grant, Ending::Replaced);
-        if let Err(error) = session.remove_value(&self.key).await {
-            tracing::warn!(error = %session_failed(error), "after a failed log in the session could not be read");
-        }
+        self.take_out(session, grant).await;
         // The caller is told of the first error; this one is logged, and tried again.
         let _ = self.bury(home, grant).await;
         error
