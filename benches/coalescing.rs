@@ -28,7 +28,9 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 use tokio_util::task::TaskTracker;
 use tower_sessions::{MemoryStore, Session, SessionStore, session::Id};
-use tower_token_refresh::{ClientAuth, TokenEndpoint, TokenRefresher, TokenSet, Transport, tower_sessions};
+use tower_token_refresh::{
+    ClientAuth, TokenEndpoint, TokenRefresher, TokenSet, Transport, tower_sessions,
+};
 
 const REFRESH: Duration = Duration::from_millis(5);
 const WAITERS: [usize; 5] = [1, 10, 100, 1_000, 10_000];
@@ -195,7 +197,10 @@ async fn measure(design: usize, n: usize, until: Until) -> f64 {
                 let cache = cache.clone();
                 async move {
                     cache
-                        .try_get_with(1, async move { Ok::<_, std::io::Error>(refresh.run().await) })
+                        .try_get_with(
+                            1,
+                            async move { Ok::<_, std::io::Error>(refresh.run().await) },
+                        )
                         .await
                         .expect("the refresh succeeds")
                 }
@@ -203,8 +208,10 @@ async fn measure(design: usize, n: usize, until: Until) -> f64 {
             .await
         }
         3 => {
-            let flights =
-                Arc::new(SingleFlight::<u64, usize>::new(Duration::from_secs(60), TaskTracker::new()));
+            let flights = Arc::new(SingleFlight::<u64, usize>::new(
+                Duration::from_secs(60),
+                TaskTracker::new(),
+            ));
             // What the ledger is to the crate: a caller that comes late finds the answer there.
             let landed: Arc<Mutex<Option<usize>>> = Arc::default();
             storm(n, &refresh, move |refresh| {
@@ -305,7 +312,10 @@ async fn whole_by_hand(n: usize, refresh: &Refresh) -> f64 {
             let tokens: HandTokens = session.get(KEY).await.expect("readable").expect("logged in");
             if tokens.expired {
                 refresh.run().await;
-                session.insert(KEY, HandTokens::new(false)).await.expect("the memory store does not fail");
+                session
+                    .insert(KEY, HandTokens::new(false))
+                    .await
+                    .expect("the memory store does not fail");
                 session.save().await.expect("the memory store does not fail");
             }
             1
@@ -327,10 +337,12 @@ async fn whole_ours(n: usize, refresh: &Refresh) -> f64 {
             }
         }))
     };
-    let endpoint = TokenEndpoint::new("https://id.example.test/token", ClientAuth::basic("web", "secret"))
-        .transport(transport);
-    let refresher =
-        TokenRefresher::builder(endpoint, MemoryStore::default()).build().expect("the settings agree");
+    let endpoint =
+        TokenEndpoint::new("https://id.example.test/token", ClientAuth::basic("web", "secret"))
+            .transport(transport);
+    let refresher = TokenRefresher::builder(endpoint, MemoryStore::default())
+        .build()
+        .expect("the settings agree");
     let store = Arc::new(refresher.session_store());
     let first = Session::new(None, store.clone(), None);
     let set = TokenSet::from_response(token_response("alice")).expect("a token response");

@@ -17,13 +17,15 @@ use axum::{
     routing::get,
 };
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
-use common::{ACCESS_TOKEN_BYTES, ID_TOKEN_BYTES, REFRESH_TOKEN_BYTES, Samples, print_goal, token_response};
+use common::{
+    ACCESS_TOKEN_BYTES, ID_TOKEN_BYTES, REFRESH_TOKEN_BYTES, Samples, print_goal, token_response,
+};
 use serde::{Deserialize, Serialize};
 use tower::ServiceExt;
 use tower_sessions::{MemoryStore, Session, SessionManagerLayer};
 use tower_token_refresh::{
-    AccessToken, Claims, ClientAuth, SealKeys, TokenEndpoint, TokenRefreshLayer, TokenRefresher, TokenSet,
-    testing::StrictIssuer, tower_sessions,
+    AccessToken, Claims, ClientAuth, SealKeys, TokenEndpoint, TokenRefreshLayer, TokenRefresher,
+    TokenSet, testing::StrictIssuer, tower_sessions,
 };
 
 const ROUNDS: usize = 2000;
@@ -122,7 +124,8 @@ async fn variants() -> [Variant; 9] {
     let guard = TokenRefreshLayer::new(&refresher);
     let ours = refresher.session_layer();
     let bare = get(async || "hello");
-    let variant = |name, router: Router, cookie: &str| Variant { name, router, cookie: cookie.into() };
+    let variant =
+        |name, router: Router, cookie: &str| Variant { name, router, cookie: cookie.into() };
     [
         variant("bare router", Router::new().route("/", bare.clone()), &hand_cookie),
         variant(
@@ -142,7 +145,10 @@ async fn variants() -> [Variant; 9] {
         ),
         variant(
             "ours: TokenRefreshLayer, lazy + AccessToken",
-            Router::new().route("/", get(our_token)).layer(guard.clone().lazy()).layer(ours.clone()),
+            Router::new()
+                .route("/", get(our_token))
+                .layer(guard.clone().lazy())
+                .layer(ours.clone()),
             &our_cookie,
         ),
         variant(
@@ -165,7 +171,10 @@ async fn variants() -> [Variant; 9] {
         ),
         variant(
             "by hand in a middleware, for all routes below it",
-            Router::new().route("/", get(handed_over)).layer(from_fn(hand_written_guard)).layer(by_hand),
+            Router::new()
+                .route("/", get(handed_over))
+                .layer(from_fn(hand_written_guard))
+                .layer(by_hand),
             &hand_cookie,
         ),
     ]
@@ -253,7 +262,9 @@ async fn session_of_ours(keys: Option<SealKeys>) -> (TokenRefresher, String) {
     let refresher = builder.build().expect("the settings agree");
     let session = Session::new(None, Arc::new(refresher.session_store()), None);
     let set = TokenSet::from_response(token_response("alice")).expect("a token response");
-    let set = set.with_expires_at(SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(unix_now() + 3600));
+    let set = set.with_expires_at(
+        SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(unix_now() + 3600),
+    );
     refresher.log_in(&session, set).await.expect("logged in");
     (refresher, cookie(&session))
 }

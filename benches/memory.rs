@@ -21,7 +21,8 @@ use peak_alloc::PeakAlloc;
 use tokio_util::task::TaskTracker;
 use tower_sessions::{MemoryStore, Session, SessionStore, session::Id};
 use tower_token_refresh::{
-    ClientAuth, TokenEndpoint, TokenRefresher, TokenSet, Transport, testing::ManualClock, tower_sessions,
+    ClientAuth, TokenEndpoint, TokenRefresher, TokenSet, Transport, testing::ManualClock,
+    tower_sessions,
 };
 
 #[global_allocator]
@@ -47,7 +48,10 @@ async fn weigh() {
         "\nOne flight, {WAITERS} waiters: bytes per waiter at the peak, its task and its join handle counted"
     );
     println!("  tasks that answer at once (the floor){floor:>8}");
-    println!("  ours: the flight alone               {ours:>8}   goal <= 350: {}", verdict(ours <= 350));
+    println!(
+        "  ours: the flight alone               {ours:>8}   goal <= 350: {}",
+        verdict(ours <= 350)
+    );
     users().await;
 }
 
@@ -62,7 +66,8 @@ async fn floor() -> usize {
 }
 
 async fn flight_alone() -> usize {
-    let flights = Arc::new(SingleFlight::<u64, usize>::new(Duration::from_secs(60), TaskTracker::new()));
+    let flights =
+        Arc::new(SingleFlight::<u64, usize>::new(Duration::from_secs(60), TaskTracker::new()));
     let gate = Arc::new(tokio::sync::Semaphore::new(0));
     peak_per_waiter(async {
         let mut tasks = Vec::with_capacity(WAITERS);
@@ -112,8 +117,9 @@ async fn users() {
             }
         }
     }));
-    let endpoint = TokenEndpoint::new("https://id.example.test/token", ClientAuth::basic("web", "secret"))
-        .transport(transport);
+    let endpoint =
+        TokenEndpoint::new("https://id.example.test/token", ClientAuth::basic("web", "secret"))
+            .transport(transport);
     let store = MemoryStore::default();
     let refresher = TokenRefresher::builder(endpoint, store.clone())
         .clock(clock.clock())
@@ -136,7 +142,8 @@ async fn users() {
     clock.advance(Duration::from_secs(300));
     let mut requests = Vec::with_capacity(USERS);
     for id in &ids {
-        let (refresher, session) = (refresher.clone(), Session::new(Some(*id), guarded.clone(), None));
+        let (refresher, session) =
+            (refresher.clone(), Session::new(Some(*id), guarded.clone(), None));
         requests.push(tokio::spawn(async move { refresher.valid_token(&session).await.map(drop) }));
     }
     tokio::time::sleep(Duration::from_millis(500)).await;
@@ -191,7 +198,8 @@ async fn weight_of_copy(store: &MemoryStore, ids: &[Id]) -> usize {
     let before = HEAP.current_usage();
     let copy = MemoryStore::default();
     for id in ids {
-        let mut record = store.load(id).await.expect("the memory store does not fail").expect("logged in");
+        let mut record =
+            store.load(id).await.expect("the memory store does not fail").expect("logged in");
         copy.create(&mut record).await.expect("the memory store does not fail");
     }
     HEAP.current_usage().saturating_sub(before)

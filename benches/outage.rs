@@ -54,7 +54,9 @@ async fn main() {
     }
     assert_eq!(app.issuer.token_requests(), asked, "the circuit was open all along");
 
-    println!("\nThe circuit is open: us per request, medians of {ROUNDS} rounds of {USERS} users in turn.\n");
+    println!(
+        "\nThe circuit is open: us per request, medians of {ROUNDS} rounds of {USERS} users in turn.\n"
+    );
     println!("  no login, 401                            {:>7.2}", turned_away.median());
     println!("  a good token, served                     {:>7.2}", served.median());
     println!("  an expired token, refused with 503       {:>7.2}", refused.median());
@@ -89,7 +91,8 @@ impl App {
         let mut cookies = Vec::new();
         for user in 0..users {
             let session = Session::new(None, Arc::new(self.refresher.session_store()), None);
-            let set = TokenSet::from_response(token_response(&format!("{name} {user}"))).expect("a response");
+            let set = TokenSet::from_response(token_response(&format!("{name} {user}")))
+                .expect("a response");
             self.refresher.log_in(&session, set).await.expect("logged in");
             cookies.push(format!("id={}", session.id().expect("a saved session has an id")));
         }
@@ -97,9 +100,14 @@ impl App {
     }
 
     async fn ask(&self, cookie: &str, expected: StatusCode) {
-        let request = Request::builder().uri("/").header(header::COOKIE, cookie).body(Body::empty());
-        let response =
-            self.router.clone().oneshot(request.expect("a valid request")).await.expect("infallible");
+        let request =
+            Request::builder().uri("/").header(header::COOKIE, cookie).body(Body::empty());
+        let response = self
+            .router
+            .clone()
+            .oneshot(request.expect("a valid request"))
+            .await
+            .expect("infallible");
         assert_eq!(response.status(), expected);
         black_box(response);
     }

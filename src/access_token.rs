@@ -102,7 +102,9 @@ impl AccessToken {
     ///
     /// # Errors
     /// The token is opaque, or its claims do not fit `T`, or they are to be verified and [`verify`](Self::verify) has not been called.
-    pub fn claims<T: DeserializeOwned + Send + Sync + 'static>(&self) -> Result<Arc<T>, ClaimsError> {
+    pub fn claims<T: DeserializeOwned + Send + Sync + 'static>(
+        &self,
+    ) -> Result<Arc<T>, ClaimsError> {
         if self.verifier.is_some() && !self.set.claims.are_verified() {
             return Err(ClaimsError::NotVerified);
         }

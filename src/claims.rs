@@ -20,7 +20,8 @@ pub(crate) fn payload<T: DeserializeOwned>(jwt: &str) -> Result<T, ClaimsError> 
     if jwt.split('.').count() != 3 {
         return Err(ClaimsError::NotAJwt);
     }
-    jsonwebtoken::dangerous::insecure_decode_claims(jwt).map_err(|error| ClaimsError::without_content(&error))
+    jsonwebtoken::dangerous::insecure_decode_claims(jwt)
+        .map_err(|error| ClaimsError::without_content(&error))
 }
 
 /// Why a token gave no claims. It names the place and the rule, never what stood there.

@@ -53,7 +53,14 @@ pub enum RefreshErrorKind {
 
 impl RefreshError {
     pub(crate) fn new(kind: RefreshErrorKind, message: impl Into<Arc<str>>) -> Self {
-        Self { kind, message: message.into(), retry_after: None, source: None, logged: false, answer: None }
+        Self {
+            kind,
+            message: message.into(),
+            retry_after: None,
+            source: None,
+            logged: false,
+            answer: None,
+        }
     }
 
     pub(crate) fn with_source(mut self, source: impl StdError + Send + Sync + 'static) -> Self {

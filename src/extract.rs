@@ -31,7 +31,10 @@ impl<S: Sync> FromRequestParts<S> for AccessToken {
 impl<S: Sync> OptionalFromRequestParts<S> for AccessToken {
     type Rejection = RefreshError;
 
-    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Option<Self>, RefreshError> {
+    async fn from_request_parts(
+        parts: &mut Parts,
+        _state: &S,
+    ) -> Result<Option<Self>, RefreshError> {
         token_if_any(parts).await.map_err(|error| rejected(error, parts))
     }
 }
@@ -95,7 +98,10 @@ where
 {
     type Rejection = RefreshError;
 
-    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Option<Self>, RefreshError> {
+    async fn from_request_parts(
+        parts: &mut Parts,
+        _state: &S,
+    ) -> Result<Option<Self>, RefreshError> {
         let claims = async {
             match token_if_any(parts).await? {
                 Some(token) => claims_of(&token).await.map(Some),
@@ -133,9 +139,9 @@ async fn token_if_any(parts: &mut Parts) -> Result<Option<AccessToken>, RefreshE
     match token_of(parts).await {
         Ok(token) => Ok(Some(token)),
         Err(error) => match error.kind() {
-            RefreshErrorKind::NoTokens | RefreshErrorKind::SessionExpired | RefreshErrorKind::LoggedOut => {
-                Ok(None)
-            }
+            RefreshErrorKind::NoTokens
+            | RefreshErrorKind::SessionExpired
+            | RefreshErrorKind::LoggedOut => Ok(None),
             _ => Err(error),
         },
     }

@@ -97,7 +97,9 @@ where
         });
         match outcome {
             Some(Gate::Known(value)) => Boarded::Known(value),
-            Some(Gate::Join(flight)) => Boarded::Waiting { answer: flight.waiter(), started: false },
+            Some(Gate::Join(flight)) => {
+                Boarded::Waiting { answer: flight.waiter(), started: false }
+            }
             Some(Gate::Start(flight, work)) => {
                 let answer = flight.waiter();
                 let landing = Landing { running: self.running.clone(), key: key.clone(), flight };
@@ -245,9 +247,11 @@ mod tests {
 
     #[tokio::test]
     async fn all_callers_share_one_run() {
-        let (flights, work) = (Flights::new(Duration::from_secs(60), TaskTracker::new()), Work::new());
-        let waiters: Vec<_> =
-            (0..100).map(|_| waiter(flights.board(&1, || Departure::Fly(work.clone().run())))).collect();
+        let (flights, work) =
+            (Flights::new(Duration::from_secs(60), TaskTracker::new()), Work::new());
+        let waiters: Vec<_> = (0..100)
+            .map(|_| waiter(flights.board(&1, || Departure::Fly(work.clone().run()))))
+            .collect();
         assert_eq!(waiters.iter().filter(|(_, started)| *started).count(), 1);
         work.gate.add_permits(1);
         for (answer, _) in waiters {
@@ -258,7 +262,8 @@ mod tests {
 
     #[tokio::test]
     async fn every_waiter_leaves_and_the_work_still_runs_to_its_end() {
-        let (flights, work) = (Flights::new(Duration::from_secs(60), TaskTracker::new()), Work::new());
+        let (flights, work) =
+            (Flights::new(Duration::from_secs(60), TaskTracker::new()), Work::new());
         drop(flights.board(&1, || Departure::Fly(work.clone().run())));
         let (late, started) = waiter(flights.board(&1, || Departure::Fly(work.clone().run())));
         assert!(!started, "the flight outlives the caller that started it");
@@ -268,7 +273,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_settled_flight_is_not_joined() {
-        let (flights, work) = (Flights::new(Duration::from_secs(60), TaskTracker::new()), Work::new());
+        let (flights, work) =
+            (Flights::new(Duration::from_secs(60), TaskTracker::new()), Work::new());
         let (first, _) = waiter(flights.board(&1, || Departure::Fly(work.clone().run())));
         flights.settle(&1, 77);
         assert_eq!(first.await, Ok(77));
@@ -297,7 +303,8 @@ mod tests {
     #[tokio::test]
     async fn a_panic_is_told_to_every_waiter_and_the_next_caller_starts_afresh() {
         let flights = Flights::new(Duration::from_secs(60), TaskTracker::new());
-        let (first, _) = waiter(flights.board(&1, || Departure::Fly(async { panic!("on purpose") })));
+        let (first, _) =
+            waiter(flights.board(&1, || Departure::Fly(async { panic!("on purpose") })));
         let (second, started) = waiter(flights.board(&1, || Departure::Fly(async { 1 })));
         assert!(!started);
         assert_eq!((first.await, second.await), (Err(Lost), Err(Lost)));
@@ -316,7 +323,8 @@ mod tests {
 
     #[tokio::test]
     async fn two_keys_fly_side_by_side() {
-        let (flights, work) = (Flights::new(Duration::from_secs(60), TaskTracker::new()), Work::new());
+        let (flights, work) =
+            (Flights::new(Duration::from_secs(60), TaskTracker::new()), Work::new());
         let (one, _) = waiter(flights.board(&1, || Departure::Fly(work.clone().run())));
         let (two, started) = waiter(flights.board(&2, || Departure::Fly(work.clone().run())));
         assert!(started);

@@ -122,15 +122,32 @@ impl ClaimsCache {
 
 impl HeldSet {
     /// The first set of a new grant.
-    pub(crate) fn first(set: TokenSet, issuer: &str, now: SystemTime, fallback_lifetime: Duration) -> Self {
+    pub(crate) fn first(
+        set: TokenSet,
+        issuer: &str,
+        now: SystemTime,
+        fallback_lifetime: Duration,
+    ) -> Self {
         let obtained_at = set.obtained_at.unwrap_or(now);
         let issuer = set.issuer.as_deref().unwrap_or(issuer).into();
-        Self::stamp(set, GrantId::random(), Generation::FIRST, issuer, obtained_at, fallback_lifetime)
+        Self::stamp(
+            set,
+            GrantId::random(),
+            Generation::FIRST,
+            issuer,
+            obtained_at,
+            fallback_lifetime,
+        )
     }
 
     /// The set after this one, from the answer to a refresh. What the answer leaves out stays as it was (RFC 6749 section 6, OpenID
     /// Connect Core section 12.2). Unless it says when it was asked for, its life counts from `sent_at`.
-    pub(crate) fn next(&self, answer: TokenSet, sent_at: SystemTime, fallback_lifetime: Duration) -> Self {
+    pub(crate) fn next(
+        &self,
+        answer: TokenSet,
+        sent_at: SystemTime,
+        fallback_lifetime: Duration,
+    ) -> Self {
         let sent_at = answer.obtained_at.unwrap_or(sent_at);
         let mut next = Self::stamp(
             answer,
@@ -187,7 +204,12 @@ impl HeldSet {
 
     /// How the access token stands at `now`. The leeway shrinks to a quarter of the token's life, so that a token that lives for
     /// seconds is not stale at birth; the early window shrinks to half of it.
-    pub(crate) fn standing_at(&self, now: SystemTime, leeway: Duration, early_window: Duration) -> Standing {
+    pub(crate) fn standing_at(
+        &self,
+        now: SystemTime,
+        leeway: Duration,
+        early_window: Duration,
+    ) -> Standing {
         // Nearly all requests end here: the leeway and the window only shrink.
         if later(now, leeway.max(early_window)) < self.expires_at {
             return Standing::Fresh;
@@ -229,14 +251,16 @@ impl HeldSet {
     }
 
     fn cached_claims<T: Send + Sync + 'static>(&self) -> Option<Arc<T>> {
-        let (_, claims) = self.claims.decoded.get().filter(|(kind, _)| *kind == TypeId::of::<T>())?;
+        let (_, claims) =
+            self.claims.decoded.get().filter(|(kind, _)| *kind == TypeId::of::<T>())?;
         claims.clone().downcast().ok()
     }
 
     /// About how many bytes this set takes, for the ledger's bound.
     pub(crate) fn weight(&self) -> usize {
-        let secret =
-            |token: &Option<SecretString>| token.as_ref().map_or(0, |token| token.expose_secret().len());
+        let secret = |token: &Option<SecretString>| {
+            token.as_ref().map_or(0, |token| token.expose_secret().len())
+        };
         let access = self.access_token.expose().len();
         // The access token lies here as itself, in its header, and as claims of about its own size.
         size_of::<Self>() + 3 * access + secret(&self.refresh_token) + secret(&self.id_token)

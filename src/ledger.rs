@@ -128,7 +128,8 @@ impl Ledger {
             Some((set, custody)) if set.generation == held => Lookup::Same(set.clone(), *custody),
             Some((set, custody)) if set.generation > held => {
                 let now = self.clock.monotonic();
-                let late = known.landed_at.is_some_and(|landed_at| now.saturating_sub(landed_at) <= LATE);
+                let late =
+                    known.landed_at.is_some_and(|landed_at| now.saturating_sub(landed_at) <= LATE);
                 match custody {
                     // Nobody has it before the store does: whoever asks now waits for its flight like all the others.
                     Custody::Landing => Lookup::Unknown,
@@ -256,7 +257,11 @@ impl Ledger {
         self.bytes.load(Ordering::Relaxed) + more > self.limit
     }
 
-    fn replace(&self, known: &mut Grant, newest: Option<(Arc<HeldSet>, Custody)>) -> Option<Arc<HeldSet>> {
+    fn replace(
+        &self,
+        known: &mut Grant,
+        newest: Option<(Arc<HeldSet>, Custody)>,
+    ) -> Option<Arc<HeldSet>> {
         self.bytes.fetch_add(newest.as_ref().map_or(0, |(set, _)| set.weight()), Ordering::Relaxed);
         let before = std::mem::replace(&mut known.newest, newest);
         let before = before.map(|(set, _)| set);

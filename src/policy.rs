@@ -148,7 +148,8 @@ impl RefreshPolicy {
     /// store a re-read, its arrears, a write-back and a tombstone.
     pub(crate) fn net(&self, longest_refresh: Duration) -> Duration {
         // The revocation is one request more; half as long as the longest refresh at most.
-        let longest = longest_refresh.saturating_mul(2).saturating_add(self.write_back.saturating_mul(4));
+        let longest =
+            longest_refresh.saturating_mul(2).saturating_add(self.write_back.saturating_mul(4));
         longest.max(self.flight_limit).saturating_mul(2).min(A_DAY)
     }
 
@@ -173,7 +174,10 @@ impl RefreshPolicy {
                 left_value: format!("{:?}", self.flight_limit),
                 rule: "at least",
                 right: "attempts x request_timeout + 3 x write_back",
-                right_value: format!("{longest_refresh:?} + 3 x {:?} = {needed:?}", self.write_back),
+                right_value: format!(
+                    "{longest_refresh:?} + 3 x {:?} = {needed:?}",
+                    self.write_back
+                ),
             });
         }
         Ok(())
@@ -192,7 +196,8 @@ mod tests {
     #[test]
     fn a_flight_limit_shorter_than_its_steps_is_refused_with_both_values() {
         let policy = RefreshPolicy::default().flight_limit(Duration::from_secs(20));
-        let message = policy.validate(Duration::from_secs(30)).expect_err("20 s < 60 s").to_string();
+        let message =
+            policy.validate(Duration::from_secs(30)).expect_err("20 s < 60 s").to_string();
         assert_eq!(
             message,
             "flight_limit (20s) must be at least attempts x request_timeout + 3 x write_back (30s + 3 x 10s = 60s)"

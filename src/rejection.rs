@@ -6,7 +6,9 @@
 use std::{fmt, sync::Arc};
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, header, request::Parts};
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, header, request::Parts,
+};
 use url::{Position, Url, form_urlencoded};
 
 use crate::error::{ConfigError, RefreshError};
@@ -98,7 +100,8 @@ struct LoginPath(String);
 impl LoginPath {
     fn parse(path: String) -> Result<Self, ConfigError> {
         let own = path.starts_with('/') && !path.starts_with("//");
-        let plain = path.bytes().all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'\\' | b'#'));
+        let plain =
+            path.bytes().all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'\\' | b'#'));
         if own && plain {
             return Ok(Self(path));
         }
@@ -162,6 +165,7 @@ fn return_path(uri: &http::Uri) -> Option<String> {
     let path = &url[Position::BeforePath..Position::AfterQuery];
     // Without its dots, `/a/..//evil.example` begins with two slashes, and is a host to whoever reads it next. To browsers a backslash
     // is a slash.
-    let leads_here = url.origin() == here.origin() && !path.starts_with("//") && !asked.contains('\\');
+    let leads_here =
+        url.origin() == here.origin() && !path.starts_with("//") && !asked.contains('\\');
     (leads_here && path.len() <= LONGEST_RETURN).then(|| path.to_owned())
 }

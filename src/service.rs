@@ -92,7 +92,10 @@ where
 
 /// Lets extractors reach the refresher of the layer above them.
 #[derive(Clone)]
-#[cfg_attr(not(feature = "axum"), expect(dead_code, reason = "there are no extractors without axum"))]
+#[cfg_attr(
+    not(feature = "axum"),
+    expect(dead_code, reason = "there are no extractors without axum")
+)]
 pub(crate) struct Handle(pub(crate) TokenRefresher);
 
 pub(crate) async fn token_for(

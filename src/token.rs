@@ -76,8 +76,9 @@ impl TokenSet {
     /// # Errors
     /// [`TokenSetError`] names the field and the rule it breaks.
     pub fn from_json(body: impl AsRef<[u8]>) -> Result<Self, TokenSetError> {
-        let wire: WireTokens = serde_json::from_slice(body.as_ref())
-            .map_err(|error| TokenSetError::NotJson { line: error.line(), column: error.column() })?;
+        let wire: WireTokens = serde_json::from_slice(body.as_ref()).map_err(|error| {
+            TokenSetError::NotJson { line: error.line(), column: error.column() }
+        })?;
         wire.into_token_set()
     }
 
@@ -135,7 +136,9 @@ pub enum TokenSetError {
     #[error("the token response does not serialize to JSON")]
     NotSerializable,
     /// Not a JSON object, or one that has a field twice (RFC 6749, 5.1).
-    #[error("the token response is not a JSON object with each field once (line {line}, column {column})")]
+    #[error(
+        "the token response is not a JSON object with each field once (line {line}, column {column})"
+    )]
     NotJson {
         /// The line, from 1; 0 where it is not known.
         line: usize,
@@ -219,13 +222,16 @@ fn require_bearer(token_type: Option<&str>) -> Result<(), TokenSetError> {
 }
 
 fn access_life(value: &Value) -> Result<Duration, TokenSetError> {
-    positive_life(value)
-        .ok_or(TokenSetError::Field { field: "expires_in", rule: "is not a number of seconds above 0" })
+    positive_life(value).ok_or(TokenSetError::Field {
+        field: "expires_in",
+        rule: "is not a number of seconds above 0",
+    })
 }
 
 fn positive_life(value: &Value) -> Option<Duration> {
     let seconds = lenient_number(value).filter(|seconds| *seconds > 0.0)?;
-    let life = Duration::try_from_secs_f64(seconds).map_or(LONGEST_LIFE, |life| life.min(LONGEST_LIFE));
+    let life =
+        Duration::try_from_secs_f64(seconds).map_or(LONGEST_LIFE, |life| life.min(LONGEST_LIFE));
     // A positive number may still round to nothing.
     Some(life).filter(|life| !life.is_zero())
 }

@@ -56,7 +56,9 @@ fn app(world: &World) -> Router {
     Router::new()
         .route(
             "/login",
-            routing::get(|mut auth: Auth| async move { auth.login(&Alice).await.expect("logged in") }),
+            routing::get(
+                |mut auth: Auth| async move { auth.login(&Alice).await.expect("logged in") },
+            ),
         )
         .route(
             "/logout",
@@ -75,7 +77,10 @@ fn app(world: &World) -> Router {
 }
 
 /// Logged in with both: our tokens and axum-login's user.
-async fn logged_in(world: &World, app: &Router) -> tower_token_refresh::tower_sessions::session::Id {
+async fn logged_in(
+    world: &World,
+    app: &Router,
+) -> tower_token_refresh::tower_sessions::session::Id {
     let id = world.log_in("alice").await;
     match cookie_of(&get(app, "/login", Some(id)).await) {
         Cookie::Set(id) => id,

@@ -1,7 +1,12 @@
 //! Nothing of a logout token, its key or the sessions it ends is printed.
 
 mod common;
-#[allow(dead_code, unused_macros, unused_imports, reason = "the tests of back-channel logout use all of it")]
+#[allow(
+    dead_code,
+    unused_macros,
+    unused_imports,
+    reason = "the tests of back-channel logout use all of it"
+)]
 #[path = "back_channel/world.rs"]
 mod world;
 
@@ -21,7 +26,8 @@ async fn nothing_of_a_logout_token_is_printed() {
     let builder = TokenRefresher::builder(endpoint(&told.issuer), told.store.clone())
         .back_channel_logout(told.index.clone(), key);
     let mut shown = format!("{builder:?} {builder:#?}");
-    write!(shown, "{:?} {:?}", builder.build().expect("the settings agree"), told.refresher).expect("text");
+    write!(shown, "{:?} {:?}", builder.build().expect("the settings agree"), told.refresher)
+        .expect("text");
 
     let tokens = told.issuer.log_in("alice");
     let sid = sid_of(&tokens);
@@ -48,7 +54,9 @@ async fn nothing_of_a_logout_token_is_printed() {
     common::http::ask(&world::app(&told.refresher), unread).await;
 
     let log = captured.text();
-    for line in ["a logout token was refused", "the provider has ended logins", "handler was refused"] {
+    for line in
+        ["a logout token was refused", "the provider has ended logins", "handler was refused"]
+    {
         assert!(log.contains(line), "{line}");
     }
     let subject = told.issuer.subject_of("alice");

@@ -22,7 +22,8 @@ async fn refused_log_out(how: LogOut) -> (World, Id) {
     world.store.refuse(Op::Delete);
     world.store.refuse(Op::Save);
     world.issuer.fail_next_at(Endpoint::Revocation, 503, "");
-    let error = world.refresher.log_out(&world.session(id), how).await.expect_err("the store refuses");
+    let error =
+        world.refresher.log_out(&world.session(id), how).await.expect_err("the store refuses");
     assert_eq!(error.kind(), RefreshErrorKind::Unavailable);
     assert_eq!(world.held_by("alice").await, [(id, 1)]);
     (world, id)
@@ -46,7 +47,8 @@ async fn a_refused_log_out_is_carried_out_in_the_background() {
         assert_eq!(world.held_by("alice").await, [], "{how:?}");
         assert_eq!(world.stored(id).await.is_none(), how == EndSession, "{how:?}");
         let restarted = world.restarted();
-        let error = restarted.valid_token(&session_at(&restarted, id)).await.expect_err("logged out");
+        let error =
+            restarted.valid_token(&session_at(&restarted, id)).await.expect_err("logged out");
         assert_eq!(error.kind(), RefreshErrorKind::NoTokens, "{how:?}");
     }
 }
@@ -66,7 +68,8 @@ async fn a_store_that_refuses_to_the_end_is_asked_once_more_and_no_longer_than_t
     let (world, _) = refused_log_out(EndSession).await;
     let deletes = || world.store.calls(Op::Delete);
     let before = deletes();
-    let shutdown = tokio::time::timeout(Duration::from_secs(1), world.refresher.shutdown(LONG)).await;
+    let shutdown =
+        tokio::time::timeout(Duration::from_secs(1), world.refresher.shutdown(LONG)).await;
     assert_eq!(shutdown.expect("at once"), Ok(()));
     assert_eq!(deletes() - before, 1);
 
@@ -144,7 +147,8 @@ async fn the_login_that_another_one_replaced_is_buried_in_the_background() {
     let id = world.log_in("alice").await;
     let session = world.request(id).await;
     world.store.refuse(Op::Save);
-    let bob = tower_token_refresh::TokenSet::from_response(world.issuer.log_in("bob")).expect("a token set");
+    let bob = tower_token_refresh::TokenSet::from_response(world.issuer.log_in("bob"))
+        .expect("a token set");
     world.refresher.log_in(&session, bob).await.expect_err("the store refuses");
     world.store.accept(Op::Save);
     tokio::time::sleep(Duration::from_secs(5)).await;

@@ -15,7 +15,11 @@ async fn expired(world: &World) -> (Id, Session, Session) {
     (id, requests.0, requests.1)
 }
 
-async fn assert_served(world: &World, id: Id, request: JoinHandle<Result<impl Sized, RefreshError>>) {
+async fn assert_served(
+    world: &World,
+    id: Id,
+    request: JoinHandle<Result<impl Sized, RefreshError>>,
+) {
     assert!(request.await.unwrap().is_ok());
     assert_landed(world, id).await;
 }
@@ -198,9 +202,14 @@ async fn the_caller_of_a_second_log_in_leaves_and_the_first_grant_is_gone() {
         gate.open();
         settle().await;
 
-        let second = session.id().unwrap_or_else(|| panic!("left at {step:?}: the session was saved"));
+        let second =
+            session.id().unwrap_or_else(|| panic!("left at {step:?}: the session was saved"));
         let token = world.refresher.valid_token(&world.session(second)).await.unwrap();
-        assert_eq!(token.subject(), Some(world.issuer.subject_of("alice").as_str()), "left at {step:?}");
+        assert_eq!(
+            token.subject(),
+            Some(world.issuer.subject_of("alice").as_str()),
+            "left at {step:?}"
+        );
         assert_eq!(world.stored_entry(first).await, StoredEntry::NoRecord, "left at {step:?}");
     }
 }
@@ -247,7 +256,8 @@ async fn the_caller_of_log_out_leaves_while_the_provider_is_asked_and_the_tokens
 }
 
 #[tokio::test]
-async fn the_caller_of_a_log_out_that_keeps_the_session_leaves_and_the_session_stays_without_tokens() {
+async fn the_caller_of_a_log_out_that_keeps_the_session_leaves_and_the_session_stays_without_tokens()
+ {
     for step in [Op::Save, Op::Delete, Op::Create] {
         let world = World::on_memory();
         let id = world.log_in("alice").await;

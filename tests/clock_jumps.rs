@@ -58,7 +58,11 @@ async fn back_expired_tokens_are_served_until_an_api_refuses_one() {
     }
     assert_eq!(world.issuer.refresh_requests(), 1);
 
-    let newer = world.refresher.newer_token(&world.session(id), &token).await.expect("an API has refused it");
+    let newer = world
+        .refresher
+        .newer_token(&world.session(id), &token)
+        .await
+        .expect("an API has refused it");
     assert_ne!(newer.secret(), token.secret());
     assert_eq!(world.issuer.refresh_requests(), 2);
     world.assert_logged_in(id).await;
@@ -71,11 +75,15 @@ async fn back_in_a_doubt_nobody_is_told_to_stay_away_for_an_hour() {
     let id = world.log_in("alice").await;
     world.expire();
     world.issuer.fail_next(500, "");
-    assert!(world.refresher.valid_token(&world.session(id)).await.is_err(), "the refresh token is in doubt");
+    assert!(
+        world.refresher.valid_token(&world.session(id)).await.is_err(),
+        "the refresh token is in doubt"
+    );
     world.clock.jump_wall(-HOUR);
     world.clock.advance(Duration::from_secs(30));
     let token = world.refresher.valid_token(&world.session(id)).await.expect("it looks good again");
-    let error = world.refresher.newer_token(&world.session(id), &token).await.expect_err("in doubt");
+    let error =
+        world.refresher.newer_token(&world.session(id), &token).await.expect_err("in doubt");
     assert_eq!(error.kind(), RefreshErrorKind::Unavailable);
     assert_eq!(error.retry_after(), Some(Duration::from_secs(300)));
 }
@@ -116,7 +124,8 @@ async fn while_it_is_wrong_claims_are_not_verified_and_logout_tokens_refused() {
     for jump in [HOUR, -HOUR] {
         world.clock.jump_wall(jump);
         let id = world.log_in("alice").await;
-        let token = world.refresher.valid_token(&world.session(id)).await.expect("the token itself");
+        let token =
+            world.refresher.valid_token(&world.session(id)).await.expect("the token itself");
         let error = token.verify().await.expect_err("expired, or not valid yet");
         assert_eq!(error.kind(), RefreshErrorKind::Misconfigured);
         let logout_token = world.issuer.logout_token(Some("alice"), None);
@@ -125,7 +134,11 @@ async fn while_it_is_wrong_claims_are_not_verified_and_logout_tokens_refused() {
 
         world.clock.jump_wall(-jump);
         token.verify().await.expect("by the right time it verifies");
-        world.refresher.end_by_logout_token(&logout_token).await.expect("and so does the logout token");
+        world
+            .refresher
+            .end_by_logout_token(&logout_token)
+            .await
+            .expect("and so does the logout token");
         assert_eq!(world.stored_entry(id).await, StoredEntry::NoRecord);
     }
 }

@@ -273,9 +273,9 @@ async fn a_request_that_waited_while_its_session_moved_touches_no_cookie() {
     let app = axum::Router::new()
         .route(
             "/wait",
-            axum::routing::get(
-                |session: Session| async move { session.get_value(KEY).await.map(drop).unwrap() },
-            ),
+            axum::routing::get(|session: Session| async move {
+                session.get_value(KEY).await.map(drop).unwrap()
+            }),
         )
         .layer(TokenRefreshLayer::new(&world.refresher))
         .route(

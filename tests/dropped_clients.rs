@@ -19,7 +19,9 @@ use common::{
 };
 use tokio::sync::Notify;
 use tower_sessions::{Session, session::Id};
-use tower_token_refresh::{AccessToken, LogOut, TokenRefreshLayer, testing::Endpoint, tower_sessions};
+use tower_token_refresh::{
+    AccessToken, LogOut, TokenRefreshLayer, testing::Endpoint, tower_sessions,
+};
 
 /// Tells when the server lets go of a request that has not been answered.
 #[derive(Clone, Default)]

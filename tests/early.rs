@@ -7,7 +7,8 @@ use std::time::Duration;
 use common::{StoredEntry, World, on_every_store, settle, store::Op};
 use tower_sessions::{Expiry, session::Id};
 use tower_token_refresh::{
-    AccessToken, LogOut, RefreshErrorKind, RefreshPolicy, TokenSet, testing::Endpoint, tower_sessions,
+    AccessToken, LogOut, RefreshErrorKind, RefreshPolicy, TokenSet, testing::Endpoint,
+    tower_sessions,
 };
 
 /// Longer than the window's later half is from the end of a 60 s token: half its life, all of it begun by now.
@@ -182,7 +183,11 @@ async fn no_flight_is_started_before_the_time_that_the_provider_named() {
     let world = World::on_memory();
     let id = world.log_in("alice").await;
     world.clock.advance(EARLY);
-    let busy = ::http::Response::builder().status(503).header("retry-after", "20").body("".into()).unwrap();
+    let busy = ::http::Response::builder()
+        .status(503)
+        .header("retry-after", "20")
+        .body("".into())
+        .unwrap();
     world.issuer.answer_next_at(Endpoint::Token, busy);
     asked_and_settled(&world, id).await;
     assert_eq!(world.issuer.refresh_requests(), 1);
@@ -216,7 +221,11 @@ async fn without_a_refresh_token_there_is_nothing_to_start() {
     let session = world.session_with(None, None);
     let mut response = world.issuer.log_in("alice");
     response.as_object_mut().unwrap().remove("refresh_token");
-    world.refresher.log_in(&session, TokenSet::from_response(response).unwrap()).await.expect("logged in");
+    world
+        .refresher
+        .log_in(&session, TokenSet::from_response(response).unwrap())
+        .await
+        .expect("logged in");
     world.clock.advance(EARLY);
     let loads = world.store.calls(Op::Load);
     world.asked(session.id().unwrap()).await;
@@ -250,7 +259,10 @@ async fn a_log_out_during_the_early_flight_revokes_what_it_brings() {
     settle().await;
     assert_eq!(world.stored_entry(id).await, StoredEntry::NoRecord);
     for token in world.issuer.every_secret() {
-        assert!(!world.issuer.is_refresh_token_live(&token) && !world.issuer.is_access_token_live(&token));
+        assert!(
+            !world.issuer.is_refresh_token_live(&token)
+                && !world.issuer.is_access_token_live(&token)
+        );
     }
 }
 

@@ -12,8 +12,8 @@ use common::{
 use serde_json::{Value, json};
 use tower_sessions::session::Id;
 use tower_token_refresh::{
-    AccessToken, LogOut, RefreshError, RefreshErrorKind as Kind, TokenRefreshLayer, TokenSet, Transport,
-    testing::Endpoint, tower_sessions,
+    AccessToken, LogOut, RefreshError, RefreshErrorKind as Kind, TokenRefreshLayer, TokenSet,
+    Transport, testing::Endpoint, tower_sessions,
 };
 
 fn guarded(world: &World) -> Router {
@@ -35,7 +35,10 @@ fn assert_told(world: &World, answer: &Answer, kind: Kind, code: &str) {
         answer.status == StatusCode::SERVICE_UNAVAILABLE
     );
     let problem = answer.json();
-    assert_eq!((&problem["status"], &problem["code"]), (&json!(answer.status.as_u16()), &json!(code)));
+    assert_eq!(
+        (&problem["status"], &problem["code"]),
+        (&json!(answer.status.as_u16()), &json!(code))
+    );
     assert!(problem["title"].is_string() && problem["detail"].is_string());
     let error = answer.extensions.get::<RefreshError>().expect("for the layers further out");
     assert_eq!(error.kind(), kind);
@@ -105,7 +108,8 @@ async fn nobody_logged_in() {
 
 #[tokio::test]
 async fn the_refresh_token_is_no_longer_accepted() {
-    let (world, id, answer) = asked(|world| world.issuer.fail_next_oauth(400, "invalid_grant")).await;
+    let (world, id, answer) =
+        asked(|world| world.issuer.fail_next_oauth(400, "invalid_grant")).await;
     assert_told(&world, &answer, Kind::SessionExpired, "session_expired");
     assert!(answer.header(header::WWW_AUTHENTICATE).unwrap().contains("error=\"invalid_token\""));
     assert!(matches!(world.stored_entry(id).await, StoredEntry::Tombstone { .. }));
@@ -204,7 +208,12 @@ async fn less_than_a_second_is_told_as_a_whole_one() {
     let (world, id, _) = asked(|world| world.issuer.fail_next(500, "")).await;
     world.clock.advance(std::time::Duration::from_millis(300));
     let answer = http::ask(&guarded(&world), http::get("/", Some(id))).await;
-    let wait = answer.extensions.get::<RefreshError>().unwrap().retry_after().expect("a time to come back");
+    let wait = answer
+        .extensions
+        .get::<RefreshError>()
+        .unwrap()
+        .retry_after()
+        .expect("a time to come back");
     assert!(wait < std::time::Duration::from_secs(1), "{wait:?}");
     assert_eq!(answer.header(header::RETRY_AFTER), Some("1"));
 }
@@ -241,7 +250,8 @@ async fn no_access_token() {
 
 #[tokio::test]
 async fn a_token_type_that_is_not_bearer() {
-    invalid_response(|world| world.issuer.edit_next(|answer| answer["token_type"] = json!("mac"))).await;
+    invalid_response(|world| world.issuer.edit_next(|answer| answer["token_type"] = json!("mac")))
+        .await;
 }
 
 #[tokio::test]
@@ -252,7 +262,10 @@ async fn an_answer_over_64_kib() {
 #[tokio::test]
 async fn a_redirect() {
     for status in [301, 302, 307, 308] {
-        invalid_response(|world| answer_next(world, status, header::LOCATION, "https://evil.example/")).await;
+        invalid_response(|world| {
+            answer_next(world, status, header::LOCATION, "https://evil.example/")
+        })
+        .await;
     }
 }
 
@@ -263,7 +276,8 @@ async fn a_firewalls_403() {
 
 #[tokio::test]
 async fn the_client_or_its_request_is_refused() {
-    for code in ["invalid_client", "unauthorized_client", "unsupported_grant_type", "invalid_scope"] {
+    for code in ["invalid_client", "unauthorized_client", "unsupported_grant_type", "invalid_scope"]
+    {
         misconfigured(|world| world.issuer.fail_next_oauth(400, code)).await;
     }
     misconfigured(|world| world.issuer.fail_next_oauth(401, "invalid_client")).await;
@@ -300,13 +314,20 @@ async fn an_entry_that_does_not_parse() {
 
         assert_told(&world, &answer, Kind::Misconfigured, "misconfigured");
         let error = answer.extensions.get::<RefreshError>().unwrap();
-        assert!(error.to_string().contains(common::KEY) && error.to_string().contains(rule), "{error}");
+        assert!(
+            error.to_string().contains(common::KEY) && error.to_string().contains(rule),
+            "{error}"
+        );
         assert!(!format!("{error:?} {}", answer.body).contains("hunter2"), "{error}");
         assert_eq!(world.stored(id).await.unwrap().data[common::KEY], value, "kept");
         let session = world.session(id);
         session.insert("seen", true).await.unwrap();
         session.save().await.unwrap();
-        assert_eq!(world.stored(id).await.unwrap().data[common::KEY], value, "whoever saves the session");
+        assert_eq!(
+            world.stored(id).await.unwrap().data[common::KEY],
+            value,
+            "whoever saves the session"
+        );
     }
 }
 

@@ -106,7 +106,8 @@ async fn log_out_survives_a_session_that_cannot_be_read_at_first() {
     let id = world.log_in("alice").await;
     world.store.fail_next(Op::Load);
 
-    let done = world.refresher.log_out(&world.session(id), LogOut::EndSession).await.expect("logged out");
+    let done =
+        world.refresher.log_out(&world.session(id), LogOut::EndSession).await.expect("logged out");
 
     assert!(matches!(done.revocation, Revocation::Revoked));
     world.assert_dead_at_the_provider();
@@ -139,7 +140,8 @@ async fn a_store_that_does_not_answer_the_re_read_holds_nobody_for_longer_than_t
     world.expire();
     let _stuck = world.store.gate_before(Op::Load);
     let told =
-        tokio::time::timeout(Duration::from_millis(10_100), world.refresher.valid_token(&session)).await;
+        tokio::time::timeout(Duration::from_millis(10_100), world.refresher.valid_token(&session))
+            .await;
     assert_eq!(told.expect("in time").unwrap_err().kind(), RefreshErrorKind::Unavailable);
     assert_eq!(world.issuer.refresh_requests(), 0, "nobody knows what the store holds");
 }

@@ -149,7 +149,8 @@ async fn a_panic_while_logging_in_is_an_error_and_nobody_is_logged_in() {
     for step in [Op::Delete, Op::Create] {
         let world = World::on_memory();
         let session = world.session_with(None, None);
-        let set = tower_token_refresh::TokenSet::from_response(world.issuer.log_in("alice")).unwrap();
+        let set =
+            tower_token_refresh::TokenSet::from_response(world.issuer.log_in("alice")).unwrap();
         world.store.panic_next(step);
         let error = world.refresher.log_in(&session, set).await.unwrap_err();
         assert_eq!(error.kind(), RefreshErrorKind::Internal, "{step:?}");
@@ -236,7 +237,11 @@ async fn a_refusal_that_cannot_be_compared_with_the_store_keeps_the_tokens() {
     world.store.refuse(Op::Load);
     answer.open();
 
-    assert_eq!(kind_of(request).await, RefreshErrorKind::Unavailable, "another process may have won");
+    assert_eq!(
+        kind_of(request).await,
+        RefreshErrorKind::Unavailable,
+        "another process may have won"
+    );
     assert_eq!(world.stored_entry(id).await.generation(), Some(1));
 }
 
@@ -249,13 +254,20 @@ async fn waiters_are_told_of_a_log_out_at_once_and_what_the_flight_brings_is_rev
     let waiter = world.ask(&world.session(id));
     answer.reached().await;
     world.refresher.log_out(&world.session(id), LogOut::EndSession).await.unwrap();
-    assert_eq!(kind_of(waiter).await, RefreshErrorKind::LoggedOut, "the provider has not answered yet");
+    assert_eq!(
+        kind_of(waiter).await,
+        RefreshErrorKind::LoggedOut,
+        "the provider has not answered yet"
+    );
     let revoked = world.issuer.gate_after(Endpoint::Revocation);
     answer.open();
     revoked.reached().await;
     assert_eq!(world.stored_entry(id).await, StoredEntry::NoRecord);
     for token in world.issuer.every_secret() {
-        assert!(!world.issuer.is_refresh_token_live(&token) && !world.issuer.is_access_token_live(&token));
+        assert!(
+            !world.issuer.is_refresh_token_live(&token)
+                && !world.issuer.is_access_token_live(&token)
+        );
     }
 }
 

@@ -11,7 +11,12 @@ use tower_sessions::{Session, session::Id};
 use tower_token_refresh::{AccessToken, TokenRefreshLayer, tower_sessions};
 
 /// A request that has read its session, stands still during a refresh, and then answers.
-async fn a_refresh_during_a_slow_request(world: &World, id: Id, always_save: bool, path: &'static str) {
+async fn a_refresh_during_a_slow_request(
+    world: &World,
+    id: Id,
+    always_save: bool,
+    path: &'static str,
+) {
     let door = Arc::new(Barrier::new(2));
     let slow = |change: bool, status: StatusCode| {
         let door = door.clone();

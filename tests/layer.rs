@@ -46,7 +46,9 @@ fn guarded(world: &World) -> Router {
 }
 
 fn lazy(world: &World) -> Router {
-    routes().layer(TokenRefreshLayer::new(&world.refresher).lazy()).layer(world.refresher.session_layer())
+    routes()
+        .layer(TokenRefreshLayer::new(&world.refresher).lazy())
+        .layer(world.refresher.session_layer())
 }
 
 #[tokio::test]
@@ -127,7 +129,10 @@ async fn an_option_rejects_while_the_provider_is_down() {
     assert_eq!(answer.status, 503);
     assert!(answer.header(header::RETRY_AFTER).is_some());
     world.issuer.set_down(false);
-    assert_eq!(ask(&lazy(&world), http::get("/who", id)).await.body, world.issuer.subject_of("alice"));
+    assert_eq!(
+        ask(&lazy(&world), http::get("/who", id)).await.body,
+        world.issuer.subject_of("alice")
+    );
 }
 
 #[tokio::test]
@@ -157,7 +162,10 @@ async fn without_a_session_layer_the_answer_names_it_and_its_version() {
     let error = answer.extensions.get::<RefreshError>().unwrap();
     assert_eq!(error.kind(), RefreshErrorKind::Misconfigured);
     assert!(error.to_string().contains("session_layer()"), "{error}");
-    assert!(error.to_string().contains("tower-sessions") && error.to_string().contains("0.14"), "{error}");
+    assert!(
+        error.to_string().contains("tower-sessions") && error.to_string().contains("0.14"),
+        "{error}"
+    );
 }
 
 #[tokio::test]
@@ -166,7 +174,9 @@ async fn without_a_token_refresh_layer_the_extractor_names_it() {
     let app = routes().layer(world.refresher.session_layer());
     let answer = ask(&app, http::get("/token", None)).await;
     assert_eq!(answer.status, 500);
-    assert!(answer.extensions.get::<RefreshError>().unwrap().to_string().contains("TokenRefreshLayer"));
+    assert!(
+        answer.extensions.get::<RefreshError>().unwrap().to_string().contains("TokenRefreshLayer")
+    );
 }
 
 #[tokio::test]
@@ -193,8 +203,9 @@ async fn a_log_in_over_the_raw_store_fails_and_nothing_stays_logged_in() {
         let error = logged_in.expect_err("not logged in");
         (StatusCode::SEE_OTHER, Extension(error), session.id().unwrap().to_string()).into_response()
     };
-    let app =
-        Router::new().route("/callback", get(log_in)).layer(SessionManagerLayer::new(world.store.clone()));
+    let app = Router::new()
+        .route("/callback", get(log_in))
+        .layer(SessionManagerLayer::new(world.store.clone()));
 
     let answer = ask(&app, http::get("/callback", None)).await;
 
@@ -254,9 +265,9 @@ async fn under_on_inactivity_a_refresh_counts_as_activity() {
     let mut record = world.stored(id).await.unwrap();
     record.expiry_date -= Duration::days(13);
     world.store.overwrite(&record).await;
-    let app = routes()
-        .layer(TokenRefreshLayer::new(&world.refresher))
-        .layer(world.refresher.session_layer().with_expiry(Expiry::OnInactivity(Duration::days(7))));
+    let app = routes().layer(TokenRefreshLayer::new(&world.refresher)).layer(
+        world.refresher.session_layer().with_expiry(Expiry::OnInactivity(Duration::days(7))),
+    );
 
     let read_only = ask(&app, http::get("/token", Some(id))).await;
     assert_eq!(read_only.header(header::SET_COOKIE), None);

@@ -25,7 +25,8 @@ async fn a_token_is_fresh_until_the_leeway_before_its_expiry() {
 #[tokio::test]
 async fn tokens_that_live_for_five_seconds_or_less_are_served_for_three_quarters_of_that() {
     for life in [1, 2, 4, 5].map(Duration::from_secs) {
-        let world = World::configured(|issuer| issuer.access_token_lifetime(life), |builder| builder);
+        let world =
+            World::configured(|issuer| issuer.access_token_lifetime(life), |builder| builder);
         let session = world.session(world.log_in("alice").await);
         world.clock.advance(life * 3 / 4 - MOMENT);
         world.refresher.valid_token(&session).await.unwrap();

@@ -209,5 +209,6 @@ async fn until_refused(bff: &Running, browser: &Browser) {
 
 fn claims_of(token: &str) -> Value {
     let claims = token.split('.').nth(1).expect("a JWT");
-    serde_json::from_slice(&BASE64_URL_SAFE_NO_PAD.decode(claims).expect("base64url")).expect("JSON")
+    serde_json::from_slice(&BASE64_URL_SAFE_NO_PAD.decode(claims).expect("base64url"))
+        .expect("JSON")
 }

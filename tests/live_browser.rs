@@ -55,7 +55,10 @@ async fn a_user_logs_in_stays_logged_in_over_three_expiries_and_logs_out() {
     browser.goto(&bff.url).await.unwrap();
     browser.find(Locator::Id("logout")).await.unwrap().click().await.unwrap();
     browser.wait().for_element(Locator::LinkText("Log in")).await.unwrap();
-    assert!(browser.current_url().await.unwrap().as_str().starts_with(&bff.url), "back from the provider");
+    assert!(
+        browser.current_url().await.unwrap().as_str().starts_with(&bff.url),
+        "back from the provider"
+    );
     assert!(!provider.is_live(&token).await, "the provider has ended the session");
     browser.goto(&format!("{}/api/page", bff.url)).await.unwrap();
     enter(&browser, &user).await;
@@ -87,7 +90,8 @@ async fn text(browser: &Client, css: &str) -> String {
 }
 
 async fn thirty_calls(browser: &Client) -> Vec<Value> {
-    let script = "const [count, done] = arguments; calls(count).then(done, (error) => done(String(error)));";
+    let script =
+        "const [count, done] = arguments; calls(count).then(done, (error) => done(String(error)));";
     let answers = browser.execute_async(script, vec![json!(CALLS)]).await.unwrap();
     answers.as_array().unwrap_or_else(|| panic!("the page failed: {answers}")).clone()
 }

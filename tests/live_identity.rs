@@ -30,7 +30,8 @@ impl Visitor {
         let mut response = Browser::new().log_in(provider, &user).await;
         // Without the first ID token: an ID token there is later is one that came with a refresh and verified.
         response["id_token"] = Value::Null;
-        let set = TokenSet::from_response(response).expect("a token set").with_subject(&user.subject);
+        let set =
+            TokenSet::from_response(response).expect("a token set").with_subject(&user.subject);
         refresher.log_in(&session, set).await.expect("logged in");
         Self { refresher, session, subject: user.subject }
     }
@@ -52,7 +53,8 @@ fn id_token(token: &AccessToken) -> String {
 
 fn header_of(jwt: &str) -> Value {
     let header = jwt.split('.').next().expect("a JWT");
-    serde_json::from_slice(&BASE64_URL_SAFE_NO_PAD.decode(header).expect("base64url")).expect("JSON")
+    serde_json::from_slice(&BASE64_URL_SAFE_NO_PAD.decode(header).expect("base64url"))
+        .expect("JSON")
 }
 
 async fn a_refreshed_id_token_verifies(provider: Provider) {
@@ -84,7 +86,11 @@ async fn keycloaks_new_realm_key_is_fetched_when_a_token_names_it() {
     let before = id_token(&visitor.refresh().await);
     provider.rotate_keys().await;
     let after = visitor.refresh().await;
-    assert_ne!(header_of(&id_token(&after))["kid"], header_of(&before)["kid"], "another key signed it");
+    assert_ne!(
+        header_of(&id_token(&after))["kid"],
+        header_of(&before)["kid"],
+        "another key signed it"
+    );
     after.verify().await.expect("the access token verifies by the new key as well");
 }
 

@@ -28,14 +28,19 @@ impl App {
     async fn start() -> Self {
         let client: &'static str = format!("refused-{}", Uuid::new_v4().simple()).leak();
         let keycloak = Provider::keycloak().await;
-        keycloak.admin().create_told_client(client, SECRET, "http://127.0.0.1:9/nobody", true).await;
+        keycloak
+            .admin()
+            .create_told_client(client, SECRET, "http://127.0.0.1:9/nobody", true)
+            .await;
         let provider = keycloak.with_client(client, Some(SECRET));
-        let endpoint = TokenEndpoint::discover(&provider.issuer_url, ClientAuth::basic(client, SECRET));
+        let endpoint =
+            TokenEndpoint::discover(&provider.issuer_url, ClientAuth::basic(client, SECRET));
         let clock = ManualClock::new();
-        let refresher = TokenRefresher::builder(endpoint.await.expect("found"), MemoryStore::default())
-            .clock(clock.clock())
-            .build()
-            .expect("the settings agree");
+        let refresher =
+            TokenRefresher::builder(endpoint.await.expect("found"), MemoryStore::default())
+                .clock(clock.clock())
+                .build()
+                .expect("the settings agree");
 
         let user = provider.new_user().await;
         let tokens = Browser::new().log_in(&provider, &user).await;

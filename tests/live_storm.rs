@@ -22,14 +22,22 @@ async fn one_refresh_for_all(provider: Provider, store: AnyStore, callers: usize
         let replies = app.storm(&visitor, callers).await;
 
         let newest = newest_token(&app);
-        let served_the_newest = |reply: &&Reply| reply.status.as_u16() == 200 && reply.body == newest;
+        let served_the_newest =
+            |reply: &&Reply| reply.status.as_u16() == 200 && reply.body == newest;
         assert_eq!(replies.iter().filter(served_the_newest).count(), callers, "expiry {expiry}");
         assert_eq!(provider.refreshes(&user).await, Refreshes { granted: expiry, refused: 0 });
-        assert!(provider.is_live(&newest).await, "the provider takes the newest token after expiry {expiry}");
+        assert!(
+            provider.is_live(&newest).await,
+            "the provider takes the newest token after expiry {expiry}"
+        );
     }
 
     let reply = visitor.token().await;
-    assert_eq!((reply.status.as_u16(), reply.body), (200, newest_token(&app)), "the session is alive");
+    assert_eq!(
+        (reply.status.as_u16(), reply.body),
+        (200, newest_token(&app)),
+        "the session is alive"
+    );
     app.expire();
     let reply = visitor.token().await;
     assert_eq!(reply.status.as_u16(), 200, "the newest refresh token is good");

@@ -215,7 +215,8 @@ async fn the_redirect_after_a_failed_log_in_logs_nobody_in() {
     assert_eq!(response.status(), StatusCode::SEE_OTHER);
     assert_eq!(world.held_by("bob").await, []);
     if let Cookie::Set(id) = cookie_of(&response) {
-        let error = world.refresher.valid_token(&world.session(id)).await.expect_err("nobody is logged in");
+        let error =
+            world.refresher.valid_token(&world.session(id)).await.expect_err("nobody is logged in");
         assert_eq!(error.kind(), RefreshErrorKind::NoTokens);
     }
 }

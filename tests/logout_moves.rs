@@ -14,7 +14,10 @@ use tower_token_refresh::{
 };
 
 /// A response saves its session, which has got a new id; the record has been made, and the store has not answered yet.
-async fn saved_up_to(world: &World, cycling: &Session) -> (Gate, JoinHandle<Result<(), session::Error>>) {
+async fn saved_up_to(
+    world: &World,
+    cycling: &Session,
+) -> (Gate, JoinHandle<Result<(), session::Error>>) {
     let made = world.store.gate_after(Op::Create);
     let cycling = cycling.clone();
     let save = tokio::spawn(async move { cycling.save().await });

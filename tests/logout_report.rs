@@ -110,7 +110,9 @@ async fn what_is_revoked_is_what_the_store_holds_now() {
     let transport = Transport::new(tower::service_fn(move |request: ::http::Request<Bytes>| {
         forms.lock().unwrap().push(request.body().clone());
         let issuer = issuer.clone();
-        async move { Ok::<_, std::io::Error>(issuer.exchange(request).await?.map(http_body_util::Full::new)) }
+        async move {
+            Ok::<_, std::io::Error>(issuer.exchange(request).await?.map(http_body_util::Full::new))
+        }
     }));
     let endpoint = TokenEndpoint::new(world.issuer.token_url(), ClientAuth::basic("web", "secret"))
         .issuer(world.issuer.issuer_url())
@@ -153,8 +155,10 @@ async fn a_provider_without_a_revocation_endpoint_is_not_supported() {
     let mut world = World::on_memory();
     let endpoint = TokenEndpoint::new(world.issuer.token_url(), ClientAuth::basic("web", "secret"))
         .transport(world.issuer.transport());
-    world.refresher =
-        TokenRefresher::builder(endpoint, world.store.clone()).clock(world.clock.clock()).build().unwrap();
+    world.refresher = TokenRefresher::builder(endpoint, world.store.clone())
+        .clock(world.clock.clock())
+        .build()
+        .unwrap();
     let id = world.log_in("alice").await;
 
     let done = world.log_out(&world.session(id), EndSession).await.unwrap().unwrap();
@@ -188,7 +192,8 @@ async fn log_out_over_a_failing_store_revokes_the_tokens_and_hides_them() {
         world.store.refuse(Op::Delete);
         world.store.refuse(Op::Save);
 
-        let error = world.log_out(&world.session(id), how).await.unwrap().expect_err("the store fails");
+        let error =
+            world.log_out(&world.session(id), how).await.unwrap().expect_err("the store fails");
 
         assert_eq!(error.kind(), RefreshErrorKind::Unavailable, "{how:?}");
         world.assert_dead_at_the_provider();
@@ -230,7 +235,8 @@ async fn a_store_that_panics_does_not_stop_the_revocation() {
         let leaving = world.request(id).await;
         world.store.panic_next(step);
 
-        let error = world.log_out(&leaving, EndSession).await.unwrap().expect_err("the store panics");
+        let error =
+            world.log_out(&leaving, EndSession).await.unwrap().expect_err("the store panics");
 
         assert_eq!(error.kind(), RefreshErrorKind::Internal, "{step:?}");
         world.assert_dead_at_the_provider();
@@ -244,8 +250,9 @@ async fn log_out_by_http(how: LogOut) -> (World, tower_sessions::session::Id, Co
     let leave = move |session: Session| async move {
         refresher.log_out(&session, how).await.expect("logged out");
     };
-    let app =
-        axum::Router::new().route("/leave", axum::routing::get(leave)).layer(world.refresher.session_layer());
+    let app = axum::Router::new()
+        .route("/leave", axum::routing::get(leave))
+        .layer(world.refresher.session_layer());
     let cookie = cookie_of(&get(&app, "/leave", Some(id)).await);
     (world, id, cookie)
 }

@@ -24,7 +24,8 @@ fn routes() -> Router {
 async fn a_missing_session_layer_is_logged_with_the_line_to_add() {
     let world = World::on_memory();
     let (log, _listening) = Log::of_this_thread(LevelFilter::ERROR);
-    let answer = ask(&routes().layer(TokenRefreshLayer::new(&world.refresher)), http::get("/", None)).await;
+    let answer =
+        ask(&routes().layer(TokenRefreshLayer::new(&world.refresher)), http::get("/", None)).await;
     assert_eq!(answer.status, 500);
     let lines = log.lines();
     assert_eq!(lines.len(), 1, "{lines:?}");
@@ -46,7 +47,9 @@ async fn a_refresh_that_the_provider_refuses_is_one_line_for_all_its_waiters() {
     let id = world.log_in("alice").await;
     world.expire();
     world.issuer.fail_next_oauth(401, "invalid_client");
-    let app = routes().layer(TokenRefreshLayer::new(&world.refresher)).layer(world.refresher.session_layer());
+    let app = routes()
+        .layer(TokenRefreshLayer::new(&world.refresher))
+        .layer(world.refresher.session_layer());
     let (log, _listening) = Log::of_this_thread(LevelFilter::ERROR);
 
     let answers = join_all((0..10).map(|_| ask(&app, http::get("/", Some(id))))).await;
@@ -64,7 +67,8 @@ async fn a_session_of_another_refresher_is_refused_before_anything_is_presented(
     let id = world.log_in("alice").await;
     world.expire();
     let second = world.restarted();
-    let app = routes().layer(TokenRefreshLayer::new(&second)).layer(world.refresher.session_layer());
+    let app =
+        routes().layer(TokenRefreshLayer::new(&second)).layer(world.refresher.session_layer());
 
     let answer = ask(&app, http::get("/", Some(id))).await;
 

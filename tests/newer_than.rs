@@ -28,7 +28,11 @@ async fn a_late_caller_gets_the_set_of_the_flight_it_missed() {
     assert_eq!(got.secret(), token.secret());
     assert_eq!(world.issuer.refresh_requests(), 1);
     assert_eq!(shown_generation(&late).await, Some(2));
-    assert_eq!(world.store.calls(Op::Load) - loads, 1, "one read, to bring its own session up to date");
+    assert_eq!(
+        world.store.calls(Op::Load) - loads,
+        1,
+        "one read, to bring its own session up to date"
+    );
 }
 
 #[tokio::test]
@@ -182,7 +186,10 @@ async fn a_rejected_token_is_not_given_again_while_its_refresh_fails() {
     world.issuer.set_down(true);
     assert!(world.refresher.newer_token(&session, &rejected).await.is_err());
     world.issuer.set_down(false);
-    assert_ne!(world.refresher.newer_token(&session, &rejected).await.unwrap().secret(), rejected.secret());
+    assert_ne!(
+        world.refresher.newer_token(&session, &rejected).await.unwrap().secret(),
+        rejected.secret()
+    );
 }
 
 #[tokio::test]

@@ -17,10 +17,12 @@ async fn without_a_refresh_token_the_login_outlives_an_api_that_refuses_it() {
     let id = session.id().expect("saved");
     let token = world.refresher.valid_token(&session).await.expect("fresh");
 
-    let error = world.refresher.newer_token(&session, &token).await.expect_err("there is none to be had");
+    let error =
+        world.refresher.newer_token(&session, &token).await.expect_err("there is none to be had");
 
     assert_eq!(error.kind(), RefreshErrorKind::SessionExpired);
-    let again = world.refresher.valid_token(&world.session(id)).await.expect("still good elsewhere");
+    let again =
+        world.refresher.valid_token(&world.session(id)).await.expect("still good elsewhere");
     assert_eq!(again.secret(), token.secret());
     world.expire();
     world.refresher.valid_token(&world.session(id)).await.expect_err("expired now");

@@ -6,7 +6,9 @@ use std::{pin::pin, time::Duration};
 
 use common::{World, settle, store::Op};
 use futures_util::poll;
-use tower_token_refresh::{LogOut, OnUnavailable, RefreshErrorKind, RefreshPolicy, testing::Endpoint};
+use tower_token_refresh::{
+    LogOut, OnUnavailable, RefreshErrorKind, RefreshPolicy, testing::Endpoint,
+};
 
 /// By then the provider is asked again, however often it has failed.
 const WELL_AGAIN: Duration = Duration::from_secs(60);
@@ -30,7 +32,8 @@ async fn nobody_notices_an_outage_that_is_shorter_than_the_rest_of_the_tokens_li
     }
     world.issuer.set_down(false);
     world.clock.advance(WELL_AGAIN);
-    let token = world.refresher.valid_token(&world.session(id)).await.expect("the provider is back");
+    let token =
+        world.refresher.valid_token(&world.session(id)).await.expect("the provider is back");
     assert!(world.issuer.is_access_token_live(token.secret()));
 }
 
@@ -112,7 +115,8 @@ async fn an_expired_token_is_not_served_to_who_is_logged_out() {
     let id = world.log_in("alice").await;
     world.expire();
     world.issuer.end_session("alice");
-    let error = world.refresher.valid_token(&world.session(id)).await.expect_err("ended at the provider");
+    let error =
+        world.refresher.valid_token(&world.session(id)).await.expect_err("ended at the provider");
     assert_eq!(error.kind(), RefreshErrorKind::SessionExpired);
 
     let id = world.log_in("alice").await;
@@ -133,12 +137,18 @@ async fn an_expired_token_is_served_in_an_outage_only() {
     let id = world.log_in("alice").await;
     world.expire();
     world.issuer.fail_next(403, "a firewall's");
-    let error =
-        world.refresher.valid_token(&world.session(id)).await.expect_err("somebody has to look at it");
+    let error = world
+        .refresher
+        .valid_token(&world.session(id))
+        .await
+        .expect_err("somebody has to look at it");
     assert_eq!(error.kind(), RefreshErrorKind::InvalidResponse);
     world.issuer.fail_next_oauth(401, "invalid_client");
-    let error =
-        world.refresher.valid_token(&world.session(id)).await.expect_err("somebody has to look at it");
+    let error = world
+        .refresher
+        .valid_token(&world.session(id))
+        .await
+        .expect_err("somebody has to look at it");
     assert_eq!(error.kind(), RefreshErrorKind::Misconfigured);
 }
 
@@ -160,7 +170,8 @@ async fn a_request_waits_no_longer_than_its_limit_and_the_refresh_goes_on() {
     world.expire();
     let answer = world.issuer.gate_after(Endpoint::Token);
     let session = world.session(id);
-    let waiting = tokio::time::timeout(Duration::from_millis(10_001), world.refresher.valid_token(&session));
+    let waiting =
+        tokio::time::timeout(Duration::from_millis(10_001), world.refresher.valid_token(&session));
     let error = waiting.await.expect("not a moment longer").expect_err("no token yet");
     assert_eq!(error.kind(), RefreshErrorKind::WaitTimeout);
     assert_eq!(error.retry_after(), Some(Duration::from_secs(1)));
@@ -181,7 +192,8 @@ async fn who_has_waited_long_enough_for_the_store_is_served_without_it() {
     world.expire();
     let stuck = world.store.gate_before(Op::Save);
     let session = world.session(id);
-    let waiting = tokio::time::timeout(Duration::from_millis(2_001), world.refresher.valid_token(&session));
+    let waiting =
+        tokio::time::timeout(Duration::from_millis(2_001), world.refresher.valid_token(&session));
     let token = waiting.await.expect("in time").expect("served");
     assert!(world.issuer.is_access_token_live(token.secret()));
     stuck.open();

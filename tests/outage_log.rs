@@ -9,7 +9,10 @@ use tower_token_refresh::{RefreshErrorKind, testing::Endpoint};
 async fn while_the_provider_is_left_alone_nothing_more_is_said() {
     let log = Log::of_this_process();
     let warnings = || -> Vec<String> {
-        log.lines().into_iter().filter(|line| line.contains("WARN") || line.contains("ERROR")).collect()
+        log.lines()
+            .into_iter()
+            .filter(|line| line.contains("WARN") || line.contains("ERROR"))
+            .collect()
     };
     let world = World::on_memory();
     let mut unlucky = Vec::new();

@@ -42,7 +42,8 @@ async fn a_pending_set_is_served_and_the_consumed_token_is_not_presented_again()
 async fn a_request_does_not_wait_for_a_store_that_still_refuses() {
     let (world, id) = with_a_pending_set().await;
     let session = world.request(id).await;
-    let served = tokio::time::timeout(Duration::from_millis(1), world.refresher.valid_token(&session)).await;
+    let served =
+        tokio::time::timeout(Duration::from_millis(1), world.refresher.valid_token(&session)).await;
     assert!(served.expect("at once").is_ok());
 }
 
@@ -129,18 +130,24 @@ async fn a_pending_set_whose_record_goes_is_not_written_to_any() {
     world.refresher.valid_token(&session).await.unwrap();
     settle().await;
     assert_eq!(world.stored_entry(id).await, StoredEntry::NoRecord);
-    assert_eq!(world.issuer.requests(Endpoint::Revocation), 0, "a vanished session is not a log out");
+    assert_eq!(
+        world.issuer.requests(Endpoint::Revocation),
+        0,
+        "a vanished session is not a log out"
+    );
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_store_that_does_not_answer_the_write_back_holds_the_waiters_for_ten_seconds_at_the_most() {
+async fn a_store_that_does_not_answer_the_write_back_holds_the_waiters_for_ten_seconds_at_the_most()
+{
     let world = World::on_memory();
     let id = world.log_in("alice").await;
     world.expire();
     let stuck = world.store.gate_before(Op::Save);
     let session = world.session(id);
     let served =
-        tokio::time::timeout(Duration::from_millis(10_100), world.refresher.valid_token(&session)).await;
+        tokio::time::timeout(Duration::from_millis(10_100), world.refresher.valid_token(&session))
+            .await;
     assert!(world.issuer.is_access_token_live(served.expect("in time").unwrap().secret()));
     stuck.open();
     settle().await;
@@ -202,7 +209,8 @@ async fn the_background_writer_pauses_between_its_attempts() {
 #[tokio::test(start_paused = true)]
 async fn the_background_writer_stops_when_the_refresh_token_has_expired() {
     let policy = RefreshPolicy::default().wait_limit(Duration::from_secs(120));
-    let lives = |issuer: StrictIssuerBuilder| issuer.refresh_token_lifetime(Duration::from_secs(900));
+    let lives =
+        |issuer: StrictIssuerBuilder| issuer.refresh_token_lifetime(Duration::from_secs(900));
     let world = World::configured(lives, |builder| builder.policy(policy));
     made_pending(&world, world.log_in("alice").await).await;
     let calls = || world.store.calls(Op::Save) + world.store.calls(Op::Load);

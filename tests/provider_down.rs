@@ -13,7 +13,8 @@ use tower_token_refresh::{
 };
 
 async fn failed(world: &World, id: Id) -> RefreshError {
-    let error = world.refresher.valid_token(&world.session(id)).await.expect_err("the provider is down");
+    let error =
+        world.refresher.valid_token(&world.session(id)).await.expect_err("the provider is down");
     assert_eq!(error.kind(), RefreshErrorKind::Unavailable);
     error
 }

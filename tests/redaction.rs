@@ -10,8 +10,8 @@ use serde_json::json;
 use tower::{Layer, ServiceExt};
 use tower_sessions::{MemoryStore, Session, session::Id};
 use tower_token_refresh::{
-    AccessToken, ClaimsTrust, ClientAuth, LogOut, RefreshError, RefreshErrorKind, SealKeys, TokenEndpoint,
-    TokenRefreshLayer, TokenRefresher, TokenSet, Transport,
+    AccessToken, ClaimsTrust, ClientAuth, LogOut, RefreshError, RefreshErrorKind, SealKeys,
+    TokenEndpoint, TokenRefreshLayer, TokenRefresher, TokenSet, Transport,
     testing::{Endpoint, ManualClock, StrictIssuer},
     tower_sessions,
 };
@@ -68,7 +68,11 @@ fn issuer(clock: &ManualClock) -> StrictIssuer {
         .build()
 }
 
-fn refresher(issuer: &StrictIssuer, clock: &ManualClock, transport: Option<Transport>) -> TokenRefresher {
+fn refresher(
+    issuer: &StrictIssuer,
+    clock: &ManualClock,
+    transport: Option<Transport>,
+) -> TokenRefresher {
     let endpoint = TokenEndpoint::new(issuer.token_url(), ClientAuth::basic("web", CLIENT_SECRET))
         .issuer(issuer.issuer_url())
         .revocation_url(issuer.revocation_url())
@@ -107,7 +111,8 @@ async fn no_debug_of_a_public_type_shows_a_secret() {
     secrets.assert_absent_in_debug("TokenRefreshLayer", &TokenRefreshLayer::new(&refresher));
     secrets.assert_absent_in_debug("ClientAuth", &ClientAuth::basic("web", CLIENT_SECRET));
     secrets.assert_absent_in_debug("ClientAuth", &ClientAuth::post("web", CLIENT_SECRET));
-    let endpoint = TokenEndpoint::new("https://id.example.com/token", ClientAuth::post("web", CLIENT_SECRET));
+    let endpoint =
+        TokenEndpoint::new("https://id.example.com/token", ClientAuth::post("web", CLIENT_SECRET));
     secrets.assert_absent_in_debug("TokenEndpoint", &endpoint);
     secrets.assert_absent_in_debug(
         "TokenRefresherBuilder",
@@ -115,7 +120,8 @@ async fn no_debug_of_a_public_type_shows_a_secret() {
     );
     secrets.assert_absent_in_debug("StrictIssuer", &issuer);
     secrets.assert_absent_in_debug("Transport", &issuer.transport());
-    let discover = TokenEndpoint::discover("https://id.example.com", ClientAuth::basic("web", CLIENT_SECRET));
+    let discover =
+        TokenEndpoint::discover("https://id.example.com", ClientAuth::basic("web", CLIENT_SECRET));
     secrets.assert_absent_in_debug("Discover", &discover);
     let service = TokenRefreshLayer::new(&refresher).layer(axum::Router::<()>::new());
     secrets.assert_absent_in_debug("TokenRefreshService", &service);
@@ -171,7 +177,9 @@ async fn no_error_shows_a_secret_or_the_providers_free_text() {
         if matches!(status, 429 | 503) {
             world.issuer.fail_next(status, error_text.clone());
         }
-        errors.push(world.refresher.valid_token(&world.session(id)).await.expect_err("the provider fails"));
+        errors.push(
+            world.refresher.valid_token(&world.session(id)).await.expect_err("the provider fails"),
+        );
     }
     world.issuer.fail_next(200, format!("{{\"access_token\": {FREE_TEXT}"));
     errors.push(world.refresher.valid_token(&world.session(id)).await.expect_err("not JSON"));
@@ -185,20 +193,27 @@ async fn no_error_shows_a_secret_or_the_providers_free_text() {
 
     let mut record = world.stored(id).await.expect("a record");
     let entry = record.data[common::KEY].as_str().expect("a string").to_owned();
-    for broken in
-        [entry.replacen("s1", "s9", 1), entry.replace("access_token", "axxess_token"), format!("s1.{entry}")]
-    {
+    for broken in [
+        entry.replacen("s1", "s9", 1),
+        entry.replace("access_token", "axxess_token"),
+        format!("s1.{entry}"),
+    ] {
         record.data.insert(common::KEY.into(), broken.into());
         world.store.overwrite(&record).await;
         errors.push(
-            world.restarted().valid_token(&restarted_session(&world, id)).await.expect_err("unreadable"),
+            world
+                .restarted()
+                .valid_token(&restarted_session(&world, id))
+                .await
+                .expect_err("unreadable"),
         );
     }
     let secrets = Secrets::of(&world.issuer).and(id);
     for error in &errors {
         secrets.assert_absent_in_error(error);
     }
-    let set = TokenSet::from_response(json!({ "access_token": FREE_TEXT, "token_type": FREE_TEXT }));
+    let set =
+        TokenSet::from_response(json!({ "access_token": FREE_TEXT, "token_type": FREE_TEXT }));
     secrets.assert_absent_in_error(&set.expect_err("not a bearer token"));
 }
 
@@ -241,7 +256,8 @@ async fn verification_error(
         .build()
         .expect("the settings agree");
     let session = Session::new(None, Arc::new(refresher.session_store()), None);
-    let response = json!({ "access_token": access_token, "token_type": "Bearer", "expires_in": 60 });
+    let response =
+        json!({ "access_token": access_token, "token_type": "Bearer", "expires_in": 60 });
     let set = TokenSet::from_response(response).expect("a token set");
     refresher.log_in(&session, set).await.expect("logged in");
     let token = refresher.valid_token(&session).await.expect("fresh");
@@ -268,9 +284,11 @@ async fn no_error_of_discovery_shows_the_document_or_a_secret() {
     let issuer = issuer(&ManualClock::new());
     assert!(issuer.log_in("alice").is_object());
     let secrets = Secrets::of(&issuer);
-    let document =
-        json!({ "issuer": issuer.issuer_url(), "token_endpoint": 7, "note": FREE_TEXT }).to_string();
-    for (status, body) in [(500, FREE_TEXT.to_owned()), (404, FREE_TEXT.to_owned()), (200, document)] {
+    let document = json!({ "issuer": issuer.issuer_url(), "token_endpoint": 7, "note": FREE_TEXT })
+        .to_string();
+    for (status, body) in
+        [(500, FREE_TEXT.to_owned()), (404, FREE_TEXT.to_owned()), (200, document)]
+    {
         issuer.fail_next_at(Endpoint::Discovery, status, body);
         let auth = ClientAuth::basic("web", CLIENT_SECRET);
         let discovered =
@@ -297,8 +315,9 @@ async fn nothing_that_is_traced_shows_a_secret() {
     refresher.log_in(&session, set).await.expect("logged in");
     let id = session.id().expect("saved");
     let ask = async |app: &axum::Router| {
-        let request =
-            Request::get("/").header(header::COOKIE, format!("id={id}")).body(axum::body::Body::empty());
+        let request = Request::get("/")
+            .header(header::COOKIE, format!("id={id}"))
+            .body(axum::body::Body::empty());
         app.clone().oneshot(request.expect("a request")).await.expect("infallible").status()
     };
     clock.advance(LIFE);
@@ -307,13 +326,21 @@ async fn nothing_that_is_traced_shows_a_secret() {
     issuer.fail_next(500, FREE_TEXT);
     assert_eq!(ask(&app).await, StatusCode::SERVICE_UNAVAILABLE);
     clock.advance(LIFE);
-    issuer.fail_next(400, json!({ "error": "invalid_scope", "error_description": FREE_TEXT }).to_string());
+    issuer.fail_next(
+        400,
+        json!({ "error": "invalid_scope", "error_description": FREE_TEXT }).to_string(),
+    );
     assert_eq!(ask(&app).await, StatusCode::INTERNAL_SERVER_ERROR);
     // An ID token that does not verify, then somebody else's tokens.
     clock.advance(LIFE);
     issuer.edit_next(|answer| {
-        let cut =
-            answer["id_token"].as_str().expect("an ID token").rsplit_once('.').expect("a JWT").0.to_owned();
+        let cut = answer["id_token"]
+            .as_str()
+            .expect("an ID token")
+            .rsplit_once('.')
+            .expect("a JWT")
+            .0
+            .to_owned();
         answer["id_token"] = json!(format!("{cut}."));
     });
     assert_eq!(ask(&app).await, StatusCode::OK);

@@ -16,7 +16,8 @@ use tower_token_refresh::{
 };
 
 const LOGIN: &str = "/auth/login";
-const NAVIGATION: [(&str, &str); 2] = [("sec-fetch-mode", "navigate"), ("sec-fetch-dest", "document")];
+const NAVIGATION: [(&str, &str); 2] =
+    [("sec-fetch-mode", "navigate"), ("sec-fetch-dest", "document")];
 
 fn routes() -> Router {
     let token = get(async |_: AccessToken| "token").post(async |_: AccessToken| "token");
@@ -25,7 +26,10 @@ fn routes() -> Router {
         .route("/account", token.clone())
         .route(LOGIN, token)
         .route("/claims", get(async |_: Claims| "claims"))
-        .route("/who", get(async |token: Option<AccessToken>| if token.is_some() { "you" } else { "nobody" }))
+        .route(
+            "/who",
+            get(async |token: Option<AccessToken>| if token.is_some() { "you" } else { "nobody" }),
+        )
         .route(
             "/who/claims",
             get(async |claims: Option<Claims>| if claims.is_some() { "you" } else { "nobody" }),
@@ -34,7 +38,8 @@ fn routes() -> Router {
 }
 
 fn layer(world: &World) -> TokenRefreshLayer {
-    TokenRefreshLayer::new(&world.refresher).on_rejection(redirect_browsers_to(LOGIN).expect("a path"))
+    TokenRefreshLayer::new(&world.refresher)
+        .on_rejection(redirect_browsers_to(LOGIN).expect("a path"))
 }
 
 fn guarded(world: &World) -> Router {
@@ -49,7 +54,9 @@ fn request(method: Method, path: &str, headers: &[(&str, &str)]) -> Request<Body
     let mut request = http::get(path, None);
     *request.method_mut() = method;
     for (name, value) in headers {
-        request.headers_mut().append(name.parse::<header::HeaderName>().unwrap(), value.parse().unwrap());
+        request
+            .headers_mut()
+            .append(name.parse::<header::HeaderName>().unwrap(), value.parse().unwrap());
     }
     request
 }
@@ -92,8 +99,11 @@ async fn a_browser_that_opens_a_page_is_sent_to_log_in_and_back() {
 async fn an_old_browser_is_known_by_what_it_accepts() {
     let world = World::on_memory();
     let app = guarded(&world);
-    let navigations =
-        ["text/html", "text/html,application/xhtml+xml,*/*;q=0.8", "application/xml, Text/HTML;q=0.9"];
+    let navigations = [
+        "text/html",
+        "text/html,application/xhtml+xml,*/*;q=0.8",
+        "application/xml, Text/HTML;q=0.9",
+    ];
     for accept in navigations {
         let answer = ask(&app, request(Method::GET, "/", &[("accept", accept)])).await;
         assert_sent_to(&answer, "/auth/login?return_to=%2F");
@@ -160,7 +170,10 @@ async fn an_expired_login_is_sent_to_log_in() {
 async fn a_nested_router_sends_back_to_the_whole_path() {
     let world = World::on_memory();
     let app = Router::new().nest("/shop", guarded(&world));
-    assert_sent_to(&navigate(&app, "/shop/account").await, "/auth/login?return_to=%2Fshop%2Faccount");
+    assert_sent_to(
+        &navigate(&app, "/shop/account").await,
+        "/auth/login?return_to=%2Fshop%2Faccount",
+    );
 }
 
 #[tokio::test]
@@ -344,6 +357,10 @@ fn no_tokens() -> RefreshError {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     runtime.block_on(async {
         let world = World::on_memory();
-        world.refresher.valid_token(&world.session_with(None, None)).await.expect_err("nobody is logged in")
+        world
+            .refresher
+            .valid_token(&world.session_with(None, None))
+            .await
+            .expect_err("nobody is logged in")
     })
 }

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use common::{StoredEntry, World, settle, store::Op, variants::leave};
 use tower_sessions::session::Id;
-use tower_token_refresh::{RefreshError, RefreshErrorKind, RefreshPolicy, testing::Endpoint, tower_sessions};
+use tower_token_refresh::{
+    RefreshError, RefreshErrorKind, RefreshPolicy, testing::Endpoint, tower_sessions,
+};
 
 async fn refused(world: &World, id: Id) -> RefreshError {
     world.refresher.valid_token(&world.session(id)).await.expect_err("no token")
@@ -60,7 +62,8 @@ async fn nothing_is_presented_again_while_the_old_access_token_is_good() {
     let id = world.log_in("alice").await;
     world.clock.advance(Duration::from_secs(46));
     world.issuer.drop_answer_next();
-    let first = world.refresher.valid_token(&world.session(id)).await.expect("early, in the background");
+    let first =
+        world.refresher.valid_token(&world.session(id)).await.expect("early, in the background");
     settle().await;
     let loads = world.store.calls(Op::Load);
     for _ in 0..8 {
@@ -69,9 +72,16 @@ async fn nothing_is_presented_again_while_the_old_access_token_is_good() {
         settle().await;
         assert!(world.issuer.is_access_token_live(served.secret()));
     }
-    assert_eq!(world.store.calls(Op::Load) - loads, 8, "nor is a flight started that could not present it");
-    let newer =
-        world.refresher.newer_token(&world.session(id), &first).await.expect_err("not even for an API's 401");
+    assert_eq!(
+        world.store.calls(Op::Load) - loads,
+        8,
+        "nor is a flight started that could not present it"
+    );
+    let newer = world
+        .refresher
+        .newer_token(&world.session(id), &first)
+        .await
+        .expect_err("not even for an API's 401");
     assert_eq!(newer.kind(), RefreshErrorKind::Unavailable);
     assert_eq!(newer.retry_after(), Some(Duration::from_secs(6)), "when it expires");
     world.clock.advance(Duration::from_secs(3));
@@ -155,7 +165,10 @@ async fn a_refused_replay_leaves_the_first_request_in_doubt() {
 async fn a_set_that_another_process_stored_ends_the_doubt() {
     let (world, id) = after_a_lost_request(RefreshPolicy::default()).await;
     let other = world.restarted();
-    other.valid_token(&common::variants::session_at(&other, id)).await.expect("the other process refreshes");
+    other
+        .valid_token(&common::variants::session_at(&other, id))
+        .await
+        .expect("the other process refreshes");
     let presented = world.issuer.refresh_requests();
 
     let token = world.refresher.valid_token(&world.session(id)).await.expect("found in the store");
@@ -194,7 +207,11 @@ async fn the_doubt_is_remembered_while_the_access_token_lives() {
         world.clock.advance(hour / 5);
         world.log_in("bob").await;
     }
-    let error = world.refresher.newer_token(&world.session(id), &rejected).await.expect_err("still in doubt");
+    let error = world
+        .refresher
+        .newer_token(&world.session(id), &rejected)
+        .await
+        .expect_err("still in doubt");
     assert_eq!(error.kind(), RefreshErrorKind::Unavailable);
     assert_eq!(world.issuer.refresh_requests(), 1);
     assert!(world.issuer.is_access_token_live(rejected.secret()));

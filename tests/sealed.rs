@@ -4,7 +4,9 @@ mod common;
 
 use common::{
     KEY, StoredEntry, World,
-    seal::{ask, assert_shows_no_token, entry_text, kind_of, open, put_entry, sealed_on_every_store},
+    seal::{
+        ask, assert_shows_no_token, entry_text, kind_of, open, put_entry, sealed_on_every_store,
+    },
     shown_generation,
     variants::session_at,
 };

@@ -7,12 +7,14 @@ use common::{
     World, http,
     races::Station,
     seal::{
-        OTHER_KEY, SEAL_KEY, ask, assert_shows_no_token, entry_text, kind_of, open, open_with, rotated,
-        sealed_on_every_store,
+        OTHER_KEY, SEAL_KEY, ask, assert_shows_no_token, entry_text, kind_of, open, open_with,
+        rotated, sealed_on_every_store,
     },
     variants::session_at,
 };
-use tower_token_refresh::{AccessToken, LogOut, RefreshErrorKind, Revocation, SealKeys, TokenRefreshLayer};
+use tower_token_refresh::{
+    AccessToken, LogOut, RefreshErrorKind, Revocation, SealKeys, TokenRefreshLayer,
+};
 
 sealed_on_every_store! {
     async fn a_new_key_logs_nobody_out_and_seals_the_next_generation(world: World) {
@@ -175,5 +177,8 @@ async fn a_request_without_the_key_is_answered_401_as_an_expired_session() {
     let answer = http::ask(&app, http::get("/", Some(id))).await;
     assert_eq!(answer.status, 401);
     assert_eq!(answer.json()["code"], "session_expired");
-    assert!(answer.header(axum::http::header::SET_COOKIE).is_none(), "the cookie is good elsewhere");
+    assert!(
+        answer.header(axum::http::header::SET_COOKIE).is_none(),
+        "the cookie is good elsewhere"
+    );
 }

@@ -45,7 +45,8 @@ async fn no_keys_at_all_another_key_and_a_changed_entry_are_told_apart() {
     let (log, _guard) = Log::of_this_thread(LevelFilter::WARN);
 
     is_refused(&world.restarted_with(|builder| builder), id).await;
-    is_refused(&world.restarted_with(|builder| builder.seal_with(SealKeys::new(OTHER_KEY))), id).await;
+    is_refused(&world.restarted_with(|builder| builder.seal_with(SealKeys::new(OTHER_KEY))), id)
+        .await;
     world.store.overwrite(&changed).await;
     is_refused(&world.restarted(), id).await;
 

@@ -95,13 +95,15 @@ async fn two_devices_of_one_user_never_share_a_refresh() {
     world.expire();
     let (one, another) =
         (world.issuer.gate_before(Endpoint::Token), world.issuer.gate_before(Endpoint::Token));
-    let (on_phone, on_laptop) = (world.ask(&world.session(phone)), world.ask(&world.session(laptop)));
+    let (on_phone, on_laptop) =
+        (world.ask(&world.session(phone)), world.ask(&world.session(laptop)));
     one.reached().await;
     another.reached().await;
     another.open();
     one.open();
 
-    let (on_phone, on_laptop) = (on_phone.await.unwrap().unwrap(), on_laptop.await.unwrap().unwrap());
+    let (on_phone, on_laptop) =
+        (on_phone.await.unwrap().unwrap(), on_laptop.await.unwrap().unwrap());
     assert_ne!(on_phone.secret(), on_laptop.secret());
     assert_eq!(stored_access_token(&world, phone).await, on_phone.secret());
     assert_eq!(stored_access_token(&world, laptop).await, on_laptop.secret());

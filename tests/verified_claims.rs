@@ -16,8 +16,8 @@ use serde_json::{Value, json};
 use tower_sessions::{MemoryStore, Session, session::Id};
 use tower_token_refresh::{
     AccessToken, Claims, ClaimsError, ClaimsTrust, ClientAuth, OnUnavailable, RefreshErrorKind,
-    RefreshPolicy, StandardClaims, TokenEndpoint, TokenRefreshLayer, TokenRefresher, TokenRefresherBuilder,
-    TokenSet,
+    RefreshPolicy, StandardClaims, TokenEndpoint, TokenRefreshLayer, TokenRefresher,
+    TokenRefresherBuilder, TokenSet,
     testing::{Endpoint, StrictIssuer},
     tower_sessions,
 };
@@ -65,8 +65,7 @@ async fn log_in_with(world: &World, header: Value, edit: impl FnOnce(&mut Value)
 
 async fn log_in_by(world: &World, access_token: String) -> Id {
     let session = world.session_with(None, None);
-    let response =
-        json!({"access_token": access_token, "token_type": "Bearer", "expires_in": 60, "refresh_token": "r"});
+    let response = json!({"access_token": access_token, "token_type": "Bearer", "expires_in": 60, "refresh_token": "r"});
     let set = TokenSet::from_response(response).expect("a token set");
     world.refresher.log_in(&session, set).await.expect("logged in");
     session.id().expect("saved")
@@ -219,16 +218,19 @@ async fn keys_that_do_not_come_hold_a_handler_up_for_five_seconds() {
 #[tokio::test(start_paused = true)]
 async fn a_stale_token_may_be_past_its_exp_and_nothing_else() {
     let for_at_most = Duration::from_secs(3600);
-    let policy = RefreshPolicy::default().on_unavailable(OnUnavailable::ServeExpired { for_at_most });
+    let policy =
+        RefreshPolicy::default().on_unavailable(OnUnavailable::ServeExpired { for_at_most });
     let world = verifying(|builder| builder.policy(policy));
     let bob = world.log_in("bob").await;
     assert_eq!(who(&world, bob).await.status, 200, "the keys are there");
     let good = world.log_in("alice").await;
     let token = world.issuer.log_in("alice")["access_token"].as_str().expect("a token").to_owned();
     let forged =
-        log_in_by(&world, format!("{}.c2lnbmF0dXJl", token.rsplit_once('.').expect("a JWT").0)).await;
+        log_in_by(&world, format!("{}.c2lnbmF0dXJl", token.rsplit_once('.').expect("a JWT").0))
+            .await;
     let elsewhere =
-        log_in_with(&world, json!({}), |claims| claims["iss"] = json!("https://evil.example")).await;
+        log_in_with(&world, json!({}), |claims| claims["iss"] = json!("https://evil.example"))
+            .await;
     world.expire();
     world.clock.advance(Duration::from_secs(61));
     world.issuer.set_down(true);
@@ -253,7 +255,8 @@ async fn without_being_asked_nothing_is_verified() {
     let endpoint = endpoint(&world.issuer);
     let world = world.asking(endpoint);
     let id =
-        log_in_with(&world, json!({}), |claims| claims["iss"] = json!("https://elsewhere.example")).await;
+        log_in_with(&world, json!({}), |claims| claims["iss"] = json!("https://elsewhere.example"))
+            .await;
     assert_eq!(who(&world, id).await.status, 200);
     assert_eq!(fetches(&world), 0);
 }
@@ -261,12 +264,18 @@ async fn without_being_asked_nothing_is_verified() {
 #[tokio::test]
 async fn settings_that_could_never_verify_are_refused() {
     let issuer = StrictIssuer::new();
-    let bare =
-        || TokenEndpoint::new(issuer.token_url(), ClientAuth::none("web")).transport(issuer.transport());
-    let build = |endpoint: TokenEndpoint| {
-        TokenRefresher::builder(endpoint, MemoryStore::default()).claims_trust(ClaimsTrust::Verified).build()
+    let bare = || {
+        TokenEndpoint::new(issuer.token_url(), ClientAuth::none("web"))
+            .transport(issuer.transport())
     };
-    for lacking in [bare(), bare().issuer("https://id.example"), bare().jwks_url("https://id.example/keys")] {
+    let build = |endpoint: TokenEndpoint| {
+        TokenRefresher::builder(endpoint, MemoryStore::default())
+            .claims_trust(ClaimsTrust::Verified)
+            .build()
+    };
+    for lacking in
+        [bare(), bare().issuer("https://id.example"), bare().jwks_url("https://id.example/keys")]
+    {
         let error = build(lacking).expect_err("no issuer or no keys").to_string();
         assert_eq!(
             error,
@@ -279,7 +288,8 @@ async fn settings_that_could_never_verify_are_refused() {
         .transport(issuer.transport())
         .lazy();
     assert!(build(discovered).is_ok());
-    let unused = TokenRefresher::builder(bare(), MemoryStore::default()).claims_audience("api").build();
+    let unused =
+        TokenRefresher::builder(bare(), MemoryStore::default()).claims_audience("api").build();
     assert_eq!(
         unused.expect_err("an audience that nobody looks at").to_string(),
         "claims_audience is \"api\": it is looked at with ClaimsTrust::Verified only"
@@ -289,11 +299,13 @@ async fn settings_that_could_never_verify_are_refused() {
 #[tokio::test]
 async fn a_discovery_document_without_keys_is_a_setting_to_change() {
     let world = World::on_memory();
-    let document = json!({"issuer": world.issuer.issuer_url(), "token_endpoint": world.issuer.token_url()});
+    let document =
+        json!({"issuer": world.issuer.issuer_url(), "token_endpoint": world.issuer.token_url()});
     world.issuer.fail_next_at(Endpoint::Discovery, 200, document.to_string());
-    let endpoint = TokenEndpoint::discover(world.issuer.issuer_url(), ClientAuth::basic("web", "secret"))
-        .transport(world.issuer.transport())
-        .lazy();
+    let endpoint =
+        TokenEndpoint::discover(world.issuer.issuer_url(), ClientAuth::basic("web", "secret"))
+            .transport(world.issuer.transport())
+            .lazy();
     let refresher = TokenRefresher::builder(endpoint, world.store.clone())
         .claims_trust(ClaimsTrust::Verified)
         .clock(world.clock.clock())

@@ -7,8 +7,8 @@ use common::{StoredEntry, World, store::Op};
 use serde_json::{Value, json};
 use tower_sessions::session::Id;
 use tower_token_refresh::{
-    AccessToken, ClientAuth, RefreshError, RefreshErrorKind, TokenEndpoint, TokenSet, testing::Endpoint,
-    tower_sessions,
+    AccessToken, ClientAuth, RefreshError, RefreshErrorKind, TokenEndpoint, TokenSet,
+    testing::Endpoint, tower_sessions,
 };
 
 fn endpoint(world: &World) -> TokenEndpoint {
@@ -33,11 +33,16 @@ fn world_without_keys() -> World {
 
 fn claims_of(token: &str) -> Value {
     let payload = token.split('.').nth(1).expect("a JWT");
-    serde_json::from_slice(&BASE64_URL_SAFE_NO_PAD.decode(payload).expect("base64url")).expect("JSON")
+    serde_json::from_slice(&BASE64_URL_SAFE_NO_PAD.decode(payload).expect("base64url"))
+        .expect("JSON")
 }
 
 /// The next answer's `field`, with other claims, well signed.
-fn edit_claims_next(world: &World, field: &'static str, edit: impl FnOnce(&mut Value) + Send + 'static) {
+fn edit_claims_next(
+    world: &World,
+    field: &'static str,
+    edit: impl FnOnce(&mut Value) + Send + 'static,
+) {
     let issuer = world.issuer.clone();
     world.issuer.edit_next(move |answer| {
         let mut claims = claims_of(answer[field].as_str().expect("a token"));
@@ -59,7 +64,9 @@ async fn refresh(world: &World, id: Id) -> Result<AccessToken, RefreshError> {
 
 async fn id_token(world: &World, id: Id) -> String {
     match world.stored_entry(id).await {
-        StoredEntry::Live { payload, .. } => payload["id_token"].as_str().expect("an ID token").to_owned(),
+        StoredEntry::Live { payload, .. } => {
+            payload["id_token"].as_str().expect("an ID token").to_owned()
+        }
         other => panic!("{other:?}"),
     }
 }
@@ -89,11 +96,15 @@ async fn assert_nobody_gets_them(world: &World, id: Id) {
     for token in world.issuer.every_secret() {
         assert!(!world.issuer.is_refresh_token_live(&token), "what came was revoked");
     }
-    let later = world.refresher.valid_token(&world.session(id)).await.expect_err("nobody is logged in");
+    let later =
+        world.refresher.valid_token(&world.session(id)).await.expect_err("nobody is logged in");
     assert_eq!(later.kind(), RefreshErrorKind::NoTokens);
     let restarted = world.restarted();
     let session = common::variants::session_at(&restarted, id);
-    assert_eq!(restarted.valid_token(&session).await.expect_err("nobody").kind(), RefreshErrorKind::NoTokens);
+    assert_eq!(
+        restarted.valid_token(&session).await.expect_err("nobody").kind(),
+        RefreshErrorKind::NoTokens
+    );
 }
 
 #[tokio::test]
@@ -166,7 +177,10 @@ async fn a_user_who_changed_is_found_at_a_later_refresh_as_well() {
         refresh(&world, id).await.expect("alice");
     }
     world.issuer.switch_user_next("mallory");
-    assert_eq!(refresh(&world, id).await.expect_err("mallory").kind(), RefreshErrorKind::SubjectChanged);
+    assert_eq!(
+        refresh(&world, id).await.expect_err("mallory").kind(),
+        RefreshErrorKind::SubjectChanged
+    );
 }
 
 #[tokio::test]
@@ -179,13 +193,17 @@ async fn without_an_earlier_id_token_the_subject_of_the_login_counts() {
         let set = TokenSet::from_response(answer).expect("a token set").with_subject(subject);
         world.refresher.log_in(&session, set).await.expect("logged in");
         let refreshed = refresh(&world, session.id().expect("saved")).await;
-        assert_eq!(refreshed.is_err_and(|error| error.kind() == RefreshErrorKind::SubjectChanged), ends);
+        assert_eq!(
+            refreshed.is_err_and(|error| error.kind() == RefreshErrorKind::SubjectChanged),
+            ends
+        );
     }
 }
 
 #[tokio::test]
 async fn opaque_access_tokens_say_nothing_that_could_change() {
-    let clock_world = World::configured(|issuer| issuer.opaque_access_tokens(true), |builder| builder);
+    let clock_world =
+        World::configured(|issuer| issuer.opaque_access_tokens(true), |builder| builder);
     let endpoint = endpoint(&clock_world);
     let world = clock_world.asking(endpoint);
     let id = world.log_in("alice").await;
@@ -314,7 +332,10 @@ async fn an_endpoint_that_is_not_told_its_issuer_holds_tokens_against_the_earlie
     refresh(&world, id).await.expect("refreshed");
     assert_ne!(id_token(&world, id).await, first);
     edit_claims_next(&world, "id_token", |claims| claims["iss"] = json!("https://evil.example"));
-    assert_eq!(refresh(&world, id).await.expect_err("another iss").kind(), RefreshErrorKind::SubjectChanged);
+    assert_eq!(
+        refresh(&world, id).await.expect_err("another iss").kind(),
+        RefreshErrorKind::SubjectChanged
+    );
 }
 
 #[tokio::test]

@@ -10,8 +10,8 @@ use common::{
 use futures_util::future::join_all;
 use serde_json::json;
 use tower_token_refresh::{
-    AccessToken, ClientAuth, ConfigError, DiscoveryError, ProviderLimits, RefreshErrorKind, TokenEndpoint,
-    TokenRefreshLayer,
+    AccessToken, ClientAuth, ConfigError, DiscoveryError, ProviderLimits, RefreshErrorKind,
+    TokenEndpoint, TokenRefreshLayer,
     endpoint::EndpointErrorKind,
     testing::{Endpoint, StrictIssuer},
 };
@@ -84,7 +84,8 @@ async fn a_provider_found_by_discovery_refreshes_and_revokes() {
 async fn a_document_that_names_another_issuer_is_refused_with_both_names() {
     let issuer = StrictIssuer::new();
     let provider = issuer.serve().await.unwrap();
-    let document = json!({ "issuer": "https://evil.example", "token_endpoint": issuer.token_url() });
+    let document =
+        json!({ "issuer": "https://evil.example", "token_endpoint": issuer.token_url() });
     issuer.fail_next_at(Endpoint::Discovery, 200, document.to_string());
     let error = TokenEndpoint::discover(provider.issuer_url(), client_auth()).await.unwrap_err();
     let DiscoveryError::IssuerMismatch { expected, found } = &error else { panic!("{error:?}") };
@@ -96,7 +97,8 @@ async fn a_document_that_names_another_issuer_is_refused_with_both_names() {
 async fn a_document_that_names_a_plain_http_token_endpoint_is_refused_with_its_host() {
     let issuer = StrictIssuer::new();
     let provider = issuer.serve().await.unwrap();
-    let document = json!({ "issuer": provider.issuer_url(), "token_endpoint": "http://id.example/token" });
+    let document =
+        json!({ "issuer": provider.issuer_url(), "token_endpoint": "http://id.example/token" });
     issuer.fail_next_at(Endpoint::Discovery, 200, document.to_string());
     let error = TokenEndpoint::discover(provider.issuer_url(), client_auth()).await.unwrap_err();
     let DiscoveryError::UnusableUrl(ConfigError::PlainHttp { value, host, .. }) = &error else {
@@ -107,11 +109,15 @@ async fn a_document_that_names_a_plain_http_token_endpoint_is_refused_with_its_h
 
 #[tokio::test]
 async fn a_plain_http_issuer_is_refused_before_anything_is_sent() {
-    let discovered = TokenEndpoint::discover("http://id.example/realms/a", client_auth()).await.unwrap_err();
+    let discovered =
+        TokenEndpoint::discover("http://id.example/realms/a", client_auth()).await.unwrap_err();
     let DiscoveryError::Config(rule @ ConfigError::PlainHttp { .. }) = &discovered else {
         panic!("{discovered:?}")
     };
-    assert!(rule.to_string().contains("not loopback") && rule.to_string().contains("id.example"), "{rule}");
+    assert!(
+        rule.to_string().contains("not loopback") && rule.to_string().contains("id.example"),
+        "{rule}"
+    );
 }
 
 #[tokio::test]
@@ -132,7 +138,10 @@ async fn lazy_discovery_starts_with_the_provider_down_and_works_once_it_is_up() 
     let endpoint = TokenEndpoint::discover(provider.issuer_url(), client_auth());
     let world = world.asking(endpoint.limits(ProviderLimits::default().attempts(1)).lazy());
     let id = world.log_in("alice").await;
-    assert!(world.refresher.valid_token(&world.session(id)).await.is_ok(), "a fresh token needs no provider");
+    assert!(
+        world.refresher.valid_token(&world.session(id)).await.is_ok(),
+        "a fresh token needs no provider"
+    );
     world.expire();
     let error = world.refresher.valid_token(&world.session(id)).await.unwrap_err();
     assert_eq!(error.kind(), RefreshErrorKind::Unavailable);
@@ -145,7 +154,8 @@ async fn lazy_discovery_starts_with_the_provider_down_and_works_once_it_is_up() 
 
 #[tokio::test]
 async fn a_refused_connection_keeps_the_tokens() {
-    let closed = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap().local_addr().unwrap();
+    let closed =
+        tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap().local_addr().unwrap();
     let world = World::on_memory();
     let world = world.asking(TokenEndpoint::new(format!("http://{closed}/token"), client_auth()));
     let id = world.log_in("alice").await;

@@ -23,6 +23,7 @@ pub async fn start_upstream() -> Server {
         .spawn()
         .expect("this program starts again");
     let output = process.stdout.take().expect("a pipe");
-    let url = BufReader::new(output).lines().next_line().await.expect("output").expect("an address");
+    let url =
+        BufReader::new(output).lines().next_line().await.expect("output").expect("an address");
     Server { url, _process: process }
 }

@@ -68,7 +68,8 @@ impl Scene {
         let visitor = self.prepare(case).await;
         // Connections are opened here, not in what is measured.
         at_once(&visitor, case.callers).await;
-        let (mut lone, mut plain, mut storm) = (Samples::default(), Samples::default(), Samples::default());
+        let (mut lone, mut plain, mut storm) =
+            (Samples::default(), Samples::default(), Samples::default());
         for _ in 0..ROUNDS {
             lone.0.push(self.after_expiry(case, at_once(&visitor, 1)).await);
             plain.0.push(p99(at_once(&visitor, case.callers).await));
@@ -128,8 +129,12 @@ impl Scene {
 
     async fn refreshes(&self) -> (u64, u64) {
         let url = format!("{}/control/accounts/alice", self.issuer_url);
-        let counts: Value = self.http.get(url).send().await.expect("an answer").json().await.expect("JSON");
-        (counts["granted"].as_u64().expect("a number"), counts["refused"].as_u64().expect("a number"))
+        let counts: Value =
+            self.http.get(url).send().await.expect("an answer").json().await.expect("JSON");
+        (
+            counts["granted"].as_u64().expect("a number"),
+            counts["refused"].as_u64().expect("a number"),
+        )
     }
 
     async fn control(&self, what: &str, value: u64) {
@@ -146,8 +151,11 @@ async fn at_once(visitor: &Visitor, count: usize) -> Vec<f64> {
 
 /// The others' times, where the first request comes before them and, perhaps, goes away.
 async fn led(visitor: &Visitor, case: &Case, leaving: bool) -> Vec<f64> {
-    let leader =
-        Visitor { http: reqwest::Client::new(), api: visitor.api.clone(), cookie: visitor.cookie.clone() };
+    let leader = Visitor {
+        http: reqwest::Client::new(),
+        api: visitor.api.clone(),
+        cookie: visitor.cookie.clone(),
+    };
     let stays_for = if leaving { case.provider_takes * 2 / 3 } else { Duration::MAX };
     let leader = tokio::spawn(async move { tokio::time::timeout(stays_for, leader.ask()).await });
     sleep(Duration::from_millis(10)).await;

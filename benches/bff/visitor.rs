@@ -22,7 +22,12 @@ impl Visitor {
         let jar = Arc::new(Jar::default());
         let browser = Client::builder().cookie_provider(jar.clone()).build().expect("a client");
         let page = browser.get(format!("{}/auth/login", bff.url)).send().await.expect("an answer");
-        assert!(page.status().is_success(), "log in ends with {} at {}", page.status(), page.url().path());
+        assert!(
+            page.status().is_success(),
+            "log in ends with {} at {}",
+            page.status(),
+            page.url().path()
+        );
         let cookies = jar.cookies(&bff.url.parse().expect("a URL")).expect("a session cookie");
         let cookie = cookies.to_str().expect("ASCII").to_owned();
         let visitor = Self { http: Client::new(), api: format!("{}/api/orders", bff.url), cookie };

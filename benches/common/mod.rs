@@ -43,7 +43,8 @@ fn access_claims(user: &str) -> Value {
 
 /// A JWT with these claims; the signature is noise that brings it to `bytes`.
 fn jwt(claims: &Value, bytes: usize) -> String {
-    let header = json!({ "alg": "RS256", "typ": "JWT", "kid": "QmFzZTY0IGtleSBpZCBvZiB0aGUgcmVhbG0" });
+    let header =
+        json!({ "alg": "RS256", "typ": "JWT", "kid": "QmFzZTY0IGtleSBpZCBvZiB0aGUgcmVhbG0" });
     let segment = |value: &Value| BASE64_URL_SAFE_NO_PAD.encode(value.to_string());
     let signed = format!("{}.{}.", segment(&header), segment(claims));
     let signature = bytes.checked_sub(signed.len()).expect("the claims leave room for a signature");
@@ -81,7 +82,8 @@ impl Samples {
 
 /// Prints one ratio with the goal beside it.
 pub fn print_goal(what: &str, ratio: f64, spread: Option<(f64, f64)>, goal: f64) {
-    let spread = spread.map_or(String::new(), |(low, high)| format!(" (p10-p90 {low:.2}-{high:.2})"));
+    let spread =
+        spread.map_or(String::new(), |(low, high)| format!(" (p10-p90 {low:.2}-{high:.2})"));
     println!("{what}: {ratio:.2}{spread}, goal <= {goal:.2}: {}", verdict(ratio <= goal));
 }
 

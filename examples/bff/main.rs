@@ -55,7 +55,9 @@ use mimalloc::MiMalloc;
 use tokio::net::TcpListener;
 use tower_token_refresh::Clock;
 use tracing::Level;
-use tracing_subscriber::{Layer, filter::Targets, fmt, layer::SubscriberExt, util::SubscriberInitExt};
+use tracing_subscriber::{
+    Layer, filter::Targets, fmt, layer::SubscriberExt, util::SubscriberInitExt,
+};
 
 /// Tokens are strings of a kilobyte or two and live as long as a request: glibc's allocator is slow at just these.
 #[global_allocator]
@@ -102,7 +104,8 @@ async fn run(settings: &Settings) -> Result<(), String> {
 #[cfg(unix)]
 fn asked_to_stop() -> io::Result<impl Future<Output = ()> + Send + 'static> {
     use tokio::signal::unix::{SignalKind, signal};
-    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    let (mut interrupt, mut terminate) =
+        (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
     Ok(async move {
         tokio::select! {
             _ = interrupt.recv() => {}

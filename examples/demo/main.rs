@@ -59,7 +59,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
 /// A provider on loopback, with a clock that moves when told: nobody has to wait for a token to expire.
 async fn start_provider() -> Result<(ManualClock, IssuerServer), Box<dyn Error>> {
     let clock = ManualClock::new();
-    let issuer = StrictIssuer::builder().clock(clock.clock()).access_token_lifetime(TOKEN_LIVES).build();
+    let issuer =
+        StrictIssuer::builder().clock(clock.clock()).access_token_lifetime(TOKEN_LIVES).build();
     issuer.delay(PROVIDER_TAKES);
     Ok((clock, issuer.serve().await?))
 }
@@ -78,7 +79,8 @@ fn row(what: &str, naive: &str, ours: &str) {
 fn print(naive: &Outcome, ours: &Outcome) {
     let failed = |outcome: &Outcome| format!("{} of {REQUESTS}", outcome.failed);
     let millis = |time: Duration| format!("{} ms", time.as_millis());
-    let logged_in = |outcome: &Outcome| if outcome.still_logged_in { "yes" } else { "no" }.to_owned();
+    let logged_in =
+        |outcome: &Outcome| if outcome.still_logged_in { "yes" } else { "no" }.to_owned();
     row("", "every request refreshes", "tower-token-refresh");
     row("token requests", &naive.token_requests.to_string(), &ours.token_requests.to_string());
     row("failed answers", &failed(naive), &failed(ours));

@@ -80,14 +80,19 @@ async fn refresh_if_expired(
     next.run(request).await
 }
 
-async fn orders(State(app): State<App>, axum::Extension(tokens): axum::Extension<Tokens>) -> Response {
+async fn orders(
+    State(app): State<App>,
+    axum::Extension(tokens): axum::Extension<Tokens>,
+) -> Response {
     orders_of(&app.issuer, &tokens.access_token).into_response()
 }
 
 impl App {
     async fn refresh(&self, tokens: &Tokens) -> Option<Tokens> {
-        let form =
-            form_urlencoded(&[("grant_type", "refresh_token"), ("refresh_token", &tokens.refresh_token)]);
+        let form = form_urlencoded(&[
+            ("grant_type", "refresh_token"),
+            ("refresh_token", &tokens.refresh_token),
+        ]);
         let answer = self
             .client
             .post(&*self.token_url)

@@ -24,7 +24,8 @@ struct App {
 pub fn app(provider: &IssuerServer, clock: Clock) -> Result<Router, ConfigError> {
     let endpoint = TokenEndpoint::new(provider.token_url(), ClientAuth::basic("web", "secret"))
         .issuer(provider.issuer_url());
-    let refresher = TokenRefresher::builder(endpoint, MemoryStore::default()).clock(clock).build()?;
+    let refresher =
+        TokenRefresher::builder(endpoint, MemoryStore::default()).clock(clock).build()?;
     let app = App { issuer: provider.issuer().clone(), refresher: refresher.clone() };
     Ok(Router::new()
         .route("/orders", get(orders))

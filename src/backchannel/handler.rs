@@ -24,7 +24,9 @@ use crate::{problem::whole_seconds, refresher::TokenRefresher};
 
 const MAX_FORM: usize = 64 * 1024;
 
-pub(crate) fn route<S: Clone + Send + Sync + 'static>(refresher: TokenRefresher) -> MethodRouter<S> {
+pub(crate) fn route<S: Clone + Send + Sync + 'static>(
+    refresher: TokenRefresher,
+) -> MethodRouter<S> {
     post(async move |request: Request| answer(refresher.end_logins(request).await))
 }
 

@@ -135,7 +135,10 @@ impl Index {
     /// Remembers a token for a while.
     pub(super) async fn mark(&self, token: Id, stays: Duration) -> Result<()> {
         let (inner, until) = (self.0.clone(), sessions_now() + stays);
-        self.0.locks.exclusively(token, async move { inner.write(token, &[], until, false).await }).await
+        self.0
+            .locks
+            .exclusively(token, async move { inner.write(token, &[], until, false).await })
+            .await
     }
 
     /// Says so, once, if the tokens of a login have no name to note it under.
@@ -209,9 +212,16 @@ impl Inner {
         Id(i128::from_be_bytes(id))
     }
 
-    async fn write(&self, id: Id, logins: &[Login], until: OffsetDateTime, exists: bool) -> Result<()> {
+    async fn write(
+        &self,
+        id: Id,
+        logins: &[Login],
+        until: OffsetDateTime,
+        exists: bool,
+    ) -> Result<()> {
         let written: Vec<_> = logins.iter().map(Written::from).collect();
-        let written = serde_json::to_value(written).map_err(|error| Error::Encode(error.to_string()))?;
+        let written =
+            serde_json::to_value(written).map_err(|error| Error::Encode(error.to_string()))?;
         let data = [(NO_SESSION.to_owned(), written)].into();
         let mut record = Record { id, data, expiry_date: until };
         if !exists {

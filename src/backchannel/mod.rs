@@ -62,7 +62,11 @@ impl Settings {
         }
     }
 
-    pub(crate) fn validate(self, provider: &Provider, clock: &Clock) -> Result<BackChannel, ConfigError> {
+    pub(crate) fn validate(
+        self,
+        provider: &Provider,
+        clock: &Clock,
+    ) -> Result<BackChannel, ConfigError> {
         let broken = |value: &str, rule| {
             Err(ConfigError::Range { what: "back_channel_logout", value: value.into(), rule })
         };
@@ -73,7 +77,10 @@ impl Settings {
             return broken("given a short key", "the key must be at least 32 bytes of randomness");
         };
         if provider.issuer().is_none() || provider.has_no_keys() {
-            return broken("turned on", "the endpoint needs an issuer and a jwks_url, or discovery");
+            return broken(
+                "turned on",
+                "the endpoint needs an issuer and a jwks_url, or discovery",
+            );
         }
         let index = Index::new(self.store, key);
         Ok(BackChannel {

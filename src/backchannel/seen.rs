@@ -132,7 +132,8 @@ mod tests {
         let clock = Clock::system();
         let soon = clock.monotonic() + stays();
         let seen = Seen::new(clock, index);
-        let sighting = |nth| Sighting { until: soon + Duration::from_nanos(nth as u64), work: Work::Done };
+        let sighting =
+            |nth| Sighting { until: soon + Duration::from_nanos(nth as u64), work: Work::Done };
         let full = (0..REMEMBERED).map(|nth| (Id(nth as i128), sighting(nth)));
         lock(&seen.tokens).extend(full);
 

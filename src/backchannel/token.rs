@@ -71,7 +71,10 @@ pub(crate) async fn verify(
 fn read(claims: &JwtClaims, issuer: &str, now: SystemTime) -> Result<LogoutToken, Fault> {
     check_age(claims, now)?;
     if !claims["events"].get(EVENT).is_some_and(Value::is_object) {
-        return Err(Fault::Claim { name: "events", rule: "do not hold the log out event as an object" });
+        return Err(Fault::Claim {
+            name: "events",
+            rule: "do not hold the log out event as an object",
+        });
     }
     if claims.contains_key("nonce") {
         return Err(Fault::Claim { name: "nonce", rule: "must not be there" });

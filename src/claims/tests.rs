@@ -21,7 +21,10 @@ fn keycloaks_access_token_is_read() {
     .unwrap();
 
     assert_eq!(claims.audience(), ["account", "api"]);
-    assert_eq!((claims.exp, claims.iat, claims.nbf), (Some(1_700_000_300), Some(1_700_000_000), None));
+    assert_eq!(
+        (claims.exp, claims.iat, claims.nbf),
+        (Some(1_700_000_300), Some(1_700_000_000), None)
+    );
     assert!(claims.has_realm_role("admin") && !claims.has_realm_role("Admin"));
     assert!(claims.has_role("api", "read") && !claims.has_role("web", "read"));
 }
@@ -36,7 +39,10 @@ fn what_other_providers_write_differently_is_read_too() {
     .unwrap();
 
     assert_eq!(claims.audience(), ["api"]);
-    assert_eq!((claims.exp, claims.iat, claims.nbf), (Some(1_700_000_300), Some(1_700_000_000), None));
+    assert_eq!(
+        (claims.exp, claims.iat, claims.nbf),
+        (Some(1_700_000_300), Some(1_700_000_000), None)
+    );
     assert_eq!(claims.scope.as_deref(), Some("a b"));
     assert_eq!(payload::<StandardClaims>(&jwt("{}")).unwrap(), StandardClaims::default());
 }
@@ -48,7 +54,10 @@ fn errors_name_the_place_but_not_the_content() {
     let wrong_exp = payload::<StandardClaims>(&jwt(r#"{"exp": "hunter2"}"#)).unwrap_err();
     assert!(!format!("{wrong_exp} {wrong_exp:?}").contains("hunter2"));
 
-    assert!(matches!(payload::<Value>(&jwt("{hunter2")), Err(ClaimsError::NotJson { line: 1, .. })));
+    assert!(matches!(
+        payload::<Value>(&jwt("{hunter2")),
+        Err(ClaimsError::NotJson { line: 1, .. })
+    ));
     assert_eq!(payload::<Value>("e30.###.c2ln"), Err(ClaimsError::NotBase64Url));
     assert_eq!(payload::<Value>("opaque"), Err(ClaimsError::NotAJwt));
     assert_eq!(

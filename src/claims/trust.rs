@@ -67,7 +67,8 @@ fn unverified(error: VerifyError) -> RefreshError {
         ),
         VerifyError::Keys(_) => {
             let why = "the keys to verify the access token by could not be fetched";
-            RefreshError::new(RefreshErrorKind::Unavailable, why).with_retry_after(Duration::from_secs(5))
+            RefreshError::new(RefreshErrorKind::Unavailable, why)
+                .with_retry_after(Duration::from_secs(5))
         }
         _ => RefreshError::new(
             RefreshErrorKind::Misconfigured,

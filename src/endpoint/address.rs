@@ -44,7 +44,8 @@ impl SchemeRule {
             }
             _ => return Err(broken("neither https nor http")),
         }
-        Uri::try_from(url.as_str()).map_err(|_| broken("it holds a character that HTTP does not allow"))
+        Uri::try_from(url.as_str())
+            .map_err(|_| broken("it holds a character that HTTP does not allow"))
     }
 }
 
@@ -116,7 +117,8 @@ mod tests {
         rule.allow("[fd00::1]");
         assert!(rule.check("the token URL", "http://keycloak:8080/token").is_ok());
         assert!(rule.check("the token URL", "http://[fd00::1]/token").is_ok());
-        let error = rule.check("the token URL", "http://keycloak.example/token?q=hunter2").unwrap_err();
+        let error =
+            rule.check("the token URL", "http://keycloak.example/token?q=hunter2").unwrap_err();
         assert_eq!(
             error.to_string(),
             "the token URL \"http://keycloak.example/token\" is plain http to \"keycloak.example\", which is not \

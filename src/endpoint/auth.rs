@@ -43,7 +43,8 @@ impl ClientAuth {
 
     /// An unset environment variable easily becomes an empty secret; better to hear of it now than at the first refresh.
     pub(super) fn check(&self) -> Result<(), ConfigError> {
-        let empty = |what| ConfigError::Range { what, value: "empty".into(), rule: "must not be empty" };
+        let empty =
+            |what| ConfigError::Range { what, value: "empty".into(), rule: "must not be empty" };
         if self.client_id.is_empty() {
             return Err(empty("the client id"));
         }
@@ -73,9 +74,11 @@ impl ClientAuth {
             }
             Method::Basic(secret) => {
                 let encode = |text: &str| byte_serialize(text.as_bytes()).collect::<String>();
-                let pair = format!("{}:{}", encode(&self.client_id), encode(secret.expose_secret()));
+                let pair =
+                    format!("{}:{}", encode(&self.client_id), encode(secret.expose_secret()));
                 // Base64 always fits into a header, so this is always `Some`.
-                let mut header = HeaderValue::try_from(format!("Basic {}", STANDARD.encode(pair))).ok()?;
+                let mut header =
+                    HeaderValue::try_from(format!("Basic {}", STANDARD.encode(pair))).ok()?;
                 header.set_sensitive(true);
                 Some(header)
             }

@@ -94,10 +94,14 @@ impl Breaker {
             _ if asked_to_wait.is_some() => {
                 Err(Barred::RetryAfter { rest: asked_to_wait.unwrap_or_default() })
             }
-            State::HalfOpen { since } => match until(since.saturating_add(self.settings.longest_pause)) {
-                Some(rest) => Err(Barred::Probing { rest: rest.min(self.settings.first_pause) }),
-                None => Ok(()),
-            },
+            State::HalfOpen { since } => {
+                match until(since.saturating_add(self.settings.longest_pause)) {
+                    Some(rest) => {
+                        Err(Barred::Probing { rest: rest.min(self.settings.first_pause) })
+                    }
+                    None => Ok(()),
+                }
+            }
             State::Closed { .. } => Ok(()),
         }
     }
@@ -112,7 +116,13 @@ impl Breaker {
     }
 
     /// Notes what a request told. `random` is any number, a new one each time. True if this opened the breaker.
-    pub(super) fn settle(&mut self, ticket: Ticket, sign: Sign, now: Duration, random: u32) -> bool {
+    pub(super) fn settle(
+        &mut self,
+        ticket: Ticket,
+        sign: Sign,
+        now: Duration,
+        random: u32,
+    ) -> bool {
         if let Sign::Down { retry_after: Some(wait) } = sign {
             self.not_before = self.not_before.max(now.saturating_add(wait));
         }
@@ -136,7 +146,9 @@ impl Breaker {
                 return true;
             }
             // The next request may be the probe, at once.
-            (Sign::None, State::HalfOpen { .. }) if current => self.turn(State::Open { until: now }),
+            (Sign::None, State::HalfOpen { .. }) if current => {
+                self.turn(State::Open { until: now })
+            }
             _ => {}
         }
         false
@@ -144,7 +156,8 @@ impl Breaker {
 
     fn open(&mut self, now: Duration, random: u32) {
         let doubled = 2_u32.checked_pow(self.openings).unwrap_or(u32::MAX);
-        let step = self.settings.first_pause.saturating_mul(doubled).min(self.settings.longest_pause);
+        let step =
+            self.settings.first_pause.saturating_mul(doubled).min(self.settings.longest_pause);
         self.openings = self.openings.saturating_add(1);
         self.turn(State::Open { until: now.saturating_add(jittered(step, random)) });
     }

@@ -79,7 +79,10 @@ mod tests {
         assert!(dead.is_dead(&Fingerprint::of("a"), secs(129)));
         assert!(!dead.is_dead(&Fingerprint::of("b"), secs(129)));
         assert!(!dead.is_dead(&Fingerprint::of("a"), secs(130)));
-        assert!(dead.all.is_empty() && dead.by_age.is_empty(), "nothing is kept longer than it counts");
+        assert!(
+            dead.all.is_empty() && dead.by_age.is_empty(),
+            "nothing is kept longer than it counts"
+        );
     }
 
     #[test]

@@ -39,7 +39,9 @@ pub enum DiscoveryError {
         source: EndpointError,
     },
     /// What was fetched is no discovery document: no JSON object, or `issuer` or `token_endpoint` missing.
-    #[error("what {issuer:?} serves as its discovery document is none (line {line}, column {column})")]
+    #[error(
+        "what {issuer:?} serves as its discovery document is none (line {line}, column {column})"
+    )]
     NotADocument {
         /// The issuer asked.
         issuer: String,
@@ -49,7 +51,9 @@ pub enum DiscoveryError {
         column: usize,
     },
     /// The document names another issuer (OpenID Connect Discovery 1.0, 4.3: they must be the same, character for character).
-    #[error("the discovery document of {expected:?} names the issuer {found:?}; a trailing slash counts")]
+    #[error(
+        "the discovery document of {expected:?} names the issuer {found:?}; a trailing slash counts"
+    )]
     IssuerMismatch {
         /// The issuer asked.
         expected: String,
@@ -112,11 +116,19 @@ type Outcome = Result<Arc<Metadata>, DiscoveryError>;
 
 impl Discovery {
     pub(super) fn of(issuer: String) -> Arc<Self> {
-        Arc::new(Self { issuer, found: OnceLock::new(), runs: SingleFlight::new(NET, TaskTracker::new()) })
+        Arc::new(Self {
+            issuer,
+            found: OnceLock::new(),
+            runs: SingleFlight::new(NET, TaskTracker::new()),
+        })
     }
 
     /// The metadata, from memory if there; otherwise `exchange` fetches it.
-    pub(super) async fn metadata(self: &Arc<Self>, exchange: &Exchange, rule: &SchemeRule) -> Outcome {
+    pub(super) async fn metadata(
+        self: &Arc<Self>,
+        exchange: &Exchange,
+        rule: &SchemeRule,
+    ) -> Outcome {
         if let Some(found) = self.found.get() {
             return Ok(found.clone());
         }
@@ -126,7 +138,9 @@ impl Discovery {
         });
         match boarded {
             Boarded::Known(outcome) => outcome,
-            Boarded::Waiting { answer, .. } => answer.await.unwrap_or(Err(DiscoveryError::BrokenOff)),
+            Boarded::Waiting { answer, .. } => {
+                answer.await.unwrap_or(Err(DiscoveryError::BrokenOff))
+            }
         }
     }
 
@@ -136,7 +150,11 @@ impl Discovery {
     }
 }
 
-async fn fetch(issuer: &str, exchange: &Exchange, rule: &SchemeRule) -> Result<Metadata, DiscoveryError> {
+async fn fetch(
+    issuer: &str,
+    exchange: &Exchange,
+    rule: &SchemeRule,
+) -> Result<Metadata, DiscoveryError> {
     let url = document_url(issuer, rule).map_err(DiscoveryError::Config)?;
     let answer = exchange.get(&url, MAX_ANSWER).await.and_then(wire::document_answer);
     let body = answer.map_err(|source| DiscoveryError::Fetch { issuer: issuer.into(), source })?;
@@ -169,11 +187,12 @@ fn read(issuer: &str, body: &[u8], rule: &SchemeRule) -> Result<Metadata, Discov
         jwks_uri: Option<String>,
     }
     // serde_json's own message would quote the document.
-    let document: Document = serde_json::from_slice(body).map_err(|error| DiscoveryError::NotADocument {
-        issuer: issuer.into(),
-        line: error.line(),
-        column: error.column(),
-    })?;
+    let document: Document =
+        serde_json::from_slice(body).map_err(|error| DiscoveryError::NotADocument {
+            issuer: issuer.into(),
+            line: error.line(),
+            column: error.column(),
+        })?;
     if document.issuer != issuer {
         return Err(DiscoveryError::IssuerMismatch {
             expected: issuer.into(),
@@ -185,7 +204,10 @@ fn read(issuer: &str, body: &[u8], rule: &SchemeRule) -> Result<Metadata, Discov
     Ok(Metadata {
         token: check("the discovered token_endpoint", &document.token_endpoint)?,
         revocation: optional("the discovered revocation_endpoint", document.revocation_endpoint)?,
-        end_session: optional("the discovered end_session_endpoint", document.end_session_endpoint)?,
+        end_session: optional(
+            "the discovered end_session_endpoint",
+            document.end_session_endpoint,
+        )?,
         jwks: optional("the discovered jwks_uri", document.jwks_uri)?,
     })
 }

@@ -54,7 +54,10 @@ impl EndpointError {
         self
     }
 
-    pub(super) fn with_source(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+    pub(super) fn with_source(
+        mut self,
+        source: impl Into<Box<dyn StdError + Send + Sync>>,
+    ) -> Self {
         self.source = Some(Arc::from(source.into()));
         self
     }
@@ -85,11 +88,21 @@ impl fmt::Display for EndpointError {
         match &self.kind {
             EndpointErrorKind::Unreachable => f.write_str("the provider cannot be reached"),
             EndpointErrorKind::NoAnswer => f.write_str("the provider gave no whole answer"),
-            EndpointErrorKind::Unavailable { .. } => f.write_str("the provider is overloaded or failing"),
-            EndpointErrorKind::InvalidGrant => f.write_str("the provider refused the grant: invalid_grant"),
-            EndpointErrorKind::Rejected { code } => write!(f, "the provider refused the request: {code}"),
-            EndpointErrorKind::InvalidResponse { rule } => write!(f, "the provider's answer {rule}"),
-            EndpointErrorKind::Misconfigured => f.write_str("the provider's endpoint cannot be used"),
+            EndpointErrorKind::Unavailable { .. } => {
+                f.write_str("the provider is overloaded or failing")
+            }
+            EndpointErrorKind::InvalidGrant => {
+                f.write_str("the provider refused the grant: invalid_grant")
+            }
+            EndpointErrorKind::Rejected { code } => {
+                write!(f, "the provider refused the request: {code}")
+            }
+            EndpointErrorKind::InvalidResponse { rule } => {
+                write!(f, "the provider's answer {rule}")
+            }
+            EndpointErrorKind::Misconfigured => {
+                f.write_str("the provider's endpoint cannot be used")
+            }
         }
     }
 }

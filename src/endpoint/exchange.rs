@@ -45,7 +45,10 @@ impl Exchange {
         form: String,
     ) -> Result<Answer, EndpointError> {
         let mut headers = HeaderMap::new();
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded"));
+        headers.insert(
+            header::CONTENT_TYPE,
+            HeaderValue::from_static("application/x-www-form-urlencoded"),
+        );
         if let Some(authorization) = authorization {
             headers.insert(header::AUTHORIZATION, authorization);
         }
@@ -69,11 +72,17 @@ impl Exchange {
         // tokio's timeout, not the transport's: it holds for every transport, and for the body too.
         match tokio::time::timeout(self.limit, self.send_and_read(request, most)).await {
             Ok(answer) => answer,
-            Err(elapsed) => Err(EndpointError::new(Kind::NoAnswer).maybe_consumed().with_source(elapsed)),
+            Err(elapsed) => {
+                Err(EndpointError::new(Kind::NoAnswer).maybe_consumed().with_source(elapsed))
+            }
         }
     }
 
-    async fn send_and_read(&self, request: Request<Bytes>, most: usize) -> Result<Answer, EndpointError> {
+    async fn send_and_read(
+        &self,
+        request: Request<Bytes>,
+        most: usize,
+    ) -> Result<Answer, EndpointError> {
         let response = self.transport.send(request).await.map_err(failed)?;
         let (head, body) = response.into_parts();
         let body = read(&head.headers, body, most).await;
@@ -82,16 +91,22 @@ impl Exchange {
 }
 
 /// A body that is too large is refused where the limit is crossed, or unread if `Content-Length` says so beforehand.
-async fn read(headers: &HeaderMap, mut body: TransportBody, most: usize) -> Result<Bytes, EndpointError> {
-    let announced =
-        headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+async fn read(
+    headers: &HeaderMap,
+    mut body: TransportBody,
+    most: usize,
+) -> Result<Bytes, EndpointError> {
+    let announced = headers
+        .get(header::CONTENT_LENGTH)
+        .and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
     if announced.is_some_and(|length| length > most as u64) {
         return Err(too_large(most));
     }
     let mut whole = BytesMut::new();
     while let Some(frame) = body.frame().await {
-        let frame =
-            frame.map_err(|error| EndpointError::new(Kind::NoAnswer).maybe_consumed().with_source(error))?;
+        let frame = frame.map_err(|error| {
+            EndpointError::new(Kind::NoAnswer).maybe_consumed().with_source(error)
+        })?;
         // Trailers are no data.
         let Ok(data) = frame.into_data() else { continue };
         if whole.len() + data.len() > most {

@@ -134,7 +134,9 @@ impl Gate {
         let opened = lock(&self.breaker).settle(ticket, sign, self.clock.monotonic(), random());
         if opened {
             metrics::breaker_opened();
-            tracing::warn!("the provider has failed too often in a row; it is left alone for a while");
+            tracing::warn!(
+                "the provider has failed too often in a row; it is left alone for a while"
+            );
         }
     }
 }
@@ -174,9 +176,10 @@ fn sign_of(error: &EndpointError) -> Sign {
     match error.kind() {
         Kind::Unreachable | Kind::NoAnswer => Sign::Down { retry_after: None },
         Kind::Unavailable { retry_after } => Sign::Down { retry_after: *retry_after },
-        Kind::InvalidGrant | Kind::Rejected { .. } | Kind::InvalidResponse { .. } | Kind::Misconfigured => {
-            Sign::Up
-        }
+        Kind::InvalidGrant
+        | Kind::Rejected { .. }
+        | Kind::InvalidResponse { .. }
+        | Kind::Misconfigured => Sign::Up,
     }
 }
 

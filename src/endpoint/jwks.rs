@@ -43,7 +43,8 @@ impl KeySet {
     /// The key with this id that signs with `algorithm`. Without an id there must be but one that does (OpenID Connect Core, 10.1).
     pub(super) fn find(&self, id: Option<&str>, algorithm: Algorithm) -> Option<&DecodingKey> {
         let named = |key: &&Key| id.is_none() || key.id.as_deref() == id;
-        let mut fitting = self.0.iter().filter(named).filter(|key| key.algorithms.contains(&algorithm));
+        let mut fitting =
+            self.0.iter().filter(named).filter(|key| key.algorithms.contains(&algorithm));
         let found = fitting.next()?;
         (id.is_some() || fitting.next().is_none()).then_some(&found.key)
     }
@@ -56,7 +57,8 @@ impl Key {
         if !matches!(common.public_key_use, None | Some(PublicKeyUse::Signature)) {
             return None;
         }
-        if common.key_operations.as_ref().is_some_and(|uses| !uses.contains(&KeyOperations::Verify)) {
+        if common.key_operations.as_ref().is_some_and(|uses| !uses.contains(&KeyOperations::Verify))
+        {
             return None;
         }
         let possible = possible_algorithms(&jwk.algorithm);
@@ -93,7 +95,9 @@ fn possible_algorithms(key: &AlgorithmParameters) -> &'static [Algorithm] {
             EllipticCurve::P384 => &[Algorithm::ES384],
             _ => &[],
         },
-        AlgorithmParameters::OctetKeyPair(key) if key.curve == EllipticCurve::Ed25519 => &[Algorithm::EdDSA],
+        AlgorithmParameters::OctetKeyPair(key) if key.curve == EllipticCurve::Ed25519 => {
+            &[Algorithm::EdDSA]
+        }
         _ => &[],
     }
 }

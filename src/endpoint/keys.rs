@@ -115,7 +115,9 @@ impl Keys {
         match jwt.check_signature(&keys) {
             Ok(()) => {}
             Err(VerifyError::UnknownKey) => self.verify_by_newer(&jwt, &keys).await?,
-            Err(VerifyError::Signature) if jwt.names_no_key() => self.verify_by_newer(&jwt, &keys).await?,
+            Err(VerifyError::Signature) if jwt.names_no_key() => {
+                self.verify_by_newer(&jwt, &keys).await?
+            }
             Err(error) => return Err(error),
         }
         Ok(jwt.into_claims())
@@ -182,7 +184,8 @@ impl Keys {
     }
 
     async fn ask(&self, uri: &Uri) -> Result<KeySet, KeysError> {
-        let answer = self.0.provider.exchange.get(uri, MAX_KEY_SET).await.and_then(wire::document_answer);
+        let answer =
+            self.0.provider.exchange.get(uri, MAX_KEY_SET).await.and_then(wire::document_answer);
         KeySet::parse(&answer.map_err(KeysError::Fetch)?)
             .map_err(|error| KeysError::NotAKeySet { line: error.line, column: error.column })
     }

@@ -99,7 +99,12 @@ impl ProviderLimits {
         within("attempts", self.attempts as usize, 1..=10, "must be 1 to 10")?;
         within("concurrent", self.concurrent, 1..=100_000, "must be 1 to 100,000")?;
         within("queue", self.queue, 0..=1_000_000, "must be at most 1,000,000")?;
-        within("breaker_failures", self.breaker.failures as usize, 1..=usize::MAX, "must be above 0")?;
+        within(
+            "breaker_failures",
+            self.breaker.failures as usize,
+            1..=usize::MAX,
+            "must be above 0",
+        )?;
         let BreakerSettings { first_pause, longest_pause, .. } = self.breaker;
         if first_pause.is_zero() || first_pause > longest_pause {
             return Err(ConfigError::Range {

@@ -233,8 +233,9 @@ impl TokenEndpoint {
                 rule: "must not be empty",
             });
         }
-        let optional =
-            |what, url: &Option<String>| url.as_deref().map(|url| self.rule.check(what, url)).transpose();
+        let optional = |what, url: &Option<String>| {
+            url.as_deref().map(|url| self.rule.check(what, url)).transpose()
+        };
         let revocation = optional("the revocation URL", &self.revocation_url)?;
         let end_session = optional("the end session URL", &self.end_session_url)?;
         let jwks = optional("the JWKS URL", &self.jwks_url)?;
@@ -261,7 +262,10 @@ impl TokenEndpoint {
             issuer: self.issuer.as_deref().or(discovered).map(Into::into),
             issuer_id: self.issuer.clone().unwrap_or(located).into(),
             auth: self.auth.clone(),
-            exchange: Exchange { transport: self.made_transport(&asked_first)?, limit: self.request_timeout },
+            exchange: Exchange {
+                transport: self.made_transport(&asked_first)?,
+                limit: self.request_timeout,
+            },
             addresses,
             limits: self.limits.clone(),
             clock: Clock::system(),
@@ -271,7 +275,9 @@ impl TokenEndpoint {
 
     fn check_timeouts(&self) -> Result<(), ConfigError> {
         let connect = self.connect_timeout.unwrap_or(CONNECT_TIMEOUT);
-        for (what, limit) in [("request_timeout", self.request_timeout), ("connect_timeout", connect)] {
+        for (what, limit) in
+            [("request_timeout", self.request_timeout), ("connect_timeout", connect)]
+        {
             if limit.is_zero() {
                 return Err(ConfigError::Range {
                     what,
@@ -301,7 +307,8 @@ impl TokenEndpoint {
             return Err(ConfigError::Transport { rule });
         }
         // Two may get here at once; the second transport is as good as the first and soon gone.
-        let connect_timeout = self.connect_timeout.unwrap_or(CONNECT_TIMEOUT.min(self.request_timeout));
+        let connect_timeout =
+            self.connect_timeout.unwrap_or(CONNECT_TIMEOUT.min(self.request_timeout));
         let transport = Transport::reqwest(connect_timeout)?;
         Ok(self.made.get_or_init(|| transport).clone())
     }

@@ -84,18 +84,24 @@ impl Provider {
     /// Presents `refresh_token` (RFC 6749, 6): once, unless it is certain that it was not used up (see [`resend`]). `obtained_at` is
     /// when the request that was answered was sent; `issuer` and a refresh token the provider did not rotate are the caller's to
     /// fill in.
-    pub(crate) async fn refresh(&self, refresh_token: &SecretString) -> Result<TokenSet, EndpointError> {
+    pub(crate) async fn refresh(
+        &self,
+        refresh_token: &SecretString,
+    ) -> Result<TokenSet, EndpointError> {
         let gate = self.gate.get_or_init(|| Gate::new(&self.limits, self.clock.clone()));
         let token = Fingerprint::of(refresh_token.expose_secret());
         gate.refuse_dead(&token)?;
 
         // Timers are compared with timers only, never with the Clock.
-        let last_start = sleep(self.longest_refresh().saturating_sub(self.exchange.limit)).deadline();
+        let last_start =
+            sleep(self.longest_refresh().saturating_sub(self.exchange.limit)).deadline();
         let mut waited_until = Duration::ZERO;
         let mut attempts_left = self.limits.attempts;
         loop {
-            let entered = timeout_at(last_start, gate.enter(waited_until, self.exchange.limit)).await;
-            let pass = entered.unwrap_or_else(|_elapsed| Err(NotAsked::TooLate.into_error(None)))?;
+            let entered =
+                timeout_at(last_start, gate.enter(waited_until, self.exchange.limit)).await;
+            let pass =
+                entered.unwrap_or_else(|_elapsed| Err(NotAsked::TooLate.into_error(None)))?;
             let outcome = self.present(refresh_token, last_start).await;
             pass.told(&outcome);
             let error = match outcome {
@@ -106,7 +112,8 @@ impl Provider {
                 gate.note_dead(token);
             }
             attempts_left = attempts_left.saturating_sub(1);
-            let Some(wait) = resend::pause_after(&error, random()).filter(|_| attempts_left > 0) else {
+            let Some(wait) = resend::pause_after(&error, random()).filter(|_| attempts_left > 0)
+            else {
                 return Err(error);
             };
             waited_until = gate.clock.monotonic().saturating_add(wait);
@@ -130,7 +137,8 @@ impl Provider {
             return Err(EndpointError::new(Kind::Unreachable).with_source(NotAsked::TooLate));
         };
         let to = to?;
-        let pairs = [("grant_type", "refresh_token"), ("refresh_token", refresh_token.expose_secret())];
+        let pairs =
+            [("grant_type", "refresh_token"), ("refresh_token", refresh_token.expose_secret())];
         let sent_at = self.clock.now();
         let answer = self.post(&to.token, &pairs).await?;
         Ok(wire::token_answer(answer)?.with_obtained_at(sent_at))
@@ -185,7 +193,8 @@ impl Provider {
             Addresses::Given(metadata) => Ok(Arc::clone(metadata)),
             Addresses::Discovered { discovery, rule, given } => {
                 let mut metadata = discovery.metadata(&self.exchange, rule).await?;
-                if given.revocation.is_some() || given.end_session.is_some() || given.jwks.is_some() {
+                if given.revocation.is_some() || given.end_session.is_some() || given.jwks.is_some()
+                {
                     let found = Arc::make_mut(&mut metadata);
                     found.revocation = given.revocation.clone().or(found.revocation.take());
                     found.end_session = given.end_session.clone().or(found.end_session.take());

@@ -30,7 +30,9 @@ pub type TransportBody = UnsyncBoxBody<Bytes, BoxError>;
 /// that was idle for over 5 s. Of the proxy variables it takes `HTTPS_PROXY` with `NO_PROXY`, for https only: through
 /// `HTTP_PROXY`, plain http would show the secrets to the proxy.
 #[derive(Clone)]
-pub struct Transport(BoxCloneSyncService<http::Request<Bytes>, http::Response<TransportBody>, BoxError>);
+pub struct Transport(
+    BoxCloneSyncService<http::Request<Bytes>, http::Response<TransportBody>, BoxError>,
+);
 
 /// The request was surely not sent: no connection was made.
 #[derive(Debug, thiserror::Error)]
@@ -69,7 +71,11 @@ impl Transport {
     /// ```
     pub fn new<S, B>(service: S) -> Self
     where
-        S: Service<http::Request<Bytes>, Response = http::Response<B>> + Clone + Send + Sync + 'static,
+        S: Service<http::Request<Bytes>, Response = http::Response<B>>
+            + Clone
+            + Send
+            + Sync
+            + 'static,
         S::Error: Into<BoxError>,
         S::Future: Send + 'static,
         B: http_body::Body<Data = Bytes> + Send + 'static,
@@ -99,9 +105,9 @@ impl Transport {
         if let Some(proxy) = https_proxy()? {
             builder = builder.proxy(proxy);
         }
-        let client = builder
-            .build()
-            .map_err(|error| ConfigError::Transport { rule: innermost(&error.without_url()).to_string() })?;
+        let client = builder.build().map_err(|error| ConfigError::Transport {
+            rule: innermost(&error.without_url()).to_string(),
+        })?;
 
         Ok(Self::new(tower::service_fn(move |request: http::Request<Bytes>| {
             let client = client.clone();
@@ -137,8 +143,9 @@ fn https_proxy() -> Result<Option<Proxy>, ConfigError> {
 
 fn proxy_at(url: &str) -> Result<Proxy, ConfigError> {
     // reqwest's error would quote the URL, and with it the proxy's password.
-    Proxy::https(url)
-        .map_err(|_| ConfigError::Transport { rule: "HTTPS_PROXY is not a usable proxy URL".into() })
+    Proxy::https(url).map_err(|_| ConfigError::Transport {
+        rule: "HTTPS_PROXY is not a usable proxy URL".into(),
+    })
 }
 
 /// A token URL may carry a secret in its query.

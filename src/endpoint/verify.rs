@@ -136,12 +136,18 @@ impl<'a> Jwt<'a> {
             header: object("header", header)?,
             claims: object("payload", payload)?,
             signed,
-            signature: BASE64_URL_SAFE_NO_PAD.decode(signature).map_err(|_| VerifyError::SignatureForm)?,
+            signature: BASE64_URL_SAFE_NO_PAD
+                .decode(signature)
+                .map_err(|_| VerifyError::SignatureForm)?,
         })
     }
 
     /// Everything but the signature.
-    pub(super) fn check_claims(&self, expected: &Expected<'_>, now: SystemTime) -> Result<(), VerifyError> {
+    pub(super) fn check_claims(
+        &self,
+        expected: &Expected<'_>,
+        now: SystemTime,
+    ) -> Result<(), VerifyError> {
         if self.header.crit.is_some() {
             return Err(VerifyError::Critical);
         }
@@ -177,7 +183,10 @@ impl<'a> Jwt<'a> {
         if let Some(audience) = expected.audience
             && !audiences.contains(&audience)
         {
-            return Err(VerifyError::Claim { name: "aud", rule: "does not contain the audience expected" });
+            return Err(VerifyError::Claim {
+                name: "aud",
+                rule: "does not contain the audience expected",
+            });
         }
         let Some(party) = expected.authorized_party else { return Ok(()) };
         match self.claims.get("azp") {
@@ -226,8 +235,8 @@ impl<'a> Jwt<'a> {
         let key = keys.find(id, algorithm).ok_or(VerifyError::UnknownKey)?;
         // Deliberately not `jsonwebtoken::decode`: it reads the system's clock, and panics in an application where some other crate
         // turns on the second of its two cryptographic backends.
-        let verifier =
-            (DEFAULT_PROVIDER.verifier_factory)(&algorithm, key).map_err(|_| VerifyError::UnknownKey)?;
+        let verifier = (DEFAULT_PROVIDER.verifier_factory)(&algorithm, key)
+            .map_err(|_| VerifyError::UnknownKey)?;
         verifier.verify(self.signed.as_bytes(), &self.signature).map_err(|_| VerifyError::Signature)
     }
 

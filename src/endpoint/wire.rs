@@ -62,14 +62,19 @@ fn refusal(answer: &Answer) -> EndpointError {
     let status = answer.status;
     let code = answer.body.as_ref().ok().and_then(|body| oauth_error(body));
     let code = code.as_deref();
-    let unavailable = || EndpointError::new(Kind::Unavailable { retry_after: retry_after(&answer.headers) });
+    let unavailable =
+        || EndpointError::new(Kind::Unavailable { retry_after: retry_after(&answer.headers) });
 
     if status.is_redirection() {
         invalid("is a redirect")
     } else if matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
         unavailable()
     } else if status.is_server_error() {
-        if code == Some("temporarily_unavailable") { unavailable() } else { unavailable().maybe_consumed() }
+        if code == Some("temporarily_unavailable") {
+            unavailable()
+        } else {
+            unavailable().maybe_consumed()
+        }
     } else if let (true, Some(code)) = (status.is_client_error(), code) {
         by_code(code, &answer.headers)
     } else if let Err(unread) = &answer.body {
@@ -80,7 +85,8 @@ fn refusal(answer: &Answer) -> EndpointError {
 }
 
 fn by_code(code: &str, headers: &HeaderMap) -> EndpointError {
-    let unavailable = || EndpointError::new(Kind::Unavailable { retry_after: retry_after(headers) });
+    let unavailable =
+        || EndpointError::new(Kind::Unavailable { retry_after: retry_after(headers) });
     match code {
         "invalid_grant" | "bad_refresh_token" => EndpointError::new(Kind::InvalidGrant),
         "temporarily_unavailable" => unavailable(),

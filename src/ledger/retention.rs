@@ -25,8 +25,14 @@ impl Ledger {
         let now = self.clock.monotonic();
         let swept_at = self.swept_at.load(Ordering::Relaxed);
         let due = now.saturating_sub(Duration::from_millis(swept_at)) >= SWEEP_EVERY;
-        let exchange =
-            || self.swept_at.compare_exchange(swept_at, millis(now), Ordering::Relaxed, Ordering::Relaxed);
+        let exchange = || {
+            self.swept_at.compare_exchange(
+                swept_at,
+                millis(now),
+                Ordering::Relaxed,
+                Ordering::Relaxed,
+            )
+        };
         if due && exchange().is_ok() {
             self.grants.retain(|_, known| self.keep(known, now));
             self.left.retain(|_, (_, left_at)| now.saturating_sub(*left_at) < GRANT_STAYS);
@@ -47,14 +53,18 @@ impl Ledger {
             Some((_, Custody::Record)) => SET_STAYS,
             Some((_, Custody::Uncarried)) => GRANT_STAYS,
             Some((set, Custody::Landing | Custody::Pending)) => match set.refresh_expires_at {
-                Some(end) => end.duration_since(set.obtained_at).unwrap_or_default().max(GRANT_STAYS),
+                Some(end) => {
+                    end.duration_since(set.obtained_at).unwrap_or_default().max(GRANT_STAYS)
+                }
                 None => PENDING_STAYS,
             },
         };
         if unused >= set_stays {
             self.replace(known, None);
         }
-        known.newest.is_some() || unused < GRANT_STAYS || (known.is_ambiguous() && unused < PENDING_STAYS)
+        known.newest.is_some()
+            || unused < GRANT_STAYS
+            || (known.is_ambiguous() && unused < PENDING_STAYS)
     }
 }
 

@@ -69,13 +69,24 @@ impl Ledger {
         self.grants.get(&grant)?.setback.filter(|setback| setback.generation == generation)
     }
 
-    fn set_back<'a>(&self, known: &'a mut Grant, grant: GrantId, generation: Generation) -> &'a mut Setback {
+    fn set_back<'a>(
+        &self,
+        known: &'a mut Grant,
+        grant: GrantId,
+        generation: Generation,
+    ) -> &'a mut Setback {
         let before = known.setback.filter(|setback| setback.generation == generation);
         let failures = before.map_or(0, |setback| setback.failures).saturating_add(1);
         let not_before = self.clock.monotonic().saturating_add(pause(grant, generation, failures));
         let ambiguous = before.is_some_and(|setback| setback.ambiguous);
         let ambiguous_before = ambiguous;
-        known.setback.insert(Setback { generation, failures, not_before, ambiguous, ambiguous_before })
+        known.setback.insert(Setback {
+            generation,
+            failures,
+            not_before,
+            ambiguous,
+            ambiguous_before,
+        })
     }
 }
 

@@ -49,8 +49,7 @@ fn first_set() -> Arc<HeldSet> {
 }
 
 fn next_set(set: &HeldSet) -> Arc<HeldSet> {
-    let response =
-        json!({ "access_token": "b", "refresh_token": "s", "token_type": "Bearer", "expires_in": 60 });
+    let response = json!({ "access_token": "b", "refresh_token": "s", "token_type": "Bearer", "expires_in": 60 });
     let answer = TokenSet::from_response(response).expect("a token response");
     Arc::new(set.next(answer, SystemTime::UNIX_EPOCH, MINUTE))
 }
@@ -183,7 +182,10 @@ fn a_late_caller_is_served_for_thirty_seconds_after_a_flight() {
     let old = first_set();
     let new = next_set(&old);
     ledger.publish(&new).expect("not ended");
-    assert!(matches!(ledger.look_up(old.grant, old.generation), Lookup::Unknown), "the store comes first");
+    assert!(
+        matches!(ledger.look_up(old.grant, old.generation), Lookup::Unknown),
+        "the store comes first"
+    );
     ledger.entrust(new.grant, new.generation, Custody::Record);
     hand.advance(LATE);
     assert!(matches!(ledger.look_up(old.grant, old.generation), Lookup::Newer(..)));
@@ -199,7 +201,9 @@ fn an_older_set_is_not_taken_nor_any_of_an_ended_grant() {
     ledger.learn(new.clone(), Custody::Record);
     assert_eq!(ledger.learn(old.clone(), Custody::Record).generation, new.generation);
 
-    assert!(ledger.end(old.grant, Ending::Replaced).is_some_and(|set| set.generation == new.generation));
+    assert!(
+        ledger.end(old.grant, Ending::Replaced).is_some_and(|set| set.generation == new.generation)
+    );
     assert_eq!(ledger.publish(&new), Err(Ending::Replaced));
     ledger.learn(new.clone(), Custody::Record);
     assert!(!knows_set(&ledger, new.grant));
@@ -224,7 +228,8 @@ fn a_set_that_the_store_refuses_stays_for_a_day_where_the_provider_does_not_tell
 #[test]
 fn what_failed_together_is_not_tried_again_together() {
     let second = Duration::from_secs(1);
-    let pauses: HashSet<_> = (0..100).map(|_| pause(GrantId::random(), Generation::FIRST, 1)).collect();
+    let pauses: HashSet<_> =
+        (0..100).map(|_| pause(GrantId::random(), Generation::FIRST, 1)).collect();
     assert!(pauses.len() > 90, "{}", pauses.len());
     assert!(pauses.iter().all(|pause| (second / 2..=second).contains(pause)), "{pauses:?}");
 }

@@ -45,7 +45,12 @@ impl Core {
         session: &Session,
     ) -> Result<AccessToken, RefreshError> {
         let text = match session.get_value(&self.key).await.map_err(session_failed)? {
-            None => return Err(RefreshError::new(RefreshErrorKind::NoTokens, "the session holds no tokens")),
+            None => {
+                return Err(RefreshError::new(
+                    RefreshErrorKind::NoTokens,
+                    "the session holds no tokens",
+                ));
+            }
             Some(Value::String(text)) => text,
             Some(_) => return Err(self.unreadable(EntryError::NotAString)),
         };
@@ -108,7 +113,9 @@ impl Core {
             Err(_) if self.ledger.ending(held.grant).is_some() => Err(logged_out()),
             // Within the leeway the old one is better than none.
             Err(_) if self.clock.now() < held.expires_at => Ok(self.token(held)),
-            Err(error) if self.may_serve_expired(&held, &error) => Ok(self.token(held).marked_stale()),
+            Err(error) if self.may_serve_expired(&held, &error) => {
+                Ok(self.token(held).marked_stale())
+            }
             Err(error) => Err(error),
         }
     }
@@ -117,7 +124,8 @@ impl Core {
         let OnUnavailable::ServeExpired { for_at_most } = self.policy.on_unavailable else {
             return false;
         };
-        let is_outage = matches!(error.kind(), RefreshErrorKind::Unavailable | RefreshErrorKind::WaitTimeout);
+        let is_outage =
+            matches!(error.kind(), RefreshErrorKind::Unavailable | RefreshErrorKind::WaitTimeout);
         is_outage && later(held.expires_at, for_at_most) > self.clock.now()
     }
 
@@ -218,9 +226,15 @@ impl Core {
     }
 
     /// Makes the request's own session show what the store has.
-    async fn show(&self, session: &Session, set: &HeldSet, slide: bool) -> Result<(), RefreshError> {
+    async fn show(
+        &self,
+        session: &Session,
+        set: &HeldSet,
+        slide: bool,
+    ) -> Result<(), RefreshError> {
         let home = self.ledger.home(set.grant);
-        match bring_up_to_date(session, &self.store, home, set, slide).await.map_err(session_failed) {
+        match bring_up_to_date(session, &self.store, home, set, slide).await.map_err(session_failed)
+        {
             Err(error) if self.is_pending(set) => {
                 // The store is down altogether: this process serves what it holds.
                 tracing::warn!(grant = %set.grant, error = %Chain(&error), "a session could not be brought up to date");

@@ -167,9 +167,12 @@ impl TokenRefresherBuilder {
         let burials = Burials::new(tasks.clone(), closing.clone());
         let flights = SingleFlight::new(self.policy.net(provider.longest_refresh()), tasks.clone());
         let keys = Keys::new(provider.clone(), self.clock.clone());
-        let claims_verifier = claims_verifier(self.claims_trust, self.claims_audience, &provider, &keys)?;
-        let back_channel =
-            self.back_channel.map(|settings| settings.validate(&provider, &self.clock)).transpose()?;
+        let claims_verifier =
+            claims_verifier(self.claims_trust, self.claims_audience, &provider, &keys)?;
+        let back_channel = self
+            .back_channel
+            .map(|settings| settings.validate(&provider, &self.clock))
+            .transpose()?;
         let core = Arc::new(Core {
             keys,
             claims_verifier,

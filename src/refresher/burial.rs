@@ -13,16 +13,29 @@ use crate::{
 
 impl Core {
     /// Puts a tombstone over the ended `grant` under `id`, and gives back the set that was there.
-    pub(super) async fn bury(&self, id: Id, grant: GrantId) -> Result<Option<Box<HeldSet>>, RefreshError> {
+    pub(super) async fn bury(
+        &self,
+        id: Id,
+        grant: GrantId,
+    ) -> Result<Option<Box<HeldSet>>, RefreshError> {
         self.or_later(id, grant, || self.store.bury(id, grant)).await
     }
 
     /// Deletes the record that the ended `grant` lives in, and gives back the set that was there.
-    pub(super) async fn take(&self, id: Id, grant: GrantId) -> Result<Option<Box<HeldSet>>, RefreshError> {
+    pub(super) async fn take(
+        &self,
+        id: Id,
+        grant: GrantId,
+    ) -> Result<Option<Box<HeldSet>>, RefreshError> {
         self.or_later(id, grant, || self.store.take(id, grant)).await
     }
 
-    async fn or_later<T, F>(&self, id: Id, grant: GrantId, ask: impl FnMut() -> F) -> Result<T, RefreshError>
+    async fn or_later<T, F>(
+        &self,
+        id: Id,
+        grant: GrantId,
+        ask: impl FnMut() -> F,
+    ) -> Result<T, RefreshError>
     where
         F: Future<Output = session_store::Result<T>>,
     {

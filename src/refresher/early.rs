@@ -27,6 +27,7 @@ impl Core {
 
     fn is_set_back(&self, set: &HeldSet) -> bool {
         let setback = self.ledger.setback(set.grant, set.generation);
-        setback.is_some_and(|setback| setback.ambiguous || self.clock.monotonic() < setback.not_before)
+        setback
+            .is_some_and(|setback| setback.ambiguous || self.clock.monotonic() < setback.not_before)
     }
 }

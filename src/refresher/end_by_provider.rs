@@ -19,7 +19,9 @@ use super::{
     flight_steps::Order,
 };
 use crate::{
-    backchannel::{BackChannel, BackChannelError, Fault, Login, LogoutToken, Moment, Named, Work, verify},
+    backchannel::{
+        BackChannel, BackChannelError, Fault, Login, LogoutToken, Moment, Named, Work, verify,
+    },
     endpoint::VerifyError,
     error::{Chain, RefreshError},
     grant::{GrantId, HeldSet},
@@ -65,7 +67,9 @@ impl Core {
         // Dropped on an error below, and with it what we know of the token: it may be sent again.
         let taken = match taken.map_err(failed)? {
             Ok(taken) => taken,
-            Err(Work::UnderWay) => return Err(failed(unavailable("this very logout token is at work"))),
+            Err(Work::UnderWay) => {
+                return Err(failed(unavailable("this very logout token is at work")));
+            }
             Err(Work::Done) => return Err(Fault::Seen.into()),
         };
         let ended = self.end_named(channel, &token).await.map_err(failed)?;
@@ -76,7 +80,11 @@ impl Core {
         Ok(ended)
     }
 
-    async fn end_named(&self, channel: &BackChannel, token: &LogoutToken) -> Result<usize, RefreshError> {
+    async fn end_named(
+        &self,
+        channel: &BackChannel,
+        token: &LogoutToken,
+    ) -> Result<usize, RefreshError> {
         let named = match (&token.sid, &token.subject) {
             (Some(sid), _) => Named::Session(sid),
             (None, Some(subject)) => Named::User(subject),
@@ -87,7 +95,9 @@ impl Core {
         let ended = join_all(logins.iter().map(|login| self.end_one(channel, login))).await;
         let ended = ended.into_iter().collect::<Result<Vec<GrantId>, _>>()?;
         let sessions = ended.len();
-        if let Err(error) = self.in_time(channel.index.forget_all(&token.issuer, named, ended)).await {
+        if let Err(error) =
+            self.in_time(channel.index.forget_all(&token.issuer, named, ended)).await
+        {
             tracing::debug!(error = %Chain(&error), "ended logins are still in the index; they do no harm there");
         }
         Ok(sessions)
@@ -180,7 +190,12 @@ impl Core {
     }
 
     /// The grant lives under another id now. Waits for one attempt; a store that refuses is tried again by a task.
-    pub(super) async fn note_move(self: Arc<Self>, set: Arc<HeldSet>, home: Id, expiry: OffsetDateTime) {
+    pub(super) async fn note_move(
+        self: Arc<Self>,
+        set: Arc<HeldSet>,
+        home: Id,
+        expiry: OffsetDateTime,
+    ) {
         let Some(channel) = &self.back_channel else { return };
         if self.in_time(channel.index.note(&set, home, expiry, &self.clock)).await.is_err() {
             let core = self.clone();

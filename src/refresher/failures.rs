@@ -13,7 +13,10 @@ use crate::{
 const SOON: Duration = Duration::from_secs(1);
 
 pub(super) fn internal() -> RefreshError {
-    RefreshError::new(RefreshErrorKind::Internal, "a task of the token refresh panicked or was shut down")
+    RefreshError::new(
+        RefreshErrorKind::Internal,
+        "a task of the token refresh panicked or was shut down",
+    )
 }
 
 pub(super) fn logged_out() -> RefreshError {
@@ -63,9 +66,15 @@ pub(super) fn session_failed(error: session::Error) -> RefreshError {
 
 pub(super) fn store_failed(error: session_store::Error) -> RefreshError {
     match error {
-        session_store::Error::Backend(_) => unavailable("the session store failed").with_source(error),
-        session_store::Error::Encode(_) => misconfigured("the session store could not encode a record"),
-        session_store::Error::Decode(_) => misconfigured("the session store could not decode a record"),
+        session_store::Error::Backend(_) => {
+            unavailable("the session store failed").with_source(error)
+        }
+        session_store::Error::Encode(_) => {
+            misconfigured("the session store could not encode a record")
+        }
+        session_store::Error::Decode(_) => {
+            misconfigured("the session store could not decode a record")
+        }
     }
 }
 

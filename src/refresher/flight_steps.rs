@@ -45,9 +45,14 @@ pub(super) struct Order {
 
 impl Order {
     /// Fails for a session without a record.
-    pub(super) fn new(session: &Session, grant: GrantId, than: Generation) -> Result<Self, RefreshError> {
-        let from =
-            session.id().ok_or_else(|| misconfigured("the session has not been saved to its store"))?;
+    pub(super) fn new(
+        session: &Session,
+        grant: GrantId,
+        than: Generation,
+    ) -> Result<Self, RefreshError> {
+        let from = session
+            .id()
+            .ok_or_else(|| misconfigured("the session has not been saved to its store"))?;
         Ok(Self::at(from, grant, than, session.expiry_date()))
     }
 
@@ -286,10 +291,10 @@ impl Core {
         };
         match tokio::time::timeout(self.policy.write_back, attempts).await {
             Ok(done) => Ok(done),
-            Err(_elapsed) => {
-                Err(last
-                    .map_or_else(|| unavailable("the session store did not answer in time"), store_failed))
-            }
+            Err(_elapsed) => Err(last.map_or_else(
+                || unavailable("the session store did not answer in time"),
+                store_failed,
+            )),
         }
     }
 
@@ -297,7 +302,9 @@ impl Core {
     pub(super) async fn revoke(&self, set: &HeldSet) -> Result<Revocation, EndpointError> {
         let revoked = match &set.refresh_token {
             Some(token) => self.provider.revoke(token, TokenTypeHint::RefreshToken).await,
-            None => self.provider.revoke(set.access_token.secret(), TokenTypeHint::AccessToken).await,
+            None => {
+                self.provider.revoke(set.access_token.secret(), TokenTypeHint::AccessToken).await
+            }
         };
         if let Err(error) = &revoked {
             tracing::warn!(grant = %set.grant, error = %Chain(error), "the provider did not revoke the tokens");

@@ -94,7 +94,10 @@ fn new_id_token<'a>(before: &HeldSet, next: &'a HeldSet) -> Option<&'a SecretStr
 }
 
 fn is_the_same_user(before: &HeldSet, next: &HeldSet) -> Result<(), Changed> {
-    compare(&Identity::of(before.access_token.expose()), &Identity::of(next.access_token.expose()))?;
+    compare(
+        &Identity::of(before.access_token.expose()),
+        &Identity::of(next.access_token.expose()),
+    )?;
     let Some(id_token) = new_id_token(before, next) else { return Ok(()) };
     let earlier = match &before.id_token {
         Some(id_token) => Identity::of(id_token.expose_secret()),

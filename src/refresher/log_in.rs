@@ -17,7 +17,11 @@ use crate::{
     token::TokenSet,
 };
 
-pub(super) async fn log_in(core: Arc<Core>, session: Session, set: TokenSet) -> Result<(), RefreshError> {
+pub(super) async fn log_in(
+    core: Arc<Core>,
+    session: Session,
+    set: TokenSet,
+) -> Result<(), RefreshError> {
     let began = core.log_in_begins();
     let first = Arc::new(HeldSet::first(
         set,
@@ -53,7 +57,9 @@ impl Core {
         let id = session.id();
         let previous = session.get_value(&self.key).await.map_err(session_failed)?;
         let moved = || id.and_then(|id| self.ledger.gone_from(id));
-        let Some(grant) = previous.as_ref().and_then(Value::as_str).and_then(grant_of).or_else(moved) else {
+        let Some(grant) =
+            previous.as_ref().and_then(Value::as_str).and_then(grant_of).or_else(moved)
+        else {
             return Ok(());
         };
         self.ledger.end(grant, Ending::Replaced);

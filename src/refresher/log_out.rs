@@ -92,10 +92,12 @@ pub(super) async fn log_out(
 
     // The store may fail or panic; the tokens are revoked all the same, and the caller is told after that.
     let (its_core, its_session) = (core.clone(), session.clone());
-    let taken =
-        core.run_to_the_end(async move { its_core.take_from_home(&its_session, grant, how).await }).await;
+    let taken = core
+        .run_to_the_end(async move { its_core.take_from_home(&its_session, grant, how).await })
+        .await;
     let (its_core, its_session) = (core.clone(), session.clone());
-    let ended = core.run_to_the_end(async move { its_core.end_session(&its_session, how).await }).await;
+    let ended =
+        core.run_to_the_end(async move { its_core.end_session(&its_session, how).await }).await;
 
     let stored = taken.as_ref().ok().cloned().flatten();
     let newest = newest_of([stored, newest_known]);

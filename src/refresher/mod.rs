@@ -244,7 +244,9 @@ impl TokenRefresher {
     /// # Errors
     /// The refresher was built without [`back_channel_logout`](TokenRefresherBuilder::back_channel_logout).
     #[cfg(feature = "axum")]
-    pub fn back_channel_logout<S>(&self) -> Result<axum::routing::MethodRouter<S>, crate::ConfigError>
+    pub fn back_channel_logout<S>(
+        &self,
+    ) -> Result<axum::routing::MethodRouter<S>, crate::ConfigError>
     where
         S: Clone + Send + Sync + 'static,
     {

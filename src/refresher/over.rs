@@ -11,8 +11,12 @@ use crate::{
 };
 
 /// The pauses before each look for the set of a faster process. Whoever has to log in again waits for all of them.
-const PATIENCE: [Duration; 4] =
-    [Duration::ZERO, Duration::from_millis(100), Duration::from_millis(200), Duration::from_millis(400)];
+const PATIENCE: [Duration; 4] = [
+    Duration::ZERO,
+    Duration::from_millis(100),
+    Duration::from_millis(200),
+    Duration::from_millis(400),
+];
 
 impl Core {
     /// The provider refused the refresh token. That is the end, unless another process was faster; its set may be on the way to the

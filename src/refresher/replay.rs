@@ -19,7 +19,11 @@ use crate::{
 
 impl Core {
     /// Fails if the refresh token of `newest` may not be presented now. True if that would be once more.
-    pub(super) async fn may_present(&self, order: &Order, newest: &HeldSet) -> Result<bool, RefreshError> {
+    pub(super) async fn may_present(
+        &self,
+        order: &Order,
+        newest: &HeldSet,
+    ) -> Result<bool, RefreshError> {
         let setback = self.ledger.setback(newest.grant, newest.generation);
         let Some(setback) = setback.filter(|setback| setback.ambiguous) else {
             return Ok(false);
@@ -34,8 +38,7 @@ impl Core {
             ));
         }
         if !self.policy.replay {
-            let why =
-                "the last refresh had no usable answer, and presenting the refresh token again is turned off";
+            let why = "the last refresh had no usable answer, and presenting the refresh token again is turned off";
             return Err(self.expire(order, why).await);
         }
         let wait = setback.not_before.saturating_sub(self.clock.monotonic());

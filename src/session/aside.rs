@@ -19,8 +19,11 @@ use crate::{
 pub(crate) const NO_SESSION: &str = "tower_token_refresh.no_session";
 
 /// Told of the set of a grant that lives under another id now, until when that record stays.
-pub(crate) type OnMove =
-    Box<dyn Fn(Arc<HeldSet>, Id, OffsetDateTime) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send + Sync>;
+pub(crate) type OnMove = Box<
+    dyn Fn(Arc<HeldSet>, Id, OffsetDateTime) -> Pin<Box<dyn Future<Output = ()> + Send>>
+        + Send
+        + Sync,
+>;
 
 /// Told of a set that is pending, by the id that its grant lives under and until when that record stays.
 pub(crate) type OnPending = Box<dyn Fn(Arc<HeldSet>, Id, OffsetDateTime) + Send + Sync>;

@@ -59,14 +59,17 @@ impl Inner {
         // How the grant ended must be known for as long as this goes on.
         let _pin = self.ledger.pin(grant);
         for attempt in 1..=ATTEMPTS {
-            let wait = tokio::time::sleep(pause(grant, Generation::FIRST, attempt).min(LONGEST_PAUSE));
-            let is_last =
-                self.burials.closing.run_until_cancelled(wait).await.is_none() || attempt == ATTEMPTS;
+            let wait =
+                tokio::time::sleep(pause(grant, Generation::FIRST, attempt).min(LONGEST_PAUSE));
+            let is_last = self.burials.closing.run_until_cancelled(wait).await.is_none()
+                || attempt == ATTEMPTS;
             // Before the attempt: what is to be buried from now on may be more than this attempt buries.
             self.burials.waiting.remove(&(id, grant));
             let inner = self.clone();
             // In a task of its own: a store that panics has not let go either.
-            if let Ok(Ok(())) = tokio::spawn(async move { inner.bury_or_take(id, grant).await }).await {
+            if let Ok(Ok(())) =
+                tokio::spawn(async move { inner.bury_or_take(id, grant).await }).await
+            {
                 return;
             }
             if is_last {

@@ -78,7 +78,8 @@ impl GuardedStore {
 
     /// Logs one line for each reason and key id: one wrong key can fail every request.
     pub(crate) fn report(&self, error: SealError) {
-        let mut reported = self.inner().codec.reported.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut reported =
+            self.inner().codec.reported.lock().unwrap_or_else(PoisonError::into_inner);
         if reported.len() < REPORTS && reported.insert(error) {
             tracing::error!(%error, "a session's entry cannot be opened; it is kept as it is (this is said once)");
         }

@@ -169,7 +169,11 @@ impl<'a> Entry<'a> {
             && rest.split('.').nth(1).and_then(KeyId::parse) == Some(keys.sealing_id())
     }
 
-    fn unseal(&self, rest: &str, keys: Option<&SealKeys>) -> Result<(SystemTime, Payload), EntryError> {
+    fn unseal(
+        &self,
+        rest: &str,
+        keys: Option<&SealKeys>,
+    ) -> Result<(SystemTime, Payload), EntryError> {
         let parts = rest.split_once('.').and_then(|(expires_at, rest)| {
             let (id, sealed) = rest.split_once('.')?;
             Some((millis(expires_at)?, KeyId::parse(id)?, sealed))

@@ -113,7 +113,9 @@ impl SessionStore for GuardedStore {
     }
 
     async fn load(&self, id: &Id) -> Result<Option<Record>> {
-        if let Ok(Some(record)) = SUPPLIED.try_with(|record| (record.id == *id).then(|| record.clone())) {
+        if let Ok(Some(record)) =
+            SUPPLIED.try_with(|record| (record.id == *id).then(|| record.clone()))
+        {
             return Ok(Some(record));
         }
         let record = self.0.store.load(id).await?;
@@ -231,7 +233,12 @@ impl Inner {
 
     /// A flight may have landed, or the grant may have ended, while the inner store was creating the record. Whoever comes after
     /// [`Ledger::moved`] finds the new home by itself.
-    async fn compare_again(self: &Arc<Self>, new: &mut Record, grant: GrantId, carried: Generation) {
+    async fn compare_again(
+        self: &Arc<Self>,
+        new: &mut Record,
+        grant: GrantId,
+        carried: Generation,
+    ) {
         if let Some(ending) = self.ledger.ending(grant) {
             self.take_out(new, ending);
             return self.bury_in_the_end(new.id, grant).await;

@@ -60,7 +60,12 @@ impl GuardedStore {
 
     /// Writes `set` into the newest record under `id`, over an older generation of its own grant and over nothing else.
     /// Prolongs the record to `expiry`: a refresh counts as activity, and one that was written late shortens nothing.
-    pub(crate) async fn patch(&self, id: Id, set: Arc<HeldSet>, expiry: OffsetDateTime) -> Result<Patched> {
+    pub(crate) async fn patch(
+        &self,
+        id: Id,
+        set: Arc<HeldSet>,
+        expiry: OffsetDateTime,
+    ) -> Result<Patched> {
         self.inner().patch(id, set, expiry).await
     }
 
@@ -109,7 +114,11 @@ impl Inner {
         Ok(patched.unwrap_or(Patched::NoRecord))
     }
 
-    pub(super) async fn bury(self: &Arc<Self>, id: Id, grant: GrantId) -> Result<Option<Box<HeldSet>>> {
+    pub(super) async fn bury(
+        self: &Arc<Self>,
+        id: Id,
+        grant: GrantId,
+    ) -> Result<Option<Box<HeldSet>>> {
         self.on_record(id, move |inner, mut record| async move {
             if !matches!(inner.held(&record), Held::Set(stored, _) if stored == grant) {
                 return Ok(None);
@@ -123,7 +132,11 @@ impl Inner {
         .map(Option::flatten)
     }
 
-    pub(super) async fn take(self: &Arc<Self>, id: Id, grant: GrantId) -> Result<Option<Box<HeldSet>>> {
+    pub(super) async fn take(
+        self: &Arc<Self>,
+        id: Id,
+        grant: GrantId,
+    ) -> Result<Option<Box<HeldSet>>> {
         self.on_record(id, move |inner, record| async move {
             match inner.held(&record) {
                 Held::Set(stored, _) | Held::Tombstone(stored) if stored == grant => {

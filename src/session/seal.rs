@@ -90,7 +90,8 @@ impl SealKeys {
     /// # Errors
     /// A key that is not base64 or does not have 32 bytes. The error names its position and the rule, never the value.
     pub fn from_base64(text: &str) -> Result<Self, SealKeysError> {
-        let mut keys = text.split(',').enumerate().map(|(index, key)| decode_key(key.trim(), index + 1));
+        let mut keys =
+            text.split(',').enumerate().map(|(index, key)| decode_key(key.trim(), index + 1));
         // `split` gives at least one part.
         let first = keys.next().unwrap_or(Err(SealKeysError::Length { position: 1, bytes: 0 }))?;
         keys.try_fold(Self::new(*first), |ring, key| Ok(ring.also_open(*key?)))
@@ -113,12 +114,18 @@ impl SealKeys {
     }
 
     /// Opens what was sealed under the key of `id` and bound to `head`.
-    pub(super) fn open(&self, id: KeyId, head: &str, sealed: &str) -> Result<Zeroizing<Vec<u8>>, SealError> {
+    pub(super) fn open(
+        &self,
+        id: KeyId,
+        head: &str,
+        sealed: &str,
+    ) -> Result<Zeroizing<Vec<u8>>, SealError> {
         let mut keys = std::iter::once(&self.sealing).chain(&self.older);
         let key = keys.find(|key| key.id == id).ok_or(SealError::UnknownKey(id))?;
         let sealed = BASE64_URL_SAFE_NO_PAD.decode(sealed).map_err(|_| SealError::Malformed)?;
         let mut sealed = Zeroizing::new(sealed);
-        let (nonce, in_out) = sealed.split_first_chunk_mut::<NONCE_LEN>().ok_or(SealError::Malformed)?;
+        let (nonce, in_out) =
+            sealed.split_first_chunk_mut::<NONCE_LEN>().ok_or(SealError::Malformed)?;
         let nonce = Nonce::assume_unique_for_key(*nonce);
         let opened = key.aead.open_in_place(nonce, Aad::from(head), in_out);
         let length = opened.map_err(|_| SealError::Changed(id))?.len();
@@ -131,7 +138,10 @@ impl SealKeys {
 impl fmt::Debug for SealKeys {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let older: Vec<_> = self.older.iter().map(|key| key.id).collect();
-        f.debug_struct("SealKeys").field("seals", &self.sealing.id).field("also_opens", &older).finish()
+        f.debug_struct("SealKeys")
+            .field("seals", &self.sealing.id)
+            .field("also_opens", &older)
+            .finish()
     }
 }
 
@@ -189,16 +199,19 @@ struct Key {
 impl Key {
     fn new(key: &[u8; KEY_BYTES]) -> Self {
         // A keyed hash under a label of its own says nothing of what the key does elsewhere.
-        let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, key), b"tower-token-refresh key id");
+        let tag =
+            hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, key), b"tower-token-refresh key id");
         let mut id = [0; 6];
         id.copy_from_slice(&tag.as_ref()[..6]);
-        let aead = RandomizedNonceKey::new(&AES_256_GCM_SIV, key).expect("32 bytes are a key of AES-256");
+        let aead =
+            RandomizedNonceKey::new(&AES_256_GCM_SIV, key).expect("32 bytes are a key of AES-256");
         Self { id: KeyId(id), aead }
     }
 }
 
 fn decode_key(text: &str, position: usize) -> Result<Zeroizing<[u8; KEY_BYTES]>, SealKeysError> {
-    let config = GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
+    let config =
+        GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
     let alphabet = if text.contains(['-', '_']) { &URL_SAFE } else { &STANDARD };
     let decoded = GeneralPurpose::new(alphabet, config).decode(text).map(Zeroizing::new);
     let decoded = decoded.map_err(|_| SealKeysError::Base64 { position })?;

@@ -43,7 +43,10 @@ struct Code {
 impl StrictIssuer {
     /// A redirect back to the client with a code or an error; an error page if it is not known to be the client's
     /// (RFC 6749, 4.1.2.1).
-    pub(super) fn authorize(&self, request: &Request<Bytes>) -> Result<Response<Bytes>, OAuthError> {
+    pub(super) fn authorize(
+        &self,
+        request: &Request<Bytes>,
+    ) -> Result<Response<Bytes>, OAuthError> {
         let asked = parameters(request)?;
         if asked.get("client_id") != Some(&self.inner.client.id) {
             return Err(OAuthError::invalid_request("Client not found"));
@@ -54,8 +57,12 @@ impl StrictIssuer {
         let outcome = self.code_for(&asked, redirect_uri);
         Ok(redirect(back, |query| {
             match &outcome {
-                Ok((code, sid)) => query.append_pair("code", code).append_pair("session_state", sid),
-                Err((error, why)) => query.append_pair("error", error).append_pair("error_description", why),
+                Ok((code, sid)) => {
+                    query.append_pair("code", code).append_pair("session_state", sid)
+                }
+                Err((error, why)) => {
+                    query.append_pair("error", error).append_pair("error_description", why)
+                }
             };
             if let Some(state) = asked.get("state") {
                 query.append_pair("state", state);
@@ -79,7 +86,10 @@ impl StrictIssuer {
             return Err(("invalid_scope", "The scope lacks openid"));
         }
         if field("code_challenge_method") != "S256" {
-            return Err(("invalid_request", "Invalid parameter: code_challenge_method must be S256"));
+            return Err((
+                "invalid_request",
+                "Invalid parameter: code_challenge_method must be S256",
+            ));
         }
         let challenge = field("code_challenge");
         if BASE64_URL_SAFE_NO_PAD.decode(challenge).map_or(0, |hash| hash.len()) != 32 {
@@ -162,16 +172,18 @@ impl StrictIssuer {
             Some(_) if !asked.contains_key("id_token_hint") && !asked.contains_key("client_id") => {
                 return Err(OAuthError::invalid_request("Missing parameters: id_token_hint"));
             }
-            Some(uri) => {
-                Some(web_url(uri).ok_or_else(|| OAuthError::invalid_request("Invalid redirect uri"))?)
-            }
+            Some(uri) => Some(
+                web_url(uri).ok_or_else(|| OAuthError::invalid_request("Invalid redirect uri"))?,
+            ),
         };
         if let Some(hint) = asked.get("id_token_hint") {
             let mut state = lock(&self.inner.state);
             let known = state.issued().contains(hint);
             let sid = sid_in(hint).filter(|_| known);
             state.end_sessions(
-                &sid.ok_or_else(|| OAuthError::invalid_request("Invalid parameter: id_token_hint"))?,
+                &sid.ok_or_else(|| {
+                    OAuthError::invalid_request("Invalid parameter: id_token_hint")
+                })?,
             );
         }
         let Some(to) = to else { return Ok(plain_response(StatusCode::OK, "You are logged out")) };
@@ -193,7 +205,9 @@ fn parameters(request: &Request<Bytes>) -> Result<Form, OAuthError> {
 
 /// Any http or https URL will do, but it must have no fragment (RFC 6749, 3.1.2).
 fn web_url(uri: &str) -> Option<Url> {
-    Url::parse(uri).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.fragment().is_none())
+    Url::parse(uri)
+        .ok()
+        .filter(|url| matches!(url.scheme(), "http" | "https") && url.fragment().is_none())
 }
 
 fn redirect(

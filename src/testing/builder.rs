@@ -166,14 +166,18 @@ impl StrictIssuerBuilder {
 
 impl fmt::Debug for StrictIssuerBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("StrictIssuerBuilder").field("issuer_url", &self.issuer_url).finish_non_exhaustive()
+        f.debug_struct("StrictIssuerBuilder")
+            .field("issuer_url", &self.issuer_url)
+            .finish_non_exhaustive()
     }
 }
 
 impl Base {
     fn parse(issuer_url: &str) -> Option<Self> {
-        let url = Url::parse(issuer_url).ok().filter(|url| matches!(url.scheme(), "http" | "https"))?;
+        let url =
+            Url::parse(issuer_url).ok().filter(|url| matches!(url.scheme(), "http" | "https"))?;
         let path = url.path().trim_end_matches('/');
-        (!path.is_empty()).then(|| Self { origin: url.origin().ascii_serialization(), path: path.to_owned() })
+        (!path.is_empty())
+            .then(|| Self { origin: url.origin().ascii_serialization(), path: path.to_owned() })
     }
 }

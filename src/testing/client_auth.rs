@@ -29,7 +29,9 @@ impl Client {
             let challenged = |error: OAuthError| OAuthError { challenge: rules.challenge, ..error };
             let (id, secret) = basic(headers).ok_or_else(|| challenged(unknown(rules)))?;
             if form_secret.is_some() || form_id.is_some_and(|form_id| form_id != id) {
-                return Err(OAuthError::invalid_request("more than one way of client authentication"));
+                return Err(OAuthError::invalid_request(
+                    "more than one way of client authentication",
+                ));
             }
             return self.check(&id, Some(&secret), rules).map_err(challenged);
         }
@@ -43,7 +45,11 @@ impl Client {
             return Err(unknown(rules));
         }
         if secret != self.secret.as_deref() {
-            return Err(OAuthError::new(StatusCode::UNAUTHORIZED, rules.wrong_secret, rules.bad_client));
+            return Err(OAuthError::new(
+                StatusCode::UNAUTHORIZED,
+                rules.wrong_secret,
+                rules.bad_client,
+            ));
         }
         Ok(())
     }

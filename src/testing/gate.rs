@@ -98,8 +98,10 @@ impl StrictIssuer {
     }
 
     fn add_gate(&self, place: Place) -> Gate {
-        let latches =
-            Arc::new(Latches { reached: watch::Sender::new(false), open: watch::Sender::new(false) });
+        let latches = Arc::new(Latches {
+            reached: watch::Sender::new(false),
+            open: watch::Sender::new(false),
+        });
         lock(&self.inner.gates).push_back((place, WaitingGate(latches.clone())));
         Gate(latches)
     }

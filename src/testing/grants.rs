@@ -14,7 +14,11 @@ use super::{
 };
 
 impl StrictIssuer {
-    pub(super) fn token(&self, request: &Request<Bytes>, step: Option<Step>) -> Result<Value, OAuthError> {
+    pub(super) fn token(
+        &self,
+        request: &Request<Bytes>,
+        step: Option<Step>,
+    ) -> Result<Value, OAuthError> {
         let form = parse_form(request)?;
         self.inner.client.authenticate(request.headers(), &form, self.inner.rules)?;
         match form.get("grant_type").map(String::as_str) {
@@ -27,8 +31,9 @@ impl StrictIssuer {
     }
 
     fn refresh(&self, form: &Form, step: Option<Step>) -> Result<Value, OAuthError> {
-        let presented =
-            form.get("refresh_token").ok_or_else(|| OAuthError::invalid_request("No refresh token"))?;
+        let presented = form
+            .get("refresh_token")
+            .ok_or_else(|| OAuthError::invalid_request("No refresh token"))?;
         let keep = matches!(step, Some(Step::KeepRefreshToken));
         let mut state = lock(&self.inner.state);
 
@@ -47,7 +52,9 @@ impl StrictIssuer {
 
         let user = match step {
             Some(Step::AsUser(user)) => user,
-            _ => state.session(&redeemed.sid).map(|session| session.user.clone()).unwrap_or_default(),
+            _ => {
+                state.session(&redeemed.sid).map(|session| session.user.clone()).unwrap_or_default()
+            }
         };
         let mut answer =
             self.access(&mut state, Some(&redeemed.sid), &user, scope.unwrap_or(&redeemed.scope));
@@ -111,11 +118,19 @@ impl StrictIssuer {
         answer
     }
 
-    fn add_refresh_token(&self, state: &mut State, answer: &mut Value, sid: &str, user: &str, scope: &str) {
+    fn add_refresh_token(
+        &self,
+        state: &mut State,
+        answer: &mut Value,
+        sid: &str,
+        user: &str,
+        scope: &str,
+    ) {
         let shape = &self.inner.shape;
         let (issuer, subject, now) = (self.issuer_url(), subject_of(user), self.now());
         let key = &self.signing_key();
-        let to = Grantee { issuer: &issuer, user, subject: &subject, sid: Some(sid), scope, now, key };
+        let to =
+            Grantee { issuer: &issuer, user, subject: &subject, sid: Some(sid), scope, now, key };
         let refresh_token = shape.refresh_token(&to);
         state.add_refresh_token(&refresh_token, sid, scope, now + shape.refresh_lifetime);
         answer["refresh_token"] = json!(refresh_token);

@@ -85,9 +85,10 @@ impl StrictIssuer {
         let address = listener.local_addr()?;
         self.bind_to(&format!("http://{address}"));
         let (stop, stopped) = oneshot::channel::<()>();
-        let serving = axum::serve(Breakable(listener), self.make_service()).with_graceful_shutdown(async {
-            let _ = stopped.await;
-        });
+        let serving =
+            axum::serve(Breakable(listener), self.make_service()).with_graceful_shutdown(async {
+                let _ = stopped.await;
+            });
         let task = tokio::spawn(async move {
             // axum's serve does not end with an error.
             let _ = serving.await;
@@ -106,7 +107,8 @@ impl StrictIssuer {
 
     async fn answer_http(&self, request: Request) -> Response {
         let (parts, body) = request.into_parts();
-        let break_switch = parts.extensions.get::<ConnectInfo<BreakSwitch>>().map(|info| info.0.clone());
+        let break_switch =
+            parts.extensions.get::<ConnectInfo<BreakSwitch>>().map(|info| info.0.clone());
         let exchanged = match to_bytes(body, BODY_LIMIT).await {
             Ok(body) => self.exchange(Request::from_parts(parts, body)).await,
             Err(error) => Err(io::Error::other(error)),
@@ -167,7 +169,11 @@ impl AsyncRead for BreakableStream {
 }
 
 impl AsyncWrite for BreakableStream {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
         if self.switch.0.load(Ordering::Acquire) {
             return Poll::Ready(Err(connection_broke()));
         }

@@ -160,7 +160,12 @@ impl StrictIssuer {
     }
 
     /// The issuer's own work. Of the steps only those matter that change what it does.
-    fn answer(&self, endpoint: Endpoint, request: &Request<Bytes>, step: Option<Step>) -> Response<Bytes> {
+    fn answer(
+        &self,
+        endpoint: Endpoint,
+        request: &Request<Bytes>,
+        step: Option<Step>,
+    ) -> Response<Bytes> {
         let answer = match endpoint {
             Endpoint::Discovery => get_only(request).map(|()| self.discovery()),
             Endpoint::Jwks => get_only(request).map(|()| self.signing_key().jwks()),
@@ -172,12 +177,16 @@ impl StrictIssuer {
                 ))
             }
             Endpoint::Token => self.token(request, step),
-            Endpoint::Revocation => return self.revoke(request).unwrap_or_else(OAuthError::into_response),
+            Endpoint::Revocation => {
+                return self.revoke(request).unwrap_or_else(OAuthError::into_response);
+            }
             Endpoint::UserInfo => self.userinfo(request),
             Endpoint::Authorization => {
                 return self.authorize(request).unwrap_or_else(OAuthError::into_response);
             }
-            Endpoint::EndSession => return self.log_out(request).unwrap_or_else(OAuthError::into_response),
+            Endpoint::EndSession => {
+                return self.log_out(request).unwrap_or_else(OAuthError::into_response);
+            }
         };
         answer.map_or_else(OAuthError::into_response, |body| json_response(StatusCode::OK, &body))
     }
@@ -289,7 +298,9 @@ impl Default for StrictIssuer {
 
 impl fmt::Debug for StrictIssuer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("StrictIssuer").field("issuer_url", &self.issuer_url()).finish_non_exhaustive()
+        f.debug_struct("StrictIssuer")
+            .field("issuer_url", &self.issuer_url())
+            .finish_non_exhaustive()
     }
 }
 
@@ -330,7 +341,11 @@ fn get_only(request: &Request<Bytes>) -> Result<(), OAuthError> {
     if request.method() == Method::GET {
         return Ok(());
     }
-    Err(OAuthError::new(StatusCode::METHOD_NOT_ALLOWED, "invalid_request", "Only GET is allowed here"))
+    Err(OAuthError::new(
+        StatusCode::METHOD_NOT_ALLOWED,
+        "invalid_request",
+        "Only GET is allowed here",
+    ))
 }
 
 fn lost(mut response: Response<Bytes>) -> Response<Bytes> {

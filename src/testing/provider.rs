@@ -91,7 +91,11 @@ static OIDC_PROVIDER: Rules = Rules {
     revoked_access_token: Reach::ClientSession,
     nothing_to_revoke: "",
     refusal: |_| "grant request is invalid",
-    no_client: (StatusCode::BAD_REQUEST, "invalid_request", "no client authentication mechanism provided"),
+    no_client: (
+        StatusCode::BAD_REQUEST,
+        "invalid_request",
+        "no client authentication mechanism provided",
+    ),
     wrong_secret: "invalid_client",
     bad_client: "client authentication failed",
     challenge: Some(

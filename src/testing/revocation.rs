@@ -14,11 +14,14 @@ impl StrictIssuer {
     pub(super) fn revoke(&self, request: &Request<Bytes>) -> Result<Response<Bytes>, OAuthError> {
         let form = parse_form(request)?;
         self.inner.client.authenticate(request.headers(), &form, self.inner.rules)?;
-        let token =
-            form.get("token").ok_or_else(|| OAuthError::invalid_request("Token parameter is missing"))?;
+        let token = form
+            .get("token")
+            .ok_or_else(|| OAuthError::invalid_request("Token parameter is missing"))?;
         match lock(&self.inner.state).revoke(token, self.inner.rules) {
             Revocation::Done => Ok(Response::new(Bytes::new())),
-            Revocation::NotLive => Ok(plain_response(StatusCode::OK, self.inner.rules.nothing_to_revoke)),
+            Revocation::NotLive => {
+                Ok(plain_response(StatusCode::OK, self.inner.rules.nothing_to_revoke))
+            }
             Revocation::Unsupported => Err(OAuthError::new(
                 StatusCode::BAD_REQUEST,
                 "unsupported_token_type",

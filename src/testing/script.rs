@@ -82,13 +82,16 @@ impl StrictIssuer {
 
     /// The next token request is processed, its refresh token consumed; but the answer is this one.
     pub fn fail_next_after_processing(&self, status: u16, body: impl Into<Bytes>) {
-        self.push(Endpoint::Token, Step::AnswerAfterwards(plain_response(parse_status(status), body)));
+        self.push(
+            Endpoint::Token,
+            Step::AnswerAfterwards(plain_response(parse_status(status), body)),
+        );
     }
 
     /// The next token request is processed; its answer is a 200 that stops in the middle of the JSON.
     pub fn malformed_next(&self) {
-        let cut =
-            json_response(StatusCode::OK, &json!("")).map(|_| Bytes::from_static(b"{\"access_token\":\"ey"));
+        let cut = json_response(StatusCode::OK, &json!(""))
+            .map(|_| Bytes::from_static(b"{\"access_token\":\"ey"));
         self.push(Endpoint::Token, Step::AnswerAfterwards(cut));
     }
 

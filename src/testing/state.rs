@@ -89,7 +89,8 @@ pub(super) struct Redeemed {
 impl State {
     pub(super) fn start_session(&mut self, sid: String, user: &str) {
         let user = user.to_owned();
-        let session = UserSession { user, ended: false, client_session: 0, client_session_ended: false };
+        let session =
+            UserSession { user, ended: false, client_session: 0, client_session_ended: false };
         self.sessions.insert(sid, session);
     }
 
@@ -101,7 +102,9 @@ impl State {
     /// A browser that was logged in as somebody comes again: with a new client session where the last has ended. False
     /// if it is no longer logged in.
     pub(super) fn return_to_session(&mut self, sid: &str) -> bool {
-        let Some(session) = self.sessions.get_mut(sid).filter(|session| !session.ended) else { return false };
+        let Some(session) = self.sessions.get_mut(sid).filter(|session| !session.ended) else {
+            return false;
+        };
         if session.client_session_ended {
             session.client_session += 1;
             session.client_session_ended = false;
@@ -162,7 +165,8 @@ impl State {
 
     /// Whether what came after this token has been presented, too.
     fn is_stale(&self, refresh_token: &str) -> bool {
-        let successor = self.refresh_tokens.get(refresh_token).and_then(|known| known.successor.as_ref());
+        let successor =
+            self.refresh_tokens.get(refresh_token).and_then(|known| known.successor.as_ref());
         successor.and_then(|token| self.refresh_tokens.get(token)).is_some_and(|next| next.consumed)
     }
 
@@ -198,7 +202,13 @@ impl State {
     }
 
     /// To the client session as it is now.
-    pub(super) fn add_refresh_token(&mut self, token: &str, sid: &str, scope: &str, expires_at: SystemTime) {
+    pub(super) fn add_refresh_token(
+        &mut self,
+        token: &str,
+        sid: &str,
+        scope: &str,
+        expires_at: SystemTime,
+    ) {
         self.issued.push(token.to_owned());
         let known = RefreshToken {
             sid: sid.to_owned(),
@@ -236,7 +246,9 @@ impl State {
             sid: sid.map(str::to_owned),
             subject: subject.to_owned(),
             user: user.to_owned(),
-            client_session: sid.and_then(|sid| self.sessions.get(sid)).map_or(0, |home| home.client_session),
+            client_session: sid
+                .and_then(|sid| self.sessions.get(sid))
+                .map_or(0, |home| home.client_session),
             expires_at,
             revoked: false,
         };
@@ -252,14 +264,19 @@ impl State {
     }
 
     pub(super) fn live_access_token(&self, token: &str, now: SystemTime) -> Option<&AccessToken> {
-        self.access_tokens.get(token).filter(|access| !access.revoked && now < access.expires_at).filter(
-            |access| access.sid.as_ref().is_none_or(|sid| self.is_current(sid, access.client_session)),
-        )
+        self.access_tokens
+            .get(token)
+            .filter(|access| !access.revoked && now < access.expires_at)
+            .filter(|access| {
+                access.sid.as_ref().is_none_or(|sid| self.is_current(sid, access.client_session))
+            })
     }
 
     pub(super) fn is_refresh_token_live(&self, token: &str, now: SystemTime) -> bool {
         self.refresh_tokens.get(token).is_some_and(|known| {
-            !known.consumed && now < known.expires_at && self.is_current(&known.sid, known.client_session)
+            !known.consumed
+                && now < known.expires_at
+                && self.is_current(&known.sid, known.client_session)
         })
     }
 

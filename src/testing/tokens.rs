@@ -41,7 +41,8 @@ impl TokenShape {
         let mut claims = self.common_claims(to, "Bearer", self.access_lifetime);
         claims["aud"] = json!("account");
         claims["realm_access"] = json!({ "roles": self.realm_roles });
-        claims["resource_access"] = json!({ self.client_id.as_str(): { "roles": self.client_roles } });
+        claims["resource_access"] =
+            json!({ self.client_id.as_str(): { "roles": self.client_roles } });
         claims["allowed-origins"] = json!(["*"]);
         claims["acr"] = json!("1");
         to.key.sign(json!({}), &claims)
@@ -52,7 +53,10 @@ impl TokenShape {
     }
 
     fn id_claims(&self, to: &Grantee<'_>) -> Option<Value> {
-        if !self.id_tokens || to.sid.is_none() || !to.scope.split(' ').any(|scope| scope == "openid") {
+        if !self.id_tokens
+            || to.sid.is_none()
+            || !to.scope.split(' ').any(|scope| scope == "openid")
+        {
             return None;
         }
         let mut claims = self.common_claims(to, "ID", self.access_lifetime);
@@ -78,7 +82,12 @@ impl TokenShape {
         claims["aud"] = json!(to.issuer);
         let noise = [Uuid::new_v4().into_bytes(), Uuid::new_v4().into_bytes()].concat();
         let header = json!({ "alg": "HS512", "typ": "JWT", "kid": "refresh" });
-        format!("{}.{}.{}", segment(&header), segment(&claims), BASE64_URL_SAFE_NO_PAD.encode(noise))
+        format!(
+            "{}.{}.{}",
+            segment(&header),
+            segment(&claims),
+            BASE64_URL_SAFE_NO_PAD.encode(noise)
+        )
     }
 
     fn common_claims(&self, to: &Grantee<'_>, typ: &str, lifetime: Duration) -> Value {

@@ -31,10 +31,14 @@ impl OAuthError {
     }
 
     pub(super) fn into_response(self) -> Response<Bytes> {
-        let mut response =
-            json_response(self.status, &json!({ "error": self.code, "error_description": self.description }));
+        let mut response = json_response(
+            self.status,
+            &json!({ "error": self.code, "error_description": self.description }),
+        );
         if let Some(challenge) = self.challenge {
-            response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
+            response
+                .headers_mut()
+                .insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
         }
         response
     }
@@ -44,7 +48,9 @@ impl OAuthError {
 pub(super) fn json_response(status: StatusCode, body: &Value) -> Response<Bytes> {
     let mut response = plain_response(status, body.to_string());
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+        .headers_mut()
+        .insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
 }
 
@@ -99,6 +105,7 @@ fn is_form(headers: &HeaderMap) -> bool {
 
 /// What follows `scheme` in the Authorization header.
 pub(super) fn authorization<'a>(headers: &'a HeaderMap, scheme: &str) -> Option<&'a str> {
-    let (found, credentials) = headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+    let (found, credentials) =
+        headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
     found.eq_ignore_ascii_case(scheme).then(|| credentials.trim())
 }

@@ -63,7 +63,8 @@ impl StrictIssuer {
         Mock::given(loses).respond_with_err(process_and_break).with_priority(1).mount(server).await;
 
         let issuer = self.clone();
-        let ours = move |request: &wiremock::Request| issuer.endpoint_of(request.url.path()).is_some();
+        let ours =
+            move |request: &wiremock::Request| issuer.endpoint_of(request.url.path()).is_some();
         let issuer = self.clone();
         let respond = move |request: &wiremock::Request| issuer.respond(request);
         Mock::given(ours).respond_with(respond).with_priority(2).mount(server).await;
@@ -80,7 +81,10 @@ impl StrictIssuer {
         let (parts, body) = self.handle(to_http(request)).into_parts();
         let delay = lock(&self.inner.script).delay;
         let template = ResponseTemplate::new(parts.status).set_body_bytes(body).set_delay(delay);
-        parts.headers.iter().fold(template, |template, (name, value)| template.append_header(name, value))
+        parts
+            .headers
+            .iter()
+            .fold(template, |template, (name, value)| template.append_header(name, value))
     }
 }
 

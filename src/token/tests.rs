@@ -105,7 +105,10 @@ fn an_access_token_must_fit_into_a_header() {
     assert_eq!(rule_broken_by("access_token", json!("")), "is missing or empty");
     assert_eq!(rule_broken_by("access_token", json!(null)), "is missing or empty");
     for bad in ["a b", "a\r\nSet-Cookie: x", "t\u{f6}ken", "\u{7f}"] {
-        assert_eq!(rule_broken_by("access_token", json!(bad)), "holds a character that is not visible ASCII");
+        assert_eq!(
+            rule_broken_by("access_token", json!(bad)),
+            "holds a character that is not visible ASCII"
+        );
     }
 }
 
@@ -119,7 +122,10 @@ fn an_empty_refresh_token_is_none() {
 fn without_expires_in_the_access_tokens_own_exp_counts() {
     let token = jwt(json!({"exp": 1_700_000_300, "sub": "alice", "sid": 7}));
     let set = with("access_token", json!(token)).unwrap();
-    assert_eq!(set.expires_at, SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(1_700_000_300)));
+    assert_eq!(
+        set.expires_at,
+        SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(1_700_000_300))
+    );
     assert_eq!((set.subject.as_deref(), set.sid), (Some("alice"), None));
 
     for exp in [json!(-5), json!(0), json!(1e300), json!("x")] {
@@ -157,7 +163,10 @@ fn setters_win() {
         .with_obtained_at(at)
         .with_expires_at(at);
     assert_eq!((set.issuer.as_deref(), set.subject.as_deref()), (Some("i"), Some("s")));
-    assert_eq!((set.obtained_at, set.expires_at, set.scope.as_deref()), (Some(at), Some(at), Some("a b")));
+    assert_eq!(
+        (set.obtained_at, set.expires_at, set.scope.as_deref()),
+        (Some(at), Some(at), Some("a b"))
+    );
 }
 
 #[test]

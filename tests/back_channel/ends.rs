@@ -145,7 +145,8 @@ async fn a_caller_that_leaves_stops_nothing() {
     for make_gate in [&before_the_look_up as &dyn Fn() -> Gate, &before_the_end] {
         let (id, sid) = told.log_in_somewhere("alice").await;
         let gate = make_gate();
-        let (refresher, token) = (told.refresher.clone(), told.issuer.logout_token(None, Some(&sid)));
+        let (refresher, token) =
+            (told.refresher.clone(), told.issuer.logout_token(None, Some(&sid)));
         let caller = tokio::spawn(async move { post_to(&refresher, &token).await.status });
         gate.reached().await;
         caller.abort();
@@ -165,7 +166,8 @@ async fn a_shutdown_waits_for_it() {
     let caller = tokio::spawn(async move { post_to(&refresher, &token).await.status });
     gate.reached().await;
     let refresher = told.refresher.clone();
-    let down = tokio::spawn(async move { refresher.shutdown(std::time::Duration::from_secs(60)).await });
+    let down =
+        tokio::spawn(async move { refresher.shutdown(std::time::Duration::from_secs(60)).await });
     settle().await;
     assert!(!down.is_finished());
     gate.open();

@@ -92,7 +92,8 @@ fn any_json() -> impl Strategy<Value = Value> {
     })
 }
 
-const CLAIMS: [&str; 10] = ["iss", "aud", "iat", "exp", "nbf", "jti", "events", "nonce", "sub", "sid"];
+const CLAIMS: [&str; 10] =
+    ["iss", "aud", "iat", "exp", "nbf", "jti", "events", "nonce", "sub", "sid"];
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]

@@ -8,7 +8,8 @@ use tower_sessions::{
     session::{Id, Record},
 };
 use tower_token_refresh::{
-    ConfigError, LogOut, RefreshErrorKind, TokenRefresher, TokenSet, testing::StrictIssuer, tower_sessions,
+    ConfigError, LogOut, RefreshErrorKind, TokenRefresher, TokenSet, testing::StrictIssuer,
+    tower_sessions,
 };
 
 use crate::{
@@ -171,7 +172,10 @@ async fn at_most_a_hundred_logins_of_a_user_are_kept() {
     }
     assert_eq!(sizes(&told).await.into_iter().max(), Some(100));
     assert_eq!(told.end_user("alice").await.status, 200);
-    assert!(matches!(told.stored_entry(oldest).await, StoredEntry::Live { .. }), "the oldest is not found");
+    assert!(
+        matches!(told.stored_entry(oldest).await, StoredEntry::Live { .. }),
+        "the oldest is not found"
+    );
     for id in ids {
         assert_eq!(told.stored_entry(id).await, StoredEntry::NoRecord);
     }
@@ -190,7 +194,10 @@ async fn a_record_that_is_made_twice_at_once_leaves_no_other_behind() {
     create.reached().await;
     let other = told.restarted();
     let elsewhere = Session::new(None, Arc::new(other.session_store()), None);
-    other.log_in(&elsewhere, TokenSet::from_response(again).unwrap()).await.expect("logged in there");
+    other
+        .log_in(&elsewhere, TokenSet::from_response(again).unwrap())
+        .await
+        .expect("logged in there");
     create.open();
     logging_in.await.unwrap().expect("logged in here");
 
@@ -207,7 +214,8 @@ async fn those_whose_time_is_over_go_first() {
     for _ in 0..99 {
         ids.push(told.log_in_somewhere("alice").await.0);
     }
-    let mut full = told.index_records().await.into_iter().find(|record| homes(record).len() == 100).unwrap();
+    let mut full =
+        told.index_records().await.into_iter().find(|record| homes(record).len() == 100).unwrap();
     full.data.get_mut(MARK).unwrap().as_array_mut().unwrap()[50]["until"] = Value::from(1);
     told.index.overwrite(&full).await;
 
@@ -242,7 +250,10 @@ async fn a_refresh_notes_a_login_for_longer() {
     let id = log_in_for(&told, Duration::from_secs(30 * 60)).await;
     told.expire();
     let ten_hours = Expiry::OnInactivity(minutes(600));
-    told.refresher.valid_token(&told.session_with(Some(id), Some(ten_hours))).await.expect("refreshed");
+    told.refresher
+        .valid_token(&told.session_with(Some(id), Some(ten_hours)))
+        .await
+        .expect("refreshed");
     settle().await;
     let session = told.stored(id).await.unwrap().expiry_date;
     let records = told.index_records().await;
@@ -292,9 +303,11 @@ async fn sessions_users_and_tokens_have_names_of_their_own() {
     user_like_a_session["sub"] = json!(sid);
     let mut token_like_a_user = told.issuer.logout_claims(Some("nobody"), None);
     token_like_a_user["jti"] = json!(subject);
-    for token in
-        [told.issuer.logout_token(None, Some(&subject)), sign(user_like_a_session), sign(token_like_a_user)]
-    {
+    for token in [
+        told.issuer.logout_token(None, Some(&subject)),
+        sign(user_like_a_session),
+        sign(token_like_a_user),
+    ] {
         assert_eq!(told.post(&token).await.status, 200);
         assert!(matches!(told.stored_entry(id).await, StoredEntry::Live { .. }));
     }
@@ -307,9 +320,12 @@ async fn sessions_users_and_tokens_have_names_of_their_own() {
 async fn a_name_is_another_one_at_another_provider() {
     let told = Told::on_memory();
     let ours = told.issuer.issuer_url();
-    let other = StrictIssuer::builder().clock(told.clock.clock()).issuer_url(&format!("{ours}-of")).build();
+    let other =
+        StrictIssuer::builder().clock(told.clock.clock()).issuer_url(&format!("{ours}-of")).build();
     let its_refresher =
-        refresher(&other, &told.clock, &told.store, (&told.index, told.index_key), |builder| builder);
+        refresher(&other, &told.clock, &told.store, (&told.index, told.index_key), |builder| {
+            builder
+        });
 
     let mut tokens = told.issuer.log_in("alice");
     let id_token = json!({ "sub": told.issuer.subject_of("alice"), "sid": "-of-alice" });
@@ -347,12 +363,14 @@ async fn settings_that_cannot_work_are_refused() {
         told.issuer.token_url(),
         tower_token_refresh::ClientAuth::basic("web", "secret"),
     );
-    let nameless = keyless.clone().jwks_url(told.issuer.jwks_url()).transport(told.issuer.transport());
+    let nameless =
+        keyless.clone().jwks_url(told.issuer.jwks_url()).transport(told.issuer.transport());
     let keyless = keyless.issuer(told.issuer.issuer_url()).transport(told.issuer.transport());
     assert!(rule(build(keyless, store(), &told.index_key)).contains("jwks_url"));
     assert!(rule(build(nameless, store(), &told.index_key)).contains("issuer"));
 
-    let without = TokenRefresher::builder(endpoint(&told.issuer), MemoryStore::default()).build().unwrap();
+    let without =
+        TokenRefresher::builder(endpoint(&told.issuer), MemoryStore::default()).build().unwrap();
     assert!(without.back_channel_logout::<()>().is_err());
     assert!(without.end_by_logout_token("token").await.is_err());
 }

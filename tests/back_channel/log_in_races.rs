@@ -47,7 +47,12 @@ async fn a_login_that_is_named_before_it_is_noted_is_none() {
     let tokens = told.issuer.log_in("alice");
     let token = told.issuer.logout_token(Some("alice"), None);
     ends_under_way(&told, tokens, token).await;
-    assert!(told.index_records().await.iter().all(|record| record.data.values().all(is_no_list_of_logins)));
+    assert!(
+        told.index_records()
+            .await
+            .iter()
+            .all(|record| record.data.values().all(is_no_list_of_logins))
+    );
 }
 
 /// What remembers a used logout token has none in it either.

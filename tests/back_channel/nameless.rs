@@ -10,7 +10,8 @@ async fn a_login_that_the_provider_cannot_end_is_made_and_said_once() {
     let told = Told::on_memory();
     let (log, _guard) = Log::of_this_thread(LevelFilter::WARN);
     for _ in 0..2 {
-        let nameless = json!({ "access_token": "opaque", "token_type": "Bearer", "expires_in": 60 });
+        let nameless =
+            json!({ "access_token": "opaque", "token_type": "Bearer", "expires_in": 60 });
         let id = told.log_in_with(nameless).await;
         assert_eq!(told.stored_entry(id).await.generation(), Some(1));
     }

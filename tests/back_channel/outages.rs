@@ -58,7 +58,10 @@ async fn a_token_that_comes_again_while_it_is_at_work_is_not_used_up() {
     let failing = attempt();
     deleting.reached().await;
     let meanwhile = told.post(&token).await;
-    assert_eq!((meanwhile.status.as_u16(), meanwhile.header(header::RETRY_AFTER)), (503, Some("1")));
+    assert_eq!(
+        (meanwhile.status.as_u16(), meanwhile.header(header::RETRY_AFTER)),
+        (503, Some("1"))
+    );
     deleting.open();
     assert_eq!(failing.await.unwrap().status, 503);
 

@@ -135,7 +135,10 @@ async fn a_session_between_two_ids_comes_back_without_anything() {
 
     session.insert("notice", "you have been logged out").await.unwrap();
     session.save().await.unwrap();
-    assert!(told.stored(new).await.unwrap().data.contains_key("notice"), "a session like any new one");
+    assert!(
+        told.stored(new).await.unwrap().data.contains_key("notice"),
+        "a session like any new one"
+    );
 }
 
 #[tokio::test]

@@ -51,7 +51,10 @@ impl Case {
         assert_eq!(answer.status, 400);
         assert_eq!(answer.json(), json!({ "error": "invalid_request" }));
         assert_eq!(answer.header(http::header::CACHE_CONTROL), Some("no-store"));
-        assert!(matches!(self.told.stored_entry(self.id).await, StoredEntry::Live { .. }), "still logged in");
+        assert!(
+            matches!(self.told.stored_entry(self.id).await, StoredEntry::Live { .. }),
+            "still logged in"
+        );
     }
 
     async fn assert_accepted(&self, answer: Answer) {
@@ -191,7 +194,10 @@ async fn a_token_counts_once() {
 
     let (id, _) = case.told.log_in_somewhere("alice").await;
     assert_eq!(case.told.post(&token).await.status, 400);
-    assert!(matches!(case.told.stored_entry(id).await, StoredEntry::Live { .. }), "the next login stands");
+    assert!(
+        matches!(case.told.stored_entry(id).await, StoredEntry::Live { .. }),
+        "the next login stands"
+    );
 }
 
 #[tokio::test]
@@ -202,7 +208,10 @@ async fn a_token_counts_once_in_all_processes() {
 
     let (id, _) = case.told.log_in_somewhere("alice").await;
     assert_eq!(crate::world::post_to(&case.told.restarted(), &token).await.status, 400);
-    assert!(matches!(case.told.stored_entry(id).await, StoredEntry::Live { .. }), "the next login stands");
+    assert!(
+        matches!(case.told.stored_entry(id).await, StoredEntry::Live { .. }),
+        "the next login stands"
+    );
 }
 
 #[tokio::test]

@@ -96,7 +96,8 @@ impl Told {
         configure: impl FnOnce(TokenRefresherBuilder) -> TokenRefresherBuilder,
     ) -> Self {
         let clock = ManualClock::new();
-        let issuer = StrictIssuer::builder().clock(clock.clock()).access_token_lifetime(LIFE).build();
+        let issuer =
+            StrictIssuer::builder().clock(clock.clock()).access_token_lifetime(LIFE).build();
         let (store, index) = (ScriptedStore::new(store.clone()), ScriptedStore::new(store));
         let index_key = random_key();
         let refresher = refresher(&issuer, &clock, &store, (&index, index_key), configure);

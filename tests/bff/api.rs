@@ -10,8 +10,9 @@ use tokio::net::TcpListener;
 /// Answers `GET /orders` with the token that it was called with, and everything else as `more` does; gives its URL.
 pub async fn serve(more: Router) -> String {
     let orders = async |headers: HeaderMap| {
-        let bearer =
-            headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
+        let bearer = headers
+            .get(header::AUTHORIZATION)
+            .and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
         bearer.expect("a bearer token").to_owned()
     };
     let api = more.route("/orders", get(orders));

@@ -31,7 +31,8 @@ async fn end_session(world: &World, sid: &str) -> Response {
 /// The provider's session that this browser's login belongs to.
 async fn sid_of(browser: &Browser) -> String {
     let token = browser.access_token().await;
-    let claims = BASE64_URL_SAFE_NO_PAD.decode(token.split('.').nth(1).expect("claims")).expect("base64url");
+    let claims =
+        BASE64_URL_SAFE_NO_PAD.decode(token.split('.').nth(1).expect("claims")).expect("base64url");
     let claims: Value = serde_json::from_slice(&claims).expect("JSON");
     claims["sid"].as_str().expect("a session").to_owned()
 }
@@ -72,13 +73,16 @@ async fn the_check_against_forged_forms_does_not_apply() {
     let browser = world.logged_in().await;
     let sid = sid_of(&browser).await;
     let token = world.issuer.issuer().logout_token(None, Some(&sid));
-    for (origin, site) in [("https://id.example", "cross-site"), ("null", "same-site"), (HTTPS, "none")] {
+    for (origin, site) in
+        [("https://id.example", "cross-site"), ("null", "same-site"), (HTTPS, "none")]
+    {
         let garbage = from_provider(&world, "logout_token=x").header("origin", origin);
         let answer = garbage.header("sec-fetch-site", site).send().await.unwrap();
         assert_eq!(answer.status(), StatusCode::BAD_REQUEST, "{origin}");
     }
     let request = from_provider(&world, &format!("logout_token={token}"));
-    let request = request.header("origin", "https://id.example").header("sec-fetch-site", "cross-site");
+    let request =
+        request.header("origin", "https://id.example").header("sec-fetch-site", "cross-site");
     assert_eq!(request.send().await.unwrap().status(), StatusCode::OK);
     assert_eq!(browser.api_status().await, 401);
 }

@@ -43,7 +43,11 @@ fn what_cannot_be_had_is_one_line_and_exit_code_1() {
     };
     let issuer = ("ISSUER_URL", &*format!("http://127.0.0.1:{closed_port}"));
     for (variable, value, shown) in [
-        ("LISTEN", format!("127.0.0.1:{taken_port}"), format!("LISTEN \"127.0.0.1:{taken_port}\": ")),
+        (
+            "LISTEN",
+            format!("127.0.0.1:{taken_port}"),
+            format!("LISTEN \"127.0.0.1:{taken_port}\": "),
+        ),
         (
             "REDIS_URL",
             format!("redis://:hunter2@127.0.0.1:{closed_port}"),
@@ -67,7 +71,8 @@ fn what_cannot_be_had_is_one_line_and_exit_code_1() {
 #[test]
 fn it_starts_without_its_provider_and_stops_when_asked() {
     let others = [("ISSUER_URL", "http://127.0.0.1:9"), ("LISTEN", "127.0.0.1:0")];
-    let mut running = program().envs(GOOD).envs(others).stderr(Stdio::piped()).spawn().expect("it runs");
+    let mut running =
+        program().envs(GOOD).envs(others).stderr(Stdio::piped()).spawn().expect("it runs");
     let mut stderr = BufReader::new(running.stderr.take().expect("piped"));
     let mut log = String::new();
     while !log.contains("serving") {

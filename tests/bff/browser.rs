@@ -23,7 +23,10 @@ pub(crate) struct Browser {
 
 impl Browser {
     pub(crate) fn new(base: &str, address: &str) -> Self {
-        let client = Client::builder().redirect(reqwest::redirect::Policy::none()).build().expect("a client");
+        let client = Client::builder()
+            .redirect(reqwest::redirect::Policy::none())
+            .build()
+            .expect("a client");
         Self { client, base: base.to_owned(), address: address.to_owned(), jar: Mutex::default() }
     }
 
@@ -86,7 +89,9 @@ impl Browser {
     }
 
     pub(crate) fn path_of(&self, url: &str) -> String {
-        url.strip_prefix(&self.base).unwrap_or_else(|| panic!("{url} is not of {}", self.base)).to_owned()
+        url.strip_prefix(&self.base)
+            .unwrap_or_else(|| panic!("{url} is not of {}", self.base))
+            .to_owned()
     }
 
     pub(crate) fn cookie(&self, name: &str) -> Option<String> {
@@ -111,8 +116,9 @@ impl Browser {
     /// removes.
     fn take(&self, line: &str) {
         let cookie = Cookie::parse(line).expect("a cookie");
-        let host_rules =
-            cookie.secure() == Some(true) && cookie.path() == Some("/") && cookie.domain().is_none();
+        let host_rules = cookie.secure() == Some(true)
+            && cookie.path() == Some("/")
+            && cookie.domain().is_none();
         if cookie.name().starts_with("__Host-") && !host_rules {
             return;
         }

@@ -14,7 +14,10 @@ async fn over_https_cookies_are_bound_to_the_host() {
     let browser = world.browser();
     let begun = set_cookies(&browser.get("/auth/login").await);
     assert!(begun[0].starts_with("__Host-login-"));
-    assert_eq!(attributes(&begun[0]), ["HttpOnly", "Max-Age=600", "Path=/", "SameSite=Lax", "Secure"]);
+    assert_eq!(
+        attributes(&begun[0]),
+        ["HttpOnly", "Max-Age=600", "Path=/", "SameSite=Lax", "Secure"]
+    );
 
     let callback = browser.until_callback("/").await;
     let done = set_cookies(&browser.get(&callback).await);

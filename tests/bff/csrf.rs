@@ -44,7 +44,8 @@ async fn a_request_that_changes_something_must_come_from_our_own_pages() {
 async fn another_site_cannot_log_a_user_out() {
     let world = World::new().await;
     let browser = world.logged_in().await;
-    let forged = browser.request(Method::POST, "/auth/logout").header("origin", "https://evil.example");
+    let forged =
+        browser.request(Method::POST, "/auth/logout").header("origin", "https://evil.example");
     assert_eq!(browser.send(forged).await.status(), 403);
     assert_eq!(browser.api_status().await, 200);
 }
@@ -53,6 +54,7 @@ async fn another_site_cannot_log_a_user_out() {
 async fn reading_is_free() {
     let world = World::new().await;
     let browser = world.logged_in().await;
-    let request = browser.request(Method::GET, "/api/orders").header("sec-fetch-site", "cross-site");
+    let request =
+        browser.request(Method::GET, "/api/orders").header("sec-fetch-site", "cross-site");
     assert_eq!(browser.send(request).await.status(), 200);
 }

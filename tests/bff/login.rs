@@ -15,8 +15,9 @@ async fn a_user_logs_in_and_lands_where_the_link_led() {
 
     let response = browser.get("/auth/login?return_to=/orders%3Fpage%3D2").await;
     let asked = url::Url::parse(&location(&response)).unwrap();
-    let field =
-        |name: &str| asked.query_pairs().find(|(key, _)| key == name).map(|(_, value)| value.into_owned());
+    let field = |name: &str| {
+        asked.query_pairs().find(|(key, _)| key == name).map(|(_, value)| value.into_owned())
+    };
     assert_eq!(field("code_challenge_method").as_deref(), Some("S256"));
     assert_eq!(field("scope").as_deref(), Some("openid profile email"));
     assert_eq!(field("redirect_uri"), Some(format!("{}/auth/callback", world.base)));
@@ -110,9 +111,17 @@ async fn an_attempt_lasts_ten_minutes_even_if_the_browser_keeps_its_cookie() {
     world.clock.advance(Duration::from_secs(599));
     let asked = world.issuer.issuer().token_requests();
     assert_eq!(browser.get(&in_time).await.status(), 400);
-    assert_eq!(world.issuer.issuer().token_requests(), asked, "too late: the provider is not asked");
+    assert_eq!(
+        world.issuer.issuer().token_requests(),
+        asked,
+        "too late: the provider is not asked"
+    );
     assert_eq!(browser.get(&late).await.status(), 400);
-    assert_eq!(world.issuer.issuer().token_requests(), asked + 1, "in time: the provider has the word");
+    assert_eq!(
+        world.issuer.issuer().token_requests(),
+        asked + 1,
+        "in time: the provider has the word"
+    );
 }
 
 #[tokio::test]
@@ -136,8 +145,10 @@ async fn a_provider_that_is_down_at_the_start_is_asked_again() {
 #[tokio::test]
 async fn an_unknown_signing_key_makes_the_keys_be_read_again() {
     let no_keys = || Response::builder().status(200).body(r#"{"keys":[]}"#.into()).unwrap();
-    let world =
-        World::setup().provider(move |issuer| issuer.answer_next_at(Endpoint::Jwks, no_keys())).start().await;
+    let world = World::setup()
+        .provider(move |issuer| issuer.answer_next_at(Endpoint::Jwks, no_keys()))
+        .start()
+        .await;
     let browser = world.browser();
     world.clock.advance(Duration::from_secs(5));
     browser.log_in().await;

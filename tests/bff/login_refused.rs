@@ -9,7 +9,10 @@ use crate::{browser::Browser, world::World};
 async fn refused(browser: &Browser, response: Response, status: u16) -> String {
     assert_eq!(response.status(), status);
     assert!(
-        response.headers()["content-security-policy"].to_str().unwrap().starts_with("default-src 'none'")
+        response.headers()["content-security-policy"]
+            .to_str()
+            .unwrap()
+            .starts_with("default-src 'none'")
     );
     assert_eq!(browser.api_status().await, 401, "nobody is logged in");
     response.text().await.unwrap()
@@ -59,7 +62,8 @@ async fn what_is_no_callback_is_refused() {
     let world = World::new().await;
     let browser = world.browser();
     let callback = browser.until_callback("/").await;
-    let state = callback.split(['?', '&']).find_map(|pair| pair.strip_prefix("state=")).unwrap().to_owned();
+    let state =
+        callback.split(['?', '&']).find_map(|pair| pair.strip_prefix("state=")).unwrap().to_owned();
     for query in [
         "",
         "?",
@@ -91,8 +95,10 @@ async fn the_providers_refusal_is_a_page_without_its_words() {
         let world = World::new().await;
         let browser = world.browser();
         let callback = browser.until_callback("/").await;
-        let state = callback.split(['?', '&']).find_map(|pair| pair.strip_prefix("state=")).unwrap();
-        let answer = format!("/auth/callback?error={code}&error_description=%3Cb%3Efree+text&state={state}");
+        let state =
+            callback.split(['?', '&']).find_map(|pair| pair.strip_prefix("state=")).unwrap();
+        let answer =
+            format!("/auth/callback?error={code}&error_description=%3Cb%3Efree+text&state={state}");
         let page = refused(&browser, browser.get(&answer).await, status).await;
         assert!(!page.contains("free text") && !page.contains("<script>"), "{page}");
         refused(&browser, browser.get(&callback).await, 400).await;
@@ -132,10 +138,17 @@ fn id_token_of(issuer: &StrictIssuer) -> Option<String> {
 async fn an_id_token_that_proves_nothing_logs_nobody_in() {
     let refused = (502, 401);
     assert_eq!(with_id_token(|_| None).await, refused, "none at all");
-    assert_eq!(with_id_token(|world| id_token_of(world.issuer.issuer())).await, refused, "without the nonce");
+    assert_eq!(
+        with_id_token(|world| id_token_of(world.issuer.issuer())).await,
+        refused,
+        "without the nonce"
+    );
     let other_client = |world: &World| {
         let url = world.issuer.issuer_url();
-        let other = StrictIssuer::builder().clock(world.clock.clock()).issuer_url(&url).client("other", "x");
+        let other = StrictIssuer::builder()
+            .clock(world.clock.clock())
+            .issuer_url(&url)
+            .client("other", "x");
         id_token_of(&other.build())
     };
     assert_eq!(with_id_token(other_client).await, refused, "for another client");

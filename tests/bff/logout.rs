@@ -19,8 +19,9 @@ async fn a_user_is_logged_out_here_and_at_the_provider() {
     assert_eq!(response.status(), 303);
     let to = url::Url::parse(&location(&response)).unwrap();
     assert!(to.as_str().starts_with(&issuer.url_of(Endpoint::EndSession)));
-    let field =
-        |name: &str| to.query_pairs().find(|(key, _)| key == name).map(|(_, value)| value.into_owned());
+    let field = |name: &str| {
+        to.query_pairs().find(|(key, _)| key == name).map(|(_, value)| value.into_owned())
+    };
     assert_eq!(field("client_id").as_deref(), Some("web"));
     assert_eq!(field("post_logout_redirect_uri"), Some(format!("{}/", world.base)));
     assert!(field("id_token_hint").is_some_and(|hint| issuer.every_secret().contains(&hint)));
@@ -45,14 +46,17 @@ async fn a_get_does_not_log_out() {
 async fn a_log_out_of_nobody_leads_home() {
     let world = World::new().await;
     let response = world.browser().post("/auth/logout").await;
-    assert_eq!((response.status().as_u16(), location(&response)), (303, format!("{}/", world.base)));
+    assert_eq!(
+        (response.status().as_u16(), location(&response)),
+        (303, format!("{}/", world.base))
+    );
 }
 
 #[tokio::test]
 async fn a_provider_without_an_end_session_endpoint_keeps_nobody_logged_in() {
     let without = |issuer: &tower_token_refresh::testing::StrictIssuer| {
-        let found =
-            issuer.handle(http::Request::get(issuer.discovery_url()).body(bytes::Bytes::new()).unwrap());
+        let found = issuer
+            .handle(http::Request::get(issuer.discovery_url()).body(bytes::Bytes::new()).unwrap());
         let mut document: Value = serde_json::from_slice(found.body()).unwrap();
         assert!(document.as_object_mut().unwrap().remove("end_session_endpoint").is_some());
         // One for the code flow, one for the refresher.
@@ -64,7 +68,10 @@ async fn a_provider_without_an_end_session_endpoint_keeps_nobody_logged_in() {
     let world = World::setup().provider(without).start().await;
     let browser = world.logged_in().await;
     let response = browser.post("/auth/logout").await;
-    assert_eq!((response.status().as_u16(), location(&response)), (303, format!("{}/", world.base)));
+    assert_eq!(
+        (response.status().as_u16(), location(&response)),
+        (303, format!("{}/", world.base))
+    );
     assert_eq!(browser.api_status().await, 401);
 }
 

@@ -14,7 +14,8 @@ async fn a_users_name_is_text() {
     let browser = world.browser();
     let response = browser.get("/auth/login").await;
     let url = format!("{}&login_hint=%3Cscript%3Ealert(1)%3C%2Fscript%3E", location(&response));
-    let client = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build().unwrap();
+    let client =
+        reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build().unwrap();
     let callback = browser.path_of(&location(&client.get(url).send().await.unwrap()));
     assert_eq!(browser.get(&callback).await.status(), 303);
     let home = browser.get("/").await.text().await.unwrap();
@@ -34,7 +35,9 @@ async fn pages_work_without_script_style_or_cache() {
         assert_eq!(headers["referrer-policy"], "no-referrer");
         assert_eq!(headers["content-type"], "text/html; charset=utf-8");
         let page = response.text().await.unwrap();
-        for needs_permission in ["<script", "<style", "style=", "onclick", "onload", "<img", "<link"] {
+        for needs_permission in
+            ["<script", "<style", "style=", "onclick", "onload", "<img", "<link"]
+        {
             assert!(!page.contains(needs_permission), "{needs_permission} in {page}");
         }
     }

@@ -8,7 +8,14 @@ use std::{
 /// Builds it with these flags more; says where it lies.
 pub fn build(flags: &[&str]) -> PathBuf {
     let built = Command::new(env!("CARGO"))
-        .args(["build", "--quiet", "--example", "bff", "--message-format", "json-render-diagnostics"])
+        .args([
+            "build",
+            "--quiet",
+            "--example",
+            "bff",
+            "--message-format",
+            "json-render-diagnostics",
+        ])
         .args(flags)
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .stderr(Stdio::inherit())

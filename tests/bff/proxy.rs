@@ -52,7 +52,11 @@ async fn raw_status(world: &World, session: &str, request_line: &str, more: &str
     let mut answer = Vec::new();
     soon("an answer", stream.read_to_end(&mut answer)).await.expect("read");
     let answer = String::from_utf8_lossy(&answer);
-    answer.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or_else(|| panic!("{answer}"))
+    answer
+        .split(' ')
+        .nth(1)
+        .and_then(|status| status.parse().ok())
+        .unwrap_or_else(|| panic!("{answer}"))
 }
 
 #[tokio::test]
@@ -80,7 +84,9 @@ async fn a_path_that_leads_upwards_is_refused() {
     ] {
         assert_eq!(raw_status(&world, &session, &format!("GET {path}"), "").await, 400, "{path}");
     }
-    for path in ["/api/...", "/api/a..b", "/api/%2e%2ea", "/api/a;..", "/api/%252e%252e", "/api/%zz"] {
+    for path in
+        ["/api/...", "/api/a..b", "/api/%2e%2ea", "/api/a;..", "/api/%252e%252e", "/api/%zz"]
+    {
         assert_eq!(raw_status(&world, &session, &format!("GET {path}"), "").await, 200, "{path}");
     }
     // The target of an absolute form names a host; ours stays the upstream.
@@ -93,9 +99,13 @@ async fn every_method_is_passed_on_but_those_that_would_show_the_token() {
     let browser = world.logged_in().await;
     let purge = Method::from_bytes(b"PURGE").unwrap();
     for method in [Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE, purge] {
-        let response = browser.send(browser.request(method.clone(), "/api/orders").body("hello")).await;
+        let response =
+            browser.send(browser.request(method.clone(), "/api/orders").body("hello")).await;
         let echoed: Value = response.json().await.unwrap();
-        assert_eq!((&echoed["method"], &echoed["body"]), (&method.as_str().into(), &"hello".into()));
+        assert_eq!(
+            (&echoed["method"], &echoed["body"]),
+            (&method.as_str().into(), &"hello".into())
+        );
     }
     assert_eq!(browser.send(browser.request(Method::HEAD, "/api/orders")).await.status(), 200);
     assert_eq!(browser.send(browser.request(Method::TRACE, "/api/orders")).await.status(), 405);
@@ -151,13 +161,16 @@ async fn a_request_is_streamed() {
             }
         }
     };
-    let world = World::setup().upstream(Router::new().route("/upload", post(handler))).start().await;
+    let world =
+        World::setup().upstream(Router::new().route("/upload", post(handler))).start().await;
     let browser = world.logged_in().await;
 
     let (more, mut chunks) = mpsc::channel::<Bytes>(1);
-    let body =
-        stream::poll_fn(move |context| chunks.poll_recv(context).map(|chunk| chunk.map(Ok::<_, Infallible>)));
-    let request = browser.request(Method::POST, "/api/upload").body(reqwest::Body::wrap_stream(body));
+    let body = stream::poll_fn(move |context| {
+        chunks.poll_recv(context).map(|chunk| chunk.map(Ok::<_, Infallible>))
+    });
+    let request =
+        browser.request(Method::POST, "/api/upload").body(reqwest::Body::wrap_stream(body));
     let upload = tokio::spawn(request.send());
     more.send("first".into()).await.unwrap();
     assert_eq!(soon("the first chunk", arrived.recv()).await.unwrap(), "first");
@@ -179,7 +192,10 @@ async fn answers_come_back_as_they_are_and_redirects_are_the_browsers() {
     let moved = browser.get("/api/moved").await;
     assert_eq!((moved.status().as_u16(), location(&moved).as_str()), (302, "/elsewhere"));
     let teapot = browser.get("/api/teapot").await;
-    assert_eq!((teapot.status().as_u16(), &teapot.headers()["x-kind"]), (418, &"brown".parse().unwrap()));
+    assert_eq!(
+        (teapot.status().as_u16(), &teapot.headers()["x-kind"]),
+        (418, &"brown".parse().unwrap())
+    );
     assert_eq!(teapot.text().await.unwrap(), "short");
 }
 
@@ -187,11 +203,14 @@ async fn answers_come_back_as_they_are_and_redirects_are_the_browsers() {
 async fn a_large_body_arrives_whole() {
     let upstream = Router::new().route(
         "/length",
-        post(async |body: Body| to_bytes(body, usize::MAX).await.expect("it arrives").len().to_string()),
+        post(async |body: Body| {
+            to_bytes(body, usize::MAX).await.expect("it arrives").len().to_string()
+        }),
     );
     let world = World::setup().upstream(upstream).start().await;
     let browser = world.logged_in().await;
     let size = 10 * 1024 * 1024;
-    let response = browser.send(browser.request(Method::POST, "/api/length").body(vec![7; size])).await;
+    let response =
+        browser.send(browser.request(Method::POST, "/api/length").body(vec![7; size])).await;
     assert_eq!(response.text().await.unwrap(), size.to_string());
 }

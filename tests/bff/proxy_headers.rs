@@ -82,11 +82,13 @@ async fn what_is_about_one_connection_stays_there() {
         ("upgrade", "h2c"),
         ("x-kept", "1"),
     ];
-    let upstream = Router::new().route("/answer", get(async move || AppendHeaders(response_headers)));
+    let upstream =
+        Router::new().route("/answer", get(async move || AppendHeaders(response_headers)));
     let world = World::setup().upstream(upstream).start().await;
     let browser = world.logged_in().await;
     let answer = browser.get("/api/answer").await;
-    for name in ["x-secret", "keep-alive", "proxy-authenticate", "trailer", "upgrade", "connection"] {
+    for name in ["x-secret", "keep-alive", "proxy-authenticate", "trailer", "upgrade", "connection"]
+    {
         assert!(!answer.headers().contains_key(name), "{name}");
     }
     assert_eq!(answer.headers()["x-kept"], "1");
@@ -144,7 +146,10 @@ async fn the_upstream_learns_the_browsers_way_from_us_alone() {
     assert_eq!(header(&echoed, "x-forwarded-for"), ["127.0.0.1"]);
     assert_eq!(header(&echoed, "x-forwarded-proto"), ["https"]);
     assert_eq!(header(&echoed, "x-forwarded-host"), [host]);
-    assert_eq!(header(&echoed, "forwarded"), [format!("for=127.0.0.1;host=\"{host}\";proto=https")]);
+    assert_eq!(
+        header(&echoed, "forwarded"),
+        [format!("for=127.0.0.1;host=\"{host}\";proto=https")]
+    );
     assert_eq!(header(&echoed, "x-forwarded-port"), [""; 0]);
     assert_eq!(header(&echoed, "x-real-ip"), [""; 0]);
     assert!(header(&echoed, "host")[0].starts_with("127.0.0.1:"), "the upstream's own");

@@ -130,10 +130,12 @@ async fn an_upload_that_breaks_off_does_not_look_whole() {
             reader.whole = true;
         }
     };
-    let world = World::setup().upstream(Router::new().route("/orders", post(handler))).start().await;
+    let world =
+        World::setup().upstream(Router::new().route("/orders", post(handler))).start().await;
     let browser = world.logged_in().await;
     let (more, mut chunks) = mpsc::channel::<Result<Bytes, std::io::Error>>(1);
-    let body = reqwest::Body::wrap_stream(stream::poll_fn(move |context| chunks.poll_recv(context)));
+    let body =
+        reqwest::Body::wrap_stream(stream::poll_fn(move |context| chunks.poll_recv(context)));
     let upload = tokio::spawn(browser.request(Method::POST, "/api/orders").body(body).send());
     more.send(Ok("half".into())).await.unwrap();
     assert_eq!(soon("the first half", arrivals.recv()).await.unwrap(), "half");

@@ -11,7 +11,9 @@ use crate::{
 
 async fn navigate(browser: &Browser, path: &str) -> Response {
     let request = browser.request(Method::GET, path);
-    browser.send(request.header("sec-fetch-mode", "navigate").header("sec-fetch-dest", "document")).await
+    browser
+        .send(request.header("sec-fetch-mode", "navigate").header("sec-fetch-dest", "document"))
+        .await
 }
 
 fn assert_problem(response: &Response, status: StatusCode) {

@@ -79,7 +79,9 @@ fn whatever_leads_elsewhere_is_refused() {
 #[tokio::test]
 async fn a_link_that_leads_elsewhere_leads_home() {
     let world = World::new().await;
-    for asked in ["//evil.example", "https://evil.example/", "/%5Cevil.example", "/%09/evil.example"] {
+    for asked in
+        ["//evil.example", "https://evil.example/", "/%5Cevil.example", "/%09/evil.example"]
+    {
         let browser = world.browser();
         let callback = browser.until_callback(asked).await;
         assert_eq!(location(&browser.get(&callback).await), format!("{}/", world.base), "{asked}");

@@ -26,7 +26,11 @@ impl Running {
         let url = format!("http://127.0.0.1:{}", free_port().await);
         let mut process = Command::new(program)
             .env_clear()
-            .envs([("ISSUER_URL", issuer_url), ("CLIENT_ID", client_id), ("CLIENT_SECRET", "secret")])
+            .envs([
+                ("ISSUER_URL", issuer_url),
+                ("CLIENT_ID", client_id),
+                ("CLIENT_SECRET", "secret"),
+            ])
             .envs([("UPSTREAM_URL", upstream_url), ("BASE_URL", url.as_str())])
             .envs(more.iter().copied())
             .kill_on_drop(true)

@@ -15,7 +15,8 @@ async fn shows_a_token(store: &Database, world: &World) -> bool {
     let parts: Vec<&str> =
         secrets.iter().flat_map(|secret| secret.split('.')).filter(|part| part.len() > 8).collect();
     assert!(parts.len() > 6, "there are tokens to look for");
-    let holds = |record: &[u8], part: &str| record.windows(part.len()).any(|here| here == part.as_bytes());
+    let holds =
+        |record: &[u8], part: &str| record.windows(part.len()).any(|here| here == part.as_bytes());
     records.iter().any(|record| parts.iter().any(|part| holds(record, part)))
 }
 
@@ -30,8 +31,11 @@ fn again(world: &World, session: &str) -> Browser {
 async fn a_record_shows_no_token() {
     for (keys, shown) in [("", true), (OLD, false)] {
         let store = Database::new();
-        let world =
-            World::setup().setting("DATABASE_URL", store.url()).setting("TOKEN_KEYS", keys).start().await;
+        let world = World::setup()
+            .setting("DATABASE_URL", store.url())
+            .setting("TOKEN_KEYS", keys)
+            .start()
+            .await;
         let browser = world.logged_in().await;
         assert_eq!(shows_a_token(&store, &world).await, shown, "after the log in");
         world.clock.advance(Duration::from_secs(300));
@@ -44,14 +48,21 @@ async fn a_record_shows_no_token() {
 #[tokio::test]
 async fn a_new_key_logs_nobody_out() {
     let store = Database::new();
-    let mut world =
-        World::setup().setting("DATABASE_URL", store.url()).setting("TOKEN_KEYS", OLD).start().await;
+    let mut world = World::setup()
+        .setting("DATABASE_URL", store.url())
+        .setting("TOKEN_KEYS", OLD)
+        .start()
+        .await;
     let session = world.logged_in().await.cookie("session").unwrap();
 
     world.restart(&[("TOKEN_KEYS", &format!("{NEW},{OLD}"))]).await;
     assert_eq!(again(&world, &session).api_status().await, 200, "the old key opens");
     world.restart(&[("TOKEN_KEYS", NEW)]).await;
-    assert_eq!(again(&world, &session).api_status().await, 401, "nothing is sealed anew without a reason");
+    assert_eq!(
+        again(&world, &session).api_status().await,
+        401,
+        "nothing is sealed anew without a reason"
+    );
 
     world.restart(&[("TOKEN_KEYS", &format!("{NEW},{OLD}"))]).await;
     world.clock.advance(Duration::from_secs(300));

@@ -42,7 +42,8 @@ async fn no_log_line_holds_a_secret() {
     let layer = fmt::layer().with_writer(move || writer.clone()).with_filter(levels);
     let _logging = tracing::subscriber::set_default(tracing_subscriber::registry().with(layer));
 
-    let world = World::setup().setting("INDEX_KEY", INDEX_KEY).setting("TOKEN_KEYS", OLD).start().await;
+    let world =
+        World::setup().setting("INDEX_KEY", INDEX_KEY).setting("TOKEN_KEYS", OLD).start().await;
     let (browser, issuer) = (world.browser(), world.issuer.issuer());
     let mut secrets = Vec::new();
     let mut pages = String::new();
@@ -50,7 +51,12 @@ async fn no_log_line_holds_a_secret() {
         secrets.extend(browser.cookie_names());
         for name in browser.cookie_names() {
             secrets.extend(
-                browser.cookie(&name).unwrap().split('.').filter(|part| part.len() > 15).map(str::to_owned),
+                browser
+                    .cookie(&name)
+                    .unwrap()
+                    .split('.')
+                    .filter(|part| part.len() > 15)
+                    .map(str::to_owned),
             );
         }
         pages += &browser.get(callback).await.text().await.unwrap();
@@ -81,7 +87,8 @@ async fn no_log_line_holds_a_secret() {
     browser.log_in().await;
     let logout_token = issuer.logout_token(Some("alice"), None);
     for status in [200, 400] {
-        let answer = from_provider(&world, &format!("logout_token={logout_token}")).send().await.unwrap();
+        let answer =
+            from_provider(&world, &format!("logout_token={logout_token}")).send().await.unwrap();
         assert_eq!(answer.status(), status);
     }
     assert_eq!(browser.api_status().await, 401);
@@ -89,7 +96,8 @@ async fn no_log_line_holds_a_secret() {
     secrets.extend(issuer.every_secret());
     secrets.retain(|secret| secret != "session");
     secrets.extend(
-        ["free_Text-of-the-provider", "a-secret-token", INDEX_KEY, OLD, &logout_token].map(str::to_owned),
+        ["free_Text-of-the-provider", "a-secret-token", INDEX_KEY, OLD, &logout_token]
+            .map(str::to_owned),
     );
     assert!(secrets.len() > 20, "there is something to look for");
     let logged = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();

@@ -7,8 +7,11 @@ use crate::{
     world::settings_of,
 };
 
-pub(crate) const GOOD: [(&str, &str); 3] =
-    [("ISSUER_URL", "https://id.example"), ("CLIENT_ID", "web"), ("UPSTREAM_URL", "http://127.0.0.1:9000")];
+pub(crate) const GOOD: [(&str, &str); 3] = [
+    ("ISSUER_URL", "https://id.example"),
+    ("CLIENT_ID", "web"),
+    ("UPSTREAM_URL", "http://127.0.0.1:9000"),
+];
 
 /// What is wrong, as a whole environment's difference from [`GOOD`], and the line that says so.
 pub(crate) const BAD: [(&[(&str, &str)], &str); 35] = [
@@ -33,7 +36,10 @@ pub(crate) const BAD: [(&[(&str, &str)], &str); 35] = [
         "ISSUER_URL \"https://id.example?…\": it must have no user name, query or fragment",
     ),
     (&[("ISSUER_URL", "a\nb")], "ISSUER_URL \"a\\nb\": it must be an absolute URL"),
-    (&[("UPSTREAM_URL", "127.0.0.1:9000")], "UPSTREAM_URL \"127.0.0.1:9000\": it must be an absolute URL"),
+    (
+        &[("UPSTREAM_URL", "127.0.0.1:9000")],
+        "UPSTREAM_URL \"127.0.0.1:9000\": it must be an absolute URL",
+    ),
     (
         &[("UPSTREAM_URL", "https://api.example")],
         "UPSTREAM_URL \"https://api.example\": only http upstreams are supported by this example",
@@ -47,7 +53,10 @@ pub(crate) const BAD: [(&[(&str, &str)], &str); 35] = [
         "UPSTREAM_URL \"http://api?…\": it must have no user name, query or fragment",
     ),
     (&[("BASE_URL", "shop.example")], "BASE_URL \"shop.example\": it must be an absolute URL"),
-    (&[("BASE_URL", "ws://shop.example")], "BASE_URL \"ws://shop.example\": it must be http or https"),
+    (
+        &[("BASE_URL", "ws://shop.example")],
+        "BASE_URL \"ws://shop.example\": it must be http or https",
+    ),
     (
         &[("BASE_URL", "http://shop.example/app")],
         "BASE_URL \"http://shop.example/app\": it must have no path: the cookies are for the whole host",
@@ -75,8 +84,14 @@ pub(crate) const BAD: [(&[(&str, &str)], &str); 35] = [
         &[("SCOPES", "openid \"x\"")],
         "SCOPES \"openid \\\"x\\\"\": they must be ASCII words with spaces between them",
     ),
-    (&[("REDIS_URL", "127.0.0.1:6379")], "REDIS_URL \"127.0.0.1:6379\": it must be redis://host:port"),
-    (&[("REDIS_URL", "rediss://:hunter2@r:1")], "REDIS_URL \"rediss://…@r:1\": it must be redis://host:port"),
+    (
+        &[("REDIS_URL", "127.0.0.1:6379")],
+        "REDIS_URL \"127.0.0.1:6379\": it must be redis://host:port",
+    ),
+    (
+        &[("REDIS_URL", "rediss://:hunter2@r:1")],
+        "REDIS_URL \"rediss://…@r:1\": it must be redis://host:port",
+    ),
     (
         &[("DATABASE_URL", "mysql://a:hunter2@db/x")],
         "DATABASE_URL \"mysql://…@db/x\": it must be postgres://host/name or sqlite:path",
@@ -159,7 +174,8 @@ fn good_settings_are_taken() {
     assert_eq!(listen("http://localhost:3000/"), "localhost:3000");
     assert_eq!(listen("http://shop.example"), "shop.example:80");
     assert_eq!(listen("http://[::1]:3000"), "[::1]:3000");
-    let behind = read(&[("BASE_URL", "https://Shop.example:443/"), ("LISTEN", "0.0.0.0:8080")]).unwrap();
+    let behind =
+        read(&[("BASE_URL", "https://Shop.example:443/"), ("LISTEN", "0.0.0.0:8080")]).unwrap();
     assert_eq!(
         (behind.base.origin().as_str(), behind.listen.as_str()),
         ("https://shop.example", "0.0.0.0:8080")
@@ -173,10 +189,16 @@ fn good_settings_are_taken() {
     assert!(matches!(sessions("DATABASE_URL", "postgres://a:b@db/x"), Sessions::Postgres(_)));
     assert!(matches!(sessions("DATABASE_URL", "postgresql://db/x"), Sessions::Postgres(_)));
     assert!(matches!(sessions("DATABASE_URL", "sqlite::memory:"), Sessions::Sqlite(_)));
-    assert!(matches!(sessions("DATABASE_URL", "sqlite://sessions.db?mode=rwc"), Sessions::Sqlite(_)));
+    assert!(matches!(
+        sessions("DATABASE_URL", "sqlite://sessions.db?mode=rwc"),
+        Sessions::Sqlite(_)
+    ));
     let key = "b2xkLWtleS1vbGQta2V5LW9sZC1rZXktb2xkLWtleS0=";
     assert!(read(&[("TOKEN_KEYS", &format!("{key}, {key}"))]).unwrap().token_keys.is_some());
-    assert_eq!(read(&[("INDEX_KEY", key)]).unwrap().index_key.unwrap(), *b"old-key-old-key-old-key-old-key-");
+    assert_eq!(
+        read(&[("INDEX_KEY", key)]).unwrap().index_key.unwrap(),
+        *b"old-key-old-key-old-key-old-key-"
+    );
 }
 
 #[cfg(unix)]
@@ -189,9 +211,13 @@ fn what_is_not_text_is_not_shown() {
 
 #[test]
 fn passwords_are_cut_out() {
-    for value in
-        ["redis://user:hunter2@r:1", "hunter2@r", "a://b@hunter2@r", "x?password=hunter2", "x#hunter2"]
-    {
+    for value in [
+        "redis://user:hunter2@r:1",
+        "hunter2@r",
+        "a://b@hunter2@r",
+        "x?password=hunter2",
+        "x#hunter2",
+    ] {
         let shown = without_secrets(value);
         assert!(!shown.contains("hunter2"), "{shown}");
     }

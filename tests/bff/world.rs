@@ -122,7 +122,12 @@ impl Setup {
 
     pub(crate) async fn start(self) -> World {
         let clock = ManualClock::new();
-        let issuer = StrictIssuer::builder().clock(clock.clock()).build().serve().await.expect("a free port");
+        let issuer = StrictIssuer::builder()
+            .clock(clock.clock())
+            .build()
+            .serve()
+            .await
+            .expect("a free port");
         (self.prepare)(issuer.issuer());
         let upstream = match self.upstream_at {
             Some(url) => url,
@@ -162,7 +167,9 @@ fn url_of(listener: &TcpListener) -> String {
     format!("http://{}", listener.local_addr().expect("an address"))
 }
 
-pub(crate) fn settings_of(variables: &[(&str, &str)]) -> Result<Settings, app::settings::SettingError> {
+pub(crate) fn settings_of(
+    variables: &[(&str, &str)],
+) -> Result<Settings, app::settings::SettingError> {
     let variables: HashMap<_, _> = variables.iter().copied().collect();
     Settings::read(|name| variables.get(name).map(OsString::from))
 }
@@ -199,5 +206,7 @@ pub(crate) fn header<'a>(echoed: &'a Value, name: &str) -> Vec<&'a str> {
 /// A test that waits for ever is a test that fails.
 pub(crate) async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
     let limit = Duration::from_secs(20);
-    tokio::time::timeout(limit, future).await.unwrap_or_else(|_| panic!("{what}: not within {limit:?}"))
+    tokio::time::timeout(limit, future)
+        .await
+        .unwrap_or_else(|_| panic!("{what}: not within {limit:?}"))
 }

@@ -28,7 +28,12 @@ pub fn cookie_of(response: &Response<Body>) -> Cookie {
         return Cookie::Untouched;
     };
     let cookie = cookie.to_str().expect("ASCII");
-    let value = cookie.strip_prefix("id=").expect("the session cookie").split(';').next().unwrap_or_default();
+    let value = cookie
+        .strip_prefix("id=")
+        .expect("the session cookie")
+        .split(';')
+        .next()
+        .unwrap_or_default();
     if cookie.contains("Max-Age=0") {
         return Cookie::Removed;
     }

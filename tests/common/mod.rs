@@ -99,7 +99,8 @@ impl World {
         configure: impl FnOnce(TokenRefresherBuilder) -> TokenRefresherBuilder,
     ) -> Self {
         let clock = ManualClock::new();
-        let issuer = StrictIssuer::builder().clock(clock.clock()).access_token_lifetime(LIFE).build();
+        let issuer =
+            StrictIssuer::builder().clock(clock.clock()).access_token_lifetime(LIFE).build();
         let store = ScriptedStore::new(store);
         let refresher = refresher(&issuer, &clock, &store, configure);
         Self { issuer, clock, store, refresher, keys: None }
@@ -150,8 +151,8 @@ impl World {
     }
 
     pub async fn log_in_on(&self, session: &Session, user: &str) {
-        let set =
-            TokenSet::from_response(self.issuer.log_in(user)).expect("the issuer's answer is a token set");
+        let set = TokenSet::from_response(self.issuer.log_in(user))
+            .expect("the issuer's answer is a token set");
         self.refresher.log_in(session, set).await.expect("logged in");
     }
 
@@ -182,7 +183,9 @@ impl World {
     /// The refresh token that the store holds under `id`.
     pub async fn stored_refresh_token(&self, id: Id) -> Option<String> {
         match self.stored_entry(id).await {
-            StoredEntry::Live { payload, .. } => Some(payload["refresh_token"].as_str()?.to_owned()),
+            StoredEntry::Live { payload, .. } => {
+                Some(payload["refresh_token"].as_str()?.to_owned())
+            }
             _ => None,
         }
     }
@@ -242,7 +245,10 @@ impl StoredEntry {
         };
         let mut parts = text.splitn(5, '.');
         let version = parts.next();
-        assert!(matches!(version, Some("s1" | "s2")), "an entry in the store begins with its version");
+        assert!(
+            matches!(version, Some("s1" | "s2")),
+            "an entry in the store begins with its version"
+        );
         let grant = parts.next().expect("a grant").to_owned();
         match parts.next().expect("a generation or the end") {
             "ended" => Self::Tombstone { grant },

@@ -2,7 +2,9 @@
 
 use std::{sync::Arc, time::Duration};
 
-use metrics::{Counter, CounterFn, Gauge, Histogram, Key, KeyName, Metadata, Recorder, SharedString, Unit};
+use metrics::{
+    Counter, CounterFn, Gauge, Histogram, Key, KeyName, Metadata, Recorder, SharedString, Unit,
+};
 use tokio::{sync::watch, task::JoinHandle};
 use tower_sessions::{Session, session::Id};
 use tower_token_refresh::{
@@ -146,7 +148,11 @@ impl World {
     }
 
     /// Logs out in a task of its own.
-    pub fn log_out(&self, session: &Session, how: LogOut) -> JoinHandle<Result<LoggedOut, RefreshError>> {
+    pub fn log_out(
+        &self,
+        session: &Session,
+        how: LogOut,
+    ) -> JoinHandle<Result<LoggedOut, RefreshError>> {
         let (refresher, session) = (self.refresher.clone(), session.clone());
         tokio::spawn(async move { refresher.log_out(&session, how).await })
     }
@@ -165,7 +171,9 @@ impl World {
         let subject = self.issuer.subject_of(user);
         let records = self.store.records().await;
         let held = records.iter().filter_map(|record| match StoredEntry::of(record) {
-            StoredEntry::Live { generation, payload, .. } if payload["subject"] == subject.as_str() => {
+            StoredEntry::Live { generation, payload, .. }
+                if payload["subject"] == subject.as_str() =>
+            {
                 Some((record.id, generation))
             }
             _ => None,

@@ -4,7 +4,8 @@ use aws_lc_rs::aead::{AES_256_GCM_SIV, Aad, NONCE_LEN, Nonce, RandomizedNonceKey
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use serde_json::Value;
 use tower_token_refresh::{
-    AccessToken, RefreshError, RefreshErrorKind, SealKeys, TokenRefresher, tower_sessions::session::Id,
+    AccessToken, RefreshError, RefreshErrorKind, SealKeys, TokenRefresher,
+    tower_sessions::session::Id,
 };
 
 use super::{World, variants::session_at};
@@ -20,7 +21,10 @@ pub fn keys() -> SealKeys {
 
 /// The payload of a sealed entry, whichever of the two keys it was sealed with.
 pub fn open(entry: &str) -> Value {
-    [SEAL_KEY, OTHER_KEY].iter().find_map(|key| open_with(key, entry)).expect("sealed with one of the keys")
+    [SEAL_KEY, OTHER_KEY]
+        .iter()
+        .find_map(|key| open_with(key, entry))
+        .expect("sealed with one of the keys")
 }
 
 pub fn open_with(key: &[u8; 32], entry: &str) -> Option<Value> {
@@ -59,7 +63,10 @@ pub fn rotated() -> SealKeys {
 }
 
 pub async fn entry_text(world: &World, id: Id) -> String {
-    world.stored(id).await.expect("a record").data[super::KEY].as_str().expect("a string").to_owned()
+    world.stored(id).await.expect("a record").data[super::KEY]
+        .as_str()
+        .expect("a string")
+        .to_owned()
 }
 
 pub async fn put_entry(world: &World, id: Id, entry: String) {

@@ -22,8 +22,9 @@ impl World {
     /// A world that reaches its issuer by the transport made of it.
     pub fn reached_by(transport: impl FnOnce(&StrictIssuer) -> Transport) -> Self {
         let world = Self::on_memory();
-        let endpoint = TokenEndpoint::new(world.issuer.token_url(), ClientAuth::basic("web", "secret"))
-            .transport(transport(&world.issuer));
+        let endpoint =
+            TokenEndpoint::new(world.issuer.token_url(), ClientAuth::basic("web", "secret"))
+                .transport(transport(&world.issuer));
         world.asking(endpoint)
     }
 

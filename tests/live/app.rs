@@ -14,8 +14,8 @@ use serde_json::Value;
 use tokio::{net::TcpListener, task::JoinHandle};
 use tower_sessions::{Session, SessionManagerLayer, session::Id};
 use tower_token_refresh::{
-    AccessToken, ClientAuth, LogOut, RefreshError, TokenEndpoint, TokenRefreshLayer, TokenRefresher,
-    TokenSet, testing::ManualClock, tower_sessions,
+    AccessToken, ClientAuth, LogOut, RefreshError, TokenEndpoint, TokenRefreshLayer,
+    TokenRefresher, TokenSet, testing::ManualClock, tower_sessions,
 };
 
 use super::{
@@ -44,7 +44,8 @@ impl App {
     pub async fn ours(provider: &Provider, store: AnyStore) -> Self {
         let gate = Gate::new();
         let auth = ClientAuth::basic(CLIENT_ID, CLIENT_SECRET);
-        let discovered = TokenEndpoint::discover(&provider.issuer_url, auth).transport(gate.transport());
+        let discovered =
+            TokenEndpoint::discover(&provider.issuer_url, auth).transport(gate.transport());
         Self::asking(discovered.await.expect("the provider is found"), gate, store).await
     }
 
@@ -59,7 +60,8 @@ impl App {
 
     async fn asking(endpoint: TokenEndpoint, gate: Gate, store: AnyStore) -> Self {
         let clock = ManualClock::new();
-        let refresher = TokenRefresher::builder(endpoint, store.clone()).clock(clock.clock()).build();
+        let refresher =
+            TokenRefresher::builder(endpoint, store.clone()).clock(clock.clock()).build();
         let refresher = refresher.expect("the settings agree");
         let router = Router::new()
             .route("/token", get(async |token: AccessToken| token.secret().to_owned()))
@@ -87,7 +89,8 @@ impl App {
     async fn serve(router: Router, clock: ManualClock, gate: Gate, store: AnyStore) -> Self {
         let arrivals = Arrivals::default();
         let counting = arrivals.clone();
-        let router = router.layer(from_fn(move |request, next| counting.clone().count(request, next)));
+        let router =
+            router.layer(from_fn(move |request, next| counting.clone().count(request, next)));
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a free port");
         let url = format!("http://{}", listener.local_addr().expect("an address"));
         tokio::spawn(async move { axum::serve(listener, router).await });
@@ -97,7 +100,8 @@ impl App {
     /// A visitor who has been logged in with these tokens.
     pub async fn log_in(&self, tokens: &Value) -> Visitor {
         let http = reqwest::Client::new();
-        let answer = http.post(format!("{}/login", self.url)).json(tokens).send().await.expect("an answer");
+        let answer =
+            http.post(format!("{}/login", self.url)).json(tokens).send().await.expect("an answer");
         assert_eq!(answer.status(), StatusCode::OK, "log in");
         let cookie = answer.headers()["set-cookie"].to_str().expect("ASCII");
         let cookie = cookie.split(';').next().expect("a cookie").to_owned();
@@ -131,7 +135,11 @@ impl App {
 
 /// What became of requests.
 pub async fn replies(requests: Vec<JoinHandle<Reply>>) -> Vec<Reply> {
-    join_all(requests).await.into_iter().map(|reply| reply.expect("a request does not panic")).collect()
+    join_all(requests)
+        .await
+        .into_iter()
+        .map(|reply| reply.expect("a request does not panic"))
+        .collect()
 }
 
 /// Somebody with a session cookie.
@@ -188,6 +196,9 @@ async fn log_in(
     refresher.log_in(&session, set).await
 }
 
-async fn log_out(State(refresher): State<TokenRefresher>, session: Session) -> Result<(), RefreshError> {
+async fn log_out(
+    State(refresher): State<TokenRefresher>,
+    session: Session,
+) -> Result<(), RefreshError> {
     refresher.log_out(&session, LogOut::EndSession).await.map(|_| ())
 }

@@ -30,7 +30,11 @@ impl Arrivals {
     }
 
     pub async fn until_abandoned(&self, count: usize) {
-        self.abandoned.subscribe().wait_for(|abandoned| *abandoned >= count).await.expect("it counts");
+        self.abandoned
+            .subscribe()
+            .wait_for(|abandoned| *abandoned >= count)
+            .await
+            .expect("it counts");
     }
 }
 

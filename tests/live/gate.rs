@@ -51,7 +51,9 @@ impl Gate {
     pub async fn until(&self, enough: impl FnMut(&Seen) -> bool) {
         let mut seen = self.seen.subscribe();
         let waited = timeout(PATIENCE, seen.wait_for(enough)).await;
-        waited.unwrap_or_else(|_| panic!("the provider has seen too little")).expect("the gate stands");
+        waited
+            .unwrap_or_else(|_| panic!("the provider has seen too little"))
+            .expect("the gate stands");
     }
 
     pub fn transport(&self) -> Transport {
@@ -60,7 +62,10 @@ impl Gate {
     }
 
     /// One request, there and back.
-    pub async fn pass(self, request: Request<Bytes>) -> Result<Response<reqwest::Body>, reqwest::Error> {
+    pub async fn pass(
+        self,
+        request: Request<Bytes>,
+    ) -> Result<Response<reqwest::Body>, reqwest::Error> {
         let path = request.uri().path().to_owned();
         let answer = self.http.execute(request.try_into()?).await?;
         let status = answer.status();

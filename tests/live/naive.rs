@@ -70,7 +70,11 @@ impl Naive {
     }
 }
 
-pub async fn log_in(State(naive): State<Naive>, session: Session, Json(answer): Json<Value>) -> StatusCode {
+pub async fn log_in(
+    State(naive): State<Naive>,
+    session: Session,
+    Json(answer): Json<Value>,
+) -> StatusCode {
     let tokens = naive.tokens(&answer).expect("a token response");
     session.insert("tokens", tokens).await.expect("a store that works");
     StatusCode::OK
@@ -82,7 +86,8 @@ pub async fn refresh_if_expired(
     mut request: Request<Body>,
     next: Next,
 ) -> Response {
-    let Some(mut tokens) = session.get::<Tokens>("tokens").await.expect("a store that works") else {
+    let Some(mut tokens) = session.get::<Tokens>("tokens").await.expect("a store that works")
+    else {
         return StatusCode::UNAUTHORIZED.into_response();
     };
     if tokens.expires_at <= naive.clock.now() {

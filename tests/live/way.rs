@@ -26,7 +26,11 @@ impl Way {
     pub async fn to(provider: &Url) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a free port");
         let address = listener.local_addr().expect("an address");
-        let target = format!("{}:{}", provider.host_str().expect("a host"), provider.port().expect("a port"));
+        let target = format!(
+            "{}:{}",
+            provider.host_str().expect("a host"),
+            provider.port().expect("a port")
+        );
         let state = Arc::new(watch::Sender::new(State::Open));
         tokio::spawn(forward(listener, target, state.clone()));
         Self { address, state }
@@ -59,7 +63,9 @@ async fn forward(listener: TcpListener, target: String, state: Arc<watch::Sender
         }
         let listening = match &listener {
             Some(listening) => listening,
-            None => listener.insert(TcpListener::bind(address).await.expect("the port is still ours")),
+            None => {
+                listener.insert(TcpListener::bind(address).await.expect("the port is still ours"))
+            }
         };
         tokio::select! {
             accepted = listening.accept() => {
@@ -72,7 +78,12 @@ async fn forward(listener: TcpListener, target: String, state: Arc<watch::Sender
 }
 
 /// Carries one connection until the way changes under it. What was taken in silence stays silent.
-async fn carry(mut client: TcpStream, target: String, at: State, mut changes: watch::Receiver<State>) {
+async fn carry(
+    mut client: TcpStream,
+    target: String,
+    at: State,
+    mut changes: watch::Receiver<State>,
+) {
     if at == State::Silent {
         return std::future::pending().await;
     }

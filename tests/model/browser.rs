@@ -92,7 +92,10 @@ impl Shared {
     /// Whether it stood until now.
     fn excuse(&self, subject: &str) -> bool {
         let mut known = self.known();
-        known.logins.get_mut(subject).is_some_and(|login| !std::mem::replace(&mut login.excused, true))
+        known
+            .logins
+            .get_mut(subject)
+            .is_some_and(|login| !std::mem::replace(&mut login.excused, true))
     }
 }
 
@@ -131,13 +134,16 @@ impl Browser {
     pub fn open(&mut self) {
         let session = Session::new(self.cookie(), Arc::new(self.refresher.session_store()), None);
         let mut request = Request { session, running: None, cycled: false, saw: Arc::default() };
-        let (session, saw, shared) = (request.session.clone(), request.saw.clone(), self.shared.clone());
+        let (session, saw, shared) =
+            (request.session.clone(), request.saw.clone(), self.shared.clone());
         request.running = Some(tokio::spawn(async move {
             let subject = subject(&session).await;
             if subject.is_none() {
                 // A copy that the login has left: nothing tells whose it is, and this request may carry it on after the end.
                 let user = session.get::<String>(USER).await.ok().flatten();
-                user.filter(|user| shared.stands(user)).into_iter().for_each(|user| shared.keep(&user));
+                user.filter(|user| shared.stands(user))
+                    .into_iter()
+                    .for_each(|user| shared.keep(&user));
             }
             *saw.lock().expect("not poisoned") = subject;
         }));
@@ -148,7 +154,8 @@ impl Browser {
     where
         F: Future<Output = ()> + Send + 'static,
     {
-        let idle: Vec<_> = (0..self.requests.len()).filter(|index| self.requests[*index].is_idle()).collect();
+        let idle: Vec<_> =
+            (0..self.requests.len()).filter(|index| self.requests[*index].is_idle()).collect();
         if let Some(index) = idle.get(pick % idle.len().max(1)) {
             let request = &mut self.requests[*index];
             let task = work(request, self.shared.clone(), self.stage.clone());

@@ -10,7 +10,11 @@ use crate::{
 
 type Credentials<'a> = (Option<(&'a str, &'a str)>, &'a [(&'a str, &'a str)]);
 
-async fn refresh_as(subject: &Subject, tokens: &Tokens, (basic, in_form): Credentials<'_>) -> Answer {
+async fn refresh_as(
+    subject: &Subject,
+    tokens: &Tokens,
+    (basic, in_form): Credentials<'_>,
+) -> Answer {
     let mut form = vec![("grant_type", "refresh_token"), ("refresh_token", tokens.refresh())];
     form.extend(in_form);
     let make = |request: reqwest::RequestBuilder| {
@@ -62,7 +66,8 @@ pub(crate) async fn a_public_client_sends_its_id(subject: &Subject) {
     let (_, _, login) = subject.log_in().await;
     let newer = subject.refreshed(&login).await;
     let with_secret =
-        refresh_as(&subject, &newer, (None, &[("client_id", "spa"), ("client_secret", "guess")])).await;
+        refresh_as(&subject, &newer, (None, &[("client_id", "spa"), ("client_secret", "guess")]))
+            .await;
     // What was presented last: within a second Keycloak takes an older token for a newer one.
     let consumed = match subject.manners.public_client_with_secret {
         Some(refused) => {

@@ -21,7 +21,11 @@ pub(crate) async fn a_bad_request_is_refused_and_consumes_nothing(subject: &Subj
     assert_error(&provider.grant(&[grant]).await, 400, "invalid_request");
     assert_error(&provider.grant(&[grant, token, token]).await, 400, "invalid_request");
     assert_error(&provider.grant(&[grant, grant, token]).await, 400, "invalid_request");
-    assert_error(&provider.grant(&[("grant_type", "nonsense"), token]).await, 400, "unsupported_grant_type");
+    assert_error(
+        &provider.grant(&[("grant_type", "nonsense"), token]).await,
+        400,
+        "unsupported_grant_type",
+    );
     let wider = ("scope", "openid profile admin");
     assert_error(&provider.grant(&[grant, token, wider]).await, 400, "invalid_scope");
     let as_json = provider
@@ -33,7 +37,9 @@ pub(crate) async fn a_bad_request_is_refused_and_consumes_nothing(subject: &Subj
         .await;
     assert_error(&as_json, 400, "invalid_request");
     let got = provider
-        .ask(Method::GET, "token_endpoint", |request| request.basic_auth(CLIENT_ID, Some(CLIENT_SECRET)))
+        .ask(Method::GET, "token_endpoint", |request| {
+            request.basic_auth(CLIENT_ID, Some(CLIENT_SECRET))
+        })
         .await;
     assert_eq!(got.status.as_u16(), subject.manners.get);
 

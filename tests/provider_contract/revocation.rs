@@ -76,7 +76,10 @@ pub(crate) async fn of_what_is_not_live(subject: &Subject) {
     revoke(subject, ended.refresh()).await;
     for token in ["never-seen", ended.refresh()] {
         let answer = subject.provider.revoke(token, "refresh_token").await;
-        assert_eq!((answer.status.as_u16(), answer.text("error")), (200, subject.manners.nothing_to_revoke));
+        assert_eq!(
+            (answer.status.as_u16(), answer.text("error")),
+            (200, subject.manners.nothing_to_revoke)
+        );
     }
     assert!(subject.is_live(&other).await);
 }

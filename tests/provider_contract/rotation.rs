@@ -14,7 +14,11 @@ pub(crate) async fn a_login_and_a_refresh_bring_these_fields(subject: &Subject) 
         assert_eq!(answer["token_type"], "Bearer");
         assert!(answer["expires_in"].as_u64().is_some_and(|seconds| seconds > 0));
         assert!(tokens.text("scope").split(' ').any(|scope| scope == "openid"));
-        assert_eq!(tokens.claims()["sub"], user.subject.as_str(), "the ID token comes with every refresh");
+        assert_eq!(
+            tokens.claims()["sub"],
+            user.subject.as_str(),
+            "the ID token comes with every refresh"
+        );
         assert_eq!(claims(tokens.access()).is_some(), manners.jwt_tokens);
         assert_eq!(claims(tokens.refresh()).is_some(), manners.jwt_tokens);
         for field in ["session_state", "refresh_expires_in", "not-before-policy"] {
@@ -45,7 +49,8 @@ pub(crate) async fn two_logins_of_a_browser_refresh_on_their_own(subject: &Subje
     assert_eq!(first.claims()["sid"], second.claims()["sid"], "one session of the browser");
     assert_eq!(first.0["session_state"], second.0["session_state"]);
 
-    let (first_newer, second_newer) = (subject.refreshed(&first).await, subject.refreshed(&second).await);
+    let (first_newer, second_newer) =
+        (subject.refreshed(&first).await, subject.refreshed(&second).await);
     subject.refreshed(&first_newer).await;
     subject.refreshed(&second_newer).await;
     assert!(subject.is_live(&first).await && subject.is_live(&second).await);
@@ -53,7 +58,8 @@ pub(crate) async fn two_logins_of_a_browser_refresh_on_their_own(subject: &Subje
 
 pub(crate) async fn a_scope_is_narrowed_for_one_refresh_at_most(subject: &Subject) {
     let (_, _, login) = subject.log_in().await;
-    let form = [("grant_type", "refresh_token"), ("refresh_token", login.refresh()), ("scope", "openid")];
+    let form =
+        [("grant_type", "refresh_token"), ("refresh_token", login.refresh()), ("scope", "openid")];
     let narrowed = subject.provider.grant(&form).await;
     assert_eq!(narrowed.status, 200);
     let expected = match subject.manners.narrowed_scope {

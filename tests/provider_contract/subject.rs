@@ -32,7 +32,11 @@ impl Subject {
     }
 
     pub(crate) async fn oidc_provider() -> Self {
-        Self { provider: Provider::oidc_provider().await, manners: manners::OIDC_PROVIDER, time: Time::Real }
+        Self {
+            provider: Provider::oidc_provider().await,
+            manners: manners::OIDC_PROVIDER,
+            time: Time::Real,
+        }
     }
 
     pub(crate) async fn strict(kind: ProviderKind) -> Self {
@@ -43,7 +47,11 @@ impl Subject {
 
     async fn serve(kind: ProviderKind, clock: ManualClock, issuer: &StrictIssuer) -> Self {
         let manners = manners::of_strict_issuer(kind);
-        Self { provider: Provider::serve(issuer).await, manners, time: Time::Manual { clock, kind } }
+        Self {
+            provider: Provider::serve(issuer).await,
+            manners,
+            time: Time::Manual { clock, kind },
+        }
     }
 
     /// Asked by a client whose access tokens live for two seconds and whose refresh tokens live for four.
@@ -64,7 +72,8 @@ impl Subject {
     /// Asked by a client without a secret.
     pub(crate) async fn with_public_client(&self) -> Self {
         let Time::Manual { clock, kind } = &self.time else { return self.with_client("spa", None) };
-        let issuer = StrictIssuer::builder().like(*kind).public_client("spa").clock(clock.clock()).build();
+        let issuer =
+            StrictIssuer::builder().like(*kind).public_client("spa").clock(clock.clock()).build();
         Self::serve(*kind, clock.clone(), &issuer).await.with_client("spa", None)
     }
 
@@ -73,7 +82,11 @@ impl Subject {
             Time::Real => Time::Real,
             Time::Manual { clock, kind } => Time::Manual { clock: clock.clone(), kind: *kind },
         };
-        Self { provider: self.provider.with_client(id, secret), manners: self.manners.clone(), time }
+        Self {
+            provider: self.provider.with_client(id, secret),
+            manners: self.manners.clone(),
+            time,
+        }
     }
 
     /// A fresh user in a fresh browser, logged in.
@@ -97,7 +110,8 @@ impl Subject {
     /// A refresh that must be refused with `invalid_grant` and these words.
     pub(crate) async fn assert_refused(&self, refresh_token: &str, words: &str) {
         let answer = self.provider.refresh(refresh_token).await;
-        let found = (answer.status.as_u16(), answer.text("error"), answer.text("error_description"));
+        let found =
+            (answer.status.as_u16(), answer.text("error"), answer.text("error_description"));
         assert_eq!(found, (400, "invalid_grant", words));
     }
 

@@ -20,7 +20,11 @@ pub struct Browser {
 
 impl Browser {
     pub fn new() -> Self {
-        let http = Client::builder().cookie_store(true).redirect(Policy::none()).build().expect("a client");
+        let http = Client::builder()
+            .cookie_store(true)
+            .redirect(Policy::none())
+            .build()
+            .expect("a client");
         Self { http, logged_in: Arc::default() }
     }
 
@@ -41,11 +45,15 @@ impl Browser {
         let callback = self.follow_until(url, REDIRECT_URI, user).await;
         let parameter = |name: &str| {
             let found = callback.query_pairs().find(|(key, _)| key == name);
-            found.map_or_else(|| panic!("no {name} in the callback"), |(_, value)| value.into_owned())
+            found.map_or_else(
+                || panic!("no {name} in the callback"),
+                |(_, value)| value.into_owned(),
+            )
         };
         assert_eq!(parameter("state"), state);
         let code = parameter("code");
-        let form = [("grant_type", "authorization_code"), ("code", &code), ("redirect_uri", REDIRECT_URI)];
+        let form =
+            [("grant_type", "authorization_code"), ("code", &code), ("redirect_uri", REDIRECT_URI)];
         let answer = provider.grant(&form).await;
         assert_eq!(answer.status.as_u16(), 200, "the code exchange: {:?}", answer.text("error"));
         answer.body
@@ -66,11 +74,17 @@ impl Browser {
         let mut url = provider.url("end_session_endpoint");
         url.query_pairs_mut().append_pair("id_token_hint", id_token);
         let page = self.get(url.as_str()).await.text().await.expect("text");
-        let after =
-            |mark: &str| page.split(mark).nth(1).and_then(|rest| rest.split('"').next()).expect("a form");
+        let after = |mark: &str| {
+            page.split(mark).nth(1).and_then(|rest| rest.split('"').next()).expect("a form")
+        };
         let form = [("xsrf", after("name=\"xsrf\" value=\"")), ("logout", "yes")];
-        let answer = self.http.post(form_action(&page)).form(&form).send().await.expect("an answer");
-        assert!(answer.status().is_redirection() || answer.status().is_success(), "{}", answer.status());
+        let answer =
+            self.http.post(form_action(&page)).form(&form).send().await.expect("an answer");
+        assert!(
+            answer.status().is_redirection() || answer.status().is_success(),
+            "{}",
+            answer.status()
+        );
     }
 
     pub async fn get(&self, url: &str) -> Response {
@@ -90,7 +104,8 @@ impl Browser {
                 assert_eq!(answer.status().as_u16(), 200, "a page");
                 let page = answer.text().await.expect("text");
                 let form = [("username", user.name.as_str()), ("password", user.name.as_str())];
-                answer = self.http.post(form_action(&page)).form(&form).send().await.expect("an answer");
+                answer =
+                    self.http.post(form_action(&page)).form(&form).send().await.expect("an answer");
             }
         }
         panic!("no end of redirects");
@@ -103,6 +118,7 @@ fn location(answer: &Response) -> Option<Url> {
 }
 
 fn form_action(page: &str) -> Url {
-    let action = page.split("action=\"").nth(1).and_then(|rest| rest.split('"').next()).expect("a form");
+    let action =
+        page.split("action=\"").nth(1).and_then(|rest| rest.split('"').next()).expect("a form");
     action.replace("&amp;", "&").parse().expect("a URL")
 }

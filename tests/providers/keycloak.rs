@@ -77,7 +77,8 @@ impl Admin {
     }
 
     pub async fn disable(&self, subject: &str) {
-        let request = self.http.put(self.url(&format!("users/{subject}"))).json(&json!({ "enabled": false }));
+        let request =
+            self.http.put(self.url(&format!("users/{subject}"))).json(&json!({ "enabled": false }));
         let answer = self.authorized(request).await.send().await.expect("an answer");
         assert_eq!(answer.status(), StatusCode::NO_CONTENT);
     }
@@ -85,8 +86,15 @@ impl Admin {
     /// From now on the client has this secret.
     pub async fn set_secret(&self, client_id: &str, secret: &str) {
         let request = self.http.get(self.url("clients")).query(&[("clientId", client_id)]);
-        let clients: Value =
-            self.authorized(request).await.send().await.expect("an answer").json().await.expect("JSON");
+        let clients: Value = self
+            .authorized(request)
+            .await
+            .send()
+            .await
+            .expect("an answer")
+            .json()
+            .await
+            .expect("JSON");
         let mut client = clients[0].clone();
         client["secret"] = json!(secret);
         let id = client["id"].as_str().expect("a client with an id").to_owned();
@@ -98,21 +106,43 @@ impl Admin {
     /// Events of a kind such as `REFRESH_TOKEN`. A refused refresh names no user, but whose token it was.
     pub async fn count_events(&self, kind: &str, subject: &str) -> usize {
         let request = self.http.get(self.url("events")).query(&[("type", kind), ("max", "100000")]);
-        let events: Vec<Value> =
-            self.authorized(request).await.send().await.expect("an answer").json().await.expect("JSON");
-        let is_ours =
-            |event: &&Value| event["userId"] == subject || event["details"]["refresh_token_sub"] == subject;
+        let events: Vec<Value> = self
+            .authorized(request)
+            .await
+            .send()
+            .await
+            .expect("an answer")
+            .json()
+            .await
+            .expect("JSON");
+        let is_ours = |event: &&Value| {
+            event["userId"] == subject || event["details"]["refresh_token_sub"] == subject
+        };
         events.iter().filter(is_ours).count()
     }
 
     /// Gives the realm a new signing key, which takes over from the one it had; that one is still shown.
     pub async fn rotate_keys(&self) {
         let realm = self.http.get(format!("{}/admin/realms/{}", self.server, self.realm));
-        let realm: Value =
-            self.authorized(realm).await.send().await.expect("an answer").json().await.expect("JSON");
+        let realm: Value = self
+            .authorized(realm)
+            .await
+            .send()
+            .await
+            .expect("an answer")
+            .json()
+            .await
+            .expect("JSON");
         let keys = self.http.get(self.url("components")).query(&[("type", KEY_PROVIDER)]);
-        let keys: Vec<Value> =
-            self.authorized(keys).await.send().await.expect("an answer").json().await.expect("JSON");
+        let keys: Vec<Value> = self
+            .authorized(keys)
+            .await
+            .send()
+            .await
+            .expect("an answer")
+            .json()
+            .await
+            .expect("JSON");
         // The highest priority signs. Keycloak's own keys have 100.
         let priority = 1000 + keys.len();
         let key = json!({
@@ -146,8 +176,16 @@ impl Admin {
             ("password", "admin"),
         ];
         let url = format!("{}/realms/master/protocol/openid-connect/token", self.server);
-        let answer: Value =
-            self.http.post(url).form(&form).send().await.expect("an answer").json().await.expect("JSON");
+        let answer: Value = self
+            .http
+            .post(url)
+            .form(&form)
+            .send()
+            .await
+            .expect("an answer")
+            .json()
+            .await
+            .expect("JSON");
         request.bearer_auth(answer["access_token"].as_str().expect("an administrator's token"))
     }
 }

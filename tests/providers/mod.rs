@@ -133,13 +133,17 @@ impl Provider {
     async fn discover(name: &'static str, issuer_url: String, kind: Kind) -> Self {
         let http = Client::builder().redirect(Policy::none()).build().expect("a client");
         let url = format!("{issuer_url}/.well-known/openid-configuration");
-        let document = http.get(url).send().await.expect("the provider answers").json().await.expect("JSON");
+        let document =
+            http.get(url).send().await.expect("the provider answers").json().await.expect("JSON");
         Self { name, issuer_url, client: (CLIENT_ID, Some(CLIENT_SECRET)), http, document, kind }
     }
 
     /// The address that the provider's document names, such as `token_endpoint`.
     pub fn url(&self, name: &str) -> Url {
-        self.document[name].as_str().and_then(|url| url.parse().ok()).unwrap_or_else(|| panic!("no {name}"))
+        self.document[name]
+            .as_str()
+            .and_then(|url| url.parse().ok())
+            .unwrap_or_else(|| panic!("no {name}"))
     }
 
     /// How an application reaches it.
@@ -174,7 +178,8 @@ impl Provider {
         let answer = request.send().await.expect("an answer");
         assert_eq!(answer.status(), StatusCode::CREATED);
         let client: Value = answer.json().await.expect("JSON");
-        let text = |name: &str| -> &'static str { client[name].as_str().expect("text").to_owned().leak() };
+        let text =
+            |name: &str| -> &'static str { client[name].as_str().expect("text").to_owned().leak() };
         self.with_client(text("client_id"), Some(text("client_secret")))
     }
 
@@ -258,7 +263,8 @@ impl Provider {
     async fn send(&self, request: RequestBuilder) -> Answer {
         let answer = request.send().await.expect("an answer");
         let status = answer.status();
-        let challenge = answer.headers().get("www-authenticate").map(|value| value.to_str().expect("ASCII"));
+        let challenge =
+            answer.headers().get("www-authenticate").map(|value| value.to_str().expect("ASCII"));
         let challenge = challenge.unwrap_or_default().to_owned();
         let body = answer.bytes().await.expect("a body");
         Answer { status, challenge, body: serde_json::from_slice(&body).unwrap_or(json!(null)) }

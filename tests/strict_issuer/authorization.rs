@@ -76,7 +76,10 @@ fn a_code_becomes_tokens() {
     assert_eq!(text(&tokens, "scope"), "openid email");
     assert!(issuer.is_access_token_live(text(&tokens, "access_token")));
     let id_token = claims(text(&tokens, "id_token"));
-    assert_eq!((&id_token["nonce"], &id_token["preferred_username"]), (&"n-1".into(), &"bob".into()));
+    assert_eq!(
+        (&id_token["nonce"], &id_token["preferred_username"]),
+        (&"n-1".into(), &"bob".into())
+    );
     assert_eq!((&id_token["aud"], &id_token["iss"]), (&"web".into(), &issuer.issuer_url().into()));
     assert_eq!(refresh(&issuer, text(&tokens, "refresh_token")).0, 200);
 }
@@ -147,11 +150,16 @@ fn a_code_is_good_once_and_its_reuse_ends_the_login() {
 #[test]
 fn a_code_that_does_not_fit_is_refused_and_used_up() {
     let issuer = StrictIssuer::new();
-    for (redirect_uri, verifier) in [(BACK, "wrong"), (BACK, ""), ("https://app.example/callback", VERIFIER)]
+    for (redirect_uri, verifier) in
+        [(BACK, "wrong"), (BACK, ""), ("https://app.example/callback", VERIFIER)]
     {
         let code = code(&issuer, &[]);
         let (status, error) = exchange(&issuer, &code, redirect_uri, verifier);
-        assert_eq!((status, text(&error, "error")), (400, "invalid_grant"), "{redirect_uri} {verifier}");
+        assert_eq!(
+            (status, text(&error, "error")),
+            (400, "invalid_grant"),
+            "{redirect_uri} {verifier}"
+        );
         assert_eq!(exchange(&issuer, &code, BACK, VERIFIER).0, 400, "no second try");
     }
     assert_eq!(exchange(&issuer, "never seen", BACK, VERIFIER).0, 400);
@@ -187,12 +195,18 @@ fn the_browser_logs_out_and_is_sent_on() {
     let sent_on = log_out(&issuer, &[hint, ("client_id", "web"), to, ("state", "s")]);
     assert_eq!(location(&sent_on).as_str(), "https://app.example/?state=s");
     assert!(!issuer.session_alive(text(&tokens, "refresh_token")));
-    assert!(issuer.session_alive(text(&elsewhere, "refresh_token")), "only the session of the hint");
+    assert!(
+        issuer.session_alive(text(&elsewhere, "refresh_token")),
+        "only the session of the hint"
+    );
 
     assert_eq!(location(&log_out(&issuer, &[hint, to])).as_str(), "https://app.example/");
     assert_eq!(log_out(&issuer, &[hint]).status(), 200);
-    let by_form =
-        post(&issuer.url_of(Endpoint::EndSession), None, &[("id_token_hint", text(&elsewhere, "id_token"))]);
+    let by_form = post(
+        &issuer.url_of(Endpoint::EndSession),
+        None,
+        &[("id_token_hint", text(&elsewhere, "id_token"))],
+    );
     assert_eq!(issuer.handle(by_form).status(), 200);
     assert!(!issuer.session_alive(text(&elsewhere, "refresh_token")));
 }

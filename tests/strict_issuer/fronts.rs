@@ -16,7 +16,8 @@ fn by_handle(issuer: &StrictIssuer) -> Front {
     let issuer = issuer.clone();
     Arc::new(move |request| {
         let response = issuer.handle(request);
-        let lost = response.extensions().get::<tower_token_refresh::testing::AnswerLost>().is_some();
+        let lost =
+            response.extensions().get::<tower_token_refresh::testing::AnswerLost>().is_some();
         Box::pin(async move { (!lost).then_some(response) })
     })
 }
@@ -61,10 +62,14 @@ async fn a_whole_life(issuer: &StrictIssuer, send: Front) {
     assert_eq!(answer(&userinfo).1["preferred_username"], "alice");
 
     let token = text(&first, "refresh_token");
-    let retry_after = Response::builder().status(503).header("retry-after", "7").body("".into()).unwrap();
+    let retry_after =
+        Response::builder().status(503).header("retry-after", "7").body("".into()).unwrap();
     issuer.answer_next_at(Endpoint::Token, retry_after);
     let busy = send(refresh_request(issuer, token)).await.unwrap();
-    assert_eq!((busy.status().as_u16(), &busy.headers()["retry-after"]), (503, &"7".parse().unwrap()));
+    assert_eq!(
+        (busy.status().as_u16(), &busy.headers()["retry-after"]),
+        (503, &"7".parse().unwrap())
+    );
 
     issuer.drop_request_next_at(Endpoint::Token);
     assert!(send(refresh_request(issuer, token)).await.is_none());

@@ -7,7 +7,10 @@ use tower_token_refresh::testing::{Endpoint, StrictIssuer};
 
 use crate::requests::*;
 
-fn spawn_refresh(issuer: &StrictIssuer, token: &str) -> tokio::task::JoinHandle<(u16, serde_json::Value)> {
+fn spawn_refresh(
+    issuer: &StrictIssuer,
+    token: &str,
+) -> tokio::task::JoinHandle<(u16, serde_json::Value)> {
     let (issuer, request) = (issuer.clone(), refresh_request(issuer, token));
     tokio::spawn(async move { answer(&issuer.exchange(request).await.unwrap()) })
 }
@@ -37,7 +40,8 @@ async fn before_the_issuer_nothing_has_happened_after_it_everything_has() {
 #[tokio::test(start_paused = true)]
 async fn gates_are_first_come_first_held_and_for_their_endpoint_only() {
     let issuer = StrictIssuer::new();
-    let (first, second) = (issuer.gate_before(Endpoint::Token), issuer.gate_before(Endpoint::Token));
+    let (first, second) =
+        (issuer.gate_before(Endpoint::Token), issuer.gate_before(Endpoint::Token));
     let discovery = issuer.exchange(get_request(&issuer.discovery_url())).await.unwrap();
     assert_eq!(discovery.status(), 200);
 
@@ -87,13 +91,17 @@ async fn a_caller_that_leaves_a_gate_leaves_the_issuer_as_it_was_there() {
 }
 
 #[tokio::test(start_paused = true)]
-#[expect(clippy::disallowed_methods, reason = "the paused clock of tokio is what this test is about")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the paused clock of tokio is what this test is about"
+)]
 async fn latency_is_virtual_and_comes_after_the_work() {
     let issuer = StrictIssuer::new();
     issuer.delay(Duration::from_secs(3));
     let started = Instant::now();
     let token = login(&issuer);
-    let waiting = tokio::time::timeout(Duration::from_secs(1), spawn_refresh(&issuer, &token)).await;
+    let waiting =
+        tokio::time::timeout(Duration::from_secs(1), spawn_refresh(&issuer, &token)).await;
     assert!(waiting.is_err());
     assert_eq!(issuer.refreshes(), 1, "who gives up has still consumed the token");
     assert_eq!(spawn_refresh(&issuer, &login(&issuer)).await.unwrap().0, 200);

@@ -9,8 +9,13 @@ pub(crate) const FORM: &str = "application/x-www-form-urlencoded";
 /// `web:secret`
 pub(crate) const BASIC: &str = "Basic d2ViOnNlY3JldA==";
 
-pub(crate) fn post(url: &str, authorization: Option<&str>, fields: &[(&str, &str)]) -> Request<Bytes> {
-    let body: String = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
+pub(crate) fn post(
+    url: &str,
+    authorization: Option<&str>,
+    fields: &[(&str, &str)],
+) -> Request<Bytes> {
+    let body: String =
+        url::form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
     let mut request = Request::post(url).header(header::CONTENT_TYPE, FORM);
     if let Some(authorization) = authorization {
         request = request.header(header::AUTHORIZATION, authorization);

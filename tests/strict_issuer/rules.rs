@@ -25,7 +25,10 @@ fn a_refresh_rotates_both_tokens_and_keeps_the_session() {
     assert_eq!((&new["expires_in"], &new["refresh_expires_in"]), (&json!(300), &json!(1800)));
     assert!(!issuer.is_refresh_token_live(text(&old, "refresh_token")));
     assert!(issuer.is_refresh_token_live(text(&new, "refresh_token")));
-    assert!(issuer.is_access_token_live(text(&old, "access_token")), "rotation revokes no access token");
+    assert!(
+        issuer.is_access_token_live(text(&old, "access_token")),
+        "rotation revokes no access token"
+    );
     assert_eq!((issuer.refresh_requests(), issuer.refreshes(), issuer.max_presented()), (1, 1, 1));
 }
 
@@ -62,7 +65,11 @@ fn two_logins_may_share_a_session_and_its_end() {
     assert_eq!(first["session_state"], second["session_state"]);
 
     assert_eq!(refresh(&issuer, text(&first, "refresh_token")).0, 200);
-    assert_eq!(refresh(&issuer, text(&second, "refresh_token")).0, 200, "each has its own refresh tokens");
+    assert_eq!(
+        refresh(&issuer, text(&second, "refresh_token")).0,
+        200,
+        "each has its own refresh tokens"
+    );
     assert_eq!(refresh(&issuer, text(&first, "refresh_token")).0, 400);
     assert!(!issuer.is_access_token_live(text(&second, "access_token")));
 }
@@ -91,7 +98,8 @@ fn tokens_expire_by_the_clock() {
 #[test]
 fn an_administrator_ends_one_session_or_all_of_a_user() {
     let issuer = StrictIssuer::new();
-    let (first, second, bob) = (issuer.log_in("alice"), issuer.log_in("alice"), issuer.log_in("bob"));
+    let (first, second, bob) =
+        (issuer.log_in("alice"), issuer.log_in("alice"), issuer.log_in("bob"));
     let third = issuer.log_in("alice");
 
     assert_eq!(issuer.end_session(text(&first, "session_state")), 1);
@@ -142,10 +150,13 @@ fn the_client_is_known_by_basic_or_post_but_not_both() {
     let issuer = StrictIssuer::builder().client("my app", "a&b=c:d %").build();
     let ask = |authorization: Option<&str>, credentials: &[(&str, &str)]| {
         let tokens = issuer.log_in("alice");
-        let mut fields =
-            vec![("grant_type", "refresh_token"), ("refresh_token", text(&tokens, "refresh_token"))];
+        let mut fields = vec![
+            ("grant_type", "refresh_token"),
+            ("refresh_token", text(&tokens, "refresh_token")),
+        ];
         fields.extend(credentials);
-        let (status, body) = answer(&issuer.handle(post(&issuer.token_url(), authorization, &fields)));
+        let (status, body) =
+            answer(&issuer.handle(post(&issuer.token_url(), authorization, &fields)));
         (status, body["error"].as_str().unwrap_or("none").to_owned())
     };
     let (id, secret) = (("client_id", "my app"), ("client_secret", "a&b=c:d %"));
@@ -171,7 +182,8 @@ fn the_client_is_known_by_basic_or_post_but_not_both() {
 fn a_public_client_sends_its_id_only() {
     let issuer = StrictIssuer::builder().public_client("spa").build();
     let tokens = issuer.log_in("alice");
-    let fields = [("grant_type", "refresh_token"), ("refresh_token", text(&tokens, "refresh_token"))];
+    let fields =
+        [("grant_type", "refresh_token"), ("refresh_token", text(&tokens, "refresh_token"))];
     let with = |extra: &[(&str, &str)]| {
         let fields = [&fields, extra].concat();
         issuer.handle(post(&issuer.token_url(), None, &fields)).status().as_u16()
@@ -214,7 +226,8 @@ fn a_scope_may_be_narrowed_but_not_widened() {
     let issuer = StrictIssuer::builder().like(ProviderKind::OidcProvider).build();
     let tokens = issuer.log_in("alice");
     let ask = |refresh_token: &str, scope: &str| {
-        let fields = [("grant_type", "refresh_token"), ("refresh_token", refresh_token), ("scope", scope)];
+        let fields =
+            [("grant_type", "refresh_token"), ("refresh_token", refresh_token), ("scope", scope)];
         answer(&issuer.handle(post(&issuer.token_url(), Some(BASIC), &fields)))
     };
     let (status, error) = ask(text(&tokens, "refresh_token"), "openid admin");
@@ -241,9 +254,15 @@ fn a_bad_request_is_an_oauth_error_and_consumes_nothing() {
     let twice = [("grant_type", "refresh_token"), ("refresh_token", "a"), ("refresh_token", "b")];
     assert_eq!(issuer.handle(post(&url, Some(BASIC), &twice)).status(), 400);
     let none = [("grant_type", "refresh_token")];
-    assert_eq!(answer(&issuer.handle(post(&url, Some(BASIC), &none))).1["error"], "invalid_request");
+    assert_eq!(
+        answer(&issuer.handle(post(&url, Some(BASIC), &none))).1["error"],
+        "invalid_request"
+    );
     let other = [("grant_type", "password")];
-    assert_eq!(answer(&issuer.handle(post(&url, Some(BASIC), &other))).1["error"], "unsupported_grant_type");
+    assert_eq!(
+        answer(&issuer.handle(post(&url, Some(BASIC), &other))).1["error"],
+        "unsupported_grant_type"
+    );
     assert_eq!(issuer.handle(get_request("http://anywhere/elsewhere")).status(), 404);
 
     assert_eq!(issuer.handle(good()).status(), 200);

@@ -17,7 +17,8 @@ fn failures_come_in_order_consume_nothing_and_end() {
     let (issuer, token) = logged_in();
     issuer.fail_next(503, "busy");
     issuer.fail_next_oauth(400, "invalid_scope");
-    let retry_after = Response::builder().status(429).header("retry-after", "7").body("".into()).unwrap();
+    let retry_after =
+        Response::builder().status(429).header("retry-after", "7").body("".into()).unwrap();
     issuer.answer_next_at(Endpoint::Token, retry_after);
 
     assert_eq!(refresh(&issuer, &token).0, 503);

@@ -55,7 +55,8 @@ impl Attempt {
         let mut parts = value.splitn(4, '.');
         let started_at = parts.next()?.parse().ok()?;
         let (nonce, verifier) = (parts.next()?.to_owned(), parts.next()?.to_owned());
-        let return_to = String::from_utf8(BASE64_URL_SAFE_NO_PAD.decode(parts.next()?).ok()?).ok()?;
+        let return_to =
+            String::from_utf8(BASE64_URL_SAFE_NO_PAD.decode(parts.next()?).ok()?).ok()?;
         // A cookie comes from outside, too.
         let return_to = ReturnPath::parse(&return_to, base)?;
         let age = unix_seconds(now).checked_sub(started_at)?;

@@ -35,7 +35,11 @@ impl CookieNames {
     }
 
     pub fn build(self, name: String, value: String) -> CookieBuilder<'static> {
-        Cookie::build((name, value)).path("/").http_only(true).same_site(SameSite::Lax).secure(self.secure)
+        Cookie::build((name, value))
+            .path("/")
+            .http_only(true)
+            .same_site(SameSite::Lax)
+            .secure(self.secure)
     }
 }
 

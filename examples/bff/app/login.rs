@@ -49,7 +49,8 @@ pub(crate) async fn start(
     };
     let attempt = Attempt::new(departure.nonce, departure.verifier, return_to, app.clock.now());
     let forgotten = Attempt::surplus(&headers, app.names);
-    let mut cookies: Vec<_> = forgotten.iter().map(|state| Attempt::removal(app.names, state)).collect();
+    let mut cookies: Vec<_> =
+        forgotten.iter().map(|state| Attempt::removal(app.names, state)).collect();
     cookies.push(attempt.cookie(app.names, &departure.state));
     see_other(departure.url.as_str(), &cookies)
 }
@@ -62,22 +63,31 @@ pub(crate) async fn callback(
     query: Result<Query<Callback>, QueryRejection>,
 ) -> Response {
     let Ok(Query(Callback { state: Some(state), code, error, iss })) = query else {
-        return sorry(StatusCode::BAD_REQUEST, "Not logged in", "This is not an answer of the provider.");
+        return sorry(
+            StatusCode::BAD_REQUEST,
+            "Not logged in",
+            "This is not an answer of the provider.",
+        );
     };
     // Before anything else is looked at: whoever has no attempt of this state did not begin this login.
-    let Some(attempt) = Attempt::find(&headers, app.names, &state, &app.base, app.clock.now()) else {
+    let Some(attempt) = Attempt::find(&headers, app.names, &state, &app.base, app.clock.now())
+    else {
         let text = "This login was not begun in this browser, has been used, or took more than ten minutes.";
         return sorry(StatusCode::BAD_REQUEST, "Not logged in", text);
     };
     let mut response = match (code, error) {
-        _ if iss.is_some_and(|iss| !app.provider.is_issuer(&iss)) => {
-            sorry(StatusCode::BAD_REQUEST, "Not logged in", "The answer comes from another provider.")
-        }
+        _ if iss.is_some_and(|iss| !app.provider.is_issuer(&iss)) => sorry(
+            StatusCode::BAD_REQUEST,
+            "Not logged in",
+            "The answer comes from another provider.",
+        ),
         (_, Some(error)) => refused(&registered(&error)),
         (Some(code), None) => finish(&app, &session, code, attempt).await,
-        (None, None) => {
-            sorry(StatusCode::BAD_REQUEST, "Not logged in", "This is not an answer of the provider.")
-        }
+        (None, None) => sorry(
+            StatusCode::BAD_REQUEST,
+            "Not logged in",
+            "This is not an answer of the provider.",
+        ),
     };
     // Good once, whatever came of it.
     append(&mut response, &Attempt::removal(app.names, &state));
@@ -85,10 +95,11 @@ pub(crate) async fn callback(
 }
 
 async fn finish(app: &App, session: &Session, code: String, attempt: Attempt) -> Response {
-    let Arrival { tokens, name } = match app.provider.arrive(code, attempt.nonce, attempt.verifier).await {
-        Ok(arrival) => arrival,
-        Err(error) => return not_arrived(&error),
-    };
+    let Arrival { tokens, name } =
+        match app.provider.arrive(code, attempt.nonce, attempt.verifier).await {
+            Ok(arrival) => arrival,
+            Err(error) => return not_arrived(&error),
+        };
     // Before the log in, which saves the session.
     if session.insert(NAME, name).await.is_err() {
         return page::no_session();
@@ -107,9 +118,14 @@ fn refused(code: &str) -> Response {
         | "consent_required"
         | "interaction_required"
         | "login_required"
-        | "account_selection_required" => (StatusCode::FORBIDDEN, "The login was refused or cancelled."),
+        | "account_selection_required" => {
+            (StatusCode::FORBIDDEN, "The login was refused or cancelled.")
+        }
         "temporarily_unavailable" | "server_error" => return page::unavailable(),
-        _ => (StatusCode::BAD_GATEWAY, "The provider does not accept the request of this application."),
+        _ => (
+            StatusCode::BAD_GATEWAY,
+            "The provider does not accept the request of this application.",
+        ),
     };
     sorry(status, "Not logged in", text)
 }
@@ -122,15 +138,24 @@ fn not_arrived(error: &ProviderError) -> Response {
             let text = "This login has been used or took too long.";
             sorry(StatusCode::BAD_REQUEST, "Not logged in", text)
         }
-        _ => sorry(StatusCode::BAD_GATEWAY, "Not logged in", "The provider's answer was not accepted."),
+        _ => sorry(
+            StatusCode::BAD_GATEWAY,
+            "Not logged in",
+            "The provider's answer was not accepted.",
+        ),
     }
 }
 
 pub fn see_other(to: &str, cookies: &[Cookie<'_>]) -> Response {
     let Ok(to) = HeaderValue::try_from(to) else {
-        return sorry(StatusCode::BAD_GATEWAY, "Sorry", "The provider names an address that cannot be used.");
+        return sorry(
+            StatusCode::BAD_GATEWAY,
+            "Sorry",
+            "The provider names an address that cannot be used.",
+        );
     };
-    let headers = [(header::LOCATION, to), (header::CACHE_CONTROL, HeaderValue::from_static("no-store"))];
+    let headers =
+        [(header::LOCATION, to), (header::CACHE_CONTROL, HeaderValue::from_static("no-store"))];
     let mut response = (StatusCode::SEE_OTHER, headers).into_response();
     for cookie in cookies {
         append(&mut response, cookie);

@@ -95,8 +95,12 @@ pub async fn start_with(
     let mut router = router(app)?;
     if settings.index_key.is_some() {
         // The token's signature says who asks: neither a cookie nor the CSRF check has a part in it.
-        router = router.route(LOG_OUT_BY_PROVIDER, refresher.back_channel_logout().map_err(cannot_work)?);
-        tracing::info!(url = settings.base.with_path(LOG_OUT_BY_PROVIDER), "the provider may end logins");
+        router = router
+            .route(LOG_OUT_BY_PROVIDER, refresher.back_channel_logout().map_err(cannot_work)?);
+        tracing::info!(
+            url = settings.base.with_path(LOG_OUT_BY_PROVIDER),
+            "the provider may end logins"
+        );
     }
     Ok((router, refresher))
 }
@@ -112,7 +116,8 @@ fn router(app: App) -> Result<Router, String> {
         .route("/api/", any(proxy::forward))
         .route("/api/{*path}", any(proxy::forward))
         .layer(TokenRefreshLayer::new(&refresher).on_rejection(log_in_first));
-    let home = Router::new().route("/", get(page::home)).layer(TokenRefreshLayer::new(&refresher).lazy());
+    let home =
+        Router::new().route("/", get(page::home)).layer(TokenRefreshLayer::new(&refresher).lazy());
     let sessions = refresher.session_layer().with_name(names.session()).with_secure(names.secure());
     // TLS may end in front and `Host` differ, so the browser's origin is named.
     let csrf = CsrfLayer::new()
@@ -128,7 +133,9 @@ fn router(app: App) -> Result<Router, String> {
         .with_state(app)
         .layer(csrf);
     Ok(if names.secure() {
-        router.layer(MapResponseLayer::new(move |response| cookies::mend_removal(names.session(), response)))
+        router.layer(MapResponseLayer::new(move |response| {
+            cookies::mend_removal(names.session(), response)
+        }))
     } else {
         router
     })

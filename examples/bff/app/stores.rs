@@ -29,7 +29,10 @@ const REDIS_CONNECTIONS: usize = 4;
 const CLEANING: Duration = Duration::from_secs(600);
 
 /// Opens the store and begins a refresher on it. An error is one line without secrets.
-pub async fn open(settings: &Settings, endpoint: TokenEndpoint) -> Result<TokenRefresherBuilder, String> {
+pub async fn open(
+    settings: &Settings,
+    endpoint: TokenEndpoint,
+) -> Result<TokenRefresherBuilder, String> {
     let sessions = &settings.sessions;
     if settings.token_keys.is_none() && !matches!(sessions, Sessions::Memory) {
         tracing::warn!("who can read the session store can read the tokens in it: set TOKEN_KEYS");
@@ -40,12 +43,14 @@ pub async fn open(settings: &Settings, endpoint: TokenEndpoint) -> Result<TokenR
             Ok(on(MemoryStore::default(), endpoint, settings))
         }
         Sessions::Redis(url) => {
-            let broken = |error| format!("REDIS_URL {:?}: cannot be used: {error}", without_secrets(url));
+            let broken =
+                |error| format!("REDIS_URL {:?}: cannot be used: {error}", without_secrets(url));
             let pool = redis(url).await.map_err(broken)?;
             Ok(on(RedisStore::new(pool), endpoint, settings))
         }
         Sessions::Postgres(url) => {
-            let broken = |error| format!("DATABASE_URL {:?}: cannot be used: {error}", without_secrets(url));
+            let broken =
+                |error| format!("DATABASE_URL {:?}: cannot be used: {error}", without_secrets(url));
             let pool = PgPoolOptions::new().connect(url).await.map_err(broken)?;
             let store = PostgresStore::new(pool);
             store.migrate().await.map_err(broken)?;
@@ -53,8 +58,10 @@ pub async fn open(settings: &Settings, endpoint: TokenEndpoint) -> Result<TokenR
             Ok(on(store, endpoint, settings))
         }
         Sessions::Sqlite(url) => {
-            let broken = |error| format!("DATABASE_URL {:?}: cannot be used: {error}", without_secrets(url));
-            let options = SqliteConnectOptions::from_str(url).map_err(broken)?.create_if_missing(true);
+            let broken =
+                |error| format!("DATABASE_URL {:?}: cannot be used: {error}", without_secrets(url));
+            let options =
+                SqliteConnectOptions::from_str(url).map_err(broken)?.create_if_missing(true);
             let pool = SqlitePool::connect_with(options).await.map_err(broken)?;
             let store = SqliteStore::new(pool);
             store.migrate().await.map_err(broken)?;

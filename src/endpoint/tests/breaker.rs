@@ -64,7 +64,10 @@ fn a_probe_that_hangs_keeps_nobody_from_trying_for_longer_than_the_longest_pause
     );
     let next = breaker.enter(secs(16)).unwrap();
     assert!(breaker.enter(secs(16)).is_err(), "one at a time");
-    assert!(!breaker.settle(hangs, DOWN, secs(17), WHOLE), "that the first one failed says nothing new");
+    assert!(
+        !breaker.settle(hangs, DOWN, secs(17), WHOLE),
+        "that the first one failed says nothing new"
+    );
     assert!(breaker.enter(secs(17)).is_err());
     breaker.settle(next, Sign::Up, secs(17), WHOLE);
     assert!(breaker.enter(secs(17)).is_ok() && breaker.enter(secs(17)).is_ok());
@@ -94,7 +97,11 @@ fn a_probe_that_ends_without_a_word_leaves_its_place_to_the_next() {
     let next = breaker.enter(secs(2)).unwrap();
     assert!(breaker.enter(secs(2)).is_err());
     assert!(breaker.settle(next, DOWN, secs(2), WHOLE));
-    assert_eq!(breaker.check(secs(2)), Err(Barred::Open { rest: secs(2) }), "it has still opened twice");
+    assert_eq!(
+        breaker.check(secs(2)),
+        Err(Barred::Open { rest: secs(2) }),
+        "it has still opened twice"
+    );
 }
 
 #[test]
@@ -136,11 +143,22 @@ fn a_retry_after_bars_everybody_until_then_whatever_the_state() {
     assert!(!request(&mut breaker, wait(7), secs(0)), "one failure opens nothing");
     assert_eq!(breaker.enter(secs(5)), Err(Barred::RetryAfter { rest: secs(2) }));
     breaker.settle(other, wait(1), secs(5), WHOLE);
-    assert_eq!(breaker.check(secs(6)), Err(Barred::RetryAfter { rest: secs(1) }), "the longer one counts");
-    assert!(breaker.enter(secs(7)).is_ok() && breaker.enter(secs(7)).is_ok(), "then all may ask again");
+    assert_eq!(
+        breaker.check(secs(6)),
+        Err(Barred::RetryAfter { rest: secs(1) }),
+        "the longer one counts"
+    );
+    assert!(
+        breaker.enter(secs(7)).is_ok() && breaker.enter(secs(7)).is_ok(),
+        "then all may ask again"
+    );
 
     assert!(request(&mut breaker, wait(60), secs(10)));
-    assert_eq!(breaker.check(secs(12)), Err(Barred::Open { rest: secs(58) }), "longer than the pause");
+    assert_eq!(
+        breaker.check(secs(12)),
+        Err(Barred::Open { rest: secs(58) }),
+        "longer than the pause"
+    );
     let probe = breaker.enter(secs(70)).unwrap();
     breaker.settle(probe, Sign::None, secs(70), WHOLE);
     assert!(breaker.enter(secs(70)).is_ok());
@@ -174,7 +192,8 @@ fn events() -> impl Strategy<Value = Vec<Event>> {
     ];
     let event = prop_oneof![
         Just(Event::Enter),
-        (any::<prop::sample::Index>(), sign).prop_map(|(which, sign)| Event::Settle { which, sign }),
+        (any::<prop::sample::Index>(), sign)
+            .prop_map(|(which, sign)| Event::Settle { which, sign }),
         (0..3_u64).prop_map(Event::Pass),
     ];
     prop::collection::vec(event, 0..200)

@@ -48,8 +48,11 @@ async fn openings_refusals_and_what_is_sent_again_are_counted_without_a_subject(
         _ => answer(503, ""),
     });
     let limits = ProviderLimits::default().breaker_failures(2);
-    let provider =
-        endpoint(transport).limits(limits).validate().unwrap().with_clock(Clock::new(Hand::default()));
+    let provider = endpoint(transport)
+        .limits(limits)
+        .validate()
+        .unwrap()
+        .with_clock(Clock::new(Hand::default()));
     for token in ["dead", "dead", "a", "b", "c"] {
         assert!(provider.refresh(&token.into()).await.is_err());
     }

@@ -9,8 +9,14 @@ use crate::{
     endpoint::tests::{SECRET, Script, all_it_tells, answer, foreign_input::json_value, tokens},
 };
 
-const FIELDS: [&str; 6] =
-    ["issuer", "token_endpoint", "revocation_endpoint", "end_session_endpoint", "jwks_uri", "other"];
+const FIELDS: [&str; 6] = [
+    "issuer",
+    "token_endpoint",
+    "revocation_endpoint",
+    "end_session_endpoint",
+    "jwks_uri",
+    "other",
+];
 const ISSUER: &str = "https://id.example/realms/a";
 
 fn document() -> Value {
@@ -30,7 +36,9 @@ fn serving(script: &Script, document: Value) -> Transport {
 
 fn serve(request: &Request<bytes::Bytes>, document: &Value) -> Response<Full<bytes::Bytes>> {
     match request.uri().path() {
-        path if path.ends_with("/.well-known/openid-configuration") => answer(200, document.to_string()),
+        path if path.ends_with("/.well-known/openid-configuration") => {
+            answer(200, document.to_string())
+        }
         "/t" => answer(200, tokens().to_string()),
         _ => answer(404, ""),
     }
@@ -43,26 +51,42 @@ async fn discover(document: Value) -> Result<TokenEndpoint, DiscoveryError> {
 #[tokio::test]
 async fn discovery_finds_the_endpoints() {
     let script = Script::default();
-    let endpoint =
-        TokenEndpoint::discover(ISSUER, auth()).transport(serving(&script, document())).await.unwrap();
+    let endpoint = TokenEndpoint::discover(ISSUER, auth())
+        .transport(serving(&script, document()))
+        .await
+        .unwrap();
 
     endpoint.validate().unwrap().refresh(&"rt".into()).await.unwrap();
-    assert_eq!(endpoint.end_session_endpoint().await.unwrap().as_deref(), Some("https://id.example/e"));
+    assert_eq!(
+        endpoint.end_session_endpoint().await.unwrap().as_deref(),
+        Some("https://id.example/e")
+    );
     assert_eq!(endpoint.jwks_uri().await.unwrap().as_deref(), Some("https://id.example/k"));
 
-    let paths: Vec<_> = script.sent().iter().map(|request| request.uri().path().to_owned()).collect();
-    assert_eq!(paths, ["/realms/a/.well-known/openid-configuration", "/t"], "one discovery is enough");
+    let paths: Vec<_> =
+        script.sent().iter().map(|request| request.uri().path().to_owned()).collect();
+    assert_eq!(
+        paths,
+        ["/realms/a/.well-known/openid-configuration", "/t"],
+        "one discovery is enough"
+    );
     assert_eq!(script.sent()[0].method(), "GET");
 }
 
 #[tokio::test]
 async fn what_is_given_wins_over_what_is_found() {
     let endpoint = discover(document()).await.unwrap().end_session_url("https://id.example/mine");
-    assert_eq!(endpoint.end_session_endpoint().await.unwrap().as_deref(), Some("https://id.example/mine"));
+    assert_eq!(
+        endpoint.end_session_endpoint().await.unwrap().as_deref(),
+        Some("https://id.example/mine")
+    );
     assert_eq!(endpoint.jwks_uri().await.unwrap().as_deref(), Some("https://id.example/k"));
     let endpoint = discover(document()).await.unwrap().jwks_url("https://id.example/mine");
     assert_eq!(endpoint.jwks_uri().await.unwrap().as_deref(), Some("https://id.example/mine"));
-    assert_eq!(endpoint.end_session_endpoint().await.unwrap().as_deref(), Some("https://id.example/e"));
+    assert_eq!(
+        endpoint.end_session_endpoint().await.unwrap().as_deref(),
+        Some("https://id.example/e")
+    );
 }
 
 #[test]
@@ -98,7 +122,8 @@ async fn a_document_that_cannot_be_used_is_told_however_often_it_is_met() {
     let script = Script::default();
     let mut other = document();
     other["issuer"] = json!("https://id.example/other");
-    let endpoint = TokenEndpoint::discover(ISSUER, auth()).transport(serving(&script, other)).lazy();
+    let endpoint =
+        TokenEndpoint::discover(ISSUER, auth()).transport(serving(&script, other)).lazy();
     let provider = endpoint.validate().unwrap();
     for _ in 0..10 {
         assert_eq!(provider.refresh(&"rt".into()).await.unwrap_err().kind(), &Kind::Misconfigured);
@@ -145,7 +170,8 @@ async fn a_refused_document_says_nothing_of_the_refresh_token() {
     let busy = Kind::Unavailable { retry_after: None };
     for (status, kind) in [(400, &not_200), (404, &not_200), (429, &busy), (503, &busy)] {
         let script = Script::default();
-        let transport = script.answering(move |_, _| answer(status, r#"{"error":"invalid_grant"}"#));
+        let transport =
+            script.answering(move |_, _| answer(status, r#"{"error":"invalid_grant"}"#));
         let endpoint = TokenEndpoint::discover(ISSUER, auth())
             .limits(ProviderLimits::default().attempts(1))
             .transport(transport)
@@ -231,7 +257,10 @@ async fn a_transport_that_panics_is_an_error_and_the_next_use_tries_again() {
     let broken = Transport::new(tower::service_fn(move |request| {
         let (transport, panics) = (transport.clone(), Arc::clone(&panics));
         async move {
-            assert!(!panics.swap(false, std::sync::atomic::Ordering::SeqCst), "the transport's own bug");
+            assert!(
+                !panics.swap(false, std::sync::atomic::Ordering::SeqCst),
+                "the transport's own bug"
+            );
             transport.send(request).await
         }
     }));

@@ -93,8 +93,16 @@ fn start(provider: &Provider) -> tokio::task::JoinHandle<Result<crate::TokenSet,
 fn refusal(error: &EndpointError) -> (&'static str, Option<Duration>) {
     assert!(!error.may_have_consumed());
     let told = all_it_tells(error);
-    let why = ["too often", "another request", "Retry-After", "wait for their turn", "no turn", "no time"];
-    let why = why.into_iter().find(|why| told.contains(why)).unwrap_or_else(|| panic!("sent: {told}"));
+    let why = [
+        "too often",
+        "another request",
+        "Retry-After",
+        "wait for their turn",
+        "no turn",
+        "no time",
+    ];
+    let why =
+        why.into_iter().find(|why| told.contains(why)).unwrap_or_else(|| panic!("sent: {told}"));
     let Kind::Unavailable { retry_after } = error.kind() else { panic!("{told}") };
     (why, *retry_after)
 }
@@ -284,7 +292,11 @@ async fn nobody_waits_for_a_turn_longer_than_a_request_may_take() {
     }
     let third = requests.pop().unwrap().await.unwrap().unwrap_err();
     assert_eq!(refusal(&third), ("no turn", None));
-    assert_eq!(tokio_now() - started, SECOND * 17, "the second had its turn at 15 s and takes until 30 s");
+    assert_eq!(
+        tokio_now() - started,
+        SECOND * 17,
+        "the second had its turn at 15 s and takes until 30 s"
+    );
     assert_eq!(idp.posts(), 2);
 }
 
@@ -324,11 +336,17 @@ async fn a_refused_refresh_token_is_not_presented_again_for_30_s() {
     idp.set(200);
     hand.advance(SECOND * 29);
     let error = fail(&provider).await;
-    assert_eq!((error.kind(), error.may_have_consumed(), idp.posts()), (&Kind::InvalidGrant, false, 1));
+    assert_eq!(
+        (error.kind(), error.may_have_consumed(), idp.posts()),
+        (&Kind::InvalidGrant, false, 1)
+    );
     assert!(provider.refresh(&"another".into()).await.is_ok());
     hand.advance(SECOND);
     assert!(provider.refresh(&"rt".into()).await.is_ok());
-    assert!(!format!("{provider:?} {:?}", provider.gate).contains("dead"), "nothing of a token is shown");
+    assert!(
+        !format!("{provider:?} {:?}", provider.gate).contains("dead"),
+        "nothing of a token is shown"
+    );
 }
 
 async fn settle() {

@@ -11,7 +11,9 @@ fn set(keys: &[Value]) -> KeySet {
 #[test]
 fn a_key_is_found_by_its_id_and_what_it_can_sign_with() {
     let keys = set(&[Signer::p256().jwk("a"), Signer::p384().jwk("b"), Signer::ed25519().jwk("c")]);
-    for (id, algorithm) in [("a", Algorithm::ES256), ("b", Algorithm::ES384), ("c", Algorithm::EdDSA)] {
+    for (id, algorithm) in
+        [("a", Algorithm::ES256), ("b", Algorithm::ES384), ("c", Algorithm::EdDSA)]
+    {
         assert!(keys.find(Some(id), algorithm).is_some());
         for other in [Algorithm::RS256, Algorithm::PS512, Algorithm::HS256] {
             assert!(keys.find(Some(id), other).is_none());
@@ -84,9 +86,15 @@ fn a_set_nested_without_end_is_refused() {
 
 #[test]
 fn what_is_no_key_set_is_refused_without_quoting_it() {
-    for body in
-        ["", "null", "[]", "{}", r#"{"keys":{}}"#, r#"{"keys":"hunter2hunter2"}"#, "<html>hunter2hunter2"]
-    {
+    for body in [
+        "",
+        "null",
+        "[]",
+        "{}",
+        r#"{"keys":{}}"#,
+        r#"{"keys":"hunter2hunter2"}"#,
+        "<html>hunter2hunter2",
+    ] {
         let Err(error) = KeySet::parse(body.as_bytes()) else { panic!("{body} was taken") };
         assert!(!format!("{error:?}").contains("hunter2"));
     }

@@ -228,9 +228,9 @@ async fn a_caller_that_goes_away_leaves_the_fetch_to_the_others() {
     let gate = world.issuer.gate_before(Endpoint::Jwks);
     let leaver = {
         let (keys, token, issuer) = (world.keys.clone(), token.clone(), world.issuer.issuer_url());
-        tokio::spawn(
-            async move { keys.verify(&token, &Expected::id_token(Some(&issuer), "web")).await.is_ok() },
-        )
+        tokio::spawn(async move {
+            keys.verify(&token, &Expected::id_token(Some(&issuer), "web")).await.is_ok()
+        })
     };
     gate.reached().await;
     leaver.abort();
@@ -262,12 +262,18 @@ async fn a_fetch_that_panics_is_an_error_and_the_next_one_works() {
 #[tokio::test]
 async fn an_endless_key_set_is_refused_at_256_kib() {
     let world = World::new();
-    world.issuer.fail_next_at(Endpoint::Jwks, 200, format!("{{\"keys\":[{}]}}", " ".repeat(MAX_KEY_SET)));
+    world.issuer.fail_next_at(
+        Endpoint::Jwks,
+        200,
+        format!("{{\"keys\":[{}]}}", " ".repeat(MAX_KEY_SET)),
+    );
     let error = world.verify(&world.token()).await.unwrap_err();
     assert!(all_it_tells(&error).contains("256 KiB"), "{error:?}");
     world.clock.advance(AFTER_A_FAILURE);
     // More than a token response may have.
-    let jwks = world.issuer.handle(Request::get(world.issuer.jwks_url()).body(bytes::Bytes::new()).unwrap());
+    let jwks = world
+        .issuer
+        .handle(Request::get(world.issuer.jwks_url()).body(bytes::Bytes::new()).unwrap());
     let jwks = String::from_utf8(jwks.into_body().to_vec()).unwrap();
     world.issuer.fail_next_at(Endpoint::Jwks, 200, format!("{jwks}{}", " ".repeat(100 * 1024)));
     world.verify(&world.token()).await.unwrap();
@@ -280,7 +286,9 @@ async fn without_an_address_of_the_keys_the_claims_are_checked_first() {
         .transport(world.issuer.transport());
     let keys = Keys::new(endpoint.validate().unwrap(), world.clock.clock());
     let issuer = world.issuer.issuer_url();
-    let verify = async |client| keys.verify(&world.token(), &Expected::id_token(Some(&issuer), client)).await;
+    let verify = async |client| {
+        keys.verify(&world.token(), &Expected::id_token(Some(&issuer), client)).await
+    };
     assert!(matches!(verify("web").await, Err(VerifyError::Keys(KeysError::NotTold))));
     assert!(matches!(verify("other").await, Err(VerifyError::Claim { name: "aud", .. })));
 }
@@ -289,9 +297,10 @@ async fn without_an_address_of_the_keys_the_claims_are_checked_first() {
 #[tokio::test]
 async fn who_comes_to_the_gate_after_the_fetch_starts_no_other() {
     let world = World::new();
-    let endpoint = TokenEndpoint::discover(world.issuer.issuer_url(), ClientAuth::basic("web", SECRET))
-        .transport(world.issuer.transport())
-        .lazy();
+    let endpoint =
+        TokenEndpoint::discover(world.issuer.issuer_url(), ClientAuth::basic("web", SECRET))
+            .transport(world.issuer.transport())
+            .lazy();
     let keys = Keys::new(endpoint.validate().unwrap(), world.clock.clock());
     let (token, issuer) = (world.token(), world.issuer.issuer_url());
     let expected = Expected::id_token(Some(&issuer), "web");
@@ -305,12 +314,15 @@ async fn who_comes_to_the_gate_after_the_fetch_starts_no_other() {
 #[tokio::test]
 async fn discovery_tells_where_the_keys_are() {
     let world = World::new();
-    let endpoint = TokenEndpoint::discover(world.issuer.issuer_url(), ClientAuth::basic("web", SECRET))
-        .transport(world.issuer.transport())
-        .lazy();
+    let endpoint =
+        TokenEndpoint::discover(world.issuer.issuer_url(), ClientAuth::basic("web", SECRET))
+            .transport(world.issuer.transport())
+            .lazy();
     let provider = endpoint.validate().unwrap();
     assert_eq!(provider.issuer(), Some(world.issuer.issuer_url().as_str()));
     let keys = Keys::new(provider, world.clock.clock());
-    keys.verify(&world.token(), &Expected::id_token(Some(&world.issuer.issuer_url()), "web")).await.unwrap();
+    keys.verify(&world.token(), &Expected::id_token(Some(&world.issuer.issuer_url()), "web"))
+        .await
+        .unwrap();
     assert_eq!(world.fetches(), 1);
 }

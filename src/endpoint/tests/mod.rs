@@ -111,11 +111,18 @@ async fn a_refresh_is_one_form_post() {
     hand.advance(Duration::from_secs(7));
     let provider = endpoint(transport).validate().unwrap().with_clock(Clock::new(hand));
     // In a task, as a flight does it.
-    let set = tokio::spawn(async move { provider.refresh(&"r t+&".into()).await }).await.unwrap().unwrap();
+    let set = tokio::spawn(async move { provider.refresh(&"r t+&".into()).await })
+        .await
+        .unwrap()
+        .unwrap();
 
     assert_eq!(set.access_token.expose(), SECRET);
     assert!(set.issuer.is_none());
-    assert_eq!(set.obtained_at, Some(SystemTime::UNIX_EPOCH + Duration::from_secs(7)), "when it was sent");
+    assert_eq!(
+        set.obtained_at,
+        Some(SystemTime::UNIX_EPOCH + Duration::from_secs(7)),
+        "when it was sent"
+    );
     let [request] = &script.sent()[..] else { panic!("one request") };
     assert_eq!(
         (request.method().as_str(), request.uri().to_string().as_str()),
@@ -131,8 +138,8 @@ async fn a_refresh_is_one_form_post() {
 async fn a_public_client_says_who_it_is_in_the_body() {
     let script = Script::default();
     let transport = script.answering(|_, _| answer(200, tokens().to_string()));
-    let endpoint =
-        TokenEndpoint::new("https://id.example/token", ClientAuth::none("app")).transport(transport);
+    let endpoint = TokenEndpoint::new("https://id.example/token", ClientAuth::none("app"))
+        .transport(transport);
     endpoint.validate().unwrap().refresh(&"rt".into()).await.unwrap();
     assert_eq!(script.sent()[0].body(), "grant_type=refresh_token&refresh_token=rt&client_id=app");
     assert!(!script.sent()[0].headers().contains_key("authorization"));
@@ -146,7 +153,8 @@ async fn a_revocation_names_the_kind_of_token() {
         2 => answer(503, ""),
         _ => answer(400, r#"{"error":"unsupported_token_type"}"#),
     });
-    let provider = endpoint(transport).revocation_url("https://id.example/revoke").validate().unwrap();
+    let provider =
+        endpoint(transport).revocation_url("https://id.example/revoke").validate().unwrap();
     let revoke = |hint| {
         let provider = provider.clone();
         async move { provider.revoke(&"t".into(), hint).await }
@@ -154,7 +162,10 @@ async fn a_revocation_names_the_kind_of_token() {
 
     assert_eq!(revoke(TokenTypeHint::RefreshToken).await.unwrap(), Revocation::Revoked);
     assert_eq!(revoke(TokenTypeHint::AccessToken).await.unwrap(), Revocation::Revoked);
-    assert!(matches!(revoke(TokenTypeHint::AccessToken).await.unwrap_err().kind(), Kind::Unavailable { .. }));
+    assert!(matches!(
+        revoke(TokenTypeHint::AccessToken).await.unwrap_err().kind(),
+        Kind::Unavailable { .. }
+    ));
     let refused = revoke(TokenTypeHint::AccessToken).await.unwrap_err();
     assert_eq!(refused.kind(), &Kind::Rejected { code: "unsupported_token_type" });
     assert_eq!(script.sent()[0].uri().path(), "/revoke");
@@ -228,14 +239,20 @@ async fn a_body_announced_as_too_large_is_not_read() {
         response.headers_mut().insert("content-length", http::HeaderValue::from_static("65537"));
         response
     });
-    assert_eq!(refresh_error(transport).await.kind(), &Kind::InvalidResponse { rule: "is over 64 KiB" });
+    assert_eq!(
+        refresh_error(transport).await.kind(),
+        &Kind::InvalidResponse { rule: "is over 64 KiB" }
+    );
 }
 
 #[tokio::test]
 async fn a_large_error_page_does_not_hide_the_status() {
     let script = Script::default();
     let error = refresh_error(script.answering(|_, _| answer(503, vec![b'x'; 100_000]))).await;
-    assert_eq!((error.kind(), error.may_have_consumed()), (&Kind::Unavailable { retry_after: None }, false));
+    assert_eq!(
+        (error.kind(), error.may_have_consumed()),
+        (&Kind::Unavailable { retry_after: None }, false)
+    );
 }
 
 #[tokio::test]
@@ -257,10 +274,15 @@ async fn a_redirect_is_not_followed() {
     let script = Script::default();
     let transport = script.answering(|_, _| {
         let mut response = answer(307, "");
-        response.headers_mut().insert("location", http::HeaderValue::from_static("https://evil.example/"));
+        response
+            .headers_mut()
+            .insert("location", http::HeaderValue::from_static("https://evil.example/"));
         response
     });
-    assert_eq!(refresh_error(transport).await.kind(), &Kind::InvalidResponse { rule: "is a redirect" });
+    assert_eq!(
+        refresh_error(transport).await.kind(),
+        &Kind::InvalidResponse { rule: "is a redirect" }
+    );
     assert_eq!(script.sent().len(), 1);
 }
 
@@ -290,7 +312,8 @@ fn settings_are_checked_when_validated() {
     assert!(matches!(validate(good().connect_timeout(secs(16))), Err(ConfigError::Clash { .. })));
     assert!(validate(good().request_timeout(secs(1))).is_ok());
     assert!(
-        validate(TokenEndpoint::discover("https://id.example?x=1", ClientAuth::none("app")).lazy()).is_err()
+        validate(TokenEndpoint::discover("https://id.example?x=1", ClientAuth::none("app")).lazy())
+            .is_err()
     );
 }
 
@@ -306,7 +329,8 @@ fn the_issuer_of_the_flight_key_is_the_best_known() {
     };
     let new = || TokenEndpoint::new("https://id.example/token", ClientAuth::none("app"));
     assert_eq!(id(new()), "https://id.example/token");
-    let with_key = TokenEndpoint::new(format!("https://id.example/token?{SECRET}"), ClientAuth::none("app"));
+    let with_key =
+        TokenEndpoint::new(format!("https://id.example/token?{SECRET}"), ClientAuth::none("app"));
     assert_eq!(id(with_key), "https://id.example/token");
     assert_eq!(id(new().issuer("https://id.example")), "https://id.example");
     assert_eq!(
@@ -320,7 +344,9 @@ async fn nothing_that_can_be_printed_shows_a_secret() {
     let script = Script::default();
     let transport = script.answering(|_, turn| match turn {
         0 => answer(400, json!({"error": SECRET, "error_description": SECRET}).to_string()),
-        1 => answer(400, json!({"error": "invalid_grant", "error_description": SECRET}).to_string()),
+        1 => {
+            answer(400, json!({"error": "invalid_grant", "error_description": SECRET}).to_string())
+        }
         2 => answer(200, json!({"access_token": SECRET, "token_type": SECRET}).to_string()),
         3 => answer(200, format!("<html>{SECRET}")),
         _ => answer(500, SECRET),

@@ -37,17 +37,24 @@ async fn refresh(
                 Step::Status(status) => Ok(answer(status, "<html>sorry")),
                 Step::RetryAfter(status, wait) => {
                     let mut response = answer(status, "");
-                    response.headers_mut().insert("retry-after", http::HeaderValue::from_static(wait));
+                    response
+                        .headers_mut()
+                        .insert("retry-after", http::HeaderValue::from_static(wait));
                     Ok(response)
                 }
-                Step::Code(status, code) => Ok(answer(status, json!({ "error": code }).to_string())),
+                Step::Code(status, code) => {
+                    Ok(answer(status, json!({ "error": code }).to_string()))
+                }
                 Step::Tokens => Ok(answer(200, tokens().to_string())),
             }
         }
     }));
     // A clock that stands still: pauses are the runtime's.
-    let provider =
-        endpoint(transport).limits(limits).validate().unwrap().with_clock(Clock::new(Hand::default()));
+    let provider = endpoint(transport)
+        .limits(limits)
+        .validate()
+        .unwrap()
+        .with_clock(Clock::new(Hand::default()));
     let started = tokio_now();
     let outcome = provider.refresh(&refresh_token()).await;
     let sent = *sent.lock().unwrap();
@@ -160,8 +167,10 @@ async fn everything_together_ends_within_the_longest_refresh() {
     let steps = &[Step::RetryAfter(503, "11"), Step::Silent];
     let (outcome, sent, took) = refresh(limits(), steps).await;
     assert_eq!((outcome.unwrap_err().kind(), sent), (&Kind::NoAnswer, 2));
-    let longest =
-        endpoint(Script::default().answering(|_, _| answer(200, ""))).validate().unwrap().longest_refresh();
+    let longest = endpoint(Script::default().answering(|_, _| answer(200, "")))
+        .validate()
+        .unwrap()
+        .longest_refresh();
     assert_eq!(longest, SECOND * 30);
     assert!(took > SECOND * 25 && took <= longest, "{took:?}");
 }
@@ -182,8 +191,9 @@ async fn the_longest_refresh_has_room_for_discovery_and_the_queue() {
     let silent = Transport::new(tower::service_fn(|_| {
         std::future::pending::<Result<Response<Full<Bytes>>, BoxError>>()
     }));
-    let endpoint =
-        TokenEndpoint::discover("https://id.example", ClientAuth::none("app")).transport(silent).lazy();
+    let endpoint = TokenEndpoint::discover("https://id.example", ClientAuth::none("app"))
+        .transport(silent)
+        .lazy();
     let provider = endpoint.validate().unwrap();
     let started = tokio_now();
     let error = provider.refresh(&refresh_token()).await.unwrap_err();
@@ -219,7 +229,10 @@ async fn a_second_attempt_that_gets_no_turn_in_time_is_not_begun() {
         provider.refresh(&other),
     );
     assert!(all_it_tells(&error).contains("no time was left"), "{error:?}");
-    assert_eq!((error.kind(), error.may_have_consumed()), (&Kind::Unavailable { retry_after: None }, false));
+    assert_eq!(
+        (error.kind(), error.may_have_consumed()),
+        (&Kind::Unavailable { retry_after: None }, false)
+    );
 }
 
 /// Whatever became of it, the refresh token was not in it.
@@ -229,17 +242,20 @@ async fn a_discovery_without_an_answer_is_tried_again() {
     let answers = script.answering(|_, turn| match turn {
         0 => answer(
             200,
-            json!({ "issuer": "https://id.example", "token_endpoint": "https://id.example/t" }).to_string(),
+            json!({ "issuer": "https://id.example", "token_endpoint": "https://id.example/t" })
+                .to_string(),
         ),
         _ => answer(200, tokens().to_string()),
     });
     let lost = Arc::new(Mutex::new(false));
     let transport = Transport::new(tower::service_fn(move |request: Request<Bytes>| {
-        let (first, answers) = (!std::mem::replace(&mut *lost.lock().unwrap(), true), answers.clone());
+        let (first, answers) =
+            (!std::mem::replace(&mut *lost.lock().unwrap(), true), answers.clone());
         async move { if first { Err(BoxError::from("reset")) } else { answers.send(request).await } }
     }));
-    let endpoint =
-        TokenEndpoint::discover("https://id.example", ClientAuth::none("app")).transport(transport).lazy();
+    let endpoint = TokenEndpoint::discover("https://id.example", ClientAuth::none("app"))
+        .transport(transport)
+        .lazy();
     assert!(endpoint.validate().unwrap().refresh(&refresh_token()).await.is_ok());
     assert_eq!(script.sent().len(), 2, "the document and the tokens");
 }
@@ -259,8 +275,9 @@ async fn a_discovery_that_is_tried_again_counts_as_well() {
             Ok::<_, BoxError>(answer(503, ""))
         }
     }));
-    let endpoint =
-        TokenEndpoint::discover("https://id.example", ClientAuth::none("app")).transport(transport).lazy();
+    let endpoint = TokenEndpoint::discover("https://id.example", ClientAuth::none("app"))
+        .transport(transport)
+        .lazy();
     let started = tokio_now();
     let error = endpoint.validate().unwrap().refresh(&refresh_token()).await.unwrap_err();
     assert_eq!((error.kind(), error.may_have_consumed()), (&Kind::Unreachable, false));
@@ -300,9 +317,11 @@ async fn the_breaker_holds_for_the_second_attempt_too() {
 
 #[test]
 fn limits_are_checked_with_the_endpoint() {
-    let refused = |limits: ProviderLimits| match endpoint(Script::default().answering(|_, _| answer(200, "")))
-        .limits(limits)
-        .validate()
+    let refused = |limits: ProviderLimits| match endpoint(
+        Script::default().answering(|_, _| answer(200, "")),
+    )
+    .limits(limits)
+    .validate()
     {
         Err(ConfigError::Range { what, .. }) => what,
         other => panic!("{other:?}"),

@@ -17,7 +17,10 @@ async fn a_service_that_is_not_ready_has_sent_nothing() {
         type Response = http::Response<http_body_util::Empty<Bytes>>;
         type Error = BoxError;
         type Future = std::future::Ready<Result<Self::Response, BoxError>>;
-        fn poll_ready(&mut self, _: &mut std::task::Context<'_>) -> std::task::Poll<Result<(), BoxError>> {
+        fn poll_ready(
+            &mut self,
+            _: &mut std::task::Context<'_>,
+        ) -> std::task::Poll<Result<(), BoxError>> {
             std::task::Poll::Ready(Err("full".into()))
         }
         fn call(&mut self, _: http::Request<Bytes>) -> Self::Future {

@@ -76,7 +76,9 @@ fn a_changed_payload_or_signature_is_refused() {
     let signer = Signer::p256();
     let keys = keys(&[signer.jwk("k")]);
     let token = signer.sign("ES256", &json!({"alg": "ES256", "kid": "k"}), &claims());
-    let [header, _, signature] = token.split('.').collect::<Vec<_>>()[..] else { panic!("three parts") };
+    let [header, _, signature] = token.split('.').collect::<Vec<_>>()[..] else {
+        panic!("three parts")
+    };
     let mut mallory = claims();
     mallory["sub"] = json!("mallory");
     let forged = format!("{header}.{}.{signature}", part(&mallory));
@@ -93,12 +95,15 @@ fn no_algorithm_but_the_asymmetric_ones_is_accepted() {
     let signer = Signer::rsa();
     let jwk = signer.jwk("k");
     let keys = keys(std::slice::from_ref(&jwk));
-    for alg in ["none", "None", "", "HS256", "HS384", "HS512", "ES512", "ES256K", "rs256", "RSA-OAEP", "dir"]
-    {
+    for alg in [
+        "none", "None", "", "HS256", "HS384", "HS512", "ES512", "ES256K", "rs256", "RSA-OAEP",
+        "dir",
+    ] {
         let unsigned = format!("{}.{}.", part(&json!({"alg": alg, "kid": "k"})), part(&claims()));
         assert!(matches!(verify(&unsigned, &keys), Err(VerifyError::Algorithm)), "{alg}");
     }
-    for header in [json!({"kid": "k"}), json!({"alg": 7, "kid": "k"}), json!({"alg": ["RS256"], "kid": "k"})]
+    for header in
+        [json!({"kid": "k"}), json!({"alg": 7, "kid": "k"}), json!({"alg": ["RS256"], "kid": "k"})]
     {
         let unsigned = format!("{}.{}.", part(&header), part(&claims()));
         assert!(matches!(verify(&unsigned, &keys), Err(VerifyError::Algorithm)));
@@ -132,7 +137,10 @@ fn what_a_token_says_of_its_own_keys_is_not_looked_at() {
         "alg": "ES256", "kid": "k", "jwk": theirs.jwk("k"), "jku": "https://evil.example/keys",
         "x5u": "https://evil.example/chain", "x5c": ["MIIB"],
     });
-    assert!(matches!(verify(&theirs.sign("ES256", &header, &claims()), &keys), Err(VerifyError::Signature)));
+    assert!(matches!(
+        verify(&theirs.sign("ES256", &header, &claims()), &keys),
+        Err(VerifyError::Signature)
+    ));
     assert!(verify(&ours.sign("ES256", &header, &claims()), &keys).is_ok());
     let odd = json!({"alg": "ES256", "kid": "k", "jwk": 7, "jku": [], "x5c": {}});
     assert!(verify(&ours.sign("ES256", &odd, &claims()), &keys).is_ok());
@@ -154,7 +162,10 @@ fn a_token_of_another_type_is_refused() {
     let signer = Signer::p256();
     let keys = keys(&[signer.jwk("k")]);
     let of_type = |typ: Value| {
-        verify(&signer.sign("ES256", &json!({"alg": "ES256", "kid": "k", "typ": typ}), &claims()), &keys)
+        verify(
+            &signer.sign("ES256", &json!({"alg": "ES256", "kid": "k", "typ": typ}), &claims()),
+            &keys,
+        )
     };
     for good in ["JWT", "jwt", "application/jwt"] {
         assert!(of_type(json!(good)).is_ok(), "{good}");
@@ -228,19 +239,30 @@ fn what_is_no_signed_jwt_is_refused() {
     ] {
         match Jwt::parse(&token).map(|_| ()) {
             Err(VerifyError::NotAJwt) => assert!(!is_a_jwt, "{token}"),
-            Err(VerifyError::Malformed { .. } | VerifyError::SignatureForm) => assert!(is_a_jwt, "{token}"),
+            Err(VerifyError::Malformed { .. } | VerifyError::SignatureForm) => {
+                assert!(is_a_jwt, "{token}")
+            }
             other => panic!("{token}: {other:?}"),
         }
     }
-    assert!(matches!(Jwt::parse(&"a".repeat(MAX_TOKEN + 1)).map(|_| ()), Err(VerifyError::TooLong)));
+    assert!(matches!(
+        Jwt::parse(&"a".repeat(MAX_TOKEN + 1)).map(|_| ()),
+        Err(VerifyError::TooLong)
+    ));
 }
 
 #[test]
 fn a_payload_nested_without_end_is_refused() {
-    let deep =
-        BASE64_URL_SAFE_NO_PAD.encode(format!("{{\"a\":{}1{}}}", "[".repeat(20_000), "]".repeat(20_000)));
+    let deep = BASE64_URL_SAFE_NO_PAD.encode(format!(
+        "{{\"a\":{}1{}}}",
+        "[".repeat(20_000),
+        "]".repeat(20_000)
+    ));
     let token = format!("{}.{deep}.c2ln", part(&json!({"alg": "ES256"})));
-    assert!(matches!(Jwt::parse(&token).map(|_| ()), Err(VerifyError::Malformed { part: "payload" })));
+    assert!(matches!(
+        Jwt::parse(&token).map(|_| ()),
+        Err(VerifyError::Malformed { part: "payload" })
+    ));
 }
 
 proptest! {

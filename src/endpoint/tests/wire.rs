@@ -12,8 +12,9 @@ fn outcome_with(
     status: u16,
     body: impl Into<bytes::Bytes>,
 ) -> Result<TokenSet, EndpointError> {
-    let headers =
-        headers.iter().map(|(name, value)| (name.parse().unwrap(), HeaderValue::from_static(value)));
+    let headers = headers
+        .iter()
+        .map(|(name, value)| (name.parse().unwrap(), HeaderValue::from_static(value)));
     token_answer(Answer {
         status: StatusCode::from_u16(status).unwrap(),
         headers: headers.collect(),
@@ -42,7 +43,10 @@ fn a_success_with_tokens_is_tokens() {
 #[test]
 fn a_success_with_an_oauth_error_is_that_error() {
     assert_eq!(with_code(200, "bad_refresh_token"), (Kind::InvalidGrant, false));
-    assert_eq!(with_code(200, "invalid_client"), (Kind::Rejected { code: "invalid_client" }, false));
+    assert_eq!(
+        with_code(200, "invalid_client"),
+        (Kind::Rejected { code: "invalid_client" }, false)
+    );
     assert_eq!(with_code(200, "temporarily_unavailable"), (UNAVAILABLE, false));
 }
 
@@ -99,7 +103,9 @@ fn an_oauth_error_is_known_by_its_code() {
         "invalid_request",
     ] {
         assert_eq!(with_code(401, code).0.clone(), with_code(400, code).0);
-        assert!(matches!(with_code(400, code), (Kind::Rejected { code: kept }, false) if kept == code));
+        assert!(
+            matches!(with_code(400, code), (Kind::Rejected { code: kept }, false) if kept == code)
+        );
     }
     assert_eq!(with_code(400, SECRET), (Kind::Rejected { code: "unregistered code" }, false));
 }
@@ -119,7 +125,8 @@ fn an_answer_whose_body_cannot_be_read() {
     let too_large = || invalid("is over 64 KiB");
     let outcome = |status, body: EndpointError| {
         let status = StatusCode::from_u16(status).unwrap();
-        let error = token_answer(Answer { status, headers: HeaderMap::new(), body: Err(body) }).unwrap_err();
+        let error = token_answer(Answer { status, headers: HeaderMap::new(), body: Err(body) })
+            .unwrap_err();
         (error.kind().clone(), error.may_have_consumed())
     };
     let rule = "is over 64 KiB";
@@ -127,7 +134,10 @@ fn an_answer_whose_body_cannot_be_read() {
         assert_eq!(outcome(status, broken_off()), (UNAVAILABLE, false));
     }
     assert_eq!(outcome(502, too_large()), (UNAVAILABLE, true));
-    assert_eq!(outcome(302, broken_off()), (Kind::InvalidResponse { rule: "is a redirect" }, false));
+    assert_eq!(
+        outcome(302, broken_off()),
+        (Kind::InvalidResponse { rule: "is a redirect" }, false)
+    );
     assert_eq!(outcome(400, broken_off()), (Kind::NoAnswer, true), "it may have been any code");
     assert_eq!(outcome(403, too_large()), (Kind::InvalidResponse { rule }, false));
     assert_eq!(outcome(200, broken_off()), (Kind::NoAnswer, true));
@@ -162,11 +172,13 @@ fn a_code_counts_whatever_the_4xx() {
 
 #[test]
 fn retry_after_is_seconds_or_a_date_and_capped() {
-    let wait =
-        |headers: &[(&'static str, &'static str)]| match outcome_with(headers, 503, "").unwrap_err().kind() {
-            Kind::Unavailable { retry_after } => *retry_after,
-            other => panic!("{other:?}"),
-        };
+    let wait = |headers: &[(&'static str, &'static str)]| match outcome_with(headers, 503, "")
+        .unwrap_err()
+        .kind()
+    {
+        Kind::Unavailable { retry_after } => *retry_after,
+        other => panic!("{other:?}"),
+    };
     let date = ("date", "Sun, 06 Nov 1994 08:49:37 GMT");
     let secs = |secs| Some(Duration::from_secs(secs));
     assert_eq!(wait(&[("retry-after", "7")]), secs(7));

@@ -18,7 +18,10 @@ fn opened(keys: &SealKeys, id: KeyId, head: &str, sealed: &str) -> Result<String
 fn what_is_sealed_is_text_without_dots_that_does_not_show_the_payload() {
     let keys = SealKeys::new([7; KEY_BYTES]);
     let sealed = sealed_by(&keys, "a payload");
-    assert!(sealed.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte)), "{sealed}");
+    assert!(
+        sealed.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte)),
+        "{sealed}"
+    );
     let bytes = BASE64_URL_SAFE_NO_PAD.decode(&sealed).expect("base64url");
     assert_eq!(bytes.len(), NONCE_LEN + "a payload".len() + AES_256_GCM_SIV.tag_len());
     assert!(!bytes.windows(4).any(|bytes| bytes == b"load"), "the payload lies there as it is");
@@ -68,7 +71,8 @@ fn keys_come_from_base64_of_either_alphabet_with_and_without_padding() {
     for text in texts {
         assert_eq!(SealKeys::from_base64(&text).expect("a key").sealing_id(), id, "{text}");
     }
-    let two = format!("{}, {}", BASE64_STANDARD.encode([1; KEY_BYTES]), BASE64_STANDARD.encode(key));
+    let two =
+        format!("{}, {}", BASE64_STANDARD.encode([1; KEY_BYTES]), BASE64_STANDARD.encode(key));
     let ring = SealKeys::from_base64(&two).expect("two keys");
     assert_eq!(ring.sealing_id(), SealKeys::new([1; KEY_BYTES]).sealing_id());
     assert_eq!(ring.older.iter().map(|key| key.id).collect::<Vec<_>>(), [id]);
@@ -80,7 +84,10 @@ fn a_text_that_gives_no_keys_names_the_rule_and_not_the_text() {
     let secret = "hunter2-hunter2";
     let cases = [
         (String::new(), SealKeysError::Length { position: 1, bytes: 0 }),
-        (BASE64_STANDARD.encode(secret), SealKeysError::Length { position: 1, bytes: secret.len() }),
+        (
+            BASE64_STANDARD.encode(secret),
+            SealKeysError::Length { position: 1, bytes: secret.len() },
+        ),
         (BASE64_STANDARD.encode([9; 33]), SealKeysError::Length { position: 1, bytes: 33 }),
         (format!("{good},"), SealKeysError::Length { position: 2, bytes: 0 }),
         (format!("{good},{secret}!"), SealKeysError::Base64 { position: 2 }),
@@ -90,7 +97,10 @@ fn a_text_that_gives_no_keys_names_the_rule_and_not_the_text() {
         let error = SealKeys::from_base64(&text).expect_err("refused");
         assert_eq!(error, rule);
         let printed = format!("{error} {error:?}");
-        assert!(!printed.contains(secret) && !printed.contains(&BASE64_STANDARD.encode(secret)), "{printed}");
+        assert!(
+            !printed.contains(secret) && !printed.contains(&BASE64_STANDARD.encode(secret)),
+            "{printed}"
+        );
         assert!(printed.contains("seal key"), "{printed}");
     }
 }
@@ -102,7 +112,9 @@ fn a_printed_ring_shows_the_ids_and_no_key() {
     assert!(printed.contains(&ring.sealing_id().to_string()), "{printed}");
     for key in [[0x41; KEY_BYTES], [0x42; KEY_BYTES]] {
         let plain = String::from_utf8(key.to_vec()).expect("ASCII");
-        for form in [BASE64_STANDARD.encode(key), BASE64_URL_SAFE.encode(key), plain, format!("{key:?}")] {
+        for form in
+            [BASE64_STANDARD.encode(key), BASE64_URL_SAFE.encode(key), plain, format!("{key:?}")]
+        {
             assert!(!printed.contains(&form), "{printed}");
         }
     }

@@ -21,9 +21,17 @@ struct Ask {
 impl Browser {
     /// A handler asks for a token; `rejected`: an API answers 401 to it, and the handler asks for a newer one.
     pub fn ask(&mut self, pick: usize, rejected: bool) {
-        let (refresher, issuer, settings) = (self.refresher.clone(), self.issuer.clone(), self.settings);
+        let (refresher, issuer, settings) =
+            (self.refresher.clone(), self.issuer.clone(), self.settings);
         self.start(pick, |request, shared, stage| {
-            let ask = Ask { session: request.session.clone(), refresher, issuer, shared, stage, settings };
+            let ask = Ask {
+                session: request.session.clone(),
+                refresher,
+                issuer,
+                shared,
+                stage,
+                settings,
+            };
             async move {
                 let token = ask.for_valid().await;
                 if let Some(token) = token.filter(|_| rejected) {
@@ -44,15 +52,19 @@ impl Ask {
             }
             Err(error) => {
                 self.judge_error(&error);
-                let is_outage =
-                    matches!(error.kind(), RefreshErrorKind::Unavailable | RefreshErrorKind::WaitTimeout);
+                let is_outage = matches!(
+                    error.kind(),
+                    RefreshErrorKind::Unavailable | RefreshErrorKind::WaitTimeout
+                );
                 let stands = |set: &Set| {
                     let known = self.shared.known();
-                    !known.jumped && known.logins.get(&set.subject).is_some_and(|login| !login.excused)
+                    !known.jumped
+                        && known.logins.get(&set.subject).is_some_and(|login| !login.excused)
                 };
                 let good = |set: &Set| self.stage.clock.clock().now() < set.expires_at;
                 if is_outage && shown.is_some_and(|set| good(&set) && stands(&set)) {
-                    self.stage.note_broken("a request was refused although its token is good".into());
+                    self.stage
+                        .note_broken("a request was refused although its token is good".into());
                 }
                 None
             }
@@ -64,7 +76,9 @@ impl Ask {
             Ok(token) => {
                 self.judge(&token);
                 if token.secret() == rejected.secret() && !token.is_stale() {
-                    self.stage.note_broken("the token that an API had refused was given out again".into());
+                    self.stage.note_broken(
+                        "the token that an API had refused was given out again".into(),
+                    );
                 }
             }
             Err(error) => self.judge_error(&error),
@@ -89,8 +103,12 @@ impl Ask {
         }
         let (ended, moved) = self.shared.ended_or_moved(subject);
         let ended = ended || self.stage.has_lost(subject);
-        if !ended && !self.shared.known().jumped && !self.issuer.is_access_token_live(token.secret()) {
-            self.stage.note_broken("a token was given out that the provider does not accept".into());
+        if !ended
+            && !self.shared.known().jumped
+            && !self.issuer.is_access_token_live(token.secret())
+        {
+            self.stage
+                .note_broken("a token was given out that the provider does not accept".into());
         }
         let unwritten = self.stage.refused_ever() || self.stage.was_slow();
         if !ended && !moved && !unwritten && !self.stage.was_stored(token.secret()) {

@@ -18,7 +18,10 @@ impl Browser {
             };
             let answer = issuer.log_in(&user);
             let first_access_token = answer["access_token"].as_str().expect("a token").to_owned();
-            shared.known().logins.insert(user.clone(), Login { first_access_token, ..Login::default() });
+            shared
+                .known()
+                .logins
+                .insert(user.clone(), Login { first_access_token, ..Login::default() });
             let set = TokenSet::from_response(answer).expect("a token set").with_subject(&user);
             let (session, saw) = (request.session.clone(), request.saw.clone());
             async move {

@@ -9,7 +9,8 @@ impl Browser {
         if self.issuer.max_presented() > 1 {
             let known = self.shared.known();
             for (subject, refresh) in self.stage.refresh_tokens() {
-                let wiped = known.logins.get(&subject).is_none_or(|login| login.wiped || login.unburied);
+                let wiped =
+                    known.logins.get(&subject).is_none_or(|login| login.wiped || login.unburied);
                 let presented = self.issuer.presented(&refresh);
                 assert!(
                     presented <= 1 || wiped || self.stage.failed_ever(&refresh),
@@ -43,7 +44,10 @@ impl Browser {
             }
             // Where the provider was the first to end it, nothing but its tokens went. Without tokens nothing tells whose a record is.
             if login.deleted && !login.kept && !login.wiped && !self.stage.has_lost(subject) {
-                assert!(!self.stage.remembers(subject), "a session remembers {subject} after its end");
+                assert!(
+                    !self.stage.remembers(subject),
+                    "a session remembers {subject} after its end"
+                );
             }
             if login.reported && !login.excused && !self.stage.has_lost(subject) {
                 assert!(alive, "{subject} was logged out by the provider");

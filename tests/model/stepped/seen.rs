@@ -25,7 +25,11 @@ impl Stage {
     /// Every refresh token, and whose it is.
     pub fn refresh_tokens(&self) -> Vec<(String, String)> {
         let state = self.state();
-        state.seen.values().map(|Seen { set, .. }| (set.subject.clone(), set.refresh.clone())).collect()
+        state
+            .seen
+            .values()
+            .map(|Seen { set, .. }| (set.subject.clone(), set.refresh.clone()))
+            .collect()
     }
 
     /// The live sets of `subject`, whatever record they lie in.
@@ -45,7 +49,10 @@ impl Stage {
 
     /// Whether some session holds what the application has put there for `user`.
     pub fn remembers(&self, user: &str) -> bool {
-        self.state().records.values().any(|record| record.data.get(USER).is_some_and(|value| value == user))
+        self.state()
+            .records
+            .values()
+            .any(|record| record.data.get(USER).is_some_and(|value| value == user))
     }
 
     /// Something that is not ours takes the tokens out of a record.
@@ -76,7 +83,8 @@ impl Stage {
         let State { seen, in_doubt, again, lost, refused_writes, .. } = &mut *state;
         again.append(in_doubt);
         if *refused_writes > 0 {
-            let unwritten = seen.values().filter(|seen| !seen.stored).map(|seen| seen.set.subject.clone());
+            let unwritten =
+                seen.values().filter(|seen| !seen.stored).map(|seen| seen.set.subject.clone());
             lost.extend(unwritten);
             let of_the_lost = seen.values().filter(|seen| lost.contains(&seen.set.subject));
             again.extend(of_the_lost.map(|seen| seen.set.refresh.clone()));
@@ -91,7 +99,8 @@ impl Stage {
     }
 
     pub(super) fn judge_save(&self, record: &Record) {
-        let broken = match (self.state().records.get(&record.id).map(Entry::of), &Entry::of(record)) {
+        let broken = match (self.state().records.get(&record.id).map(Entry::of), &Entry::of(record))
+        {
             (None, _) => Some("a save brought a deleted session back".to_owned()),
             (Some(Entry::Nothing), Entry::Live { .. }) => {
                 Some("a save brought tokens into a record without".to_owned())
@@ -105,7 +114,9 @@ impl Stage {
             ) if stored == *grant && *generation < newest => {
                 Some(format!("generation {generation} was written over {newest}"))
             }
-            (Some(Entry::Live { grant: stored, .. }), Entry::Live { grant, .. }) if stored != *grant => {
+            (Some(Entry::Live { grant: stored, .. }), Entry::Live { grant, .. })
+                if stored != *grant =>
+            {
                 Some("a save put one grant over another".to_owned())
             }
             _ => None,

@@ -18,8 +18,11 @@ impl Stage {
             let (stage, issuer) = (stage.clone(), issuer.clone());
             async move {
                 let refresh = refresh_token(request.body());
-                let mut under_way =
-                    UnderWay { stage: stage.clone(), refresh, cut_off_as: Some(Failure::RequestLost) };
+                let mut under_way = UnderWay {
+                    stage: stage.clone(),
+                    refresh,
+                    cut_off_as: Some(Failure::RequestLost),
+                };
                 let refresh = under_way.refresh.clone();
                 if let Some(refresh) = &refresh {
                     stage.judge_request(refresh);
@@ -32,7 +35,8 @@ impl Stage {
                 }
                 let answer = match failure {
                     Some(Failure::Overloaded) => {
-                        let overloaded = http::Response::builder().status(503).body(bytes::Bytes::new());
+                        let overloaded =
+                            http::Response::builder().status(503).body(bytes::Bytes::new());
                         Ok(overloaded.expect("a response"))
                     }
                     Some(Failure::RequestLost) => Err(std::io::ErrorKind::ConnectionReset.into()),
@@ -72,12 +76,14 @@ impl Stage {
         let doubted = state.in_doubt.iter().any(|doubted| doubted == refresh);
         let now = self.clock.clock().now();
         // A request that has been begun may be sent again although the clock has been set back since.
-        let good =
-            state.seen.get(refresh).is_some_and(|seen| now < seen.set.expires_at) && !state.jumped_back;
+        let good = state.seen.get(refresh).is_some_and(|seen| now < seen.set.expires_at)
+            && !state.jumped_back;
         let (replays, shut_down) = (state.replays, state.shut_down);
         drop(state);
         if doubted && good {
-            self.note_broken("a token in doubt was presented again while its access token was good".into());
+            self.note_broken(
+                "a token in doubt was presented again while its access token was good".into(),
+            );
         }
         if doubted && !replays {
             self.note_broken("a token in doubt was presented again".into());

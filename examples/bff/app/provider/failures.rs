@@ -27,7 +27,9 @@ pub(super) enum Rejected {
 
 impl Rejected {
     pub(super) fn of(error: &openidconnect::ClaimsVerificationError) -> Self {
-        use openidconnect::{ClaimsVerificationError as Claims, SignatureVerificationError as Signature};
+        use openidconnect::{
+            ClaimsVerificationError as Claims, SignatureVerificationError as Signature,
+        };
         match error {
             Claims::SignatureVerification(Signature::NoMatchingKey) => Self::UnknownKey,
             Claims::SignatureVerification(_) => Self::Other("its signature is wrong"),
@@ -68,7 +70,9 @@ pub(super) fn discovery_failed(error: &openidconnect::DiscoveryError<HttpError>)
         Failed::Request(_) => "no answer",
         Failed::Parse(_) => "what it serves is not a discovery document",
         Failed::Response(..) => "it answered with an error",
-        Failed::Validation(_) => "its document names another issuer than ISSUER_URL; a trailing slash counts",
+        Failed::Validation(_) => {
+            "its document names another issuer than ISSUER_URL; a trailing slash counts"
+        }
         _ => "ISSUER_URL cannot be used",
     }
 }
@@ -76,5 +80,9 @@ pub(super) fn discovery_failed(error: &openidconnect::DiscoveryError<HttpError>)
 /// An error code as RFC 6749 writes them; what looks otherwise may be anything and is not repeated.
 pub fn registered(code: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_lowercase() || byte == b'_';
-    if code.len() <= 40 && code.bytes().all(plain) { code.to_owned() } else { "another error".to_owned() }
+    if code.len() <= 40 && code.bytes().all(plain) {
+        code.to_owned()
+    } else {
+        "another error".to_owned()
+    }
 }

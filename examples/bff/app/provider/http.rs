@@ -36,7 +36,8 @@ impl<'c> AsyncHttpClient<'c> for Http {
 
     fn call(&'c self, request: HttpRequest) -> Self::Future {
         Box::pin(async move {
-            let request = reqwest::Request::try_from(request).map_err(|_| HttpError::NotARequest)?;
+            let request =
+                reqwest::Request::try_from(request).map_err(|_| HttpError::NotARequest)?;
             let mut answer = self.0.execute(request).await.map_err(HttpError::no_answer)?;
             let mut response = HttpResponse::new(Vec::new());
             *response.status_mut() = answer.status();

@@ -9,14 +9,15 @@ mod http;
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use openidconnect::{
-    AuthorizationCode, Client, ClientId, ClientSecret, CsrfToken, EmptyAdditionalClaims, EndpointMaybeSet,
-    EndpointNotSet, EndpointSet, ExtraTokenFields, IdTokenFields, IssuerUrl, Nonce, OAuth2TokenResponse,
-    PkceCodeChallenge, PkceCodeVerifier, RedirectUrl, Scope, StandardErrorResponse, StandardTokenResponse,
+    AuthorizationCode, Client, ClientId, ClientSecret, CsrfToken, EmptyAdditionalClaims,
+    EndpointMaybeSet, EndpointNotSet, EndpointSet, ExtraTokenFields, IdTokenFields, IssuerUrl,
+    Nonce, OAuth2TokenResponse, PkceCodeChallenge, PkceCodeVerifier, RedirectUrl, Scope,
+    StandardErrorResponse, StandardTokenResponse,
     core::{
-        CoreAuthDisplay, CoreAuthPrompt, CoreAuthenticationFlow, CoreErrorResponseType, CoreGenderClaim,
-        CoreIdTokenClaims, CoreJsonWebKey, CoreJweContentEncryptionAlgorithm, CoreJwsSigningAlgorithm,
-        CoreProviderMetadata, CoreRevocableToken, CoreRevocationErrorResponse,
-        CoreTokenIntrospectionResponse, CoreTokenType,
+        CoreAuthDisplay, CoreAuthPrompt, CoreAuthenticationFlow, CoreErrorResponseType,
+        CoreGenderClaim, CoreIdTokenClaims, CoreJsonWebKey, CoreJweContentEncryptionAlgorithm,
+        CoreJwsSigningAlgorithm, CoreProviderMetadata, CoreRevocableToken,
+        CoreRevocationErrorResponse, CoreTokenIntrospectionResponse, CoreTokenType,
     },
 };
 use serde::{Deserialize, Serialize};
@@ -111,9 +112,16 @@ impl Provider {
             issuer: IssuerUrl::new(settings.issuer.clone()).map_err(parsed)?,
             client_id: ClientId::new(settings.client_id.clone()),
             client_secret: settings.client_secret.clone().map(ClientSecret::new),
-            redirect: RedirectUrl::new(settings.base.with_path("/auth/callback")).map_err(parsed)?,
+            redirect: RedirectUrl::new(settings.base.with_path("/auth/callback"))
+                .map_err(parsed)?,
             // `openidconnect` adds openid itself.
-            scopes: settings.scopes.iter().filter(|s| *s != "openid").cloned().map(Scope::new).collect(),
+            scopes: settings
+                .scopes
+                .iter()
+                .filter(|s| *s != "openid")
+                .cloned()
+                .map(Scope::new)
+                .collect(),
             http: Http::new()?,
             clock,
             found: Mutex::default(),
@@ -142,7 +150,12 @@ impl Provider {
             .set_pkce_challenge(challenge)
             .url();
         let state = state.into_secret();
-        Ok(Departure { url, state, nonce: nonce.secret().clone(), verifier: verifier.into_secret() })
+        Ok(Departure {
+            url,
+            state,
+            nonce: nonce.secret().clone(),
+            verifier: verifier.into_secret(),
+        })
     }
 
     /// Exchanges the code and verifies the ID token: signature, issuer, audience, expiry, nonce.
@@ -156,7 +169,9 @@ impl Provider {
         let sent_at = self.clock.now();
         let tokens = client
             .exchange_code(AuthorizationCode::new(code))
-            .map_err(|_| ProviderError::BadAnswer("its discovery document names no token endpoint"))?
+            .map_err(|_| {
+                ProviderError::BadAnswer("its discovery document names no token endpoint")
+            })?
             .set_pkce_verifier(PkceCodeVerifier::new(verifier))
             .request_async(&self.http)
             .await
@@ -192,8 +207,9 @@ impl Provider {
             let wrong = Rejected::Other("its at_hash cannot be computed");
             let key = id_token.signing_key(&verifier).map_err(|_| wrong)?;
             let alg = id_token.signing_alg().map_err(|_| wrong)?;
-            let actual = openidconnect::AccessTokenHash::from_token(tokens.access_token(), alg, key)
-                .map_err(|_| wrong)?;
+            let actual =
+                openidconnect::AccessTokenHash::from_token(tokens.access_token(), alg, key)
+                    .map_err(|_| wrong)?;
             if actual != *expected {
                 return Err(Rejected::Other("its at_hash is another access token's"));
             }
@@ -229,9 +245,12 @@ impl Provider {
             tracing::warn!(issuer = %self.issuer.as_str(), why, "discovery failed");
             ProviderError::Unreachable
         })?;
-        let client =
-            Client::from_provider_metadata(metadata, self.client_id.clone(), self.client_secret.clone())
-                .set_redirect_uri(self.redirect.clone());
+        let client = Client::from_provider_metadata(
+            metadata,
+            self.client_id.clone(),
+            self.client_secret.clone(),
+        )
+        .set_redirect_uri(self.redirect.clone());
         let client = Arc::new(client);
         found.client = Some(client.clone());
         Ok(client)

@@ -119,8 +119,10 @@ impl Via {
     /// Browsers send a cookie without a name back as its value alone, which may then read like one of ours.
     fn is_harmless(&self, line: &HeaderValue) -> bool {
         let pair = line.as_bytes().split(|byte| *byte == b';').next().unwrap_or_default();
-        let named =
-            pair.iter().position(|byte| *byte == b'=').is_some_and(|at| !pair[..at].trim_ascii().is_empty());
+        let named = pair
+            .iter()
+            .position(|byte| *byte == b'=')
+            .is_some_and(|at| !pair[..at].trim_ascii().is_empty());
         named && !self.is_ours(pair)
     }
 
@@ -136,7 +138,9 @@ fn remove_hop_by_hop(headers: &mut HeaderMap) {
         let names: Vec<HeaderName> = named
             .flat_map(|line| {
                 let names = line.as_bytes().split(|byte| *byte == b',');
-                names.filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok()).collect::<Vec<_>>()
+                names
+                    .filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok())
+                    .collect::<Vec<_>>()
             })
             .collect();
         for name in names {

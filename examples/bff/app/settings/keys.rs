@@ -9,11 +9,14 @@ const SHORTEST_INDEX_KEY: usize = 32;
 
 /// With commas between them; the first one seals, all of them open.
 pub(super) fn token_keys(value: &str) -> Result<SealKeys, SettingError> {
-    SealKeys::from_base64(value).map_err(|error| SettingError::unshown("TOKEN_KEYS", error.to_string()))
+    SealKeys::from_base64(value)
+        .map_err(|error| SettingError::unshown("TOKEN_KEYS", error.to_string()))
 }
 
 pub(super) fn index_key(value: &str) -> Result<Vec<u8>, SettingError> {
-    const RULE: &str = "it must be base64 of at least 32 bytes, such as `openssl rand -base64 32` prints";
-    let key = BASE64_STANDARD.decode(value.trim()).ok().filter(|key| key.len() >= SHORTEST_INDEX_KEY);
+    const RULE: &str =
+        "it must be base64 of at least 32 bytes, such as `openssl rand -base64 32` prints";
+    let key =
+        BASE64_STANDARD.decode(value.trim()).ok().filter(|key| key.len() >= SHORTEST_INDEX_KEY);
     key.ok_or_else(|| SettingError::unshown("INDEX_KEY", RULE))
 }

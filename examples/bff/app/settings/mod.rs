@@ -60,7 +60,8 @@ impl Settings {
             Some(Err(_)) => Err(SettingError::unshown(name, "it is not UTF-8")),
         };
         let required = |name| {
-            read(name)?.ok_or_else(|| SettingError::unshown(name, "it is required, but missing or empty"))
+            read(name)?
+                .ok_or_else(|| SettingError::unshown(name, "it is required, but missing or empty"))
         };
 
         let issuer = issuer(required("ISSUER_URL")?)?;
@@ -100,7 +101,9 @@ fn issuer(value: String) -> Result<String, SettingError> {
     match url.scheme() {
         "https" => {}
         "http" if loopback => {}
-        "http" => return Err(broken("plain http is for loopback only: tokens would travel in the open")),
+        "http" => {
+            return Err(broken("plain http is for loopback only: tokens would travel in the open"));
+        }
         _ => return Err(broken("it must be https, or http to loopback")),
     }
     if has_credentials(&url) || url.query().is_some() || url.fragment().is_some() {
@@ -118,7 +121,8 @@ fn upstream(value: &str) -> Result<Upstream, SettingError> {
     if has_credentials(&url) || url.query().is_some() || url.fragment().is_some() {
         return Err(broken("it must have no user name, query or fragment"));
     }
-    let uri: Uri = url.as_str().parse().map_err(|_| broken("it must be a URL that HTTP can carry"))?;
+    let uri: Uri =
+        url.as_str().parse().map_err(|_| broken("it must be a URL that HTTP can carry"))?;
     let authority = uri.authority().cloned().ok_or_else(|| broken("it must have a host"))?;
     Ok(Upstream { authority, path: uri.path().trim_end_matches('/').to_owned() })
 }
@@ -127,16 +131,23 @@ fn listen(value: Option<String>, base: &BaseUrl) -> Result<String, SettingError>
     const RULE: &str = "it must be host:port, with a port from 0 to 65535";
     let Some(value) = value else {
         if base.is_https() {
-            let rule = "it is required where BASE_URL is https, as TLS ends in front of this application";
+            let rule =
+                "it is required where BASE_URL is https, as TLS ends in front of this application";
             return Err(SettingError::unshown("LISTEN", rule));
         }
         return Ok(format!("{}:{}", base.as_url().host_str().unwrap_or_default(), base.port()));
     };
     let host_and_port = value.rsplit_once(':').filter(|(host, port)| {
-        !host.is_empty() && port.parse::<u16>().is_ok() && (!host.contains(':') || host.starts_with('['))
+        !host.is_empty()
+            && port.parse::<u16>().is_ok()
+            && (!host.contains(':') || host.starts_with('['))
     });
     match host_and_port {
-        Some(_) if value.parse::<Authority>().is_ok_and(|parsed| !parsed.as_str().contains('@')) => Ok(value),
+        Some(_)
+            if value.parse::<Authority>().is_ok_and(|parsed| !parsed.as_str().contains('@')) =>
+        {
+            Ok(value)
+        }
         _ => Err(SettingError::shown("LISTEN", &value, RULE)),
     }
 }
@@ -167,7 +178,9 @@ fn sessions(redis: Option<String>, database: Option<String>) -> Result<Sessions,
             "sessions are kept in one place: set REDIS_URL or DATABASE_URL, not both",
         )),
         (Some(redis), None) => match Url::parse(&redis) {
-            Ok(url) if url.scheme() == "redis" && url.host().is_some() => Ok(Sessions::Redis(redis)),
+            Ok(url) if url.scheme() == "redis" && url.host().is_some() => {
+                Ok(Sessions::Redis(redis))
+            }
             _ => Err(SettingError::shown("REDIS_URL", &redis, "it must be redis://host:port")),
         },
         (None, Some(database)) => match Url::parse(&database) {

@@ -18,7 +18,9 @@ async fn closed_in_the_answer_after_so_many_bytes() {
 
 #[tokio::test]
 async fn no_http_at_all() {
-    for garbage in ["\u{16}\u{3}\u{1}garbage\r\n\r\n", "SSH-2.0-OpenSSH_9.6\r\n", "HTTP/9.9 200 OK\r\n\r\n"] {
+    for garbage in
+        ["\u{16}\u{3}\u{1}garbage\r\n\r\n", "SSH-2.0-OpenSSH_9.6\r\n", "HTTP/9.9 200 OK\r\n\r\n"]
+    {
         let (port, seen) = server(move |mut connection, _| async move {
             connection.request().await;
             connection.write(garbage).await;
@@ -58,7 +60,9 @@ async fn a_compressed_body_is_neither_asked_for_nor_unpacked() {
         connection.request().await;
         let packed = gzip(tokens().to_string().as_bytes());
         let head = format!("content-encoding: gzip\r\ncontent-length: {}\r\n\r\n", packed.len());
-        connection.write(format!("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n{head}")).await;
+        connection
+            .write(format!("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n{head}"))
+            .await;
         connection.write(packed).await;
     })
     .await;
@@ -74,7 +78,9 @@ fn gzip(data: &[u8]) -> Vec<u8> {
     packed.extend((!length).to_le_bytes());
     packed.extend(data);
     let crc = !data.iter().fold(!0_u32, |crc, byte| {
-        (0..8).fold(crc ^ u32::from(*byte), |crc, _| (crc >> 1) ^ (0xedb8_8320 & 0_u32.wrapping_sub(crc & 1)))
+        (0..8).fold(crc ^ u32::from(*byte), |crc, _| {
+            (crc >> 1) ^ (0xedb8_8320 & 0_u32.wrapping_sub(crc & 1))
+        })
     });
     packed.extend(crc.to_le_bytes());
     packed.extend(u32::from(length).to_le_bytes());
@@ -103,11 +109,14 @@ async fn a_redirect_to_another_host() {
 
 #[tokio::test]
 async fn chunked_nonsense() {
-    for chunks in ["ZZ\r\n{}\r\n0\r\n\r\n", "5\r\n{}", "fffffffffffffffff\r\n{}", "-2\r\n{}\r\n0\r\n\r\n", ""]
+    for chunks in
+        ["ZZ\r\n{}\r\n0\r\n\r\n", "5\r\n{}", "fffffffffffffffff\r\n{}", "-2\r\n{}\r\n0\r\n\r\n", ""]
     {
         let (port, seen) = server(move |mut connection, _| async move {
             connection.request().await;
-            connection.write(format!("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n{chunks}")).await;
+            connection
+                .write(format!("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n{chunks}"))
+                .await;
         })
         .await;
         assert_once(&seen, failed(endpoint_at(port)).await, Kind::NoAnswer, true);
@@ -152,7 +161,9 @@ async fn the_pages_of_a_proxy_in_front() {
             false,
         ),
         (
-            &["HTTP/1.1 400 Bad Request\r\ncontent-length: 25\r\n\r\n{\"error\":\"invalid_grant\"}"],
+            &[
+                "HTTP/1.1 400 Bad Request\r\ncontent-length: 25\r\n\r\n{\"error\":\"invalid_grant\"}",
+            ],
             Kind::InvalidGrant,
             false,
         ),

@@ -50,7 +50,8 @@ impl Connection {
             assert!(read > 0, "the client closed before its request was whole");
             text += std::str::from_utf8(&piece[..read]).unwrap();
             let Some((head, body)) = text.split_once("\r\n\r\n") else { continue };
-            let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")).unwrap_or("0");
+            let length =
+                head.lines().find_map(|line| line.strip_prefix("content-length: ")).unwrap_or("0");
             if body.len() == length.parse::<usize>().unwrap() {
                 break;
             }
@@ -145,8 +146,8 @@ async fn refused_connections() {
 
 #[tokio::test]
 async fn a_host_that_does_not_exist() {
-    let endpoint =
-        TokenEndpoint::new("http://id.invalid/token", ClientAuth::none("app")).allow_http_to("id.invalid");
+    let endpoint = TokenEndpoint::new("http://id.invalid/token", ClientAuth::none("app"))
+        .allow_http_to("id.invalid");
     let (outcome, took) = failed(endpoint).await;
     assert_eq!(outcome, (Kind::Unreachable, false));
     assert!(took < PATIENT * 2, "{took:?}");
@@ -159,7 +160,8 @@ async fn a_tls_handshake_that_fails_is_tried_again() {
         connection.write("220 mail.example ESMTP\r\n").await;
     })
     .await;
-    let endpoint = TokenEndpoint::new(format!("https://127.0.0.1:{port}/"), ClientAuth::none("app"));
+    let endpoint =
+        TokenEndpoint::new(format!("https://127.0.0.1:{port}/"), ClientAuth::none("app"));
     let (outcome, took) = failed(endpoint).await;
     assert_eq!((outcome, seen.connections()), ((Kind::Unreachable, false), 2));
     assert!(took < PATIENT, "{took:?}");
@@ -175,9 +177,10 @@ async fn a_tls_handshake_that_hangs_is_given_up_and_tried_again() {
         });
     })
     .await;
-    let endpoint = TokenEndpoint::new(format!("https://127.0.0.1:{port}/"), ClientAuth::none("app"))
-        .connect_timeout(SHORT)
-        .request_timeout(PATIENT);
+    let endpoint =
+        TokenEndpoint::new(format!("https://127.0.0.1:{port}/"), ClientAuth::none("app"))
+            .connect_timeout(SHORT)
+            .request_timeout(PATIENT);
     let (outcome, took) = failed(endpoint).await;
     assert_eq!((outcome, seen.connections()), ((Kind::Unreachable, false), 2));
     assert!((SHORT * 2..PATIENT).contains(&took), "{took:?}");
