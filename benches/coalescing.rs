@@ -6,7 +6,6 @@
 //! 5 ms, so then for a refresh that ends as soon as the last of the N has begun to ask, with nothing taken off.
 //! (What a waiter weighs: `cargo bench --bench memory`.)
 
-mod common;
 #[allow(dead_code, reason = "the bench uses a part of it")]
 #[path = "../src/flight.rs"]
 mod flight;
@@ -21,7 +20,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use common::{Samples, print_goal, token_response};
+use support::{Samples, print_goal, token_response};
 use flight::{Boarded, Departure, SingleFlight};
 use http_body_util::Full;
 use serde::{Deserialize, Serialize};

@@ -3,7 +3,6 @@
 //! Every variant is the same Axum router with the same request, sent by `oneshot` on one thread; the variants take turns in small
 //! blocks, and a ratio is taken within each round.
 
-mod common;
 
 use std::{hint::black_box, sync::Arc, time::SystemTime};
 
@@ -17,14 +16,14 @@ use axum::{
     routing::get,
 };
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
-use common::{
+use support::{
     ACCESS_TOKEN_BYTES, ID_TOKEN_BYTES, REFRESH_TOKEN_BYTES, Samples, print_goal, token_response,
 };
 use serde::{Deserialize, Serialize};
 use tower::ServiceExt;
 use tower_sessions::{MemoryStore, Session, SessionManagerLayer};
 use tower_token_refresh::{
-    AccessToken, Claims, ClientAuth, SealKeys, TokenEndpoint, TokenRefreshLayer, TokenRefresher,
+    AccessToken, Claims, ClientAuth, token_store::SealKeys, TokenEndpoint, TokenRefreshLayer, TokenRefresher,
     TokenSet, testing::StrictIssuer, tower_sessions,
 };
 
@@ -120,7 +119,7 @@ async fn main() {
 async fn variants() -> [Variant; 9] {
     let (by_hand, hand_cookie) = session_by_hand().await;
     let (refresher, our_cookie) = session_of_ours(None).await;
-    let (sealing, sealed_cookie) = session_of_ours(Some(SealKeys::new([7; 32]))).await;
+    let (sealing, sealed_cookie) = session_of_ours(Some(token_store::SealKeys::new([7; 32]))).await;
     let guard = TokenRefreshLayer::new(&refresher);
     let ours = refresher.session_layer();
     let bare = get(async || "hello");
@@ -250,7 +249,7 @@ async fn session_by_hand() -> (SessionManagerLayer<MemoryStore>, String) {
     (SessionManagerLayer::new(store), cookie(&session))
 }
 
-async fn session_of_ours(keys: Option<SealKeys>) -> (TokenRefresher, String) {
+async fn session_of_ours(keys: Option<token_store::SealKeys>) -> (TokenRefresher, String) {
     let issuer = StrictIssuer::new();
     let endpoint = TokenEndpoint::new(issuer.token_url(), ClientAuth::basic("web", "secret"))
         .transport(issuer.transport());

@@ -1,6 +1,5 @@
 //! Bytes per waiter of one flight, and per user that waits, is served or is idle. Counted at the allocator.
 
-mod common;
 #[allow(dead_code, reason = "the bench uses a part of it")]
 #[path = "../src/flight.rs"]
 mod flight;
@@ -14,7 +13,7 @@ use std::{
     time::Duration,
 };
 
-use common::{token_response, verdict};
+use support::{token_response, verdict};
 use flight::{Boarded, Departure, SingleFlight};
 use http_body_util::Full;
 use peak_alloc::PeakAlloc;
@@ -156,7 +155,7 @@ async fn users() {
     }
     tokio::time::sleep(Duration::from_millis(500)).await;
     let finished = ours(HEAP.current_usage());
-    let used = refresher.memory();
+    let used = refresher.usage();
 
     // Others go on logging in: one sweep finds who was in use until then, and a later one who no longer is.
     for pause in [10, 61] {
@@ -164,7 +163,7 @@ async fn users() {
         log_in(&refresher, &guarded).await;
     }
     let idle = ours(HEAP.current_usage());
-    let idle_used = refresher.memory();
+    let idle_used = refresher.usage();
 
     clock.advance(Duration::from_secs(600));
     log_in(&refresher, &guarded).await;

@@ -2,7 +2,10 @@
 
 use std::{
     fmt,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, Instant, SystemTime},
 };
 
@@ -41,6 +44,70 @@ impl Clock {
     #[must_use]
     pub fn monotonic(&self) -> Duration {
         self.0.monotonic()
+    }
+}
+
+impl Clock {
+    /// Both readings at once.
+    pub(crate) fn moment(&self) -> Moment {
+        Moment { wall: self.now(), monotonic: self.monotonic() }
+    }
+
+    /// How long ago `moment` was.
+    pub(crate) fn since(&self, moment: Moment) -> Duration {
+        self.moment().since(moment)
+    }
+}
+
+/// A reading of both clocks. What has passed since is the larger of both differences: while a
+/// machine sleeps its monotonic clock may stand still, and a wall clock may be set back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Moment {
+    pub(crate) wall: SystemTime,
+    pub(crate) monotonic: Duration,
+}
+
+impl Moment {
+    pub(crate) fn since(self, earlier: Self) -> Duration {
+        let by_wall = self.wall.duration_since(earlier.wall).unwrap_or_default();
+        by_wall.max(self.monotonic.saturating_sub(earlier.monotonic))
+    }
+
+    /// The moment that was `by` ago, as far as the monotonic clock reaches back.
+    pub(crate) fn before(self, by: Duration) -> Self {
+        let by = by.min(self.monotonic);
+        Self { wall: self.wall - by, monotonic: self.monotonic - by }
+    }
+}
+
+/// A [`Moment`] that many tasks set and read, to the millisecond.
+pub(crate) struct AtomicMoment {
+    wall: AtomicU64,
+    monotonic: AtomicU64,
+}
+
+impl AtomicMoment {
+    pub(crate) fn new(moment: Moment) -> Self {
+        let this = Self { wall: AtomicU64::new(0), monotonic: AtomicU64::new(0) };
+        this.set(moment);
+        this
+    }
+
+    pub(crate) fn get(&self) -> Moment {
+        let millis = |part: &AtomicU64| Duration::from_millis(part.load(Ordering::Relaxed));
+        let wall = SystemTime::UNIX_EPOCH.checked_add(millis(&self.wall));
+        Moment {
+            wall: wall.unwrap_or(SystemTime::UNIX_EPOCH),
+            monotonic: millis(&self.monotonic),
+        }
+    }
+
+    /// Two that set it at once may leave the parts of two moments: both are near enough.
+    pub(crate) fn set(&self, moment: Moment) {
+        let millis = |part: Duration| u64::try_from(part.as_millis()).unwrap_or(u64::MAX);
+        let wall = moment.wall.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        self.wall.store(millis(wall), Ordering::Relaxed);
+        self.monotonic.store(millis(moment.monotonic), Ordering::Relaxed);
     }
 }
 

@@ -38,7 +38,7 @@ pub enum RefreshErrorKind {
     SubjectChanged,
     /// The provider or the session store cannot be reached or is overloaded. The tokens are kept. 503 with `Retry-After`.
     Unavailable,
-    /// The refresh took longer than this request would [wait](crate::RefreshPolicy::wait_limit). It goes on; the tokens are kept. 503
+    /// The refresh took longer than this request would [wait](crate::RefreshPolicy::wait_timeout). It goes on; the tokens are kept. 503
     /// with `Retry-After`.
     WaitTimeout,
     /// The provider answered something that is not a token response. The tokens are kept. 502.

@@ -67,46 +67,38 @@
 #![forbid(unsafe_code)]
 #![deny(unreachable_pub)]
 
-mod access_token;
-mod backchannel;
-mod bearer;
-mod claims;
+mod back_channel;
 mod clock;
 pub mod endpoint;
 mod error;
-#[cfg(feature = "axum")]
-mod extract;
-mod flight;
-mod grant;
-mod layer;
-mod ledger;
+mod key_locks;
 mod metrics;
+mod middleware;
 mod policy;
-mod problem;
 mod refresher;
-pub mod rejection;
-mod service;
 mod session;
+mod single_flight;
 #[cfg(feature = "testing")]
 pub mod testing;
-mod token;
+mod token_cache;
+pub mod token_store;
+mod tokens;
 
-pub use access_token::AccessToken;
-pub use backchannel::{BackChannelError, RefusedLogoutToken};
-pub use claims::{ClaimsError, ClaimsTrust, Roles, StandardClaims};
+pub use back_channel::{BackChannelError, RefusedLogoutToken};
 pub use clock::{Clock, TimeSource};
 pub use endpoint::{ClientAuth, DiscoveryError, ProviderLimits, TokenEndpoint, Transport};
 pub use error::{ConfigError, RefreshError, RefreshErrorKind};
 #[cfg(feature = "axum")]
-pub use extract::Claims;
-pub use layer::TokenRefreshLayer;
+pub use middleware::Claims;
+pub use middleware::{TokenRefreshLayer, TokenRefreshService, rejection};
 pub use policy::{OnUnavailable, RefreshPolicy};
 pub use refresher::{
-    LogOut, LoggedOut, MemoryUse, Revocation, StillRunning, TokenRefresher, TokenRefresherBuilder,
+    Logout, LogoutOutcome, Revocation, ShutdownTimeout, TokenRefresher, TokenRefresherBuilder, Usage,
 };
-pub use service::TokenRefreshService;
-pub use session::{GuardedStore, SealKeys, SealKeysError};
-pub use token::{TokenSet, TokenSetError};
+pub use session::GuardedStore;
+pub use tokens::{
+    AccessToken, ClaimsError, ClaimsTrust, Roles, StandardClaims, TokenSet, TokenSetError,
+};
 pub use tower_sessions;
 
 #[cfg(all(doctest, feature = "axum", feature = "rustls", feature = "testing"))]

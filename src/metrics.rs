@@ -17,8 +17,16 @@ pub(crate) fn flight_ended(outcome: &'static str) {
     metrics::counter!("token_refresh_flights_total", "outcome" => outcome).increment(1);
 }
 
-pub(crate) fn set_pending() {
-    metrics::counter!("token_refresh_pending_total").increment(1);
+pub(crate) fn set_unsaved() {
+    metrics::counter!("token_refresh_unsaved_total").increment(1);
+}
+
+pub(crate) fn login_ended(reason: &'static str) {
+    metrics::counter!("token_refresh_logins_ended_total", "reason" => reason).increment(1);
+}
+
+pub(crate) fn clock_skewed() {
+    metrics::counter!("token_refresh_clock_skew_total").increment(1);
 }
 
 pub(crate) fn id_token_dropped(reason: &'static str) {

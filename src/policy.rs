@@ -6,6 +6,12 @@ use crate::error::ConfigError;
 
 /// As long as anything here may be kept waiting, whatever the settings add up to.
 const A_DAY: Duration = Duration::from_secs(24 * 60 * 60);
+/// A login that ended elsewhere is served for as long as this at the most.
+const LONGEST_UNCONFIRMED: Duration = Duration::from_secs(60 * 60);
+/// What clocks of several processes may differ by.
+const SKEW: Duration = Duration::from_secs(5);
+/// A store that fails over may come back without what it was told within about this time.
+const LAST_WRITES_STAY: Duration = Duration::from_secs(90);
 
 /// How early a token counts as expired, and how long each step of a refresh may take.
 ///
@@ -13,30 +19,32 @@ const A_DAY: Duration = Duration::from_secs(24 * 60 * 60);
 /// use std::time::Duration;
 /// use tower_token_refresh::RefreshPolicy;
 ///
-/// let policy = RefreshPolicy::default().leeway(Duration::from_secs(10)).write_back(Duration::from_secs(5));
+/// let policy = RefreshPolicy::default()
+///     .leeway(Duration::from_secs(10))
+///     .store_timeout(Duration::from_secs(5));
 /// ```
 ///
 /// | setting | default | range |
 /// |---|---|---|
 /// | [`leeway`](Self::leeway) | 5 s | any; shrinks to a quarter of a token's life |
-/// | [`early_window`](Self::early_window) | 60 s | any; shrinks to half of a token's life; 0 turns it off |
-/// | [`wait_limit`](Self::wait_limit) | 10 s | above 0 |
+/// | [`refresh_ahead`](Self::refresh_ahead) | 60 s | any; shrinks to half of a token's life; 0 turns it off |
+/// | [`confirm_after`](Self::confirm_after) | 60 s | at most 1 h; 0: before every request |
+/// | [`wait_timeout`](Self::wait_timeout) | 10 s | above 0 |
 /// | [`on_unavailable`](Self::on_unavailable) | [`OnUnavailable::Refuse`] | |
 /// | [`replay`](Self::replay) | true | |
 /// | [`fallback_lifetime`](Self::fallback_lifetime) | 60 s | above 0 |
-/// | [`write_back`](Self::write_back) | 10 s | above 0 |
-/// | [`flight_limit`](Self::flight_limit) | 60 s | at least the endpoint's attempts (2 or more) × its request timeout + 3 × `write_back` |
+/// | [`store_timeout`](Self::store_timeout) | 10 s | above 0 |
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RefreshPolicy {
     pub(crate) leeway: Duration,
-    pub(crate) early_window: Duration,
-    pub(crate) wait_limit: Duration,
+    pub(crate) refresh_ahead: Duration,
+    pub(crate) confirm_after: Duration,
+    pub(crate) wait_timeout: Duration,
     pub(crate) on_unavailable: OnUnavailable,
     pub(crate) replay: bool,
     pub(crate) fallback_lifetime: Duration,
-    pub(crate) write_back: Duration,
-    pub(crate) flight_limit: Duration,
+    pub(crate) store_timeout: Duration,
 }
 
 /// What a request gets whose access token has expired while no new one can be had.
@@ -58,43 +66,55 @@ impl Default for RefreshPolicy {
     fn default() -> Self {
         Self {
             leeway: Duration::from_secs(5),
-            early_window: Duration::from_secs(60),
-            wait_limit: Duration::from_secs(10),
+            refresh_ahead: Duration::from_secs(60),
+            confirm_after: Duration::from_secs(60),
+            wait_timeout: Duration::from_secs(10),
             on_unavailable: OnUnavailable::Refuse,
             replay: true,
             fallback_lifetime: Duration::from_secs(60),
-            write_back: Duration::from_secs(10),
-            flight_limit: Duration::from_secs(60),
+            store_timeout: Duration::from_secs(10),
         }
     }
 }
 
 impl RefreshPolicy {
-    /// How long before its expiry an access token counts as expired: for the way to the API and for clocks that differ. Never
-    /// more than a quarter of the token's life, so that a token that lives 4 s is served for 3 s. Requests that come later than that
-    /// wait for a refresh; should it fail while the token has not expired yet, they go on with the token, unless the login has ended.
+    /// How long before its expiry an access token counts as expired: for the way to the API and for
+    /// clocks that differ. Never more than a quarter of the token's life, so that a token that lives 4 s
+    /// is served for 3 s. Requests that come later than that wait for a refresh; should it fail while the
+    /// token has not expired yet, they go on with the token, unless the login has ended.
     #[must_use]
     pub fn leeway(mut self, leeway: Duration) -> Self {
         self.leeway = leeway;
         self
     }
 
-    /// How long before its expiry an access token is refreshed in the background, by the first request that comes within this
-    /// window; that request and all others go on with the token they have. Never more than half of the token's life; each token of each
-    /// login begins its window at a moment of its own, in the first half, so that logins made together are not refreshed together. So
-    /// a user who comes by in that time notices nothing of a provider that is down for less than half of this. Without effect where it
-    /// is not longer than [`leeway`](Self::leeway); 0 turns it off.
+    /// How long before its expiry an access token is refreshed in the background, by the first request
+    /// that comes within this window; that request and all others go on with the token they have. Never
+    /// more than half of the token's life; each token of each login begins its window at a moment of its
+    /// own, in the first half, so that logins made together are not refreshed together. A user who comes
+    /// by in that time notices nothing of a provider that is down for less than half of this. Without
+    /// effect where it is not longer than [`leeway`](Self::leeway); 0 turns it off.
     #[must_use]
-    pub fn early_window(mut self, window: Duration) -> Self {
-        self.early_window = window;
+    pub fn refresh_ahead(mut self, window: Duration) -> Self {
+        self.refresh_ahead = window;
+        self
+    }
+
+    /// How long a cached token is served before its record is read again. Another process that ends the
+    /// login is noticed within this time. From half of it on, the record is read in the background; a
+    /// request that comes later than all of it waits for the read.
+    #[must_use]
+    pub fn confirm_after(mut self, age: Duration) -> Self {
+        self.confirm_after = age;
         self
     }
 
     /// How long a request waits for a refresh, whoever started it, before it gives up with
-    /// [`WaitTimeout`](crate::RefreshErrorKind::WaitTimeout). The refresh goes on without it and loses nothing.
+    /// [`WaitTimeout`](crate::RefreshErrorKind::WaitTimeout). The refresh goes on without it and loses
+    /// nothing.
     #[must_use]
-    pub fn wait_limit(mut self, limit: Duration) -> Self {
-        self.wait_limit = limit;
+    pub fn wait_timeout(mut self, limit: Duration) -> Self {
+        self.wait_timeout = limit;
         self
     }
 
@@ -105,79 +125,77 @@ impl RefreshPolicy {
         self
     }
 
-    /// Whether a refresh token is presented again whose last presentation had no usable answer, once the access token has expired.
+    /// Whether a refresh token is presented again whose last presentation had no usable answer, once the
+    /// access token has expired.
     ///
-    /// Nobody knows then whether the provider has used it up. At a provider that punishes reuse, presenting it once more may end the
-    /// login; not presenting it ends the login for certain. So it is done, by default: never while the old access token is good
-    /// (its punishment would kill that too), one at a time, after 1 s, 2 s and so on up to 60 s, until the provider gives a clear
-    /// answer. Requests in between get `Unavailable`. Without replay the login ends as `SessionExpired`.
+    /// Nobody knows then whether the provider has used it up. At a provider that punishes reuse,
+    /// presenting it once more may end the login; not presenting it ends the login for certain. So it is
+    /// done, by default: never while the old access token is good (its punishment would kill that too),
+    /// one at a time, after 1 s, 2 s and so on up to 60 s, until the provider gives a clear answer.
+    /// Requests in between get `Unavailable`. Without replay the login ends as `SessionExpired`.
     #[must_use]
     pub fn replay(mut self, replay: bool) -> Self {
         self.replay = replay;
         self
     }
 
-    /// How long an access token lives if neither `expires_in` (RFC 6749 section 5.1) nor a JWT's `exp` says so.
+    /// How long an access token lives if neither `expires_in` (RFC 6749 section 5.1) nor a JWT's `exp`
+    /// says so.
     #[must_use]
     pub fn fallback_lifetime(mut self, lifetime: Duration) -> Self {
         self.fallback_lifetime = lifetime;
         self
     }
 
-    /// How long the session store may take for one step of a refresh, a log in or a log out: a read, or a write with all its retries.
-    /// A refresh then keeps the new tokens in memory and lets its waiters go on; a log in or log out fails.
+    /// How long the token store may take for one call. New tokens and ends of logins that it does not
+    /// take within that time are kept in memory and tried again; whatever else it does not do in time
+    /// fails.
     #[must_use]
-    pub fn write_back(mut self, limit: Duration) -> Self {
-        self.write_back = limit;
+    pub fn store_timeout(mut self, limit: Duration) -> Self {
+        self.store_timeout = limit;
         self
     }
 
-    /// The longest a flight may take: a refresh with discovery, the queue and all attempts, within
-    /// [that many request timeouts](crate::endpoint::ProviderLimits); a re-read, arrears and a write-back, each within `write_back`.
-    /// Each step is given up at its own limit, so a flight that is stuck ends; a token request that is given up counts as one without an
-    /// answer, see [`replay`](Self::replay). Settings whose sum is longer than this are refused. A refreshed ID token that is signed with
-    /// a key not seen before may take 5 s more.
-    #[must_use]
-    pub fn flight_limit(mut self, limit: Duration) -> Self {
-        self.flight_limit = limit;
-        self
+    /// How old the mark of a refresh may be and still hold everybody else off: one request to the
+    /// provider, the write that follows, and what clocks may differ by.
+    pub(crate) fn mark_deadline(&self, request_timeout: Duration) -> Duration {
+        request_timeout.saturating_add(self.store_timeout).saturating_add(SKEW)
     }
 
-    /// How long a running flight stays registered at the most: well beyond the longest way through one, so that none is ever
-    /// forgotten while it runs and started a second time. That way is discovery, a refresh and a revocation; and of the session
-    /// store a re-read, its arrears, a write-back and a tombstone.
-    pub(crate) fn net(&self, longest_refresh: Duration) -> Duration {
-        // The revocation is one request more; half as long as the longest refresh at most.
-        let longest =
-            longest_refresh.saturating_mul(2).saturating_add(self.write_back.saturating_mul(4));
-        longest.max(self.flight_limit).saturating_mul(2).min(A_DAY)
+    /// Longer than any flight runs: it waits for the marks of others, asks the provider, and waits for
+    /// the token store some ten times. A flight that is stuck ends, as each step has a limit.
+    pub(crate) fn longest_flight(
+        &self,
+        longest_refresh: Duration,
+        mark_deadline: Duration,
+    ) -> Duration {
+        let store = self.store_timeout.saturating_mul(12);
+        let waits = longest_refresh.saturating_add(mark_deadline.saturating_mul(3));
+        store.saturating_add(waits).saturating_mul(2).min(A_DAY)
     }
 
-    pub(crate) fn validate(&self, longest_refresh: Duration) -> Result<(), ConfigError> {
+    /// How long the last writes are remembered: a token that a store has lost is noticed when it is next
+    /// confirmed.
+    pub(crate) fn last_writes_stay(&self) -> Duration {
+        LAST_WRITES_STAY.max(self.confirm_after + self.confirm_after / 2)
+    }
+
+    pub(crate) fn validate(&self) -> Result<(), ConfigError> {
         for (what, value) in [
             ("fallback_lifetime", self.fallback_lifetime),
-            ("wait_limit", self.wait_limit),
-            ("write_back", self.write_back),
+            ("wait_timeout", self.wait_timeout),
+            ("store_timeout", self.store_timeout),
         ] {
             if value.is_zero() {
-                return Err(ConfigError::Range {
-                    what,
-                    value: format!("{value:?}"),
-                    rule: "it must be longer than 0 s",
-                });
+                let (value, rule) = (format!("{value:?}"), "it must be longer than 0 s");
+                return Err(ConfigError::Range { what, value, rule });
             }
         }
-        let needed = longest_refresh.saturating_add(self.write_back.saturating_mul(3));
-        if self.flight_limit < needed {
-            return Err(ConfigError::Clash {
-                left: "flight_limit",
-                left_value: format!("{:?}", self.flight_limit),
-                rule: "at least",
-                right: "attempts x request_timeout + 3 x write_back",
-                right_value: format!(
-                    "{longest_refresh:?} + 3 x {:?} = {needed:?}",
-                    self.write_back
-                ),
+        if self.confirm_after > LONGEST_UNCONFIRMED {
+            return Err(ConfigError::Range {
+                what: "confirm_after",
+                value: format!("{:?}", self.confirm_after),
+                rule: "it must be at most 1 h: a login that ended elsewhere is served for that long",
             });
         }
         Ok(())
@@ -188,32 +206,49 @@ impl RefreshPolicy {
 mod tests {
     use super::*;
 
+    const SECOND: Duration = Duration::from_secs(1);
+
     #[test]
-    fn the_defaults_agree_with_the_default_request_timeout() {
-        assert_eq!(RefreshPolicy::default().validate(Duration::from_secs(30)), Ok(()));
+    fn a_mark_holds_others_off_for_one_request_and_its_write() {
+        let policy = RefreshPolicy::default();
+        assert_eq!(policy.mark_deadline(15 * SECOND), (15 + 10 + 5) * SECOND);
     }
 
     #[test]
-    fn a_flight_limit_shorter_than_its_steps_is_refused_with_both_values() {
-        let policy = RefreshPolicy::default().flight_limit(Duration::from_secs(20));
-        let message =
-            policy.validate(Duration::from_secs(30)).expect_err("20 s < 60 s").to_string();
+    fn a_flight_is_registered_for_longer_than_everything_it_waits_for() {
+        let policy = RefreshPolicy::default();
+        let mark = policy.mark_deadline(15 * SECOND);
+        assert!(policy.longest_flight(30 * SECOND, mark) > 30 * SECOND + 2 * mark + 10 * 10 * SECOND);
+    }
+
+    #[test]
+    fn settings_without_bounds_still_make_a_time_that_a_cache_can_hold() {
+        let policy = RefreshPolicy::default().store_timeout(Duration::MAX);
+        assert_eq!(policy.longest_flight(Duration::MAX, Duration::MAX), A_DAY);
+    }
+
+    #[test]
+    fn last_writes_stay_longer_than_a_token_goes_unconfirmed() {
+        for confirm_after in [0, 60, 90, 3600] {
+            let policy = RefreshPolicy::default().confirm_after(confirm_after * SECOND);
+            assert!(policy.last_writes_stay() > policy.confirm_after);
+            assert!(policy.last_writes_stay() >= LAST_WRITES_STAY);
+        }
+    }
+
+    #[test]
+    fn values_out_of_range_are_refused_by_name() {
+        let message = |policy: RefreshPolicy| policy.validate().expect_err("refused").to_string();
+        let policy = RefreshPolicy::default;
+        assert_eq!(policy().validate(), Ok(()));
+        let rule = "is 0ns: it must be longer than 0 s";
         assert_eq!(
-            message,
-            "flight_limit (20s) must be at least attempts x request_timeout + 3 x write_back (30s + 3 x 10s = 60s)"
+            message(policy().fallback_lifetime(Duration::ZERO)),
+            format!("fallback_lifetime {rule}")
         );
-    }
-
-    #[test]
-    fn settings_without_bounds_still_make_a_net_that_a_cache_can_hold() {
-        let policy = RefreshPolicy::default().flight_limit(Duration::MAX).write_back(Duration::MAX);
-        assert_eq!(policy.net(Duration::MAX), A_DAY);
-    }
-
-    #[test]
-    fn a_zero_lifetime_is_refused() {
-        let policy = RefreshPolicy::default().fallback_lifetime(Duration::ZERO);
-        let message = policy.validate(Duration::from_secs(30)).expect_err("zero").to_string();
-        assert_eq!(message, "fallback_lifetime is 0ns: it must be longer than 0 s");
+        assert_eq!(message(policy().wait_timeout(Duration::ZERO)), format!("wait_timeout {rule}"));
+        assert_eq!(message(policy().store_timeout(Duration::ZERO)), format!("store_timeout {rule}"));
+        let long = message(policy().confirm_after(3601 * SECOND));
+        assert!(long.starts_with("confirm_after is 3601s: it must be at most 1 h"), "{long}");
     }
 }

@@ -14,7 +14,7 @@ use serde_json::Value;
 use tokio::time::sleep;
 
 use crate::{
-    common::{Samples, verdict},
+    support::{Samples, verdict},
     processes::start_upstream,
     running::Running,
     visitor::Visitor,

@@ -6,7 +6,7 @@ use tokio::process::Command;
 use tower_token_refresh::testing::StrictIssuer;
 
 use crate::{
-    common::{Samples, verdict},
+    support::{Samples, verdict},
     processes::start_upstream,
     running::Running,
     visitor::Visitor,

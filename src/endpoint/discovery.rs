@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     error::{Chain, ConfigError},
-    flight::{Boarded, Departure, SingleFlight},
+    single_flight::{Joined, Start, SingleFlight},
 };
 
 /// Why discovery failed. Cheap to clone: all that waited for it are told.
@@ -132,13 +132,13 @@ impl Discovery {
         if let Some(found) = self.found.get() {
             return Ok(found.clone());
         }
-        let boarded = self.runs.board(&(), || match self.found.get() {
-            Some(found) => Departure::Known(Ok(found.clone())),
-            None => Departure::Fly(self.clone().run(exchange.clone(), rule.clone())),
+        let boarded = self.runs.join_or_start(&(), || match self.found.get() {
+            Some(found) => Start::No(Ok(found.clone())),
+            None => Start::Flight(self.clone().run(exchange.clone(), rule.clone())),
         });
         match boarded {
-            Boarded::Known(outcome) => outcome,
-            Boarded::Waiting { answer, .. } => {
+            Joined::Known(outcome) => outcome,
+            Joined::Waiting { answer, .. } => {
                 answer.await.unwrap_or(Err(DiscoveryError::BrokenOff))
             }
         }

@@ -27,7 +27,7 @@ use super::{
 };
 use crate::{
     clock::Clock,
-    flight::{Boarded, Departure, SingleFlight},
+    single_flight::{Joined, Start, SingleFlight},
 };
 
 /// The most that is read of a key set: a key with its chain of certificates takes a few KiB.
@@ -134,13 +134,13 @@ impl Keys {
         }
         let metadata = self.0.provider.metadata().await.map_err(KeysError::Discovery)?;
         let uri = metadata.jwks.as_ref().ok_or(KeysError::NotTold)?;
-        let boarded = self.0.fetches.board(&(), || match self.known(unfit) {
-            Some(known) => Departure::Known(known),
-            None => Departure::Fly(self.clone().fetch(uri.clone(), unfit.is_some())),
+        let boarded = self.0.fetches.join_or_start(&(), || match self.known(unfit) {
+            Some(known) => Start::No(known),
+            None => Start::Flight(self.clone().fetch(uri.clone(), unfit.is_some())),
         });
         match boarded {
-            Boarded::Known(known) => known,
-            Boarded::Waiting { answer, .. } => {
+            Joined::Known(known) => known,
+            Joined::Waiting { answer, .. } => {
                 if let Some((old, _)) = self.held().fit(unfit) {
                     return Ok(old.clone());
                 }

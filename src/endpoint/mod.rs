@@ -40,10 +40,10 @@ pub use auth::ClientAuth;
 pub use discover::Discover;
 pub use discovery::DiscoveryError;
 pub use error::{EndpointError, EndpointErrorKind};
-pub(crate) use gate::is_left_alone;
+pub(crate) use gate::is_left_alone as is_breaker_refusal;
 pub(crate) use keys::{Keys, KeysError};
 pub use limits::ProviderLimits;
-pub(crate) use provider::{Provider, Revocation, TokenTypeHint};
+pub(crate) use provider::{Aborted, BeforeAttempt, RefreshFailure, Provider, Revocation, TokenTypeHint};
 pub use transport::{BoxError, NotSent, Transport, TransportBody};
 pub(crate) use verify::{Expected, JwtClaims, LEEWAY, VerifyError};
 

@@ -22,7 +22,7 @@ use super::{
     limits::ProviderLimits,
     resend, wire,
 };
-use crate::{Clock, error::Chain, metrics, token::TokenSet};
+use crate::{Clock, error::Chain, metrics, tokens::TokenSet};
 
 /// What kind of token is to be revoked (RFC 7009, 2.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,6 +40,11 @@ pub(crate) enum Revocation {
     NotSupported,
 }
 
+#[async_trait::async_trait]
+pub(crate) trait BeforeAttempt: Send { async fn before_attempt(&mut self) -> Result<(), Aborted>; }
+pub(crate) struct Aborted;
+pub(crate) enum RefreshFailure { Aborted, Endpoint(EndpointError) }
+impl From<EndpointError> for RefreshFailure { fn from(e: EndpointError) -> Self { Self::Endpoint(e) } }
 /// Cheap to clone; clones share connections and what discovery found.
 #[derive(Clone)]
 pub(crate) struct Provider {
@@ -84,10 +89,7 @@ impl Provider {
     /// Presents `refresh_token` (RFC 6749, 6): once, unless it is certain that it was not used up (see [`resend`]). `obtained_at` is
     /// when the request that was answered was sent; `issuer` and a refresh token the provider did not rotate are the caller's to
     /// fill in.
-    pub(crate) async fn refresh(
-        &self,
-        refresh_token: &SecretString,
-    ) -> Result<TokenSet, EndpointError> {
+    pub(crate) async fn refresh(&self, refresh_token: &SecretString, before: &mut dyn BeforeAttempt) -> Result<TokenSet, RefreshFailure> {
         let gate = self.gate.get_or_init(|| Gate::new(&self.limits, self.clock.clone()));
         let token = Fingerprint::of(refresh_token.expose_secret());
         gate.refuse_dead(&token)?;
@@ -102,7 +104,8 @@ impl Provider {
                 timeout_at(last_start, gate.enter(waited_until, self.exchange.limit)).await;
             let pass =
                 entered.unwrap_or_else(|_elapsed| Err(NotAsked::TooLate.into_error(None)))?;
-            let outcome = self.present(refresh_token, last_start).await;
+            let outcome = self.present(refresh_token, last_start, before).await;
+            let outcome = match outcome { Ok(a) => Ok(a), Err(RefreshFailure::Endpoint(e)) => Err(e), Err(RefreshFailure::Aborted) => return Err(RefreshFailure::Aborted) };
             pass.told(&outcome);
             let error = match outcome {
                 Ok(answer) => return Ok(answer),
@@ -114,12 +117,12 @@ impl Provider {
             attempts_left = attempts_left.saturating_sub(1);
             let Some(wait) = resend::pause_after(&error, random()).filter(|_| attempts_left > 0)
             else {
-                return Err(error);
+                return Err(error.into());
             };
             waited_until = gate.clock.monotonic().saturating_add(wait);
             let pause = sleep(wait);
             if pause.deadline() > last_start {
-                return Err(error);
+                return Err(error.into());
             }
             metrics::request_resent();
             tracing::debug!(error = %Chain(&error), ?wait, "a token request is sent again after a pause");
@@ -132,11 +135,13 @@ impl Provider {
         &self,
         refresh_token: &SecretString,
         last_start: Instant,
-    ) -> Result<TokenSet, EndpointError> {
+        before: &mut dyn BeforeAttempt,
+    ) -> Result<TokenSet, RefreshFailure> {
         let Ok(to) = timeout_at(last_start, self.metadata()).await else {
-            return Err(EndpointError::new(Kind::Unreachable).with_source(NotAsked::TooLate));
+            return Err(EndpointError::new(Kind::Unreachable).with_source(NotAsked::TooLate).into());
         };
-        let to = to?;
+        let to = to.map_err(EndpointError::from)?;
+        if let Err(Aborted) = before.before_attempt().await { return Err(RefreshFailure::Aborted); }
         let pairs =
             [("grant_type", "refresh_token"), ("refresh_token", refresh_token.expose_secret())];
         let sent_at = self.clock.now();
@@ -188,6 +193,8 @@ impl Provider {
         self.exchange.limit.saturating_mul(self.limits.attempts.max(2))
     }
 
+    pub(crate) fn request_timeout(&self) -> Duration { self.exchange.limit }
+    pub(crate) async fn end_session_url(&self) -> Result<Option<Uri>, DiscoveryError> { Ok(self.metadata().await?.end_session.clone()) }
     pub(super) async fn metadata(&self) -> Result<Arc<Metadata>, DiscoveryError> {
         match &self.addresses {
             Addresses::Given(metadata) => Ok(Arc::clone(metadata)),

@@ -24,7 +24,7 @@ use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
 
 use super::{jwks::KeySet, keys::KeysError};
-use crate::claims::lenient_number;
+use crate::tokens::claims::lenient_number;
 
 /// Longer tokens are refused unread; no token response may be longer either.
 const MAX_TOKEN: usize = 64 * 1024;

@@ -27,7 +27,7 @@ use super::{
     error::{EndpointError, EndpointErrorKind as Kind},
     exchange::Answer,
 };
-use crate::{error::LONGEST_RETRY_AFTER, token::TokenSet};
+use crate::{error::LONGEST_RETRY_AFTER, tokens::TokenSet};
 
 /// The answer to a token request (RFC 6749, 5).
 pub(super) fn token_answer(answer: Answer) -> Result<TokenSet, EndpointError> {

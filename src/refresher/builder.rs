@@ -1,69 +1,69 @@
 //! How a refresher is put together.
 
-use std::sync::Arc;
+use std::{fmt, sync::Arc};
 
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower_sessions::SessionStore;
 
-use super::{Core, TokenRefresher};
+use super::{
+    Core, TokenRefresher, ended_here::EndedHere, ending::Endings, presentation::Presentations,
+    records::Records, revoker::Revoker, unsaved::Unsaved,
+};
 use crate::{
-    backchannel,
-    claims::{ClaimsTrust, ClaimsVerifier},
+    back_channel::BackChannel,
     clock::Clock,
     endpoint::{Keys, Provider, TokenEndpoint},
     error::ConfigError,
-    flight::SingleFlight,
-    ledger::Ledger,
     policy::RefreshPolicy,
-    session::{Burials, Codec, GuardedStore, SealKeys},
+    session::{GuardedStore, Pointer},
+    single_flight::SingleFlight,
+    token_cache::TokenCache,
+    token_store::{InSessions, SealKeys, TokenStore, codec::Codec},
+    tokens::{ClaimsTrust, ClaimsVerifier, GrantId, RecordKey},
 };
-
-/// The store is given first, and what its guard needs is known last.
-type MakeStore = dyn FnOnce(Arc<Ledger>, Arc<str>, Codec, Burials) -> GuardedStore + Send;
 
 /// Settings of a [`TokenRefresher`].
 ///
 /// | setting | default |
 /// |---|---|
 /// | [`policy`](Self::policy) | [`RefreshPolicy::default`] |
-/// | [`session_key`](Self::session_key) | `oauth.tokens` |
-/// | [`seal_with`](Self::seal_with) | entries are stored as they are |
+/// | [`token_store`](Self::token_store) | the session store, for one process |
+/// | [`session_key`](Self::session_key) | `oauth.login` |
+/// | [`seal_with`](Self::seal_with) | token records are stored as they are |
 /// | [`back_channel_logout`](Self::back_channel_logout) | off |
 /// | [`revoke_on_log_out`](Self::revoke_on_log_out) | true |
-/// | [`ledger_bytes`](Self::ledger_bytes) | 16 MiB |
+/// | [`cache_bytes`](Self::cache_bytes) | 16 MiB |
 /// | [`claims_trust`](Self::claims_trust) | [`ClaimsTrust::Issued`] |
-/// | [`claims_audience`](Self::claims_audience) | any |
 /// | [`clock`](Self::clock) | [`Clock::system`] |
 #[must_use]
 pub struct TokenRefresherBuilder {
     endpoint: TokenEndpoint,
-    store: Box<MakeStore>,
+    sessions: Arc<dyn SessionStore>,
+    tokens: Arc<dyn TokenStore>,
     policy: RefreshPolicy,
     session_key: String,
     seal_with: Option<SealKeys>,
-    back_channel: Option<backchannel::Settings>,
+    back_channel: Option<Vec<u8>>,
     revoke_on_log_out: bool,
-    ledger_bytes: usize,
+    cache_bytes: usize,
     claims_trust: ClaimsTrust,
-    claims_audience: Option<String>,
     clock: Clock,
 }
 
 impl TokenRefresherBuilder {
     pub(super) fn new(endpoint: TokenEndpoint, store: impl SessionStore) -> Self {
+        let sessions = Arc::new(store);
         Self {
             endpoint,
-            store: Box::new(|ledger, key, codec, burials| {
-                GuardedStore::new(store, ledger, key, codec, burials)
-            }),
+            tokens: Arc::new(InSessions::over(sessions.clone())),
+            sessions,
             policy: RefreshPolicy::default(),
-            session_key: "oauth.tokens".into(),
+            session_key: "oauth.login".into(),
             seal_with: None,
             back_channel: None,
             revoke_on_log_out: true,
-            ledger_bytes: 16 * 1024 * 1024,
+            cache_bytes: 16 * 1024 * 1024,
             claims_trust: ClaimsTrust::default(),
-            claims_audience: None,
             clock: Clock::system(),
         }
     }
@@ -74,44 +74,51 @@ impl TokenRefresherBuilder {
         self
     }
 
-    /// The session key the tokens lie under. Not empty. For the tokens of
-    /// a second provider in the same sessions, build the second refresher over the first one's
-    /// [`session_store`](TokenRefresher::session_store) with another key, and use the second one's session layer only.
+    /// Where the token records lie, if not in the session store.
+    pub fn token_store(mut self, store: impl TokenStore) -> Self {
+        self.tokens = Arc::new(store);
+        self
+    }
+
+    /// The session key that points to the login. Not empty. For the tokens of a second provider in the
+    /// same sessions, build a second refresher over the first one's
+    /// [`session_store`](TokenRefresher::session_store) with another key, and use the second one's
+    /// session layer only.
     pub fn session_key(mut self, key: impl Into<String>) -> Self {
         self.session_key = key.into();
         self
     }
 
-    /// Seals the tokens in the session store, and thereby in every copy of a record: whoever reads the store, a backup of it or a
-    /// printed `Session` sees no token. In the clear stay a random id of the login, how often it was refreshed, when its access
-    /// token expires, and the id of the key. Costs nothing on a request whose tokens this process has read before.
+    /// Seals the tokens in the token store (AES-256-GCM-SIV): whoever reads the store or a backup of it
+    /// sees no token. In the clear stay how often the login was refreshed, its times, its issuer, and
+    /// the id of the key. Costs nothing on a request whose token this process has in its cache.
     ///
-    /// Each entry is bound to its login and generation, so the tokens of one cannot be put into the entry of another. A whole
-    /// entry can: who can *write* to the session store can still be anybody.
+    /// Each record is bound to its login, generation and times, so the tokens of one cannot be put into
+    /// another. Who can *write* to the session store can still point one session to another's login.
     ///
-    /// An entry that is not sealed yet, or with an older one of `keys`, is read, and sealed by the next write to its session. One
-    /// that none of the keys opens is left as it is, since another process may have its key: its user is answered
-    /// [`SessionExpired`](crate::RefreshErrorKind::SessionExpired), and the log has one line per key. So where several processes
-    /// share a store, turn this on, and off, in all of them at the same time.
+    /// A record that is not sealed yet, or with an older one of `keys`, is read, and sealed by the next
+    /// refresh. One that none of the keys opens is left as it is, since another process may have its
+    /// key: its user is answered [`SessionExpired`](crate::RefreshErrorKind::SessionExpired), and the
+    /// log has one line per key. So where several processes share a store, turn this on, and off, in
+    /// all of them at the same time.
     pub fn seal_with(mut self, keys: SealKeys) -> Self {
         self.seal_with = Some(keys);
         self
     }
 
     /// Lets the provider end logins (OpenID Connect Back-Channel Logout 1.0), through the route of
-    /// [`TokenRefresher::back_channel_logout`]. The endpoint needs an issuer and the provider's keys, as by discovery.
+    /// [`TokenRefresher::back_channel_logout`]. The endpoint needs an issuer and the provider's keys, as
+    /// by discovery.
     ///
-    /// `index` keeps what finds a user's sessions: the application's session store itself or another one, but no [`GuardedStore`]. Its
-    /// records are no sessions: a guarded store shows them to nobody, and without `key`, at least 32 bytes of randomness, nobody can
-    /// tell their ids. All processes of a store need the same key. With another one, a login is found again after its next refresh.
+    /// `key`: at least 32 bytes of randomness, the same in all processes of a token store. The token
+    /// store keeps what finds a login by its `sid` and by its user; without the key nobody can read or
+    /// make that. With another key, a login is found again after its next refresh.
     ///
-    /// At most 100 logins of one user, and of one browser session at the provider, are kept; beyond that the oldest are not found. Two
-    /// processes that note logins of one user at the same moment may lose one of the notes, until that login's next refresh.
-    ///
-    /// A log in fails if the index does not take it: the provider could not end it. Nor can it end a login whose tokens name neither `sid`
-    /// nor `sub`, as with an opaque access token and no ID token: that is logged once.
-    pub fn back_channel_logout(mut self, index: impl SessionStore, key: impl AsRef<[u8]>) -> Self {
-        self.back_channel = Some(backchannel::Settings::new(index, key.as_ref()));
+    /// At most 100 logins of one user, and of one browser session at the provider, are sure to be found.
+    /// A login whose tokens name neither `sid` nor `sub`, as with an opaque access token and no ID
+    /// token, cannot be found at all: that is logged once.
+    pub fn back_channel_logout(mut self, key: impl AsRef<[u8]>) -> Self {
+        self.back_channel = Some(key.as_ref().to_vec());
         self
     }
 
@@ -121,23 +128,16 @@ impl TokenRefresherBuilder {
         self
     }
 
-    /// How many bytes of decoded token sets to keep for the fast path. Beyond that, sets that the store holds are read from the
-    /// session each time. Sets that the store does not hold yet are kept whatever they weigh; see [`MemoryUse`](super::MemoryUse).
-    pub fn ledger_bytes(mut self, bytes: usize) -> Self {
-        self.ledger_bytes = bytes;
+    /// How many bytes of access tokens to keep in memory for the fast path. Beyond that, and for what
+    /// nobody has asked for lately, token records are read anew.
+    pub fn cache_bytes(mut self, bytes: usize) -> Self {
+        self.cache_bytes = bytes;
         self
     }
 
     /// What the claims of access tokens are believed for.
     pub fn claims_trust(mut self, trust: ClaimsTrust) -> Self {
         self.claims_trust = trust;
-        self
-    }
-
-    /// What `aud` of access tokens must contain, where claims are [verified](ClaimsTrust::Verified): the API they are for. It is seldom
-    /// the client's id.
-    pub fn claims_audience(mut self, audience: impl Into<String>) -> Self {
-        self.claims_audience = Some(audience.into());
         self
     }
 
@@ -152,8 +152,9 @@ impl TokenRefresherBuilder {
     /// # Errors
     /// A URL, a time or a name that cannot work; the error names the value and the rule.
     pub fn build(self) -> Result<TokenRefresher, ConfigError> {
-        let provider = self.endpoint.validate()?.with_clock(self.clock.clone());
-        self.policy.validate(provider.longest_refresh())?;
+        let clock = self.clock;
+        let provider = self.endpoint.validate()?.with_clock(clock.clone());
+        self.policy.validate()?;
         if self.session_key.is_empty() {
             return Err(ConfigError::Range {
                 what: "session_key",
@@ -161,67 +162,105 @@ impl TokenRefresherBuilder {
                 rule: "it must not be empty",
             });
         }
-        let ledger = Arc::new(Ledger::new(self.clock.clone(), self.ledger_bytes));
-        let key: Arc<str> = self.session_key.into();
+        let keys = Keys::new(provider.clone(), clock.clone());
+        let claims_verifier = claims_verifier(self.claims_trust, &provider, &keys)?;
+        let back_channel = self.back_channel.map(|key| BackChannel::new(&key, &provider, &clock));
+        let back_channel = back_channel.transpose()?;
+
+        let mark_deadline = self.policy.mark_deadline(provider.request_timeout());
+        let longest = self.policy.longest_flight(provider.longest_refresh(), mark_deadline);
         let (tasks, closing) = (TaskTracker::new(), CancellationToken::new());
-        let burials = Burials::new(tasks.clone(), closing.clone());
-        let flights = SingleFlight::new(self.policy.net(provider.longest_refresh()), tasks.clone());
-        let keys = Keys::new(provider.clone(), self.clock.clone());
-        let claims_verifier =
-            claims_verifier(self.claims_trust, self.claims_audience, &provider, &keys)?;
-        let back_channel = self
-            .back_channel
-            .map(|settings| settings.validate(&provider, &self.clock))
-            .transpose()?;
-        let core = Arc::new(Core {
+        let flights = Arc::new(SingleFlight::new(longest, tasks.clone()));
+        let cache = Arc::new(TokenCache::new(clock.clone(), self.cache_bytes));
+        let ended_here = Arc::new(EndedHere::new(clock.clone(), longest));
+        let records = Arc::new(Records::new(
+            self.tokens,
+            Codec::new(self.seal_with),
+            back_channel.as_ref().map(|channel| channel.names.clone()),
+            clock.clone(),
+            self.policy.store_timeout,
+            self.policy.last_writes_stay(),
+            provider.issuer_id().into(),
+        ));
+        let revoker = Revoker::new(provider.clone(), self.revoke_on_log_out);
+        let unsaved = Unsaved::new(
+            records.clone(),
+            ended_here.clone(),
+            revoker.clone(),
+            clock.clone(),
+            tasks.clone(),
+            closing.clone(),
+        );
+        let endings = Endings {
+            here: ended_here.clone(),
+            cache: cache.clone(),
+            records: records.clone(),
+            unsaved: unsaved.clone(),
+            flights: flights.clone(),
+            clock: clock.clone(),
+        };
+        let pointer = Pointer::new(self.session_key);
+        let ends_with_session = ends_with_session(cache.clone(), ended_here.clone());
+        Ok(TokenRefresher(Arc::new(Core {
+            sessions: GuardedStore::new(self.sessions, pointer.clone(), ends_with_session),
+            presentations: Presentations::new(clock.clone(), mark_deadline),
+            reads: SingleFlight::new(longest, tasks.clone()),
+            policy: self.policy,
+            provider,
             keys,
             claims_verifier,
-            provider,
-            store: (self.store)(ledger.clone(), key.clone(), Codec::new(self.seal_with), burials),
-            ledger,
-            flights,
-            policy: self.policy,
-            clock: self.clock,
-            key,
             back_channel,
-            revoke_on_log_out: self.revoke_on_log_out,
+            pointer,
+            records,
+            unsaved,
+            cache,
+            ended_here,
+            endings,
+            revoker,
+            flights,
+            mark_deadline,
+            clock,
             tasks,
             closing,
-        });
-        core.follow_moves();
-        core.write_what_moves_leave();
-        Ok(TokenRefresher(core))
+        })))
     }
+}
+
+/// What the guard asks about each session that it loads and saves. Nearly always there is nothing to
+/// look for; and the cache spares the hash.
+fn ends_with_session(
+    cache: Arc<TokenCache>,
+    ended_here: Arc<EndedHere>,
+) -> Box<dyn Fn(GrantId) -> bool + Send + Sync> {
+    Box::new(move |grant| {
+        if !ended_here.any_with_session() {
+            return false;
+        }
+        let key = cache.get(grant).map_or_else(|| RecordKey::of(grant), |token| token.key);
+        ended_here.get(key).is_some_and(|ending| ending.with_session)
+    })
 }
 
 fn claims_verifier(
     trust: ClaimsTrust,
-    audience: Option<String>,
     provider: &Provider,
     keys: &Keys,
 ) -> Result<Option<ClaimsVerifier>, ConfigError> {
-    if trust == ClaimsTrust::Issued {
-        return match audience {
-            None => Ok(None),
-            Some(audience) => Err(ConfigError::Range {
-                what: "claims_audience",
-                value: format!("{audience:?}"),
-                rule: "it is looked at with ClaimsTrust::Verified only",
-            }),
-        };
-    }
+    let ClaimsTrust::Verified { audience } = trust else { return Ok(None) };
     match provider.issuer().filter(|_| !provider.has_no_keys()) {
-        Some(issuer) => Ok(Some(ClaimsVerifier::new(keys.clone(), issuer.to_owned(), audience))),
+        Some(issuer) => {
+            Ok(Some(ClaimsVerifier::new(keys.clone(), issuer.to_owned(), audience)))
+        }
         None => Err(ConfigError::Range {
             what: "claims_trust",
-            value: format!("{trust:?}"),
+            value: "Verified".into(),
             rule: "the endpoint needs an issuer and a jwks_url, or discovery",
         }),
     }
 }
 
-impl std::fmt::Debug for TokenRefresherBuilder {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for TokenRefresherBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TokenRefresherBuilder")
             .field("endpoint", &self.endpoint)
             .field("policy", &self.policy)

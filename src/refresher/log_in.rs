@@ -1,20 +1,23 @@
-//! Log in: a new grant takes the place of whatever the session held.
+//! Log in: a new login takes the place of whatever the session pointed to.
+//!
+//! In this order, so that a crash at any point leaves a user who is logged in before, or after, or not
+//! at all: the token record, the end of the login before, the session. On any error the new record is
+//! ended and the pointer taken out of the session: nobody is logged in.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::SystemTime};
 
-use serde_json::Value;
-use tower_sessions::{Session, session::Id};
+use tower_sessions::Session;
 
 use super::{
     Core,
-    failures::{session_failed, store_failed, unguarded},
+    ending::{Cause, Login},
+    errors::{internal, logged_out, session_failed},
 };
 use crate::{
-    error::RefreshError,
-    grant::{GrantId, HeldSet},
-    ledger::{Custody, Ending},
-    session::entry::Entry,
-    token::TokenSet,
+    back_channel::Moment,
+    error::{Chain, RefreshError},
+    token_store::Nonce,
+    tokens::{CachedToken, GrantId, GrantTokens, TokenSet},
 };
 
 pub(super) async fn log_in(
@@ -22,98 +25,68 @@ pub(super) async fn log_in(
     session: Session,
     set: TokenSet,
 ) -> Result<(), RefreshError> {
-    let began = core.log_in_begins();
-    let first = Arc::new(HeldSet::first(
-        set,
-        core.provider.issuer_id(),
-        core.clock.now(),
-        core.policy.fallback_lifetime,
-    ));
-    let grant = first.grant;
-    core.replace_previous(&session).await?;
-    let (its_core, its_session, its_set) = (core.clone(), session.clone(), first.clone());
-    // In a task of its own: a store that panics must not keep the tokens from being taken out again.
-    if let Err(error) =
-        core.run_to_the_end(async move { its_core.put_in(&its_session, &its_set).await }).await
-    {
-        core.take_out(&session, grant).await;
-        return Err(error);
+    let began = core.back_channel.as_ref().map(|channel| channel.named.now());
+    let grant = GrantId::random();
+    let (its_core, its_session) = (core.clone(), session.clone());
+    // In a task of its own: a store that panics must not keep the pointer from being taken out again.
+    let work = tokio::spawn(async move { make(&its_core, &its_session, grant, set, began).await });
+    let made = work.await.unwrap_or_else(|_panic| Err(internal()));
+    if made.is_err() {
+        undo(&core, &session, grant).await;
     }
-    let Some(home) = core.ledger.home(grant) else {
-        return Err(core.leave_unguarded(&session, grant).await);
+    made
+}
+
+async fn make(
+    core: &Core,
+    session: &Session,
+    grant: GrantId,
+    set: TokenSet,
+    began: Option<Moment>,
+) -> Result<(), RefreshError> {
+    let login = Login::of(grant);
+    // What is no pointer is nobody's login.
+    let before = match core.pointer.read(session).await {
+        Ok(before) => before,
+        Err(crate::session::PointerError::Malformed) => None,
+        Err(crate::session::PointerError::Session(error)) => return Err(session_failed(error)),
     };
-    if let Err(error) = core.note_login(&first, home, session.expiry_date(), began).await {
-        return Err(core.take_back(&session, grant, home, error).await);
+    let issuer = core.provider.issuer_id();
+    let first = GrantTokens::first(set, issuer, core.clock.now(), core.policy.fallback_lifetime);
+    let read_at = core.clock.moment();
+    let token = Arc::new(CachedToken::new(login.key, &first, read_at));
+    let session_ends = SystemTime::from(session.expiry_date());
+    let write = core.records.write(login.key, first, Nonce::random(), session_ends)?;
+    core.records.create(&write).await?;
+    if let Some(before) = before {
+        // Not revoked: a provider with one session per browser would end the new login with it.
+        let ended = core.endings.end(Login::of(before), Cause::Replaced, None).await;
+        if let Some(refused) = ended.refused {
+            return Err(refused);
+        }
     }
-    core.ledger.learn(first, Custody::Record);
+    core.pointer.set(session, grant).await.map_err(session_failed)?;
+    session.cycle_id().await.map_err(session_failed)?;
+    // At once: with a 5xx answer tower-sessions would not save, and neither the old record nor a new
+    // one would be left.
+    session.save().await.map_err(session_failed)?;
+    if let (Some(channel), Some(began)) = (&core.back_channel, began) {
+        channel.names.warn_of_nameless(&write.tokens);
+        if channel.named.has_named_since(began, &channel.names.of(&write.tokens)) {
+            return Err(logged_out());
+        }
+    }
+    core.endings.check(login.key)?;
+    core.cache.put(grant, token, read_at);
     Ok(())
 }
 
-impl Core {
-    /// Ends the grant that the session held before. Its tokens are not revoked: a provider with one session per browser would end
-    /// the new login with them.
-    async fn replace_previous(&self, session: &Session) -> Result<(), RefreshError> {
-        // Asked first: tower-sessions forgets the id of a session whose record has gone.
-        let id = session.id();
-        let previous = session.get_value(&self.key).await.map_err(session_failed)?;
-        let moved = || id.and_then(|id| self.ledger.gone_from(id));
-        let Some(grant) =
-            previous.as_ref().and_then(Value::as_str).and_then(grant_of).or_else(moved)
-        else {
-            return Ok(());
-        };
-        self.ledger.end(grant, Ending::Replaced);
-        let home = self.ledger.home(grant).or_else(|| session.id());
-        if let Some(home) = home {
-            self.bury(home, grant).await?;
-        }
-        Ok(())
+/// A login that was reported to have failed must not come to life with the session's next save.
+async fn undo(core: &Core, session: &Session, grant: GrantId) {
+    // What the token store refuses is logged there, and tried again.
+    core.endings.end(Login::of(grant), Cause::FailedLogin, None).await;
+    if let Err(error) = core.pointer.remove(session).await {
+        let error = session_failed(error);
+        tracing::warn!(error = %Chain(&error), "after a failed log in the session could not be read");
     }
-
-    async fn put_in(&self, session: &Session, first: &HeldSet) -> Result<(), RefreshError> {
-        let text = self.store.entry_of(first).map_err(store_failed)?;
-        session.insert_value(&self.key, Value::String(text)).await.map_err(session_failed)?;
-        session.cycle_id().await.map_err(session_failed)?;
-        // At once: with a 5xx answer tower-sessions would not save, and neither the old record nor a new one would be left.
-        session.save().await.map_err(session_failed)
-    }
-
-    /// Otherwise a redirect's response would save the session with the tokens, and with it a login that was reported to have failed.
-    async fn take_out(&self, session: &Session, grant: GrantId) {
-        self.ledger.end(grant, Ending::Replaced);
-        if let Err(error) = session.remove_value(&self.key).await {
-            tracing::warn!(error = %session_failed(error), "after a failed log in the session could not be read");
-        }
-    }
-
-    /// The tokens have been saved, and the login cannot stand.
-    async fn take_back(
-        &self,
-        session: &Session,
-        grant: GrantId,
-        home: Id,
-        error: RefreshError,
-    ) -> RefreshError {
-        self.take_out(session, grant).await;
-        // The caller is told of the first error; this one is logged, and tried again.
-        let _ = self.bury(home, grant).await;
-        error
-    }
-
-    /// The session was saved, but not by our store.
-    async fn leave_unguarded(&self, session: &Session, grant: GrantId) -> RefreshError {
-        self.ledger.end(grant, Ending::Replaced);
-        let cleaned = match session.remove_value(&self.key).await {
-            Ok(_) => session.save().await,
-            Err(error) => Err(error),
-        };
-        match cleaned {
-            Ok(()) => unguarded(),
-            Err(error) => unguarded().with_source(session_failed(error)),
-        }
-    }
-}
-
-fn grant_of(text: &str) -> Option<GrantId> {
-    Entry::parse(text).ok().map(|entry| entry.grant)
 }

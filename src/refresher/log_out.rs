@@ -1,39 +1,46 @@
-//! Log out: the grant ends wherever it lives, and its newest tokens are revoked.
+//! Log out: the login ends in this process, in the token store and in the session, in this order, and
+//! its newest tokens are revoked.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, future::Future, sync::Arc, time::Duration};
 
+use http::Uri;
 use secrecy::{ExposeSecret, SecretString};
-use serde_json::Value;
-use tower_sessions::{Session, session, session_store};
+use tower_sessions::Session;
+use url::Url;
 
 use super::{
     Core,
-    failures::{endpoint_failed, logged_out, session_failed, unguarded},
+    ending::{Cause, Login},
+    errors::{endpoint_failed, session_failed},
 };
 use crate::{
     endpoint,
-    error::RefreshError,
-    grant::{GrantId, HeldSet},
-    ledger::Ending,
-    session::entry::Entry,
+    error::{Chain, RefreshError},
+    session::PointerError,
+    tokens::{CachedToken, GrantTokens},
 };
+
+/// The longest that a log out waits for the provider. What takes longer goes on in the background.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// What becomes of the session when its user logs out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LogOut {
+pub enum Logout {
     /// The session ends with everything in it.
     EndSession,
-    /// The session stays, under a new id and without tokens: a shopping basket, a language.
+    /// The session stays, under a new id and without the login: a shopping basket, a language.
     KeepSession,
 }
 
 /// What a log out has done.
 #[derive(Clone)]
 #[non_exhaustive]
-pub struct LoggedOut {
+pub struct LogoutOutcome {
     /// What the provider said to the revocation.
     pub revocation: Revocation,
     id_token: Option<SecretString>,
+    client_id: Arc<str>,
+    end_session_endpoint: Option<Uri>,
 }
 
 /// What became of the tokens at the provider.
@@ -42,7 +49,9 @@ pub struct LoggedOut {
 pub enum Revocation {
     /// The provider has revoked them (RFC 7009 section 2.2).
     Revoked,
-    /// The session held no tokens, or none that this refresher can read.
+    /// The provider has not answered within 2 s. The request goes on in the background.
+    InBackground,
+    /// The session held no login, or one whose tokens this refresher cannot read.
     NothingToRevoke,
     /// Turned off by [`revoke_on_log_out`](crate::TokenRefresherBuilder::revoke_on_log_out).
     TurnedOff,
@@ -52,135 +61,155 @@ pub enum Revocation {
     Failed(RefreshError),
 }
 
-impl LoggedOut {
-    /// The ID token of the login that ended, for `id_token_hint` (OpenID Connect RP-Initiated Logout section 2).
+impl LogoutOutcome {
+    /// The ID token of the login that ended, for `id_token_hint` (OpenID Connect RP-Initiated Logout
+    /// section 2).
     #[must_use]
     pub fn id_token(&self) -> Option<&str> {
         self.id_token.as_ref().map(ExposeSecret::expose_secret)
     }
+
+    /// Where to send the browser so that its session at the provider ends as well (OpenID Connect
+    /// RP-Initiated Logout 1.0): with `id_token_hint`, `client_id`, and `return_to` as
+    /// `post_logout_redirect_uri`, which must be one that the provider knows.
+    ///
+    /// None if the provider has no end session endpoint, or its discovery document could not be
+    /// fetched within 2 s. The URL holds the ID token: send it to the browser and log it nowhere.
+    #[must_use]
+    pub fn end_session_url(&self, return_to: Option<&str>) -> Option<String> {
+        let mut url = Url::parse(&self.end_session_endpoint.as_ref()?.to_string()).ok()?;
+        {
+            let mut query = url.query_pairs_mut();
+            if let Some(id_token) = self.id_token() {
+                query.append_pair("id_token_hint", id_token);
+            }
+            query.append_pair("client_id", &self.client_id);
+            if let Some(return_to) = return_to {
+                query.append_pair("post_logout_redirect_uri", return_to);
+            }
+        }
+        Some(url.into())
+    }
 }
 
-impl fmt::Debug for LoggedOut {
+impl fmt::Debug for LogoutOutcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("LoggedOut").field("revocation", &self.revocation).finish_non_exhaustive()
+        f.debug_struct("LogoutOutcome")
+            .field("revocation", &self.revocation)
+            .finish_non_exhaustive()
     }
 }
 
 pub(super) async fn log_out(
     core: Arc<Core>,
     session: Session,
-    how: LogOut,
-) -> Result<LoggedOut, RefreshError> {
-    // Asked first: tower-sessions forgets the id of a session whose record has gone.
-    let id = session.id();
-    let snapshot = core.snapshot(&session).await?;
-    // The browser may not have the cookie of the session's new id yet.
-    let moved = || id.and_then(|id| core.ledger.gone_from(id)).map(|grant| (grant, None));
-    let Some((grant, snapshot)) = snapshot.or_else(moved) else {
-        core.end_session(&session, how).await?;
-        return Ok(LoggedOut { revocation: Revocation::NothingToRevoke, id_token: None });
+    how: Logout,
+) -> Result<LogoutOutcome, RefreshError> {
+    let grant = match core.pointer.read(&session).await {
+        Ok(grant) => grant,
+        // An entry that cannot be read is no reason not to end the session.
+        Err(PointerError::Malformed) => None,
+        Err(PointerError::Session(error)) => return Err(session_failed(error)),
     };
-    let ending = match how {
-        LogOut::EndSession => Ending::WithSession,
-        LogOut::KeepSession => Ending::Final,
+    let Some(grant) = grant else {
+        end_session(&core, &session, how).await?;
+        let (revocation, endpoint) = (Revocation::NothingToRevoke, end_session_endpoint(&core));
+        return Ok(outcome(&core, revocation, None, within(PATIENCE, endpoint).await.flatten()));
     };
-    let known = core.ledger.end(grant, ending);
-    let newest_known = newest_of([known, snapshot]);
-    if let Some(set) = &newest_known {
-        core.flights.settle(&set.flight_key(), Err(logged_out()));
-    }
+    let cached = core.cache.get(grant);
+    let cause = Cause::Logout { with_session: how == Logout::EndSession };
+    let session_ends = Some(session.expiry_date().into());
+    let login = core.endings.end(Login::of(grant), cause, session_ends).await;
 
-    // The store may fail or panic; the tokens are revoked all the same, and the caller is told after that.
+    // The session store may fail or panic; the tokens are revoked all the same.
     let (its_core, its_session) = (core.clone(), session.clone());
-    let taken = core
-        .run_to_the_end(async move { its_core.take_from_home(&its_session, grant, how).await })
+    let ended = core
+        .run_to_the_end(async move { end_session(&its_core, &its_session, how).await })
         .await;
-    let (its_core, its_session) = (core.clone(), session.clone());
-    let ended =
-        core.run_to_the_end(async move { its_core.end_session(&its_session, how).await }).await;
 
-    let stored = taken.as_ref().ok().cloned().flatten();
-    let newest = newest_of([stored, newest_known]);
-    let revocation = match &newest {
-        None => Revocation::NothingToRevoke,
-        Some(_) if !core.revoke_on_log_out => Revocation::TurnedOff,
-        Some(set) => match core.revoke(set).await {
-            Ok(endpoint::Revocation::Revoked) => Revocation::Revoked,
-            Ok(endpoint::Revocation::NotSupported) => Revocation::NotSupported,
-            Err(error) => Revocation::Failed(endpoint_failed(error)),
-        },
-    };
-    if taken.is_ok() {
-        // Else the provider may still have to end it.
-        core.forget_login(newest.as_deref()).await;
+    let at_provider = at_the_provider(&core, grant, login.newest.as_ref(), cached);
+    let (revocation, endpoint) = at_provider.await;
+    let id_token = login.newest.and_then(|tokens| tokens.id_token);
+    match login.refused {
+        Some(refused) => Err(refused),
+        None => ended.map(|()| outcome(&core, revocation, id_token, endpoint)),
     }
-    taken?;
-    ended?;
-    Ok(LoggedOut { revocation, id_token: newest.and_then(|set| set.id_token.clone()) })
 }
 
-type Snapshot = (GrantId, Option<Arc<HeldSet>>);
+fn outcome(
+    core: &Core,
+    revocation: Revocation,
+    id_token: Option<SecretString>,
+    end_session_endpoint: Option<Uri>,
+) -> LogoutOutcome {
+    let client_id = core.provider.client_id().into();
+    LogoutOutcome { revocation, id_token, client_id, end_session_endpoint }
+}
 
-impl Core {
-    /// What the request's own session says. An entry that cannot be read is no reason not to log out.
-    async fn snapshot(&self, session: &Session) -> Result<Option<Snapshot>, RefreshError> {
-        let value = self.retrying(|| load_value(session, &self.key)).await?;
-        let entry = value.as_ref().and_then(Value::as_str).map(Entry::parse);
-        let Some(Ok(entry)) = entry else {
-            return Ok(None);
-        };
-        if entry.guard != Some(self.store.mark()) {
-            return Err(unguarded());
-        }
-        Ok(Some((entry.grant, self.store.open(&entry).ok().flatten().map(Arc::new))))
-    }
-
-    /// Takes the grant out of the record it lives in, and gives back the set that was there.
-    async fn take_from_home(
-        &self,
-        session: &Session,
-        grant: GrantId,
-        how: LogOut,
-    ) -> Result<Option<Arc<HeldSet>>, RefreshError> {
-        let mut newest: Option<Arc<HeldSet>> = None;
-        let mut home = self.ledger.home(grant).or_else(|| session.id());
-        while let Some(id) = home {
-            let found = match how {
-                LogOut::EndSession => self.take(id, grant).await?,
-                LogOut::KeepSession => self.bury(id, grant).await?,
-            };
-            let found = found.map(Arc::<HeldSet>::from);
-            newest = newest_of([newest, found]);
-            // A `create` that was under way may have moved the grant; one that begins now sees that it ended.
-            home = self.ledger.home(grant).filter(|now| *now != id);
-        }
-        Ok(newest)
-    }
-
-    async fn end_session(&self, session: &Session, how: LogOut) -> Result<(), RefreshError> {
-        match how {
-            LogOut::EndSession => session.flush().await.map_err(session_failed),
-            LogOut::KeepSession => {
-                if session.remove_value(&self.key).await.map_err(session_failed)?.is_none()
-                    && session.id().is_none()
-                {
-                    return Ok(());
-                }
-                session.cycle_id().await.map_err(session_failed)?;
-                session.save().await.map_err(session_failed)
+/// Revokes the tokens and looks where the browser is to be sent, in a task that outlives the wait.
+async fn at_the_provider(
+    core: &Arc<Core>,
+    grant: crate::tokens::GrantId,
+    newest: Option<&GrantTokens>,
+    cached: Option<Arc<CachedToken>>,
+) -> (Revocation, Option<Uri>) {
+    let nothing = newest.is_none() && cached.is_none();
+    let revoking = if nothing {
+        None
+    } else if !core.revoker.is_enabled() {
+        return (
+            Revocation::TurnedOff,
+            within(PATIENCE, end_session_endpoint(core)).await.flatten(),
+        );
+    } else {
+        let (revoker, tokens) = (core.revoker.clone(), newest.cloned());
+        Some(core.tasks.spawn(async move {
+            match (tokens, cached) {
+                (Some(tokens), _) => revoker.revoke(Login::of(grant).key, &tokens).await,
+                (None, Some(token)) => revoker.revoke_cached(&token).await,
+                (None, None) => Ok(endpoint::Revocation::NotSupported),
             }
+        }))
+    };
+    let revocation = async {
+        let Some(revoking) = revoking else { return Revocation::NothingToRevoke };
+        match within(PATIENCE, revoking).await {
+            None => Revocation::InBackground,
+            Some(Ok(Ok(endpoint::Revocation::Revoked))) => Revocation::Revoked,
+            Some(Ok(Ok(endpoint::Revocation::NotSupported))) => Revocation::NotSupported,
+            Some(Ok(Err(error))) => Revocation::Failed(endpoint_failed(error)),
+            Some(Err(_panic)) => Revocation::Failed(super::errors::internal()),
+        }
+    };
+    let endpoint = within(PATIENCE, end_session_endpoint(core));
+    let (revocation, endpoint) = tokio::join!(revocation, endpoint);
+    (revocation, endpoint.flatten())
+}
+
+async fn end_session_endpoint(core: &Core) -> Option<Uri> {
+    match core.provider.end_session_url().await {
+        Ok(endpoint) => endpoint,
+        Err(error) => {
+            tracing::warn!(error = %Chain(&error), "the end session endpoint is not known");
+            None
         }
     }
 }
 
-fn newest_of(sets: [Option<Arc<HeldSet>>; 2]) -> Option<Arc<HeldSet>> {
-    sets.into_iter().flatten().max_by_key(|set| set.generation)
+async fn within<T>(limit: Duration, work: impl Future<Output = T>) -> Option<T> {
+    tokio::time::timeout(limit, work).await.ok()
 }
 
-async fn load_value(session: &Session, key: &str) -> session_store::Result<Option<Value>> {
-    session.get_value(key).await.map_err(|error| match error {
-        session::Error::Store(error) => error,
-        // Taking a value out converts nothing; the text would not be passed on in any case.
-        session::Error::SerdeJson(_) => session_store::Error::Decode(String::new()),
-    })
+async fn end_session(core: &Core, session: &Session, how: Logout) -> Result<(), RefreshError> {
+    match how {
+        Logout::EndSession => session.flush().await.map_err(session_failed),
+        Logout::KeepSession => {
+            let removed = core.pointer.remove(session).await.map_err(session_failed)?;
+            if !removed && session.id().is_none() {
+                return Ok(());
+            }
+            session.cycle_id().await.map_err(session_failed)?;
+            session.save().await.map_err(session_failed)
+        }
+    }
 }

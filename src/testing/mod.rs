@@ -86,6 +86,7 @@ mod http;
 mod in_memory;
 mod issuer;
 mod logout_tokens;
+mod memory_tokens;
 mod probes;
 mod provider;
 mod revocation;
@@ -102,6 +103,7 @@ pub use self::{
     gate::Gate,
     http::IssuerServer,
     issuer::{AnswerLost, Endpoint, StrictIssuer},
+    memory_tokens::MemoryTokens,
     provider::ProviderKind,
     wiremock::WiremockIssuer,
 };

@@ -14,7 +14,7 @@ use serde_json::Value;
 use tokio::{net::TcpListener, task::JoinHandle};
 use tower_sessions::{Session, SessionManagerLayer, session::Id};
 use tower_token_refresh::{
-    AccessToken, ClientAuth, LogOut, RefreshError, TokenEndpoint, TokenRefreshLayer,
+    AccessToken, ClientAuth, Logout, RefreshError, TokenEndpoint, TokenRefreshLayer,
     TokenRefresher, TokenSet, testing::ManualClock, tower_sessions,
 };
 
@@ -200,5 +200,5 @@ async fn log_out(
     State(refresher): State<TokenRefresher>,
     session: Session,
 ) -> Result<(), RefreshError> {
-    refresher.log_out(&session, LogOut::EndSession).await.map(|_| ())
+    refresher.log_out(&session, Logout::EndSession).await.map(|_| ())
 }

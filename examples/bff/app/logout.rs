@@ -1,14 +1,14 @@
 //! The log out: here first, then at the provider (OpenID Connect RP-Initiated Logout 1.0).
 
 use axum::{extract::State, response::Response};
-use tower_token_refresh::{LogOut, tower_sessions::Session};
+use tower_token_refresh::{Logout, tower_sessions::Session};
 use url::Url;
 
 use super::{App, login::see_other, page};
 
 /// `POST /auth/logout`. Whatever the provider does, the login here has ended.
 pub(crate) async fn log_out(State(app): State<App>, session: Session) -> Response {
-    let done = match app.refresher.log_out(&session, LogOut::EndSession).await {
+    let done = match app.refresher.log_out(&session, Logout::EndSession).await {
         Ok(done) => done,
         Err(error) => return page::failed(&error),
     };

@@ -1,7 +1,7 @@
 //! How logins begin and end.
 
 use serde_json::{Value, json};
-use tower_token_refresh::{LogOut, TokenSet, testing::ManualClock};
+use tower_token_refresh::{Logout, TokenSet, testing::ManualClock};
 
 use super::{Browser, Login, subject};
 use crate::stepped::USER;
@@ -42,7 +42,7 @@ impl Browser {
         });
     }
 
-    pub fn log_out(&mut self, pick: usize, how: LogOut) {
+    pub fn log_out(&mut self, pick: usize, how: Logout) {
         let refresher = self.refresher.clone();
         self.start(pick, |request, shared, stage| {
             request.cycled = true;
@@ -51,7 +51,7 @@ impl Browser {
             async move {
                 let Some(subject) = subject(&session).await else { return };
                 let stood = shared.excuse(&subject);
-                if how == LogOut::KeepSession {
+                if how == Logout::KeepSession {
                     shared.keep(&subject);
                 }
                 let id = session.id();
@@ -59,9 +59,9 @@ impl Browser {
                 // What the store refused is done as soon as it allows.
                 if let Some(login) = shared.known().logins.get_mut(&subject) {
                     login.logged_out = true;
-                    login.deleted |= stood && how == LogOut::EndSession;
+                    login.deleted |= stood && how == Logout::EndSession;
                 }
-                let left = id.filter(|id| how == LogOut::EndSession && stage.has_record(*id));
+                let left = id.filter(|id| how == Logout::EndSession && stage.has_record(*id));
                 if let (Ok(_), Some(id)) = (ended, left) {
                     stage.note_broken(format!("log out left a record behind: {}", id.0 != 0));
                 }

@@ -1,0 +1,105 @@
+//! Whether a logout token is to be believed (OpenID Connect Back-Channel Logout 1.0, 2.4 and 2.6).
+//!
+//! | part | rule |
+//! |---|---|
+//! | signature, `alg`, `kid`, `crit`, `iss`, `aud`, `exp` if there is one, `nbf` | as for an ID token; keys that the token itself brings are not looked at |
+//! | `exp` | deliberately not required, though 2.4 does so in its final text: older providers leave it out, and `iat` bounds its life as well |
+//! | `typ` | absent, `logout+jwt` or `JWT` |
+//! | `iat` | required; at most 5 min old, by our clock, and not to come; 60 s of leeway |
+//! | `jti` | required, not empty |
+//! | `events` | an object with the log out event, which is an object itself |
+//! | `nonce` | must not be there, whatever it is: the token would pass for an ID token |
+//! | `sub`, `sid` | at least one; strings, not empty |
+
+use std::time::{Duration, SystemTime};
+
+use serde_json::Value;
+
+use crate::{
+    clock::Clock,
+    endpoint::{Expected, JwtClaims, Keys, LEEWAY, Provider, VerifyError},
+    tokens::claims::lenient_number,
+};
+
+const EVENT: &str = "http://schemas.openid.net/event/backchannel-logout";
+/// How old a token may be. A provider posts it at once.
+pub(super) const WINDOW: Duration = Duration::from_secs(5 * 60);
+
+/// What a provider says with a token that has been verified. At least one of `sub` and `sid` is there.
+pub(crate) struct LogoutToken {
+    pub(crate) subject: Option<String>,
+    pub(crate) sid: Option<String>,
+    pub(crate) jti: String,
+}
+
+/// The rule that is broken; never what stood there.
+#[derive(Debug, Clone, thiserror::Error)]
+pub(crate) enum Fault {
+    #[error("it does not verify")]
+    Unverified(#[source] VerifyError),
+    #[error("its {name} {rule}")]
+    Claim { name: &'static str, rule: &'static str },
+    #[error("it names neither a session (sid) nor a user (sub)")]
+    NamesNobody,
+    #[error("it has been used before (jti)")]
+    Seen,
+    #[cfg(feature = "axum")]
+    #[error("the request {0}")]
+    Form(&'static str),
+}
+
+pub(crate) async fn verify(
+    token: &str,
+    provider: &Provider,
+    keys: &Keys,
+    clock: &Clock,
+) -> Result<LogoutToken, Fault> {
+    let issuer = provider.issuer().unwrap_or_default();
+    let expected = Expected {
+        issuer: Some(issuer),
+        audience: Some(provider.client_id()),
+        authorized_party: None,
+        types: &["logout+jwt", "jwt"],
+        required: &["iss", "aud", "iat", "events"],
+        may_have_expired: false,
+    };
+    let claims = keys.verify(token, &expected).await.map_err(Fault::Unverified)?;
+    read(&claims, clock.now())
+}
+
+fn read(claims: &JwtClaims, now: SystemTime) -> Result<LogoutToken, Fault> {
+    check_age(claims, now)?;
+    if !claims["events"].get(EVENT).is_some_and(Value::is_object) {
+        return Err(Fault::Claim {
+            name: "events",
+            rule: "do not hold the log out event as an object",
+        });
+    }
+    if claims.contains_key("nonce") {
+        return Err(Fault::Claim { name: "nonce", rule: "must not be there" });
+    }
+    let jti = text(claims, "jti")?.ok_or(Fault::Claim { name: "jti", rule: "is missing" })?;
+    let (subject, sid) = (text(claims, "sub")?, text(claims, "sid")?);
+    if subject.is_none() && sid.is_none() {
+        return Err(Fault::NamesNobody);
+    }
+    Ok(LogoutToken { subject, sid, jti })
+}
+
+/// That it is not from the future has been checked with the other times.
+fn check_age(claims: &JwtClaims, now: SystemTime) -> Result<(), Fault> {
+    let now = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let oldest = now.saturating_sub(WINDOW + LEEWAY).as_secs_f64();
+    match lenient_number(&claims["iat"]) {
+        Some(issued_at) if issued_at >= oldest => Ok(()),
+        _ => Err(Fault::Claim { name: "iat", rule: "is too long ago" }),
+    }
+}
+
+fn text(claims: &JwtClaims, name: &'static str) -> Result<Option<String>, Fault> {
+    match claims.get(name) {
+        None => Ok(None),
+        Some(Value::String(text)) if !text.is_empty() => Ok(Some(text.clone())),
+        Some(_) => Err(Fault::Claim { name, rule: "is not a string with something in it" }),
+    }
+}

@@ -1,0 +1,61 @@
+//! Log out from the provider's side (OpenID Connect Back-Channel Logout 1.0).
+//!
+//! The provider posts a logout token that names a session of its own (`sid`), a user (`sub`), or both.
+//!
+//! - [`logout_token`]: does the provider say so, to us, now?
+//! - [`names`]: what the token store finds the logins by;
+//! - [`named`]: logins that are only being made are named as well;
+//! - [`replay_cache`]: a token counts once.
+//!
+//! What ends, and how, is the refresher's. The Axum side is in the middleware.
+
+mod error;
+mod logout_token;
+mod named;
+mod names;
+mod replay_cache;
+
+use std::sync::Arc;
+
+use aws_lc_rs::hmac;
+
+pub use error::{BackChannelError, RefusedLogoutToken};
+pub(crate) use logout_token::{Fault, LogoutToken, verify};
+pub(crate) use named::Moment;
+pub(crate) use names::Names;
+pub(crate) use replay_cache::{ReplayCache, Work};
+
+use self::named::NamedLately;
+use crate::{clock::Clock, endpoint::Provider, error::ConfigError};
+
+const SHORTEST_KEY: usize = 32;
+
+/// What a refresher needs to be told by its provider who has logged out.
+pub(crate) struct BackChannel {
+    pub(crate) names: Arc<Names>,
+    pub(crate) named: NamedLately,
+    pub(crate) replays: ReplayCache,
+}
+
+impl BackChannel {
+    /// `key`: as the application gave it, not checked yet.
+    pub(crate) fn new(key: &[u8], provider: &Provider, clock: &Clock) -> Result<Self, ConfigError> {
+        let broken = |value: &str, rule| {
+            let what = "back_channel_logout";
+            Err(ConfigError::Range { what, value: value.into(), rule })
+        };
+        if key.len() < SHORTEST_KEY {
+            let value = format!("a key of {} bytes", key.len());
+            return broken(&value, "the key must be at least 32 bytes of randomness");
+        }
+        let Some(issuer) = provider.issuer().filter(|_| !provider.has_no_keys()) else {
+            return broken("on", "the endpoint needs an issuer and a jwks_url, or discovery");
+        };
+        let key = hmac::Key::new(hmac::HMAC_SHA256, key);
+        Ok(Self {
+            names: Arc::new(Names::new(key, issuer)),
+            named: NamedLately::new(clock.clone()),
+            replays: ReplayCache::new(clock.clone()),
+        })
+    }
+}

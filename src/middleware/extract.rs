@@ -1,0 +1,164 @@
+//! Extractors for axum handlers.
+
+use std::{fmt, ops::Deref, sync::Arc};
+
+use axum::{
+    body::Body,
+    extract::{FromRequestParts, OptionalFromRequestParts},
+    response::{IntoResponse, Response},
+};
+use http::request::Parts;
+use serde::de::DeserializeOwned;
+
+use super::{
+    problem,
+    service::{Handle, rejected, token_for},
+};
+use crate::{
+    tokens::AccessToken,
+    tokens::StandardClaims,
+    error::{RefreshError, RefreshErrorKind},
+};
+
+impl<S: Sync> FromRequestParts<S> for AccessToken {
+    type Rejection = RefreshError;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, RefreshError> {
+        token_of(parts).await.map_err(|error| rejected(error, parts))
+    }
+}
+
+/// None for a request that is anonymous, or whose login has expired or ended. Every other failure rejects: a provider that is down
+/// does not make anybody anonymous.
+impl<S: Sync> OptionalFromRequestParts<S> for AccessToken {
+    type Rejection = RefreshError;
+
+    async fn from_request_parts(
+        parts: &mut Parts,
+        _state: &S,
+    ) -> Result<Option<Self>, RefreshError> {
+        token_if_any(parts).await.map_err(|error| rejected(error, parts))
+    }
+}
+
+/// The claims of the access token, as `T`. Needs an access token that is a JWT (RFC 9068 or Keycloak's).
+///
+/// The default `T` is [`StandardClaims`]: the registered claims and Keycloak's roles. The first type that is asked for is decoded
+/// once per token, so an application that uses one type never decodes on the fast path.
+///
+/// The signature is verified only where [`ClaimsTrust::Verified`](crate::ClaimsTrust) asks for it, then before any handler sees claims
+/// and once per token; see [`AccessToken`] for what the trust rests on otherwise.
+///
+/// ```
+/// # use tower_token_refresh::Claims;
+/// async fn admin(claims: Claims) -> &'static str {
+///     if claims.has_role("shop-api", "admin") { "hello, admin" } else { "hello" }
+/// }
+/// # let _ = admin;
+/// ```
+///
+/// As an `Option` it is None where `Option<AccessToken>` is.
+pub struct Claims<T = StandardClaims>(Arc<T>);
+
+impl<T> Deref for Claims<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.0
+    }
+}
+
+impl<T> Clone for Claims<T> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+impl<T: fmt::Debug> fmt::Debug for Claims<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl<S, T> FromRequestParts<S> for Claims<T>
+where
+    S: Sync,
+    T: DeserializeOwned + Send + Sync + 'static,
+{
+    type Rejection = RefreshError;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, RefreshError> {
+        let claims = async { claims_of(&token_of(parts).await?).await }.await;
+        claims.map_err(|error| rejected(error, parts))
+    }
+}
+
+impl<S, T> OptionalFromRequestParts<S> for Claims<T>
+where
+    S: Sync,
+    T: DeserializeOwned + Send + Sync + 'static,
+{
+    type Rejection = RefreshError;
+
+    async fn from_request_parts(
+        parts: &mut Parts,
+        _state: &S,
+    ) -> Result<Option<Self>, RefreshError> {
+        let claims = async {
+            match token_if_any(parts).await? {
+                Some(token) => claims_of(&token).await.map(Some),
+                None => Ok(None),
+            }
+        };
+        claims.await.map_err(|error| rejected(error, parts))
+    }
+}
+
+impl IntoResponse for RefreshError {
+    fn into_response(self) -> Response {
+        problem::response(self).map(Body::from)
+    }
+}
+
+async fn token_of(parts: &mut Parts) -> Result<AccessToken, RefreshError> {
+    if let Some(token) = parts.extensions.get::<AccessToken>() {
+        return Ok(token.clone());
+    }
+    let Some(Handle(refresher)) = parts.extensions.get::<Handle>().cloned() else {
+        return Err(RefreshError::new(
+            RefreshErrorKind::Misconfigured,
+            "the route has no token refresh layer: add `.layer(TokenRefreshLayer::new(&refresher))`",
+        ));
+    };
+    // Boxed: otherwise the future of every handler is as large as a refresh, also where the layer has asked already.
+    let token = Box::pin(token_for(&refresher, &parts.extensions)).await?;
+    // A second extractor of this request gets the same token.
+    parts.extensions.insert(token.clone());
+    Ok(token)
+}
+
+async fn token_if_any(parts: &mut Parts) -> Result<Option<AccessToken>, RefreshError> {
+    match token_of(parts).await {
+        Ok(token) => Ok(Some(token)),
+        Err(error) => match error.kind() {
+            RefreshErrorKind::NoTokens
+            | RefreshErrorKind::SessionExpired
+            | RefreshErrorKind::LoggedOut => Ok(None),
+            _ => Err(error),
+        },
+    }
+}
+
+async fn claims_of<T: DeserializeOwned + Send + Sync + 'static>(
+    token: &AccessToken,
+) -> Result<Claims<T>, RefreshError> {
+    token.verify().await?;
+    match token.claims() {
+        Ok(claims) => Ok(Claims(claims)),
+        Err(error) => Err(RefreshError::new(
+            RefreshErrorKind::Misconfigured,
+            "the access token is not a JWT with the claims this route asks for",
+        )
+        .with_source(error)),
+    }
+}

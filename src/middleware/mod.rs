@@ -1,0 +1,18 @@
+//! The way of a request through the application: the layer, the extractors, and the answers of those
+//! that get no token.
+
+#[cfg(feature = "axum")]
+mod back_channel_route;
+#[cfg(feature = "axum")]
+mod extract;
+mod layer;
+mod problem;
+pub mod rejection;
+mod service;
+
+#[cfg(feature = "axum")]
+pub(crate) use back_channel_route::route as back_channel_route;
+#[cfg(feature = "axum")]
+pub use extract::Claims;
+pub use layer::TokenRefreshLayer;
+pub use service::TokenRefreshService;

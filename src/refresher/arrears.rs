@@ -1,0 +1,84 @@
+//! The newest tokens of a login: the token store's, or what this process has of it and the store
+//! lacks.
+//!
+//! A store may lack a set because it has refused it so far, or because it has lost its last write in
+//! a failover. Whoever reads such a record writes the newer set again first, never over an ending or
+//! where the record is gone.
+
+use std::sync::Arc;
+
+use super::{
+    ending::{Endings, Login},
+    records::{Found, Read, Records, Write},
+    unsaved::Unsaved,
+};
+use crate::{error::RefreshError, token_store::Put};
+
+/// Another process may write between a read and a write. More often than this in a row is no
+/// browser's doing.
+const TURNS: usize = 4;
+
+pub(super) enum Newest {
+    Absent,
+    Ended,
+    Held {
+        found: Box<Found>,
+        /// The token store has it. If not, it refuses writes, and is no store that compares and swaps.
+        stored: bool,
+    },
+}
+
+/// Reads the record of `login` and writes what the store lacks.
+pub(super) async fn newest(
+    records: &Records,
+    unsaved: &Unsaved,
+    endings: &Endings,
+    login: Login,
+) -> Result<Newest, RefreshError> {
+    let key = login.key;
+    for _ in 0..TURNS {
+        let found = match records.read(key).await? {
+            Read::Absent => return Ok(Newest::Absent),
+            Read::Ended(ending) => {
+                endings.learn(login, ending);
+                return Ok(Newest::Ended);
+            }
+            Read::Held(found) => found,
+        };
+        let Some(write) = missing(records, unsaved, &found, login) else {
+            return Ok(Newest::Held { found, stored: true });
+        };
+        match records.put(&write).await {
+            Ok(Put::Stored) => {
+                unsaved.release(key, write.tokens.generation);
+                let found = Box::new(records.as_found(&write));
+                return Ok(Newest::Held { found, stored: true });
+            }
+            Ok(Put::Absent) => return Ok(Newest::Absent),
+            Ok(Put::Ended(ending)) => {
+                endings.learn(login, ending);
+                return Ok(Newest::Ended);
+            }
+            Ok(Put::NotNewer) => {}
+            Err(error) if records.compares_and_swaps() => return Err(error),
+            Err(_refused) => {
+                let found = Box::new(records.as_found(&write));
+                return Ok(Newest::Held { found, stored: false });
+            }
+        }
+    }
+    Err(super::errors::unavailable("the token record kept changing"))
+}
+
+/// The newest set that this process has of the login, if the store's is older.
+fn missing(
+    records: &Records,
+    unsaved: &Unsaved,
+    found: &Found,
+    login: Login,
+) -> Option<Arc<Write>> {
+    let than = found.record.generation();
+    let unsaved = unsaved.set(login.key).filter(|write| write.record.generation() > than);
+    let last = records.last_write(login.key, than).map(Arc::new);
+    unsaved.into_iter().chain(last).max_by_key(|write| write.record.generation())
+}

@@ -1,0 +1,197 @@
+//! How a login ends: one table, one function.
+//!
+//! | cause | marked here | a flight's new tokens | its sessions | its requests get |
+//! |---|---|---|---|---|
+//! | log out, `EndSession` | first | revoked | end | `LoggedOut` |
+//! | log out, `KeepSession` | first | revoked | stay | `LoggedOut` |
+//! | another login of the same session | first | dropped | stay | `LoggedOut` |
+//! | a log in that failed | first | dropped | stay | `LoggedOut` |
+//! | the provider's logout token | first | dropped | end | `LoggedOut` |
+//! | refused or missing refresh token | after the store | dropped | stay | `SessionExpired` |
+//! | tokens of another user | first | revoked | stay | `SubjectChanged`, then `LoggedOut` |
+//!
+//! Tokens are dropped, not revoked, where a revocation could end more than this login: some providers
+//! end all logins of the browser with it, the one that has just taken its place included.
+//!
+//! "After the store": a refused refresh token ends nothing if another process has stored newer
+//! tokens, and only the store can tell.
+
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use super::{
+    FlightKey, Landed,
+    ended_here::EndedHere,
+    errors::ended,
+    records::Records,
+    unsaved::Unsaved,
+};
+use crate::{
+    clock::Clock,
+    error::RefreshError,
+    metrics,
+    single_flight::SingleFlight,
+    token_cache::TokenCache,
+    token_store::{Ended, Ending, EndingReason, TokenRecord},
+    tokens::{Generation, GrantId, GrantTokens, RecordKey, later},
+};
+
+/// The record of an ending stays at least as long: late requests meet it.
+const SHORTEST: Duration = Duration::from_secs(60 * 60);
+
+/// What ends a login.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Cause {
+    Logout { with_session: bool },
+    Replaced,
+    FailedLogin,
+    Provider,
+    Expired,
+    SubjectChanged,
+}
+
+impl Cause {
+    fn ending(self, keep_until: SystemTime) -> Ending {
+        let (reason, revoke, with_session) = match self {
+            Self::Logout { with_session } => (EndingReason::Logout, true, with_session),
+            Self::Replaced => (EndingReason::Replaced, false, false),
+            Self::FailedLogin => (EndingReason::FailedLogin, false, false),
+            Self::Provider => (EndingReason::Provider, false, true),
+            Self::Expired => (EndingReason::Expired, false, false),
+            Self::SubjectChanged => (EndingReason::SubjectChanged, true, false),
+        };
+        Ending { reason, revoke, with_session, keep_until }
+    }
+}
+
+/// Which login, as far as it is known.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Login {
+    pub(super) key: RecordKey,
+    /// A logout token leads to the record alone.
+    pub(super) grant: Option<GrantId>,
+}
+
+impl Login {
+    pub(super) fn of(grant: GrantId) -> Self {
+        Self { key: RecordKey::of(grant), grant: Some(grant) }
+    }
+}
+
+/// A login that has ended in this process.
+pub(super) struct EndedLogin {
+    /// The newest tokens known of it.
+    pub(super) newest: Option<GrantTokens>,
+    /// Why the token store has not taken the ending. It is tried again in the background.
+    pub(super) refused: Option<RefreshError>,
+}
+
+/// Ends logins.
+pub(super) struct Endings {
+    pub(super) here: Arc<EndedHere>,
+    pub(super) cache: Arc<TokenCache>,
+    pub(super) records: Arc<Records>,
+    pub(super) unsaved: Unsaved,
+    pub(super) flights: Arc<SingleFlight<FlightKey, Landed>>,
+    pub(super) clock: Clock,
+}
+
+impl Endings {
+    /// Ends a login: in this process at once, so that its waiters are told and nothing of it is served
+    /// any more; then in the token store. `session_ends`: the end of the session that points to it,
+    /// where it is known.
+    pub(super) async fn end(
+        &self,
+        login: Login,
+        cause: Cause,
+        session_ends: Option<SystemTime>,
+    ) -> EndedLogin {
+        let key = login.key;
+        let ending = self.ending(cause, session_ends);
+        self.mark(login, ending, false);
+        let unsaved = self.unsaved.set(key);
+        let (stored, refused) = match self.records.end(key, ending, None).await {
+            Ok(ended) => {
+                self.here.note_stored(key);
+                (self.replaced(key, ended), None)
+            }
+            Err(error) => {
+                self.unsaved.end_later(key, ending, &error);
+                (self.records.last_write(key, 0).map(|write| write.tokens), Some(error))
+            }
+        };
+        let unsaved = unsaved.map(|write| {
+            if refused.is_none() {
+                self.unsaved.release(key, write.tokens.generation);
+            }
+            write.tokens.clone()
+        });
+        let newest = stored.into_iter().chain(unsaved).max_by_key(|tokens| tokens.generation);
+        EndedLogin { newest, refused }
+    }
+
+    /// Ends a login whose refresh token of `generation` leads nowhere. Gives the record of a later
+    /// generation if there is one: nothing has ended then.
+    pub(super) async fn expire(
+        &self,
+        login: Login,
+        generation: Generation,
+    ) -> Result<Option<TokenRecord>, RefreshError> {
+        let ending = self.ending(Cause::Expired, None);
+        match self.records.end(login.key, ending, Some(generation.0)).await? {
+            Ended::Newer(record) => Ok(Some(record)),
+            Ended::Before(before) => {
+                self.mark(login, before, true);
+                Ok(None)
+            }
+            Ended::Replaced(_) | Ended::Absent => {
+                self.mark(login, ending, true);
+                Ok(None)
+            }
+        }
+    }
+
+    /// The token store says that a login has ended: so it has here.
+    pub(super) fn learn(&self, login: Login, ending: Ending) {
+        self.mark(login, ending, true);
+    }
+
+    /// What the requests of a login get that has ended in this process.
+    pub(super) fn error_of(&self, key: RecordKey) -> Option<RefreshError> {
+        self.here.get(key).map(|ending| ended(ending.reason))
+    }
+
+    /// Fails if the login has ended in this process.
+    pub(super) fn check(&self, key: RecordKey) -> Result<(), RefreshError> {
+        self.error_of(key).map_or(Ok(()), Err)
+    }
+
+    fn mark(&self, login: Login, ending: Ending, stored: bool) {
+        if self.here.get(login.key).is_none() {
+            metrics::login_ended(ending.reason.name());
+        }
+        self.here.mark(login.key, ending, stored);
+        if let Some(grant) = login.grant {
+            self.cache.remove(grant);
+        }
+        // By the ending that stays, which may be an earlier one.
+        if let Some(error) = self.error_of(login.key) {
+            self.flights.settle(|flight| flight.key == login.key, &Err(error));
+        }
+    }
+
+    fn ending(&self, cause: Cause, session_ends: Option<SystemTime>) -> Ending {
+        let at_least = later(self.clock.now(), SHORTEST);
+        cause.ending(session_ends.map_or(at_least, |ends| ends.max(at_least)))
+    }
+
+    fn replaced(&self, key: RecordKey, ended: Ended) -> Option<GrantTokens> {
+        match ended {
+            // Tokens that this process cannot open it cannot revoke; why is in the log.
+            Ended::Replaced(record) => self.records.open(key, &record).ok(),
+            Ended::Before(_) | Ended::Newer(_) | Ended::Absent => None,
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! What the parts below report, as the one error that a request sees.
+
+use std::{sync::Arc, time::Duration};
+
+use tower_sessions::session;
+
+use crate::{
+    endpoint::{EndpointError, EndpointErrorKind},
+    error::{RefreshError, RefreshErrorKind},
+    session::{Pointer, PointerError},
+    token_store::{EndingReason, RecordError, StoreError},
+};
+
+/// When to come back where nobody says.
+pub(super) const SOON: Duration = Duration::from_secs(1);
+
+pub(super) fn internal() -> RefreshError {
+    let message = "a task of the token refresh panicked or was shut down";
+    RefreshError::new(RefreshErrorKind::Internal, message)
+}
+
+pub(super) fn logged_out() -> RefreshError {
+    RefreshError::new(RefreshErrorKind::LoggedOut, "this login has ended")
+}
+
+pub(super) fn expired(why: &'static str) -> RefreshError {
+    RefreshError::new(RefreshErrorKind::SessionExpired, why)
+}
+
+pub(super) fn no_record() -> RefreshError {
+    expired("the session points to a login that the token store does not have")
+}
+
+/// What a request is told whose login ended for `reason`.
+pub(super) fn ended(reason: EndingReason) -> RefreshError {
+    match reason {
+        EndingReason::Expired => expired("the login has expired"),
+        _ => logged_out(),
+    }
+}
+
+pub(super) fn unavailable(message: &'static str) -> RefreshError {
+    unavailable_for(SOON, message)
+}
+
+pub(super) fn unavailable_for(wait: Duration, message: &'static str) -> RefreshError {
+    RefreshError::new(RefreshErrorKind::Unavailable, message).with_retry_after(wait)
+}
+
+pub(super) fn wait_timeout(retry_after: Duration) -> RefreshError {
+    let message = "the refresh takes longer than a request waits";
+    RefreshError::new(RefreshErrorKind::WaitTimeout, message).with_retry_after(retry_after)
+}
+
+pub(super) fn misconfigured(message: impl Into<Arc<str>>) -> RefreshError {
+    RefreshError::new(RefreshErrorKind::Misconfigured, message)
+}
+
+/// The log says which key: the answer is for the user, who can only log in again.
+pub(super) fn sealed_shut() -> RefreshError {
+    expired("the tokens are sealed, and this process has no key that opens them")
+}
+
+pub(super) fn pointer_failed(pointer: &Pointer, error: PointerError) -> RefreshError {
+    match error {
+        PointerError::Session(error) => session_failed(error),
+        PointerError::Malformed => misconfigured(format!(
+            "the session's {:?} entry is not what this crate writes there",
+            pointer.key()
+        )),
+    }
+}
+
+/// A store's own words for an undecodable record may quote it, so only those of a failing backend are
+/// passed on.
+pub(super) fn session_failed(error: session::Error) -> RefreshError {
+    use tower_sessions::session_store::Error;
+    match error {
+        session::Error::Store(error @ Error::Backend(_)) => {
+            unavailable("the session store failed").with_source(error)
+        }
+        session::Error::Store(Error::Encode(_)) => {
+            misconfigured("the session store could not encode a record")
+        }
+        session::Error::Store(Error::Decode(_)) => {
+            misconfigured("the session store could not decode a record")
+        }
+        session::Error::SerdeJson(_) => {
+            misconfigured("a session value could not be converted to or from JSON")
+        }
+    }
+}
+
+pub(super) fn store_failed(error: StoreError) -> RefreshError {
+    match &error {
+        StoreError::Backend(_) => unavailable("the token store failed").with_source(error),
+        StoreError::Record(record) => record_failed(record),
+    }
+}
+
+pub(super) fn record_failed(error: &RecordError) -> RefreshError {
+    match error {
+        RecordError::NewerVersion { .. } => {
+            let message = "a later release of this crate wrote the token record";
+            unavailable(message).with_source(error.clone())
+        }
+        RecordError::Malformed { .. } => {
+            misconfigured("the token record cannot be read").with_source(error.clone())
+        }
+    }
+}
+
+pub(super) fn endpoint_failed(error: EndpointError) -> RefreshError {
+    let (kind, retry_after) = match error.kind() {
+        EndpointErrorKind::Unreachable | EndpointErrorKind::NoAnswer => {
+            (RefreshErrorKind::Unavailable, Some(SOON))
+        }
+        EndpointErrorKind::Unavailable { retry_after } => {
+            (RefreshErrorKind::Unavailable, Some(retry_after.unwrap_or(SOON)))
+        }
+        EndpointErrorKind::InvalidGrant => (RefreshErrorKind::SessionExpired, None),
+        EndpointErrorKind::InvalidResponse { .. } => (RefreshErrorKind::InvalidResponse, None),
+        EndpointErrorKind::Rejected { .. } | EndpointErrorKind::Misconfigured => {
+            (RefreshErrorKind::Misconfigured, None)
+        }
+    };
+    let failed = RefreshError::new(kind, error.to_string());
+    match retry_after {
+        Some(after) => failed.with_retry_after(after),
+        None => failed,
+    }
+    .with_cause(error.into_cause())
+}

@@ -1,0 +1,72 @@
+//! The last token sets that this process has stored, for as long as a store may lose them.
+//!
+//! A store that fails over to a replica may come back without its last write. The record then shows
+//! a refresh token that has been used up, and presenting it would end the login. Whoever reads such a
+//! record finds the newer one here and writes it again.
+
+use std::{
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
+
+use dashmap::DashMap;
+use rustc_hash::FxBuildHasher;
+
+use crate::{clock::Clock, token_store::TokenRecord, tokens::RecordKey};
+
+const SWEEP_EVERY: Duration = Duration::from_secs(10);
+
+pub(super) struct LastWrites {
+    writes: DashMap<RecordKey, Write, FxBuildHasher>,
+    clock: Clock,
+    stays: Duration,
+    swept_at: AtomicU64,
+}
+
+struct Write {
+    /// As it was stored, sealed if it was. A text takes less memory than a record.
+    text: Box<str>,
+    at: Duration,
+}
+
+impl LastWrites {
+    pub(super) fn new(clock: Clock, stays: Duration) -> Self {
+        let swept_at = AtomicU64::new(clock.monotonic().as_secs());
+        Self { writes: DashMap::default(), clock, stays, swept_at }
+    }
+
+    pub(super) fn note(&self, key: RecordKey, record: &TokenRecord) {
+        self.sweep_if_due();
+        let text = record.to_text().into_boxed_str();
+        self.writes.insert(key, Write { text, at: self.clock.monotonic() });
+    }
+
+    /// The last record of `key`, if this process wrote it lately.
+    pub(super) fn get(&self, key: RecordKey) -> Option<TokenRecord> {
+        let write = self.writes.get(&key)?;
+        let age = self.clock.monotonic().saturating_sub(write.at);
+        if age >= self.stays {
+            return None;
+        }
+        TokenRecord::from_text(&write.text).ok()
+    }
+
+    pub(super) fn forget(&self, key: RecordKey) {
+        self.writes.remove(&key);
+    }
+
+    /// About how many bytes are held.
+    pub(super) fn bytes(&self) -> usize {
+        self.writes.iter().map(|write| write.text.len()).sum()
+    }
+
+    fn sweep_if_due(&self) {
+        let now = self.clock.monotonic();
+        let swept_at = self.swept_at.load(Ordering::Relaxed);
+        let due = now.saturating_sub(Duration::from_secs(swept_at)) >= SWEEP_EVERY;
+        let (order, seconds) = (Ordering::Relaxed, now.as_secs());
+        if due && self.swept_at.compare_exchange(swept_at, seconds, order, order).is_ok() {
+            self.writes.retain(|_, write| now.saturating_sub(write.at) < self.stays);
+        }
+    }
+}

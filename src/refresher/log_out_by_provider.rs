@@ -1,0 +1,93 @@
+//! Logins that the provider ends (OpenID Connect Back-Channel Logout 1.0).
+//!
+//! A token with `sid` ends the logins of that one browser session, with or without `sub`; one with
+//! `sub` alone all logins of the user. How a login ends is in [`ending`](super::ending).
+
+use futures_util::future::join_all;
+
+use super::{
+    Core,
+    ending::{Cause, Login},
+    errors::unavailable,
+};
+use crate::{
+    back_channel::{
+        BackChannel, BackChannelError, Fault, LogoutToken, ReplayCache, Work, verify,
+    },
+    endpoint::VerifyError,
+    error::{Chain, RefreshError},
+    metrics,
+    tokens::RecordKey,
+};
+
+/// Ends what the token names, and says how that went.
+pub(super) async fn end_by_logout_token(core: &Core, token: &str) -> Result<(), BackChannelError> {
+    let ended = end_by_token(core, token).await;
+    match &ended {
+        Ok(logins) => {
+            metrics::back_channel("ended");
+            tracing::info!(logins, "the provider has ended logins");
+        }
+        Err(error @ BackChannelError::Refused(_)) => {
+            metrics::back_channel("refused");
+            tracing::warn!(error = %Chain(error), "a logout token was refused");
+        }
+        Err(error) => {
+            metrics::back_channel("failed");
+            tracing::error!(error = %Chain(error), "logins that the provider ended may still stand here");
+        }
+    }
+    ended.map(|_| ())
+}
+
+/// How many logins that were.
+async fn end_by_token(core: &Core, token: &str) -> Result<usize, BackChannelError> {
+    let channel = core.back_channel.as_ref().ok_or(BackChannelError::TurnedOff)?;
+    let failed = BackChannelError::Unavailable;
+    let token = match verify(token, &core.provider, &core.keys, &core.clock).await {
+        Err(Fault::Unverified(error @ VerifyError::Keys(_))) => {
+            let why = "the keys to verify a logout token by could not be fetched";
+            return Err(failed(unavailable(why).with_source(error)));
+        }
+        verified => verified?,
+    };
+    let used = RecordKey::from_bytes(channel.names.token(&token.jti).to_bytes());
+    // Dropped on an error below, and with it what we know of the token: it may be sent again.
+    let taken = match channel.replays.take(used) {
+        Ok(taken) => taken,
+        Err(Work::UnderWay) => {
+            return Err(failed(unavailable("this logout token is being carried out")));
+        }
+        Err(Work::Done) => return Err(Fault::Seen.into()),
+    };
+    if core.records.has_note(used).await.map_err(failed)? {
+        taken.keep();
+        return Err(Fault::Seen.into());
+    }
+    let ended = end_named(core, channel, &token).await.map_err(failed)?;
+    taken.keep();
+    if let Err(error) = core.records.note(used, ReplayCache::stays()).await {
+        // This process remembers it; the provider could do nothing about the others.
+        tracing::warn!(error = %Chain(&error), "other processes do not know that a logout token was used");
+    }
+    Ok(ended)
+}
+
+async fn end_named(
+    core: &Core,
+    channel: &BackChannel,
+    token: &LogoutToken,
+) -> Result<usize, RefreshError> {
+    let name = channel.names.named_by(token);
+    channel.named.remember(name);
+    let logins = core.records.find(name).await?;
+    let endings = logins.into_iter().map(|key| {
+        core.endings.end(Login { key, grant: None }, Cause::Provider, None)
+    });
+    let ended = join_all(endings).await;
+    let count = ended.len();
+    match ended.into_iter().find_map(|login| login.refused) {
+        Some(refused) => Err(refused),
+        None => Ok(count),
+    }
+}

@@ -1,0 +1,274 @@
+//! Whether a refresh token may be presented to the provider now.
+//!
+//! A refresh marks the token record as `presenting` before it presents the refresh token, so a mark
+//! in the store means: a refresh is under way, or its outcome is in doubt.
+//!
+//! | the record | what a flight does |
+//! |---|---|
+//! | has no mark, and this process knows of no doubt | presents the token |
+//! | has a young mark of somebody else's | waits for the end of that refresh |
+//! | has a mark past its deadline that stayed the same for two looks 5 s apart, or this process's own request had no usable answer | see below |
+//!
+//! In doubt, the provider may have used the refresh token up, or may never have seen it.
+//!
+//! | the old access token | what is done |
+//! |---|---|
+//! | is good | nothing: if the token was used up, presenting it again is punished, and that kills the access token too (measured on Keycloak and oidc-provider) |
+//! | has expired | the login is lost for certain, unless the request never arrived: it is presented again (a replay), one at a time, 1 s, 2 s … 60 s apart, until the provider gives a clear answer |
+//!
+//! Deliberately not ended by the clock when the refresh token's life is over: the provider says so
+//! itself, and a wall clock that jumps forward would log users out.
+//!
+//! What this process remembers it may forget: the mark in the store says that there is a doubt.
+
+use std::time::{Duration, SystemTime};
+
+use dashmap::DashMap;
+use rustc_hash::FxBuildHasher;
+
+use super::{
+    errors::{unavailable, unavailable_for},
+    records::Found,
+};
+use crate::{
+    clock::{Clock, Moment},
+    error::RefreshError,
+    token_store::Nonce,
+    tokens::{Generation, RecordKey, spread},
+};
+
+/// Two looks at a mark are at least this far apart: longer than an unsaved set waits to be written.
+const BETWEEN_LOOKS: Duration = Duration::from_secs(5);
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+/// How many logins' attempts and marks are remembered. The mark in the store tells the rest.
+const REMEMBERED: usize = 100_000;
+
+/// What this process remembers of its attempts, and of the marks of others.
+pub(super) struct Presentations {
+    attempts: DashMap<RecordKey, Attempt, FxBuildHasher>,
+    sightings: DashMap<RecordKey, Sighting, FxBuildHasher>,
+    clock: Clock,
+    deadline: Duration,
+}
+
+/// Refreshes of one generation that did not bring a new set so far.
+#[derive(Clone, Copy)]
+struct Attempt {
+    generation: Generation,
+    /// Of the last mark that this process set.
+    nonce: Option<Nonce>,
+    failures: u32,
+    not_before: Moment,
+    pause: Duration,
+    /// The refresh token was presented, and no usable answer came.
+    in_doubt: bool,
+    /// The same of the presentations before the last one: a clear answer to that one does not answer
+    /// those.
+    in_doubt_before: bool,
+}
+
+/// A mark that somebody else set.
+#[derive(Clone, Copy)]
+struct Sighting {
+    nonce: Nonce,
+    first: Moment,
+    /// How old the mark was then.
+    age: Duration,
+}
+
+/// What a flight does with the record it has found.
+pub(super) enum Decision {
+    Present {
+        /// The token may have been presented before.
+        replay: bool,
+    },
+    /// Somebody else's refresh is under way: for that long at the most.
+    Wait(Duration),
+    Refuse(RefreshError),
+    /// Replay is turned off: the login ends.
+    GiveUp,
+}
+
+impl Presentations {
+    pub(super) fn new(clock: Clock, deadline: Duration) -> Self {
+        let (attempts, sightings) = (DashMap::default(), DashMap::default());
+        Self { attempts, sightings, clock, deadline }
+    }
+
+    /// `cache_is_ahead`: this process knows of a later generation, which nobody has any more.
+    pub(super) fn decide(
+        &self,
+        key: RecordKey,
+        found: &Found,
+        cache_is_ahead: bool,
+        replays: bool,
+    ) -> Decision {
+        let attempt = self.attempt(key, found.tokens.generation);
+        let own = attempt.and_then(|attempt| attempt.nonce);
+        if let Some((nonce, since)) = found.mark().filter(|(nonce, _)| own != Some(*nonce)) {
+            let left = self.look(key, nonce, since, found.store_now(&self.clock));
+            if !left.is_zero() {
+                return Decision::Wait(left);
+            }
+        } else if !attempt.is_some_and(|attempt| attempt.in_doubt) && !cache_is_ahead {
+            return Decision::Present { replay: false };
+        }
+        let good_for = found.tokens.expires_at.duration_since(self.clock.now());
+        if let Ok(left) = good_for
+            && !left.is_zero()
+        {
+            return Decision::Refuse(unavailable_for(
+                left,
+                "the last refresh had no usable answer, and another attempt could end the access \
+                 token that is still good",
+            ));
+        }
+        if !replays {
+            return Decision::GiveUp;
+        }
+        let wait = attempt.map(|attempt| self.rest(&attempt)).unwrap_or_default();
+        if !wait.is_zero() {
+            let message = "the last refresh had no usable answer; it is tried again later";
+            return Decision::Refuse(unavailable_for(wait, message));
+        }
+        Decision::Present { replay: true }
+    }
+
+    /// For how long the mark of somebody else must be respected.
+    fn look(&self, key: RecordKey, nonce: Nonce, since: SystemTime, now: SystemTime) -> Duration {
+        // A mark from the future ages from when it is first seen.
+        let age = now.duration_since(since).unwrap_or_default();
+        let seen_now = Sighting { nonce, first: self.clock.moment(), age };
+        self.bound();
+        let mut sighting = self.sightings.entry(key).or_insert(seen_now);
+        if sighting.nonce != nonce {
+            *sighting = seen_now;
+        }
+        let seen_for = self.clock.since(sighting.first);
+        let age = age.max(sighting.age + seen_for);
+        self.deadline.saturating_sub(age).max(BETWEEN_LOOKS.saturating_sub(seen_for))
+    }
+
+    /// For how long somebody else's refresh may still be under way.
+    pub(super) fn rest_of_mark(&self, key: RecordKey) -> Option<Duration> {
+        let sighting = self.sightings.get(&key)?;
+        let rest = self.deadline.checked_sub(sighting.age + self.clock.since(sighting.first))?;
+        Some(rest).filter(|rest| !rest.is_zero())
+    }
+
+    /// Whether a refresh of `generation` has failed just now, or has left a doubt: no reason to try
+    /// again while the token is good.
+    pub(super) fn is_put_off(&self, key: RecordKey, generation: Generation) -> bool {
+        let attempt = self.attempt(key, generation);
+        attempt.is_some_and(|attempt| attempt.in_doubt || !self.rest(&attempt).is_zero())
+    }
+
+    /// A mark of ours is about to be set.
+    pub(super) fn marking(&self, key: RecordKey, generation: Generation, nonce: Nonce) {
+        self.change(key, generation, |attempt| {
+            if attempt.nonce != Some(nonce) {
+                attempt.nonce = Some(nonce);
+                attempt.in_doubt_before = attempt.in_doubt;
+                self.count(key, attempt);
+            }
+        });
+    }
+
+    /// The refresh token is about to be presented. Noted before: whatever becomes of the flight, a
+    /// panic included, the outcome is unknown until the provider has answered.
+    pub(super) fn presenting(&self, key: RecordKey, generation: Generation) {
+        self.change(key, generation, |attempt| attempt.in_doubt = true);
+    }
+
+    /// The provider has certainly not used the refresh token up with the last presentation.
+    pub(super) fn not_consumed(&self, key: RecordKey, generation: Generation) {
+        self.change(key, generation, |attempt| attempt.in_doubt = attempt.in_doubt_before);
+    }
+
+    /// A refresh of `generation` failed before its request.
+    pub(super) fn put_off(&self, key: RecordKey, generation: Generation) {
+        self.change(key, generation, |attempt| self.count(key, attempt));
+    }
+
+    /// The provider said how long to wait.
+    pub(super) fn hold_off(&self, key: RecordKey, generation: Generation, at_least: Duration) {
+        self.change(key, generation, |attempt| {
+            if self.rest(attempt) < at_least {
+                attempt.not_before = self.clock.moment();
+                attempt.pause = at_least;
+            }
+        });
+    }
+
+    /// Whether a doubt is older than the last presentation.
+    pub(super) fn was_in_doubt(&self, key: RecordKey, generation: Generation) -> bool {
+        self.attempt(key, generation).is_some_and(|attempt| attempt.in_doubt_before)
+    }
+
+    /// A new set has come, or the login has ended.
+    pub(super) fn settled(&self, key: RecordKey) {
+        self.attempts.remove(&key);
+        self.sightings.remove(&key);
+    }
+
+    fn attempt(&self, key: RecordKey, generation: Generation) -> Option<Attempt> {
+        let attempt = self.attempts.get(&key)?;
+        (attempt.generation == generation).then_some(*attempt)
+    }
+
+    fn rest(&self, attempt: &Attempt) -> Duration {
+        attempt.pause.saturating_sub(self.clock.since(attempt.not_before))
+    }
+
+    fn count(&self, key: RecordKey, attempt: &mut Attempt) {
+        attempt.failures = attempt.failures.saturating_add(1);
+        attempt.not_before = self.clock.moment();
+        attempt.pause = backoff(key, attempt.generation, attempt.failures);
+    }
+
+    fn change(&self, key: RecordKey, generation: Generation, change: impl FnOnce(&mut Attempt)) {
+        self.bound();
+        let fresh = || Attempt {
+            generation,
+            nonce: None,
+            failures: 0,
+            not_before: self.clock.moment(),
+            pause: Duration::ZERO,
+            in_doubt: false,
+            in_doubt_before: false,
+        };
+        let mut attempt = self.attempts.entry(key).or_insert_with(fresh);
+        if attempt.generation < generation {
+            *attempt = fresh();
+        }
+        if attempt.generation == generation {
+            change(&mut attempt);
+        }
+    }
+
+    fn bound(&self) {
+        if self.attempts.len() > REMEMBERED {
+            self.attempts.clear();
+        }
+        if self.sightings.len() > REMEMBERED {
+            self.sightings.clear();
+        }
+    }
+}
+
+/// Doubles from one second to a minute. Up to half of it is taken off, so that what failed together is
+/// not tried again together.
+fn backoff(key: RecordKey, generation: Generation, failures: u32) -> Duration {
+    let doublings = failures.saturating_sub(1).min(6);
+    let whole = (FIRST_PAUSE * 2_u32.pow(doublings)).min(LONGEST_PAUSE);
+    whole.mul_f64(1.0 - spread((key, generation, failures)) / 2.0)
+}
+
+/// A flight that ends because somebody else's goes on.
+pub(super) fn under_way_elsewhere(rest: Duration) -> RefreshError {
+    if rest.is_zero() {
+        return unavailable("another process refreshes this login");
+    }
+    unavailable_for(rest, "another process refreshes this login")
+}

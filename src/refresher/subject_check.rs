@@ -1,0 +1,127 @@
+//! Are the refreshed tokens still those of the user who logged in?
+//!
+//! Two different things may be wrong with them, and they have different ends.
+//!
+//! **They are somebody else's.** OpenID Connect Core 12.2: `iss` and `sub` of a refreshed ID token are
+//! those of the one before. The same is asked of a JWT access token, each kind compared with its own
+//! kind, as some providers give one user a `sub` per audience. Where there was no ID token before, the
+//! subject that the login was made for counts. Otherwise a provider, a cache or a proxy has mixed up
+//! its users: the login ends ([`SubjectChanged`](crate::RefreshErrorKind::SubjectChanged)), and what
+//! came is revoked and handed to nobody. That needs no signature: whoever can forge tokens at the token
+//! endpoint could as well leave `sub` alone.
+//!
+//! **The ID token does not verify**: its signature, `aud`, `azp` or `exp` is wrong, or the keys cannot
+//! be fetched. The refresh has used up the old refresh token by then, so refusing the whole answer would
+//! log the user out, mostly because of a wrong setting or a JWKS endpoint that is down. The new access
+//! and refresh token are kept; they are for others to judge. Of the ID token only the earlier one is
+//! kept, which serves as a hint at log out as well. The log and a counter tell. The same becomes of an
+//! ID token that is encrypted, or signed with the client's secret: this crate cannot read it.
+//!
+//! Without a JWKS the claims of an ID token are checked, but not its signature: it came from the token
+//! endpoint over TLS, which OpenID Connect Core 3.1.3.7 (6) accepts instead.
+
+use secrecy::{ExposeSecret, SecretString};
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::Core;
+use crate::{
+    endpoint::{Expected, KeysError, VerifyError},
+    error::Chain,
+    metrics,
+    tokens::{GrantTokens, RecordKey, claims},
+};
+
+/// Whom a token is about, as far as it says.
+#[derive(Deserialize, Default)]
+struct Identity {
+    iss: Option<Value>,
+    sub: Option<Value>,
+}
+
+/// The claim that is another one now.
+struct Changed(&'static str);
+
+/// What the check came to.
+pub(super) enum Checked {
+    /// The same user's. An ID token that does not verify has given way to the earlier one.
+    Same(Box<GrantTokens>),
+    /// Another user's, by this claim.
+    Changed { next: Box<GrantTokens>, claim: &'static str },
+}
+
+pub(super) async fn check(
+    core: &Core,
+    login: RecordKey,
+    before: &GrantTokens,
+    mut next: GrantTokens,
+) -> Checked {
+    if let Err(Changed(claim)) = is_the_same_user(before, &next) {
+        return Checked::Changed { next: Box::new(next), claim };
+    }
+    if let Some(id_token) = new_id_token(before, &next)
+        && let Err(error) = verify_id_token(core, id_token).await
+    {
+        report(login, &error);
+        next.id_token.clone_from(&before.id_token);
+        next.sid.clone_from(&before.sid);
+    }
+    Checked::Same(Box::new(next))
+}
+
+async fn verify_id_token(core: &Core, id_token: &SecretString) -> Result<(), VerifyError> {
+    let expected = Expected::id_token(core.provider.issuer(), core.provider.client_id());
+    match core.keys.verify(id_token.expose_secret(), &expected).await {
+        Ok(_) | Err(VerifyError::Keys(KeysError::NotTold)) => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+fn report(login: RecordKey, error: &VerifyError) {
+    const WHAT: &str = "a refreshed ID token was dropped, the earlier one is kept";
+    let keys_are_missing = matches!(error, VerifyError::Keys(_));
+    metrics::id_token_dropped(if keys_are_missing { "no_keys" } else { "unverified" });
+    if keys_are_missing {
+        tracing::warn!(%login, error = %Chain(error), "{WHAT}");
+    } else {
+        tracing::error!(%login, error = %Chain(error), "{WHAT}");
+    }
+}
+
+/// The ID token of `next`, if the provider sent one.
+fn new_id_token<'a>(before: &GrantTokens, next: &'a GrantTokens) -> Option<&'a SecretString> {
+    let exposed = |set: &'a GrantTokens| set.id_token.as_ref().map(ExposeSecret::expose_secret);
+    let earlier = before.id_token.as_ref().map(ExposeSecret::expose_secret);
+    next.id_token.as_ref().filter(|_| exposed(next) != earlier)
+}
+
+fn is_the_same_user(before: &GrantTokens, next: &GrantTokens) -> Result<(), Changed> {
+    compare(
+        &Identity::of(before.access_token.expose()),
+        &Identity::of(next.access_token.expose()),
+    )?;
+    let Some(id_token) = new_id_token(before, next) else { return Ok(()) };
+    let earlier = match &before.id_token {
+        Some(id_token) => Identity::of(id_token.expose_secret()),
+        None => Identity { iss: None, sub: before.subject.as_deref().map(Value::from) },
+    };
+    compare(&earlier, &Identity::of(id_token.expose_secret()))
+}
+
+/// What one of the two does not say is no change.
+fn compare(before: &Identity, next: &Identity) -> Result<(), Changed> {
+    let differ = |before: &Option<Value>, next: &Option<Value>| {
+        before.as_ref().zip(next.as_ref()).is_some_and(|(before, next)| before != next)
+    };
+    if differ(&before.iss, &next.iss) {
+        return Err(Changed("iss"));
+    }
+    if differ(&before.sub, &next.sub) { Err(Changed("sub")) } else { Ok(()) }
+}
+
+impl Identity {
+    /// Nothing for a token that is opaque or encrypted.
+    fn of(token: &str) -> Self {
+        claims::payload(token).unwrap_or_default()
+    }
+}

@@ -1,0 +1,325 @@
+//! Who gets which token.
+//!
+//! | the token in the cache | the request |
+//! |---|---|
+//! | fresh, confirmed with the token store lately | goes on |
+//! | the same, and due soon | goes on; a refresh starts in the background |
+//! | confirmed longer ago than half of `confirm_after` | goes on; the record is read again in the background |
+//! | confirmed longer ago than `confirm_after`, or none | waits for the token record |
+//! | stale | waits for a refresh |
+//!
+//! Whoever waits asks one question: *I hold generation g; give me one that is newer and fresh now.* A
+//! flight that has landed, one that is under way or a new one answers it. The answer may have been made
+//! for somebody else, so each caller tests it itself.
+
+use std::{sync::Arc, time::SystemTime};
+
+use http::StatusCode;
+use tower_sessions::Session;
+
+use super::{
+    Core, FlightKey, Landed,
+    arrears::{self, Newest},
+    ending::Login,
+    errors::{
+        internal, logged_out, no_record, pointer_failed, session_failed, unavailable, wait_timeout,
+        SOON,
+    },
+    refresh::{self, Order},
+};
+use crate::{
+    error::{Chain, RefreshError, RefreshErrorKind},
+    policy::OnUnavailable,
+    session::count_as_activity,
+    single_flight::{Joined, Start},
+    tokens::{AccessToken, CachedToken, Generation, GrantId, Standing, later},
+};
+
+/// An answer made for somebody else may be too old for this caller, and the next one as well. After
+/// this many the caller is told to come back later.
+const TURNS: usize = 3;
+
+pub(super) async fn valid_token(
+    core: &Arc<Core>,
+    session: &Session,
+) -> Result<AccessToken, RefreshError> {
+    let grant = match core.pointer.read(session).await {
+        Ok(Some(grant)) => grant,
+        Ok(None) => {
+            let message = "the session holds no login";
+            return Err(RefreshError::new(RefreshErrorKind::NoTokens, message));
+        }
+        Err(error) => return Err(pointer_failed(&core.pointer, error)),
+    };
+    if let Some(token) = core.cache.get(grant)
+        && core.ended_here.get(token.key).is_none()
+    {
+        let now = core.clock.moment();
+        let age = now.since(token.confirmed_at());
+        if age <= core.policy.confirm_after {
+            match core.standing(&token, now.wall) {
+                Standing::Fresh if age <= core.policy.confirm_after / 2 => {
+                    return Ok(core.access_token(token));
+                }
+                Standing::Fresh => {
+                    let _ = read_record(core, grant);
+                    return Ok(core.access_token(token));
+                }
+                Standing::DueSoon | Standing::Stale => {}
+            }
+        }
+    }
+    // What may wait is boxed: every request carries this future, and few go further than here.
+    Box::pin(slow(core, session, grant)).await
+}
+
+/// A token that is newer than the rejected one, even if that has not expired.
+pub(super) async fn newer_token(
+    core: &Arc<Core>,
+    session: &Session,
+    rejected: &CachedToken,
+) -> Result<AccessToken, RefreshError> {
+    let token = valid_token(core, session).await?;
+    let held = token.cached();
+    if held.key != rejected.key || held.generation > rejected.generation {
+        return Ok(token);
+    }
+    let grant = match core.pointer.read(session).await {
+        Ok(Some(grant)) => grant,
+        Ok(None) => return Err(logged_out()),
+        Err(error) => return Err(pointer_failed(&core.pointer, error)),
+    };
+    let newer = newer_than(core, session, grant, held, rejected.generation).await;
+    newer.map(|token| core.access_token(token))
+}
+
+async fn slow(
+    core: &Arc<Core>,
+    session: &Session,
+    grant: GrantId,
+) -> Result<AccessToken, RefreshError> {
+    let answer = async {
+        let token = confirmed(core, grant).await?;
+        match core.standing(&token, core.clock.now()) {
+            Standing::Fresh => {}
+            Standing::DueSoon => refresh_early(core, session, grant, &token).await,
+            Standing::Stale => return wait_for_fresh(core, session, grant, token).await,
+        }
+        Ok(core.access_token(token))
+    }
+    .await;
+    if answer.is_err() {
+        end_session_if_ended(core, session, grant).await;
+    }
+    answer
+}
+
+/// The newest token of a login, as the token store has shown it lately.
+async fn confirmed(core: &Arc<Core>, grant: GrantId) -> Result<Arc<CachedToken>, RefreshError> {
+    let login = Login::of(grant);
+    core.endings.check(login.key)?;
+    let cached = core.cache.get(grant);
+    let is_confirmed = |token: &CachedToken| {
+        core.clock.since(token.confirmed_at()) <= core.policy.confirm_after
+    };
+    if let Some(token) = cached.clone().filter(|token| is_confirmed(token)) {
+        return Ok(token);
+    }
+    let read = read_record(core, grant);
+    let read = match read {
+        Joined::Known(read) => read,
+        Joined::Waiting { answer, .. } => answer.await.unwrap_or_else(|_lost| Err(internal())),
+    };
+    let token = match (read, cached) {
+        (Ok(token), _) => token,
+        // A store that is down ends nothing. The access token's life is the bound.
+        (Err(error), Some(token)) if error.kind() == RefreshErrorKind::Unavailable => {
+            tracing::debug!(login = %login.key, error = %Chain(&error), "a token could not be confirmed");
+            // Not every request of the outage has to wait for the store: for a while they try again in
+            // the background.
+            token.confirm(core.clock.moment().before(core.policy.confirm_after * 3 / 4));
+            token
+        }
+        (Err(error), _) => return Err(error),
+    };
+    core.endings.check(login.key)?;
+    Ok(token)
+}
+
+/// Reads the token record of a login into the cache: one read at a time, in a task of its own.
+fn read_record(core: &Arc<Core>, grant: GrantId) -> Joined<Landed> {
+    let reader = core.clone();
+    core.reads.join_or_start(&Login::of(grant).key, || Start::Flight(read(reader, grant)))
+}
+
+async fn read(core: Arc<Core>, grant: GrantId) -> Landed {
+    let login = Login::of(grant);
+    let began = core.clock.moment();
+    let newest = arrears::newest(&core.records, &core.unsaved, &core.endings, login).await?;
+    let found = match newest {
+        Newest::Held { found, .. } => found,
+        Newest::Absent => {
+            core.cache.remove(grant);
+            return Err(no_record());
+        }
+        Newest::Ended => return Err(core.endings.error_of(login.key).unwrap_or_else(logged_out)),
+    };
+    core.endings.check(login.key)?;
+    let token = Arc::new(CachedToken::new(login.key, &found.tokens, began));
+    let newest = core.cache.put(grant, token, began);
+    if newest.generation > found.tokens.generation {
+        // The store has lost a write that nobody has any more: the token is good all the same.
+        newest.confirm(began);
+    }
+    Ok(newest)
+}
+
+async fn wait_for_fresh(
+    core: &Arc<Core>,
+    session: &Session,
+    grant: GrantId,
+    held: Arc<CachedToken>,
+) -> Result<AccessToken, RefreshError> {
+    match newer_than(core, session, grant, &held, held.generation).await {
+        Ok(token) => Ok(core.access_token(token)),
+        Err(error) if error.kind().status() == StatusCode::UNAUTHORIZED => Err(error),
+        Err(error) => {
+            core.endings.check(held.key)?;
+            if core.clock.now() < held.expires_at {
+                // Within the leeway the old one is better than none.
+                Ok(core.access_token(held))
+            } else if may_serve_expired(core, &held, &error) {
+                Ok(core.access_token(held).marked_stale())
+            } else {
+                Err(error)
+            }
+        }
+    }
+}
+
+fn may_serve_expired(core: &Core, held: &CachedToken, error: &RefreshError) -> bool {
+    let OnUnavailable::ServeExpired { for_at_most } = core.policy.on_unavailable else {
+        return false;
+    };
+    let is_outage =
+        matches!(error.kind(), RefreshErrorKind::Unavailable | RefreshErrorKind::WaitTimeout);
+    is_outage && later(held.expires_at, for_at_most) > core.clock.now()
+}
+
+/// Gives up after the caller's own limit; the flight goes on without it.
+async fn newer_than(
+    core: &Arc<Core>,
+    session: &Session,
+    grant: GrantId,
+    held: &CachedToken,
+    than: Generation,
+) -> Result<Arc<CachedToken>, RefreshError> {
+    let waiting = wait_for_newer(core, session, grant, held, than);
+    match tokio::time::timeout(core.policy.wait_timeout, waiting).await {
+        Ok(answer) => answer,
+        Err(_elapsed) => {
+            // The store may take longer to be told than this caller waits.
+            core.endings.check(held.key)?;
+            let rest = core.presentations.rest_of_mark(held.key).unwrap_or(SOON);
+            not_stored_yet(core, held, than).ok_or_else(|| wait_timeout(rest))
+        }
+    }
+}
+
+/// A set that the provider gave and the store takes too long to take: it may as well be served before
+/// the flight gives up storing it.
+fn not_stored_yet(
+    core: &Core,
+    held: &CachedToken,
+    than: Generation,
+) -> Option<Arc<CachedToken>> {
+    let write = core.unsaved.set(held.key)?;
+    let token = CachedToken::new(held.key, &write.tokens, core.clock.moment());
+    (token.generation > than && core.is_fresh(&token)).then(|| Arc::new(token))
+}
+
+async fn wait_for_newer(
+    core: &Arc<Core>,
+    session: &Session,
+    grant: GrantId,
+    held: &CachedToken,
+    than: Generation,
+) -> Result<Arc<CachedToken>, RefreshError> {
+    for _ in 0..TURNS {
+        let order = order(session, grant, than, false);
+        let (landed, started) = match join_or_start(core, order, held) {
+            Joined::Known(landed) => (landed, false),
+            Joined::Waiting { answer, started } => {
+                (answer.await.unwrap_or_else(|_lost| Err(internal())), started)
+            }
+        };
+        let token = landed?;
+        if started && token.generation > than {
+            prolong(core, session).await;
+        }
+        // Tested last: the session store may have taken its time.
+        core.endings.check(held.key)?;
+        if token.generation > than && core.is_fresh(&token) {
+            return Ok(token);
+        }
+    }
+    Err(unavailable("the refreshed tokens were too old for this request each time"))
+}
+
+/// The request goes on with the token it has, and a flight of its own fetches the next. A failure is
+/// logged and counted; the next attempt starts after a pause that doubles.
+async fn refresh_early(core: &Arc<Core>, session: &Session, grant: GrantId, token: &CachedToken) {
+    if !token.has_refresh_token || core.presentations.is_put_off(token.key, token.generation) {
+        return;
+    }
+    let order = order(session, grant, token.generation, true);
+    if let Joined::Waiting { started: true, .. } = join_or_start(core, order, token) {
+        prolong(core, session).await;
+    }
+}
+
+fn order(session: &Session, grant: GrantId, than: Generation, early: bool) -> Order {
+    let session_ends = SystemTime::from(session.expiry_date());
+    Order { grant, login: Login::of(grant), than, session_ends, early }
+}
+
+/// Joins the flight of the login or starts one.
+fn join_or_start(core: &Arc<Core>, order: Order, held: &CachedToken) -> Joined<Landed> {
+    // Taken before the look at `closing`: a shutdown that is not seen here waits for the flight that
+    // starts.
+    let _under_way = core.tasks.token();
+    let key = FlightKey { user: held.subject.clone(), key: held.key };
+    core.flights.join_or_start(&key, || {
+        if let Some(error) = core.endings.error_of(held.key) {
+            return Start::No(Err(error));
+        }
+        // A flight that landed between this caller's look and this moment.
+        let newer = core.cache.get(order.grant).filter(|token| token.generation > order.than);
+        if let Some(token) = newer.filter(|token| core.is_fresh(token)) {
+            return Start::No(Ok(token));
+        }
+        if core.closing.is_cancelled() {
+            return Start::No(Err(unavailable("this process is shutting down")));
+        }
+        Start::Flight(refresh::fly(core.clone(), order))
+    })
+}
+
+/// The user is active, and the tokens are stored either way.
+async fn prolong(core: &Core, session: &Session) {
+    if let Err(error) = count_as_activity(session, &core.sessions).await {
+        let error = session_failed(error);
+        tracing::warn!(error = %Chain(&error), "a session could not be prolonged after a refresh");
+    }
+}
+
+/// A login that ended with its session takes it along, whatever else it holds.
+async fn end_session_if_ended(core: &Core, session: &Session, grant: GrantId) {
+    let ending = core.ended_here.get(Login::of(grant).key);
+    if ending.is_some_and(|ending| ending.with_session)
+        && let Err(error) = session.flush().await
+    {
+        let error = session_failed(error);
+        tracing::warn!(error = %Chain(&error), "a session that ended with its login is still stored");
+    }
+}

@@ -1,0 +1,338 @@
+//! One run of a piece of work for any number of callers that ask for it at the same time.
+//!
+//! A flight is a spawned task that nobody who waits for it owns: callers come and go, the task runs to its end.
+//! [`SingleFlight::join_or_start`] joins the flight of a key or starts it. The flight is registered before it is spawned, so two callers
+//! never start two. When the work is done its waiters are woken first and the registration goes second: a caller that finds a
+//! settled flight does not take its answer, which was made for somebody else, but starts the next flight in its place.
+//! An answer is therefore never kept here. If the task panics or its runtime shuts down, waiters get [`Lost`].
+
+use std::{
+    fmt,
+    future::Future,
+    hash::Hash,
+    pin::Pin,
+    sync::{Arc, Mutex, PoisonError},
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use futures_util::future::{FutureExt, Shared};
+use moka::{ops::compute::Op, sync::Cache};
+use tokio::sync::oneshot;
+use tokio_util::task::TaskTracker;
+
+/// The flights under way.
+pub(crate) struct SingleFlight<K, V: Clone> {
+    // Deliberately without a capacity: an evicted flight would be started a second time. The time to live is a net under work
+    // that never ends; whoever runs the work bounds it well below.
+    running: Cache<K, Arc<Flight<V>>>,
+    tasks: TaskTracker,
+}
+
+/// What the caller that found no flight wants: no flight after all, or this one.
+pub(crate) enum Start<V, F> {
+    /// The answer is known by now; nothing starts.
+    No(V),
+    /// Start this work.
+    Flight(F),
+}
+
+/// What a caller got.
+pub(crate) enum Joined<V: Clone> {
+    /// No flight was needed.
+    Known(V),
+    /// A flight is under way.
+    Waiting {
+        /// The flight's answer.
+        answer: Waiter<V>,
+        /// Whether this caller started it.
+        started: bool,
+    },
+}
+
+/// The work ended without an answer: it panicked, or its runtime shut down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Lost;
+
+impl<K, V> SingleFlight<K, V>
+where
+    K: Hash + Eq + Clone + Send + Sync + 'static,
+    V: Clone + Send + Sync + 'static,
+{
+    /// `net` must be longer than any flight can take. Flights run as `tasks`.
+    pub(crate) fn new(net: Duration, tasks: TaskTracker) -> Self {
+        Self { running: Cache::builder().time_to_live(net).build(), tasks }
+    }
+
+    /// Joins the flight of `key`, or asks `decide` for one. `decide` runs while no other caller can start a flight of this key, so
+    /// what it looks up there cannot be overtaken by a flight that is just ending.
+    pub(crate) fn join_or_start<F>(&self, key: &K, decide: impl FnOnce() -> Start<V, F>) -> Joined<V>
+    where
+        F: Future<Output = V> + Send + 'static,
+    {
+        if let Some(flight) = self.running.get(key)
+            && !flight.is_settled()
+        {
+            return Joined::Waiting { answer: flight.waiter(), started: false };
+        }
+        let mut outcome = None;
+        self.running.entry_by_ref(key).and_compute_with(|found| {
+            if let Some(flight) = found.map(moka::Entry::into_value)
+                && !flight.is_settled()
+            {
+                outcome = Some(Outcome::Join(flight));
+                return Op::Nop;
+            }
+            match decide() {
+                Start::No(value) => {
+                    outcome = Some(Outcome::Known(value));
+                    Op::Nop
+                }
+                Start::Flight(work) => {
+                    let flight = Arc::new(Flight::new());
+                    outcome = Some(Outcome::Start(flight.clone(), work));
+                    Op::Put(flight)
+                }
+            }
+        });
+        match outcome {
+            Some(Outcome::Known(value)) => Joined::Known(value),
+            Some(Outcome::Join(flight)) => {
+                Joined::Waiting { answer: flight.waiter(), started: false }
+            }
+            Some(Outcome::Start(flight, work)) => {
+                let answer = flight.waiter();
+                let flight_task = Running { running: self.running.clone(), key: key.clone(), flight };
+                self.tasks.spawn(flight_task.run(work));
+                Joined::Waiting { answer, started: true }
+            }
+            None => unreachable!("the entry API calls its closure"),
+        }
+    }
+
+    /// Answers the waiters of all running flights whose key `is_meant` now. Their work goes on to its
+    /// end. Looks at every running flight, so it is for rare occasions.
+    pub(crate) fn settle(&self, is_meant: impl Fn(&K) -> bool, value: &V) {
+        for (key, flight) in &self.running {
+            if is_meant(&key) {
+                flight.settle(value.clone());
+            }
+        }
+    }
+}
+
+impl<K, V: Clone> fmt::Debug for SingleFlight<K, V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SingleFlight").field("running", &self.running.entry_count()).finish()
+    }
+}
+
+enum Outcome<V: Clone, F> {
+    Known(V),
+    Join(Arc<Flight<V>>),
+    Start(Arc<Flight<V>>, F),
+}
+
+struct Flight<V: Clone> {
+    answer: Shared<oneshot::Receiver<V>>,
+    // Taken by whoever answers first; its absence is the mark of a settled flight.
+    answerer: Mutex<Option<oneshot::Sender<V>>>,
+}
+
+impl<V: Clone> Flight<V> {
+    fn new() -> Self {
+        let (sender, receiver) = oneshot::channel();
+        Self { answer: receiver.shared(), answerer: Mutex::new(Some(sender)) }
+    }
+
+    fn waiter(&self) -> Waiter<V> {
+        Waiter(self.answer.clone())
+    }
+
+    fn is_settled(&self) -> bool {
+        self.answerer.lock().unwrap_or_else(PoisonError::into_inner).is_none()
+    }
+
+    fn take_answerer(&self) -> Option<oneshot::Sender<V>> {
+        self.answerer.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    fn settle(&self, value: V) {
+        if let Some(answerer) = self.take_answerer() {
+            // The receiver lives in this flight, so the answer is always taken.
+            let _ = answerer.send(value);
+        }
+    }
+}
+
+/// Waits for a flight's answer. Dropping it leaves the flight and the other waiters alone.
+pub(crate) struct Waiter<V: Clone>(Shared<oneshot::Receiver<V>>);
+
+impl<V: Clone> Future for Waiter<V> {
+    type Output = Result<V, Lost>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.0.poll_unpin(cx).map_err(|_| Lost)
+    }
+}
+
+/// Ends a flight however it ends: with its answer, by a panic, or with its runtime.
+struct Running<K, V>
+where
+    K: Hash + Eq + Clone + Send + Sync + 'static,
+    V: Clone + Send + Sync + 'static,
+{
+    running: Cache<K, Arc<Flight<V>>>,
+    key: K,
+    flight: Arc<Flight<V>>,
+}
+
+impl<K, V> Running<K, V>
+where
+    K: Hash + Eq + Clone + Send + Sync + 'static,
+    V: Clone + Send + Sync + 'static,
+{
+    async fn run(self, work: impl Future<Output = V>) {
+        let value = work.await;
+        self.flight.settle(value);
+        // The waiters run before this task spends time on the registration.
+        tokio::task::yield_now().await;
+    }
+}
+
+impl<K, V> Drop for Running<K, V>
+where
+    K: Hash + Eq + Clone + Send + Sync + 'static,
+    V: Clone + Send + Sync + 'static,
+{
+    fn drop(&mut self) {
+        drop(self.flight.take_answerer());
+        self.running.entry_by_ref(&self.key).and_compute_with(|found| match found {
+            Some(entry) if Arc::ptr_eq(entry.value(), &self.flight) => Op::Remove,
+            _ => Op::Nop,
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use tokio::sync::Semaphore;
+
+    use super::*;
+
+    type Flights = SingleFlight<u32, usize>;
+
+    struct Work {
+        runs: AtomicUsize,
+        gate: Semaphore,
+    }
+
+    impl Work {
+        fn new() -> Arc<Self> {
+            Arc::new(Self { runs: AtomicUsize::new(0), gate: Semaphore::new(0) })
+        }
+
+        async fn run(self: Arc<Self>) -> usize {
+            let run = self.runs.fetch_add(1, Ordering::SeqCst) + 1;
+            self.gate.acquire().await.expect("the gate is never closed").forget();
+            run
+        }
+    }
+
+    fn waiter(joined: Joined<usize>) -> (Waiter<usize>, bool) {
+        match joined {
+            Joined::Waiting { answer, started } => (answer, started),
+            Joined::Known(_) => panic!("expected a flight"),
+        }
+    }
+
+    #[tokio::test]
+    async fn all_callers_share_one_run() {
+        let (flights, work) =
+            (Flights::new(Duration::from_secs(60), TaskTracker::new()), Work::new());
+        let waiters: Vec<_> = (0..100)
+            .map(|_| waiter(flights.join_or_start(&1, || Start::Flight(work.clone().run()))))
+            .collect();
+        assert_eq!(waiters.iter().filter(|(_, started)| *started).count(), 1);
+        work.gate.add_permits(1);
+        for (answer, _) in waiters {
+            assert_eq!(answer.await, Ok(1));
+        }
+        assert_eq!(work.runs.load(Ordering::SeqCst), 1);
+    }
+
+    #[tokio::test]
+    async fn every_waiter_leaves_and_the_work_still_runs_to_its_end() {
+        let (flights, work) =
+            (Flights::new(Duration::from_secs(60), TaskTracker::new()), Work::new());
+        drop(flights.join_or_start(&1, || Start::Flight(work.clone().run())));
+        let (late, started) = waiter(flights.join_or_start(&1, || Start::Flight(work.clone().run())));
+        assert!(!started, "the flight outlives the caller that started it");
+        work.gate.add_permits(1);
+        assert_eq!(late.await, Ok(1));
+    }
+
+    #[tokio::test]
+    async fn a_settled_flight_is_not_joined() {
+        let (flights, work) =
+            (Flights::new(Duration::from_secs(60), TaskTracker::new()), Work::new());
+        let (first, _) = waiter(flights.join_or_start(&1, || Start::Flight(work.clone().run())));
+        flights.settle(|key| *key == 1, &77);
+        assert_eq!(first.await, Ok(77));
+        let (second, started) = waiter(flights.join_or_start(&1, || Start::Flight(work.clone().run())));
+        assert!(started);
+        work.gate.add_permits(2);
+        assert!(second.await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn the_end_of_an_old_flight_leaves_its_successor_registered() {
+        let (flights, old, new) =
+            (Flights::new(Duration::from_secs(60), TaskTracker::new()), Work::new(), Work::new());
+        let (first, _) = waiter(flights.join_or_start(&1, || Start::Flight(old.clone().run())));
+        flights.settle(|key| *key == 1, &77);
+        let (_second, _) = waiter(flights.join_or_start(&1, || Start::Flight(new.clone().run())));
+        old.gate.add_permits(1);
+        assert_eq!(first.await, Ok(77));
+        while Arc::strong_count(&old) > 1 {
+            tokio::task::yield_now().await;
+        }
+        let (_third, started) = waiter(flights.join_or_start(&1, || Start::Flight(new.clone().run())));
+        assert!(!started);
+    }
+
+    #[tokio::test]
+    async fn a_panic_is_told_to_every_waiter_and_the_next_caller_starts_afresh() {
+        let flights = Flights::new(Duration::from_secs(60), TaskTracker::new());
+        let (first, _) =
+            waiter(flights.join_or_start(&1, || Start::Flight(async { panic!("on purpose") })));
+        let (second, started) = waiter(flights.join_or_start(&1, || Start::Flight(async { 1 })));
+        assert!(!started);
+        assert_eq!((first.await, second.await), (Err(Lost), Err(Lost)));
+        let (third, started) = waiter(flights.join_or_start(&1, || Start::Flight(async { 3 })));
+        assert!(started);
+        assert_eq!(third.await, Ok(3));
+    }
+
+    #[tokio::test]
+    async fn a_known_answer_starts_nothing() {
+        let flights = Flights::new(Duration::from_secs(60), TaskTracker::new());
+        let joined = flights.join_or_start(&1, || Start::<_, std::future::Pending<usize>>::Known(5));
+        assert!(matches!(joined, Joined::Known(5)));
+        assert!(flights.running.get(&1).is_none());
+    }
+
+    #[tokio::test]
+    async fn two_keys_fly_side_by_side() {
+        let (flights, work) =
+            (Flights::new(Duration::from_secs(60), TaskTracker::new()), Work::new());
+        let (one, _) = waiter(flights.join_or_start(&1, || Start::Flight(work.clone().run())));
+        let (two, started) = waiter(flights.join_or_start(&2, || Start::Flight(work.clone().run())));
+        assert!(started);
+        work.gate.add_permits(2);
+        let (one, two) = tokio::join!(one, two);
+        assert_ne!(one, two);
+    }
+}

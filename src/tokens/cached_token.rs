@@ -1,0 +1,174 @@
+//! What a process keeps of a grant to serve its requests: the access token, never a refresh token
+//! or an ID token.
+
+use std::{
+    any::{Any, TypeId},
+    fmt,
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, SystemTime},
+};
+
+use serde::de::DeserializeOwned;
+
+use super::{
+    BearerToken, Generation, GrantTokens, RecordKey,
+    claims::{self, ClaimsError},
+    later, spread,
+};
+use crate::clock::{AtomicMoment, Moment};
+
+/// The access token of one generation of a grant. Only what this process knows of it changes.
+pub(crate) struct CachedToken {
+    pub(crate) key: RecordKey,
+    pub(crate) generation: Generation,
+    pub(crate) access_token: BearerToken,
+    pub(crate) scope: Option<Box<str>>,
+    /// The user, as told at log in.
+    pub(crate) subject: Option<Arc<str>>,
+    pub(crate) obtained_at: SystemTime,
+    pub(crate) expires_at: SystemTime,
+    pub(crate) has_refresh_token: bool,
+    claims: ClaimsCache,
+    /// When a read of the token record began that showed this token.
+    confirmed_at: AtomicMoment,
+    /// Asked for since the cache was last swept.
+    in_use: AtomicBool,
+}
+
+/// How an access token stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Standing {
+    Fresh,
+    /// Good, and near enough to its expiry to be refreshed in the background.
+    DueSoon,
+    Stale,
+}
+
+/// The claims of an access token, as the first type that was asked for, and whether the token was
+/// verified.
+#[derive(Default)]
+struct ClaimsCache {
+    decoded: OnceLock<(TypeId, Arc<dyn Any + Send + Sync>)>,
+    verified: OnceLock<()>,
+}
+
+impl CachedToken {
+    pub(crate) fn new(key: RecordKey, tokens: &GrantTokens, confirmed_at: Moment) -> Self {
+        Self {
+            key,
+            generation: tokens.generation,
+            access_token: tokens.access_token.clone(),
+            scope: tokens.scope.as_deref().map(Into::into),
+            subject: tokens.subject.clone(),
+            obtained_at: tokens.obtained_at,
+            expires_at: tokens.expires_at,
+            has_refresh_token: tokens.refresh_token.is_some(),
+            claims: ClaimsCache::default(),
+            confirmed_at: AtomicMoment::new(confirmed_at),
+            in_use: AtomicBool::new(true),
+        }
+    }
+
+    pub(crate) fn confirmed_at(&self) -> Moment {
+        self.confirmed_at.get()
+    }
+
+    /// A read that began at `began` has shown this token.
+    pub(crate) fn confirm(&self, began: Moment) {
+        self.confirmed_at.set(began);
+    }
+
+    /// Notes that the token was asked for. The fast path notes no more than this.
+    pub(crate) fn note_use(&self) {
+        self.in_use.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the token was asked for since the last call.
+    pub(crate) fn take_use(&self) -> bool {
+        self.in_use.swap(false, Ordering::Relaxed)
+    }
+
+    /// How the access token stands at `now`. The leeway shrinks to a quarter of the token's life,
+    /// so that a token that lives for seconds is not stale at birth; `refresh_ahead` shrinks to
+    /// half of it.
+    pub(crate) fn standing_at(
+        &self,
+        now: SystemTime,
+        leeway: Duration,
+        refresh_ahead: Duration,
+    ) -> Standing {
+        // Nearly all requests end here: the leeway and the window only shrink.
+        if later(now, leeway.max(refresh_ahead)) < self.expires_at {
+            return Standing::Fresh;
+        }
+        let life = self.expires_at.duration_since(self.obtained_at).unwrap_or_default();
+        if later(now, leeway.min(life / 4)) >= self.expires_at {
+            return Standing::Stale;
+        }
+        let window = refresh_ahead.min(life / 2);
+        let left = self.expires_at.duration_since(now).unwrap_or_default();
+        if left > window || left > window / 2 + self.share_of(window / 2) {
+            return Standing::Fresh;
+        }
+        Standing::DueSoon
+    }
+
+    /// Whether the access token can still be used at `now`.
+    pub(crate) fn is_fresh_at(&self, now: SystemTime, leeway: Duration) -> bool {
+        self.standing_at(now, leeway, Duration::ZERO) != Standing::Stale
+    }
+
+    /// A part of `whole` that is the same for this token each time, and any for the next.
+    fn share_of(&self, whole: Duration) -> Duration {
+        whole.mul_f64(spread((self.key, self.generation)))
+    }
+
+    pub(crate) fn is_verified(&self) -> bool {
+        self.claims.verified.get().is_some()
+    }
+
+    pub(crate) fn mark_verified(&self) {
+        // Two requests may verify a new token at once; either is right.
+        let _ = self.claims.verified.set(());
+    }
+
+    /// The access token's claims as `T`. The first type asked for is decoded once per token;
+    /// another one each time.
+    pub(crate) fn claims_as<T: DeserializeOwned + Send + Sync + 'static>(
+        &self,
+    ) -> Result<Arc<T>, ClaimsError> {
+        if let Some(claims) = self.cached_claims() {
+            return Ok(claims);
+        }
+        let claims: Arc<T> = Arc::new(claims::payload(self.access_token.expose())?);
+        Ok(match self.claims.decoded.set((TypeId::of::<T>(), claims.clone())) {
+            Ok(()) => claims,
+            Err(_) => self.cached_claims().unwrap_or(claims),
+        })
+    }
+
+    fn cached_claims<T: Send + Sync + 'static>(&self) -> Option<Arc<T>> {
+        let (_, claims) =
+            self.claims.decoded.get().filter(|(kind, _)| *kind == TypeId::of::<T>())?;
+        claims.clone().downcast().ok()
+    }
+
+    /// About how many bytes this takes, for the bound of the cache.
+    pub(crate) fn weight(&self) -> usize {
+        // The token lies here once, and may lie here as claims of about its own size.
+        size_of::<Self>() + 2 * self.access_token.header().len()
+    }
+}
+
+impl fmt::Debug for CachedToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CachedToken")
+            .field("key", &self.key)
+            .field("generation", &self.generation)
+            .field("expires_at", &self.expires_at)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,115 @@
+//! The token set that a grant holds at one generation: what its token record says.
+
+use std::{
+    fmt,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use secrecy::SecretString;
+
+use super::{BearerToken, Generation, TokenSet};
+
+/// A token set with its place in a grant. Never changed once stored.
+#[derive(Clone)]
+pub(crate) struct GrantTokens {
+    pub(crate) generation: Generation,
+    pub(crate) access_token: BearerToken,
+    pub(crate) refresh_token: Option<SecretString>,
+    pub(crate) id_token: Option<SecretString>,
+    pub(crate) scope: Option<String>,
+    pub(crate) issuer: Arc<str>,
+    /// The user, as told at log in: a grant keeps the one it began with.
+    pub(crate) subject: Option<Arc<str>>,
+    pub(crate) sid: Option<String>,
+    pub(crate) obtained_at: SystemTime,
+    pub(crate) expires_at: SystemTime,
+    pub(crate) refresh_expires_at: Option<SystemTime>,
+}
+
+impl GrantTokens {
+    /// The first set of a new grant.
+    pub(crate) fn first(
+        set: TokenSet,
+        issuer: &str,
+        now: SystemTime,
+        fallback_lifetime: Duration,
+    ) -> Self {
+        let obtained_at = set.obtained_at.unwrap_or(now);
+        Self::stamp(set, Generation::FIRST, issuer.into(), obtained_at, fallback_lifetime)
+    }
+
+    /// The set after this one, from the answer to a refresh. What the answer leaves out stays as it
+    /// was (RFC 6749 section 6, OpenID Connect Core section 12.2). Unless it says when it was asked
+    /// for, its life counts from `sent_at`.
+    pub(crate) fn next(
+        &self,
+        answer: TokenSet,
+        sent_at: SystemTime,
+        fallback_lifetime: Duration,
+    ) -> Self {
+        let sent_at = answer.obtained_at.unwrap_or(sent_at);
+        let generation = self.generation.next();
+        let mut next =
+            Self::stamp(answer, generation, self.issuer.clone(), sent_at, fallback_lifetime);
+        if next.refresh_token.is_none() {
+            next.refresh_token.clone_from(&self.refresh_token);
+            next.refresh_expires_at = self.refresh_expires_at;
+        }
+        next.id_token = next.id_token.or_else(|| self.id_token.clone());
+        next.scope = next.scope.or_else(|| self.scope.clone());
+        next.sid = next.sid.or_else(|| self.sid.clone());
+        next.subject.clone_from(&self.subject);
+        next
+    }
+
+    fn stamp(
+        set: TokenSet,
+        generation: Generation,
+        issuer: Arc<str>,
+        obtained_at: SystemTime,
+        fallback_lifetime: Duration,
+    ) -> Self {
+        let expires_at = match (set.expires_at, set.expires_in) {
+            (Some(expires_at), _) => expires_at,
+            (None, lifetime) => later(obtained_at, lifetime.unwrap_or(fallback_lifetime)),
+        };
+        Self {
+            generation,
+            access_token: set.access_token,
+            refresh_token: set.refresh_token,
+            id_token: set.id_token,
+            scope: set.scope,
+            issuer,
+            subject: set.subject.map(Into::into),
+            sid: set.sid,
+            obtained_at,
+            expires_at,
+            refresh_expires_at: set
+                .refresh_expires_in
+                .map(|lifetime| later(obtained_at, lifetime)),
+        }
+    }
+
+    /// Whether the access token can still be used at `now`, as
+    /// [`CachedToken::is_fresh_at`](super::CachedToken::is_fresh_at).
+    pub(crate) fn is_fresh_at(&self, now: SystemTime, leeway: Duration) -> bool {
+        let life = self.expires_at.duration_since(self.obtained_at).unwrap_or_default();
+        later(now, leeway.min(life / 4)) < self.expires_at
+    }
+}
+
+impl fmt::Debug for GrantTokens {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("GrantTokens")
+            .field("generation", &self.generation)
+            .field("expires_at", &self.expires_at)
+            .finish_non_exhaustive()
+    }
+}
+
+/// `SystemTime` has an end; a lifetime beyond it means "does not expire in practice".
+pub(crate) fn later(time: SystemTime, by: Duration) -> SystemTime {
+    const CENTURY: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
+    time.checked_add(by.min(CENTURY)).unwrap_or(time)
+}

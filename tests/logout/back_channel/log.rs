@@ -1,0 +1,68 @@
+//! Nothing of a logout token, its key or the sessions it ends is printed.
+
+#[allow(
+    dead_code,
+    unused_macros,
+    unused_imports,
+    reason = "the tests of back-channel logout use all of it"
+)]
+#[path = "back_channel/world.rs"]
+mod world;
+
+use std::{error::Error, fmt::Write as _};
+
+use support::log::Log;
+use serde_json::json;
+use tower_token_refresh::TokenRefresher;
+use world::{Told, endpoint, form, post_to, sid_of};
+
+#[tokio::test]
+async fn nothing_of_a_logout_token_is_printed() {
+    let captured = Log::of_this_process();
+
+    let told = Told::on_memory();
+    let key = "an-index-key-that-nobody-sees-at-all";
+    let builder = TokenRefresher::builder(endpoint(&told.issuer), told.store.clone())
+        .back_channel_logout(told.index.clone(), key);
+    let mut shown = format!("{builder:?} {builder:#?}");
+    write!(shown, "{:?} {:?}", builder.build().expect("the settings agree"), told.refresher)
+        .expect("text");
+
+    let tokens = told.issuer.log_in("alice");
+    let sid = sid_of(&tokens);
+    let id = told.log_in_with(tokens).await;
+    let mut claims = told.issuer.logout_claims(Some("alice"), Some(&sid));
+    let good = told.issuer.sign_jwt(json!({}), &claims);
+    let jti = claims["jti"].as_str().expect("text").to_owned();
+    claims["nonce"] = json!("a-nonce-that-nobody-sees");
+    let with_a_nonce = told.issuer.sign_jwt(json!({}), &claims);
+    let of_another_key = told.issuer.sign_jwt(json!({ "kid": "a-kid-that-nobody-sees" }), &claims);
+    let tokens = [&with_a_nonce, &of_another_key, "garbage-that-nobody-sees", &good, &good];
+    for token in tokens {
+        let answer = post_to(&told.refresher, token).await;
+        shown += &format!("{answer:?}", answer = (answer.status, answer.headers, answer.body));
+        if let Err(error) = told.refresher.end_by_logout_token(token).await {
+            let mut next = Some(&error as &(dyn Error + 'static));
+            while let Some(error) = next {
+                write!(shown, "{error} {error:?}").expect("text");
+                next = error.source();
+            }
+        }
+    }
+    let unread = form("logout_token=a-first-that-nobody-sees&logout_token=another");
+    support::http::ask(&world::app(&told.refresher), unread).await;
+
+    let log = captured.text();
+    for line in
+        ["a logout token was refused", "the provider has ended logins", "handler was refused"]
+    {
+        assert!(log.contains(line), "{line}");
+    }
+    let subject = told.issuer.subject_of("alice");
+    let tokens = tokens.iter().flat_map(|token| token.split('.')).filter(|part| part.len() > 16);
+    let id = id.to_string();
+    for secret in tokens.chain([sid.as_str(), &jti, &subject, &id, "nobody-sees"]) {
+        assert!(!log.contains(secret), "the log shows {secret}: {log}");
+        assert!(!shown.contains(secret), "a print shows {secret}: {shown}");
+    }
+}
