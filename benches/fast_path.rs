@@ -3,7 +3,6 @@
 //! Every variant is the same Axum router with the same request, sent by `oneshot` on one thread; the variants take turns in small
 //! blocks, and a ratio is taken within each round.
 
-
 use std::{hint::black_box, sync::Arc, time::SystemTime};
 
 use axum::{
@@ -16,15 +15,15 @@ use axum::{
     routing::get,
 };
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
+use serde::{Deserialize, Serialize};
 use support::{
     ACCESS_TOKEN_BYTES, ID_TOKEN_BYTES, REFRESH_TOKEN_BYTES, Samples, print_goal, token_response,
 };
-use serde::{Deserialize, Serialize};
 use tower::ServiceExt;
 use tower_sessions::{MemoryStore, Session, SessionManagerLayer};
 use tower_token_refresh::{
-    AccessToken, Claims, ClientAuth, token_store::SealKeys, TokenEndpoint, TokenRefreshLayer, TokenRefresher,
-    TokenSet, testing::StrictIssuer, tower_sessions,
+    AccessToken, Claims, ClientAuth, TokenEndpoint, TokenRefreshLayer, TokenRefresher, TokenSet,
+    testing::StrictIssuer, token_store::SealKeys, tower_sessions,
 };
 
 const ROUNDS: usize = 2000;

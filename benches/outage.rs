@@ -1,6 +1,5 @@
 //! What a request pays that is refused because the provider is down: its token has expired and the circuit is open.
 
-
 use std::{hint::black_box, sync::Arc, time::Duration};
 
 use axum::{

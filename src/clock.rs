@@ -96,10 +96,7 @@ impl AtomicMoment {
     pub(crate) fn get(&self) -> Moment {
         let millis = |part: &AtomicU64| Duration::from_millis(part.load(Ordering::Relaxed));
         let wall = SystemTime::UNIX_EPOCH.checked_add(millis(&self.wall));
-        Moment {
-            wall: wall.unwrap_or(SystemTime::UNIX_EPOCH),
-            monotonic: millis(&self.monotonic),
-        }
+        Moment { wall: wall.unwrap_or(SystemTime::UNIX_EPOCH), monotonic: millis(&self.monotonic) }
     }
 
     /// Two that set it at once may leave the parts of two moments: both are near enough.

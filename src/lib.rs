@@ -69,7 +69,7 @@
 
 mod back_channel;
 mod clock;
-pub mod endpoint;
+mod endpoint;
 mod error;
 mod key_locks;
 mod metrics;
@@ -86,14 +86,18 @@ mod tokens;
 
 pub use back_channel::{BackChannelError, RefusedLogoutToken};
 pub use clock::{Clock, TimeSource};
-pub use endpoint::{ClientAuth, DiscoveryError, ProviderLimits, TokenEndpoint, Transport};
+pub use endpoint::{
+    ClientAuth, Discover, DiscoveryError, EndpointError, EndpointErrorKind, NotSent,
+    ProviderLimits, TokenEndpoint, Transport,
+};
 pub use error::{ConfigError, RefreshError, RefreshErrorKind};
 #[cfg(feature = "axum")]
 pub use middleware::Claims;
 pub use middleware::{TokenRefreshLayer, TokenRefreshService, rejection};
 pub use policy::{OnUnavailable, RefreshPolicy};
 pub use refresher::{
-    Logout, LogoutOutcome, Revocation, ShutdownTimeout, TokenRefresher, TokenRefresherBuilder, Usage,
+    Logout, LogoutOutcome, Revocation, ShutdownTimeout, TokenRefresher, TokenRefresherBuilder,
+    Usage,
 };
 pub use session::GuardedStore;
 pub use tokens::{

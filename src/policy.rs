@@ -218,7 +218,9 @@ mod tests {
     fn a_flight_is_registered_for_longer_than_everything_it_waits_for() {
         let policy = RefreshPolicy::default();
         let mark = policy.mark_deadline(15 * SECOND);
-        assert!(policy.longest_flight(30 * SECOND, mark) > 30 * SECOND + 2 * mark + 10 * 10 * SECOND);
+        assert!(
+            policy.longest_flight(30 * SECOND, mark) > 30 * SECOND + 2 * mark + 10 * 10 * SECOND
+        );
     }
 
     #[test]
@@ -247,7 +249,10 @@ mod tests {
             format!("fallback_lifetime {rule}")
         );
         assert_eq!(message(policy().wait_timeout(Duration::ZERO)), format!("wait_timeout {rule}"));
-        assert_eq!(message(policy().store_timeout(Duration::ZERO)), format!("store_timeout {rule}"));
+        assert_eq!(
+            message(policy().store_timeout(Duration::ZERO)),
+            format!("store_timeout {rule}")
+        );
         let long = message(policy().confirm_after(3601 * SECOND));
         assert!(long.starts_with("confirm_after is 3601s: it must be at most 1 h"), "{long}");
     }

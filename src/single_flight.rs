@@ -66,7 +66,11 @@ where
 
     /// Joins the flight of `key`, or asks `decide` for one. `decide` runs while no other caller can start a flight of this key, so
     /// what it looks up there cannot be overtaken by a flight that is just ending.
-    pub(crate) fn join_or_start<F>(&self, key: &K, decide: impl FnOnce() -> Start<V, F>) -> Joined<V>
+    pub(crate) fn join_or_start<F>(
+        &self,
+        key: &K,
+        decide: impl FnOnce() -> Start<V, F>,
+    ) -> Joined<V>
     where
         F: Future<Output = V> + Send + 'static,
     {
@@ -102,7 +106,8 @@ where
             }
             Some(Outcome::Start(flight, work)) => {
                 let answer = flight.waiter();
-                let flight_task = Running { running: self.running.clone(), key: key.clone(), flight };
+                let flight_task =
+                    Running { running: self.running.clone(), key: key.clone(), flight };
                 self.tasks.spawn(flight_task.run(work));
                 Joined::Waiting { answer, started: true }
             }
@@ -268,7 +273,8 @@ mod tests {
         let (flights, work) =
             (Flights::new(Duration::from_secs(60), TaskTracker::new()), Work::new());
         drop(flights.join_or_start(&1, || Start::Flight(work.clone().run())));
-        let (late, started) = waiter(flights.join_or_start(&1, || Start::Flight(work.clone().run())));
+        let (late, started) =
+            waiter(flights.join_or_start(&1, || Start::Flight(work.clone().run())));
         assert!(!started, "the flight outlives the caller that started it");
         work.gate.add_permits(1);
         assert_eq!(late.await, Ok(1));
@@ -281,7 +287,8 @@ mod tests {
         let (first, _) = waiter(flights.join_or_start(&1, || Start::Flight(work.clone().run())));
         flights.settle(|key| *key == 1, &77);
         assert_eq!(first.await, Ok(77));
-        let (second, started) = waiter(flights.join_or_start(&1, || Start::Flight(work.clone().run())));
+        let (second, started) =
+            waiter(flights.join_or_start(&1, || Start::Flight(work.clone().run())));
         assert!(started);
         work.gate.add_permits(2);
         assert!(second.await.is_ok());
@@ -299,7 +306,8 @@ mod tests {
         while Arc::strong_count(&old) > 1 {
             tokio::task::yield_now().await;
         }
-        let (_third, started) = waiter(flights.join_or_start(&1, || Start::Flight(new.clone().run())));
+        let (_third, started) =
+            waiter(flights.join_or_start(&1, || Start::Flight(new.clone().run())));
         assert!(!started);
     }
 
@@ -319,7 +327,8 @@ mod tests {
     #[tokio::test]
     async fn a_known_answer_starts_nothing() {
         let flights = Flights::new(Duration::from_secs(60), TaskTracker::new());
-        let joined = flights.join_or_start(&1, || Start::<_, std::future::Pending<usize>>::Known(5));
+        let joined =
+            flights.join_or_start(&1, || Start::<_, std::future::Pending<usize>>::Known(5));
         assert!(matches!(joined, Joined::Known(5)));
         assert!(flights.running.get(&1).is_none());
     }
@@ -329,7 +338,8 @@ mod tests {
         let (flights, work) =
             (Flights::new(Duration::from_secs(60), TaskTracker::new()), Work::new());
         let (one, _) = waiter(flights.join_or_start(&1, || Start::Flight(work.clone().run())));
-        let (two, started) = waiter(flights.join_or_start(&2, || Start::Flight(work.clone().run())));
+        let (two, started) =
+            waiter(flights.join_or_start(&2, || Start::Flight(work.clone().run())));
         assert!(started);
         work.gate.add_permits(2);
         let (one, two) = tokio::join!(one, two);

@@ -48,8 +48,7 @@ impl TokenCache {
     pub(crate) fn new(clock: Clock, bytes: usize) -> Self {
         let about = bytes / 4096;
         let hasher = FxBuildHasher;
-        let tokens =
-            Cache::with(about.max(1), bytes as u64, Weight, hasher, Default::default());
+        let tokens = Cache::with(about.max(1), bytes as u64, Weight, hasher, Default::default());
         let swept_at = AtomicU64::new(millis(clock.monotonic()));
         Self { tokens, clock, swept_at }
     }

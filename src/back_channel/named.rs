@@ -55,7 +55,10 @@ impl NamedLately {
     /// stored.
     pub(crate) fn has_named_since(&self, moment: Moment, names: &[NameKey]) -> bool {
         let known = self.lock();
-        names.iter().filter_map(|name| known.named.get(name)).any(|(named_at, _)| *named_at > moment)
+        names
+            .iter()
+            .filter_map(|name| known.named.get(name))
+            .any(|(named_at, _)| *named_at > moment)
     }
 
     fn lock(&self) -> MutexGuard<'_, Names> {

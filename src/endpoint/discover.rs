@@ -1,4 +1,4 @@
-//! [`Discover`]: a [`TokenEndpoint`] on its way to be found.
+//! [`Discover`]: a [`TokenEndpoint`] whose discovery document is not fetched yet.
 
 use std::{
     future::{Future, IntoFuture},
@@ -6,14 +6,19 @@ use std::{
     time::Duration,
 };
 
-use super::{DiscoveryError, ProviderLimits, TokenEndpoint, Transport};
+use super::{
+    discovery::DiscoveryError, resilience::ProviderLimits, token_endpoint::TokenEndpoint,
+    transport::Transport,
+};
 
-/// A [`TokenEndpoint`] that is to be found by discovery: `.await` it to find it now, or take it [`lazy`](Self::lazy).
+/// A [`TokenEndpoint`] to find by discovery: `.await` it to fetch the document now, or call
+/// [`lazy`](Self::lazy) to fetch it at first use.
 ///
 /// ```no_run
 /// # use tower_token_refresh::{ClientAuth, DiscoveryError, TokenEndpoint};
 /// # async fn start() -> Result<(), DiscoveryError> {
-/// let endpoint = TokenEndpoint::discover("https://id.example/realms/a", ClientAuth::none("my-app")).await?;
+/// let auth = ClientAuth::none("my-app");
+/// let endpoint = TokenEndpoint::discover("https://id.example/realms/a", auth).await?;
 /// # Ok(()) }
 /// ```
 #[derive(Debug, Clone)]
@@ -21,11 +26,12 @@ use super::{DiscoveryError, ProviderLimits, TokenEndpoint, Transport};
 pub struct Discover(TokenEndpoint);
 
 impl Discover {
-    pub(super) fn of(endpoint: TokenEndpoint) -> Self {
+    pub(super) fn new(endpoint: TokenEndpoint) -> Self {
         Self(endpoint)
     }
 
-    /// See [`TokenEndpoint::allow_http_to`]. It holds for the discovery document and every URL in it.
+    /// See [`TokenEndpoint::allow_http_to`]. It applies to the discovery document and to every URL
+    /// in it.
     pub fn allow_http_to(self, host: impl AsRef<str>) -> Self {
         Self(self.0.allow_http_to(host))
     }
@@ -50,8 +56,10 @@ impl Discover {
         Self(self.0.transport(transport))
     }
 
-    /// The endpoint at once, so that a provider that is down does not keep the app from starting. Discovery runs on first use, once
-    /// for all that wait; after a failure the next use tries again.
+    /// Returns the endpoint at once, so that the application starts even if the provider is down.
+    ///
+    /// The refresher fetches the document at first use, once for all requests that wait for it.
+    /// After a failure the next use tries again.
     #[must_use]
     pub fn lazy(self) -> TokenEndpoint {
         self.0
@@ -62,11 +70,11 @@ impl IntoFuture for Discover {
     type Output = Result<TokenEndpoint, DiscoveryError>;
     type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send>>;
 
-    /// Runs discovery now. Must be awaited inside a tokio runtime.
+    /// Fetches the document now. Must be awaited inside a tokio runtime.
     fn into_future(self) -> Self::IntoFuture {
         Box::pin(async move {
-            self.0.validate().map_err(DiscoveryError::Config)?.metadata().await?;
-            Ok(self.0)
+            let provider = self.0.validate().map_err(DiscoveryError::Config)?;
+            Ok(self.0.with_document(provider.discovered().await?))
         })
     }
 }

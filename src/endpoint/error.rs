@@ -1,15 +1,18 @@
-//! [`EndpointError`]: what a request to the provider came to, if not to an answer.
+//! [`EndpointError`]: why a request to the provider failed.
 
 use std::{error::Error as StdError, fmt, sync::Arc, time::Duration};
 
-/// Why the provider gave no tokens. Cheap to clone.
+/// Why a request to the provider failed. Cheap to clone.
 ///
-/// Nothing of the provider's free text (`error_description`, a page of HTML) is kept. The chain of sources shows no URL, and no
-/// part of the request, unless a transport of your own puts it into its errors.
+/// It holds none of the provider's free text, such as `error_description` or an HTML page. Its
+/// sources show no part of the request and no URL but that of a discovery document, unless a
+/// transport of your own puts them into its errors.
 #[derive(Clone)]
 pub struct EndpointError {
     kind: EndpointErrorKind,
     maybe_consumed: bool,
+    /// What to change, for an error that only the operator can fix.
+    hint: Option<Arc<str>>,
     source: Option<Arc<dyn StdError + Send + Sync>>,
 }
 
@@ -17,38 +20,42 @@ pub struct EndpointError {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum EndpointErrorKind {
-    /// No connection (refused, DNS, TLS): the request was surely not sent.
+    /// There was no connection (refused, DNS, TLS), so the request was certainly not sent.
     Unreachable,
-    /// No whole answer: the time was over, or the connection broke after the request may have been sent.
+    /// There was no complete answer: the time ran out, or the connection broke after the request
+    /// may have been sent.
     NoAnswer,
-    /// 429, 5xx, or one of the codes `temporarily_unavailable` and `server_error`; or not asked at all, because it has failed too often,
-    /// wants to be left alone, or too many wait. The source then says which.
+    /// The provider answered 429, a 5xx, `temporarily_unavailable` or `server_error`. Or this
+    /// process did not send the request, because the circuit breaker is open, a `Retry-After` has
+    /// not passed, or the queue is full; the source says which.
     Unavailable {
-        /// The provider's `Retry-After`, at most five minutes; or the rest of the time it is left alone.
+        /// The provider's `Retry-After`, at most five minutes, or the rest of the breaker's pause.
         retry_after: Option<Duration>,
     },
-    /// The refresh token is expired, revoked or already used (RFC 6749, 5.2), or was so within the last 30 s.
+    /// The refresh token has expired, or was revoked or used (RFC 6749, section 5.2). For 30 s this
+    /// process does not send it again.
     InvalidGrant,
-    /// The provider refused for another reason.
+    /// The provider rejected the request for another reason.
     Rejected {
-        /// The `error` code if it is a registered one (IANA OAuth Extensions Error registry), else "unregistered code".
+        /// The `error` code if it is registered (IANA OAuth Extensions Error registry), else
+        /// "unregistered code".
         code: &'static str,
     },
-    /// Not a token response.
+    /// The answer is not a token response.
     InvalidResponse {
-        /// The rule it breaks.
+        /// The rule that it breaks.
         rule: &'static str,
     },
-    /// A setting is wrong, or the discovery document names something this client must not use.
+    /// A setting is wrong, or the discovery document names a URL that this client must not use.
     Misconfigured,
 }
 
 impl EndpointError {
     pub(super) fn new(kind: EndpointErrorKind) -> Self {
-        Self { kind, maybe_consumed: false, source: None }
+        Self { kind, maybe_consumed: false, hint: None, source: None }
     }
 
-    /// The provider may have acted on the request: what was sent may be used up.
+    /// Marks that the provider may have acted on the request, so that the token may be used up.
     pub(super) fn maybe_consumed(mut self) -> Self {
         self.maybe_consumed = true;
         self
@@ -62,21 +69,28 @@ impl EndpointError {
         self
     }
 
-    /// What caused it, for an error that says the rest itself.
+    /// Adds what to change, to the message.
+    pub(super) fn with_hint(mut self, hint: impl Into<Arc<str>>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// The source, for an error that repeats the message itself.
     pub(crate) fn into_cause(self) -> Option<Arc<dyn StdError + Send + Sync>> {
         self.source
     }
 
-    /// What went wrong, to match on.
+    /// What went wrong.
     #[must_use]
     pub fn kind(&self) -> &EndpointErrorKind {
         &self.kind
     }
 
-    /// Whether the provider may have consumed the refresh token all the same. If so, sending it again may end the login at a
-    /// provider that punishes reuse.
+    /// Whether the provider may have consumed the refresh token. If so, sending it again may end
+    /// the login at a provider that detects reuse.
     ///
-    /// True for no answer, 5xx other than 503, `server_error`, and a success whose body is not a token response.
+    /// True if there was no complete answer, for a 5xx other than 503, for `server_error`, and for
+    /// a success whose body is not a token response.
     #[must_use]
     pub fn may_have_consumed(&self) -> bool {
         self.maybe_consumed
@@ -87,22 +101,26 @@ impl fmt::Display for EndpointError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.kind {
             EndpointErrorKind::Unreachable => f.write_str("the provider cannot be reached"),
-            EndpointErrorKind::NoAnswer => f.write_str("the provider gave no whole answer"),
+            EndpointErrorKind::NoAnswer => f.write_str("the provider gave no complete answer"),
             EndpointErrorKind::Unavailable { .. } => {
                 f.write_str("the provider is overloaded or failing")
             }
             EndpointErrorKind::InvalidGrant => {
-                f.write_str("the provider refused the grant: invalid_grant")
+                f.write_str("the provider rejected the refresh token: invalid_grant")
             }
             EndpointErrorKind::Rejected { code } => {
-                write!(f, "the provider refused the request: {code}")
+                write!(f, "the provider rejected the request: {code}")
             }
             EndpointErrorKind::InvalidResponse { rule } => {
                 write!(f, "the provider's answer {rule}")
             }
             EndpointErrorKind::Misconfigured => {
-                f.write_str("the provider's endpoint cannot be used")
+                f.write_str("the provider's settings or discovery document are wrong")
             }
+        }?;
+        match &self.hint {
+            Some(hint) => write!(f, "; {hint}"),
+            None => Ok(()),
         }
     }
 }
@@ -112,6 +130,7 @@ impl fmt::Debug for EndpointError {
         f.debug_struct("EndpointError")
             .field("kind", &self.kind)
             .field("may_have_consumed", &self.maybe_consumed)
+            .field("hint", &self.hint)
             .field("source", &self.source)
             .finish()
     }

@@ -1,9 +1,9 @@
-//! One request and its whole answer, within a time and a size.
+//! [`Exchange`]: sends one request and reads its whole answer, within a time and a size.
 
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri, header};
+use http::{HeaderMap, Request, StatusCode, header};
 use http_body_util::BodyExt;
 
 use super::{
@@ -11,13 +11,13 @@ use super::{
     transport::{BoxError, NotSent, Transport, TransportBody},
 };
 
-/// The most that is read of an answer. Token responses and discovery documents are a few KiB.
+/// The most bytes to read of an answer. Token responses and discovery documents take a few KiB.
 pub(super) const MAX_ANSWER: usize = 64 * 1024;
 
-/// A net under an exchange that many wait for, beyond any sensible limit.
-pub(super) const NET: Duration = Duration::from_secs(24 * 60 * 60);
+/// The time limit of a shared fetch, as a last resort. Every sensible limit is far below it.
+pub(super) const FETCH_NET: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// A provider's answer. Where the status says it all, a body that could not be read does no harm.
+/// A provider's answer. The body may have failed: sometimes the status alone says enough.
 pub(super) struct Answer {
     pub(super) status: StatusCode,
     pub(super) headers: HeaderMap,
@@ -28,49 +28,19 @@ pub(super) struct Answer {
 #[derive(Debug, Clone)]
 pub(super) struct Exchange {
     pub(super) transport: Transport,
-    /// From before the connection is made to the last byte of the answer.
+    /// The time from before the connection is made to the last byte of the answer.
     pub(super) limit: Duration,
 }
 
 impl Exchange {
-    /// Reads at most `most` bytes of the answer.
-    pub(super) async fn get(&self, uri: &Uri, most: usize) -> Result<Answer, EndpointError> {
-        self.run(Method::GET, uri, HeaderMap::new(), Bytes::new(), most).await
-    }
-
-    pub(super) async fn post_form(
+    /// Sends `request` and reads at most `max_bytes` of the answer.
+    pub(super) async fn send(
         &self,
-        uri: &Uri,
-        authorization: Option<HeaderValue>,
-        form: String,
+        request: Request<Bytes>,
+        max_bytes: usize,
     ) -> Result<Answer, EndpointError> {
-        let mut headers = HeaderMap::new();
-        headers.insert(
-            header::CONTENT_TYPE,
-            HeaderValue::from_static("application/x-www-form-urlencoded"),
-        );
-        if let Some(authorization) = authorization {
-            headers.insert(header::AUTHORIZATION, authorization);
-        }
-        self.run(Method::POST, uri, headers, form.into(), MAX_ANSWER).await
-    }
-
-    async fn run(
-        &self,
-        method: Method,
-        uri: &Uri,
-        headers: HeaderMap,
-        body: Bytes,
-        most: usize,
-    ) -> Result<Answer, EndpointError> {
-        let mut request = Request::new(body);
-        *request.method_mut() = method;
-        *request.uri_mut() = uri.clone();
-        *request.headers_mut() = headers;
-        request.headers_mut().insert(header::ACCEPT, HeaderValue::from_static("application/json"));
-
-        // tokio's timeout, not the transport's: it holds for every transport, and for the body too.
-        match tokio::time::timeout(self.limit, self.send_and_read(request, most)).await {
+        // tokio's timeout, not the transport's: it works for every transport and covers the body.
+        match tokio::time::timeout(self.limit, self.send_and_read(request, max_bytes)).await {
             Ok(answer) => answer,
             Err(elapsed) => {
                 Err(EndpointError::new(Kind::NoAnswer).maybe_consumed().with_source(elapsed))
@@ -81,51 +51,55 @@ impl Exchange {
     async fn send_and_read(
         &self,
         request: Request<Bytes>,
-        most: usize,
+        max_bytes: usize,
     ) -> Result<Answer, EndpointError> {
-        let response = self.transport.send(request).await.map_err(failed)?;
+        let response = self.transport.send(request).await.map_err(transport_failed)?;
         let (head, body) = response.into_parts();
-        let body = read(&head.headers, body, most).await;
+        let body = read(&head.headers, body, max_bytes).await;
         Ok(Answer { status: head.status, headers: head.headers, body })
     }
 }
 
-/// A body that is too large is refused where the limit is crossed, or unread if `Content-Length` says so beforehand.
+/// Reads a body up to `max_bytes`. It refuses a longer one without reading it if `Content-Length`
+/// gives the length, and otherwise as soon as the body crosses the limit.
 async fn read(
     headers: &HeaderMap,
     mut body: TransportBody,
-    most: usize,
+    max_bytes: usize,
 ) -> Result<Bytes, EndpointError> {
     let announced = headers
         .get(header::CONTENT_LENGTH)
         .and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
-    if announced.is_some_and(|length| length > most as u64) {
-        return Err(too_large(most));
+    if announced.is_some_and(|length| length > max_bytes as u64) {
+        return Err(too_large(max_bytes));
     }
     let mut whole = BytesMut::new();
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|error| {
             EndpointError::new(Kind::NoAnswer).maybe_consumed().with_source(error)
         })?;
-        // Trailers are no data.
+        // Ignores trailers.
         let Ok(data) = frame.into_data() else { continue };
-        if whole.len() + data.len() > most {
-            return Err(too_large(most));
+        if whole.len() + data.len() > max_bytes {
+            return Err(too_large(max_bytes));
         }
         whole.extend_from_slice(&data);
     }
     Ok(whole.freeze())
 }
 
-fn too_large(most: usize) -> EndpointError {
-    let rule = if most == MAX_ANSWER { "is over 64 KiB" } else { "is over 256 KiB" };
+fn too_large(max_bytes: usize) -> EndpointError {
+    let rule = if max_bytes == MAX_ANSWER { "is over 64 KiB" } else { "is over 256 KiB" };
     EndpointError::new(Kind::InvalidResponse { rule })
 }
 
-fn failed(error: BoxError) -> EndpointError {
+fn transport_failed(error: BoxError) -> EndpointError {
     if NotSent::is_in(&*error) {
         EndpointError::new(Kind::Unreachable).with_source(error)
     } else {
         EndpointError::new(Kind::NoAnswer).maybe_consumed().with_source(error)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,227 +1,323 @@
-//! [`Provider`]: a [`TokenEndpoint`](super::TokenEndpoint) whose settings have been checked, ready to be asked.
+//! [`Provider`]: sends refreshes and revocations to one provider.
+//!
+//! A [`TokenEndpoint`](super::TokenEndpoint) whose settings have been checked becomes a `Provider`.
+//! All clones of a provider share its connections, its discovery document, its circuit breaker and
+//! its queue. This is what a refresh does:
+//!
+//! ```text
+//! did the provider reject this token a moment ago?  -> InvalidGrant, nothing is sent
+//! loop, while attempts and time are left:
+//!   admission: breaker, queue, breaker again        -> Unavailable, nothing is sent
+//!   discovery, if it has not succeeded yet
+//!   the caller's BeforeAttempt                      -> Aborted, nothing is sent
+//!   POST, read the answer, record it in the breaker
+//!   sent again only if the token is certainly not used up (see `resilience::retry`)
+//! ```
 
-use std::{
-    fmt,
-    sync::{Arc, OnceLock},
-    time::Duration,
-};
+use std::{fmt, sync::Arc, time::Duration};
 
-use http::{HeaderValue, Uri};
+use async_trait::async_trait;
+use bytes::Bytes;
+use http::{Request, Uri};
 use secrecy::{ExposeSecret, SecretString};
 use tokio::time::{Instant, sleep, timeout_at};
-use url::form_urlencoded::Serializer;
 
 use super::{
-    address::SchemeRule,
     auth::ClientAuth,
-    dead_tokens::Fingerprint,
     discovery::{Discovery, DiscoveryError, Metadata},
     error::{EndpointError, EndpointErrorKind as Kind},
-    exchange::{Answer, Exchange},
-    gate::{Gate, NotAsked, random},
-    limits::ProviderLimits,
-    resend, wire,
+    exchange::{Answer, Exchange, MAX_ANSWER},
+    request::{self, TokenTypeHint},
+    resilience::{
+        Admission, Fingerprint, Pass, ProviderLimits, Refused, pause_before_retry, random,
+    },
+    response,
 };
 use crate::{Clock, error::Chain, metrics, tokens::TokenSet};
 
-/// What kind of token is to be revoked (RFC 7009, 2.1).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum TokenTypeHint {
-    RefreshToken,
-    AccessToken,
+/// Asked just before each time the refresh token is sent: after admission (queue and breaker) and
+/// after discovery, so that as little time as possible lies between its answer and the request.
+///
+/// The provider sets no time limit here, because it must not cancel a write half way. If too
+/// little time is left afterwards for a whole request, it does not send the token.
+#[async_trait]
+pub(crate) trait BeforeAttempt: Send {
+    /// Permits the next attempt, or calls the refresh off.
+    async fn before_attempt(&mut self) -> Result<(), Aborted>;
 }
 
-/// How a revocation that did not fail ended.
+/// The caller has called the refresh off. This attempt sent nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Aborted;
+
+/// Permits every attempt.
+#[cfg(test)]
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct AlwaysSend;
+
+#[cfg(test)]
+#[async_trait]
+impl BeforeAttempt for AlwaysSend {
+    async fn before_attempt(&mut self) -> Result<(), Aborted> {
+        Ok(())
+    }
+}
+
+/// Why a refresh brought no tokens.
+#[derive(Debug, Clone)]
+pub(crate) enum RefreshFailure {
+    /// [`BeforeAttempt`] called it off. Earlier attempts may have been sent; none of them can have
+    /// used up the refresh token.
+    Aborted,
+    /// The provider refused or failed, or this process did not send the token.
+    Endpoint(EndpointError),
+}
+
+impl From<EndpointError> for RefreshFailure {
+    fn from(error: EndpointError) -> Self {
+        Self::Endpoint(error)
+    }
+}
+
+/// The result of a revocation that did not fail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Revocation {
-    /// The provider says that the token is good for nothing now.
+    /// The provider says that the token no longer works.
     Revoked,
     /// The provider has no revocation endpoint. Nothing was sent.
     NotSupported,
 }
 
-#[async_trait::async_trait]
-pub(crate) trait BeforeAttempt: Send { async fn before_attempt(&mut self) -> Result<(), Aborted>; }
-pub(crate) struct Aborted;
-pub(crate) enum RefreshFailure { Aborted, Endpoint(EndpointError) }
-impl From<EndpointError> for RefreshFailure { fn from(e: EndpointError) -> Self { Self::Endpoint(e) } }
-/// Cheap to clone; clones share connections and what discovery found.
+/// Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Provider {
     pub(super) issuer_id: Arc<str>,
-    /// What `iss` of its tokens is, where it was given or discovered.
+    /// The `iss` of its tokens, if that was configured or discovered.
     pub(super) issuer: Option<Arc<str>>,
     pub(super) auth: ClientAuth,
     pub(super) exchange: Exchange,
     pub(super) addresses: Addresses,
     pub(super) limits: ProviderLimits,
     pub(super) clock: Clock,
-    /// Made by the first refresh of any clone of the endpoint, with that one's clock.
-    pub(super) gate: Arc<OnceLock<Gate>>,
+    pub(super) admission: Arc<Admission>,
 }
 
 /// Where the provider's endpoints are.
 #[derive(Clone)]
 pub(super) enum Addresses {
-    Given(Arc<Metadata>),
-    /// Found by discovery on first use; what was given wins over what it finds.
+    Configured(Arc<Metadata>),
+    /// Discovery finds them at first use. A configured address overrides a discovered one.
     Discovered {
         discovery: Arc<Discovery>,
-        rule: SchemeRule,
-        given: Arc<Given>,
+        overrides: Arc<Overrides>,
     },
 }
 
-/// The addresses given beside discovery.
-pub(super) struct Given {
+/// Addresses configured in addition to discovery.
+pub(super) struct Overrides {
     pub(super) revocation: Option<Uri>,
     pub(super) end_session: Option<Uri>,
     pub(super) jwks: Option<Uri>,
 }
 
 impl Provider {
-    /// Where the breaker and the dead tokens read the time, and an answer gets its own.
+    /// The longest that one request may take, from connecting to the last byte of the answer.
+    pub(crate) fn request_timeout(&self) -> Duration {
+        self.exchange.limit
+    }
+
+    /// Uses `clock` for the breaker, the dead tokens and the time of each answer.
+    ///
+    /// It starts with a new breaker and queue, so call it before you clone the provider.
     pub(crate) fn with_clock(mut self, clock: Clock) -> Self {
+        self.admission = Arc::new(Admission::new(&self.limits, clock.clone()));
         self.clock = clock;
         self
     }
 
-    /// Presents `refresh_token` (RFC 6749, 6): once, unless it is certain that it was not used up (see [`resend`]). `obtained_at` is
-    /// when the request that was answered was sent; `issuer` and a refresh token the provider did not rotate are the caller's to
-    /// fill in.
-    pub(crate) async fn refresh(&self, refresh_token: &SecretString, before: &mut dyn BeforeAttempt) -> Result<TokenSet, RefreshFailure> {
-        let gate = self.gate.get_or_init(|| Gate::new(&self.limits, self.clock.clone()));
-        let token = Fingerprint::of(refresh_token.expose_secret());
-        gate.refuse_dead(&token)?;
+    /// Sends `refresh_token` to the token endpoint (RFC 6749, section 6), and once more only if the
+    /// provider certainly did not use it up. It awaits `before` ahead of every attempt.
+    ///
+    /// `obtained_at` of the result is the time at which the answered request was sent. The caller
+    /// fills in `issuer`, and the old refresh token if the provider did not rotate it.
+    pub(crate) async fn refresh(
+        &self,
+        refresh_token: &SecretString,
+        before: &mut dyn BeforeAttempt,
+    ) -> Result<TokenSet, RefreshFailure> {
+        let fingerprint = Fingerprint::of(refresh_token.expose_secret());
+        self.admission.refuse_dead(&fingerprint)?;
 
-        // Timers are compared with timers only, never with the Clock.
+        // Deadlines are compared with tokio's timer only, never with the Clock.
         let last_start =
             sleep(self.longest_refresh().saturating_sub(self.exchange.limit)).deadline();
         let mut waited_until = Duration::ZERO;
         let mut attempts_left = self.limits.attempts;
         loop {
-            let entered =
-                timeout_at(last_start, gate.enter(waited_until, self.exchange.limit)).await;
-            let pass =
-                entered.unwrap_or_else(|_elapsed| Err(NotAsked::TooLate.into_error(None)))?;
-            let outcome = self.present(refresh_token, last_start, before).await;
-            let outcome = match outcome { Ok(a) => Ok(a), Err(RefreshFailure::Endpoint(e)) => Err(e), Err(RefreshFailure::Aborted) => return Err(RefreshFailure::Aborted) };
-            pass.told(&outcome);
-            let error = match outcome {
-                Ok(answer) => return Ok(answer),
-                Err(error) => error,
+            let admitted =
+                timeout_at(last_start, self.admission.admit(waited_until, self.exchange.limit));
+            let pass = admitted
+                .await
+                .unwrap_or_else(|_elapsed| Err(Refused::NoTimeLeft.into_error(None)))?;
+            let error = match self.attempt(pass, refresh_token, before, last_start).await {
+                Err(RefreshFailure::Endpoint(error)) => error,
+                tokens_or_aborted => return tokens_or_aborted,
             };
             if *error.kind() == Kind::InvalidGrant {
-                gate.note_dead(token);
+                self.admission.remember_dead(fingerprint);
             }
             attempts_left = attempts_left.saturating_sub(1);
-            let Some(wait) = resend::pause_after(&error, random()).filter(|_| attempts_left > 0)
-            else {
-                return Err(error.into());
-            };
-            waited_until = gate.clock.monotonic().saturating_add(wait);
+            let wait = pause_before_retry(&error, random()).filter(|_| attempts_left > 0);
+            let Some(wait) = wait else { return Err(error.into()) };
+            waited_until = self.admission.after(wait);
             let pause = sleep(wait);
             if pause.deadline() > last_start {
                 return Err(error.into());
             }
             metrics::request_resent();
-            tracing::debug!(error = %Chain(&error), ?wait, "a token request is sent again after a pause");
+            tracing::debug!(error = %Chain(&error), ?wait, "retrying the token request");
             pause.await;
         }
     }
 
-    /// Presents the token once, if the endpoint is known before `last_start`.
-    async fn present(
+    /// Sends the token once, unless `before` calls it off or less than a whole request fits before
+    /// the deadline.
+    async fn attempt(
         &self,
+        pass: Pass<'_>,
         refresh_token: &SecretString,
-        last_start: Instant,
         before: &mut dyn BeforeAttempt,
+        last_start: Instant,
     ) -> Result<TokenSet, RefreshFailure> {
-        let Ok(to) = timeout_at(last_start, self.metadata()).await else {
-            return Err(EndpointError::new(Kind::Unreachable).with_source(NotAsked::TooLate).into());
+        let found = self.metadata_before(last_start).await;
+        let to = match &found {
+            Ok(metadata) => &metadata.token,
+            Err(error) => {
+                pass.record(&found);
+                return Err(error.clone().into());
+            }
         };
-        let to = to.map_err(EndpointError::from)?;
-        if let Err(Aborted) = before.before_attempt().await { return Err(RefreshFailure::Aborted); }
-        let pairs =
-            [("grant_type", "refresh_token"), ("refresh_token", refresh_token.expose_secret())];
-        let sent_at = self.clock.now();
-        let answer = self.post(&to.token, &pairs).await?;
-        Ok(wire::token_answer(answer)?.with_obtained_at(sent_at))
+        // Until it is recorded, a dropped pass tells the breaker nothing.
+        if let Err(Aborted) = before.before_attempt().await {
+            return Err(RefreshFailure::Aborted);
+        }
+        if sleep(Duration::ZERO).deadline() > last_start {
+            return Err(Refused::NoTimeLeft.into_error(None).into());
+        }
+        let outcome = self.post_refresh(to, refresh_token).await;
+        pass.record(&outcome);
+        Ok(outcome?)
     }
 
-    /// Revokes `token` (RFC 7009). A token the provider does not know counts as revoked, as it says 200 to that too.
+    async fn metadata_before(&self, last_start: Instant) -> Result<Arc<Metadata>, EndpointError> {
+        match timeout_at(last_start, self.metadata()).await {
+            Ok(found) => Ok(found?),
+            Err(_elapsed) => {
+                Err(EndpointError::new(Kind::Unreachable).with_source(Refused::NoTimeLeft))
+            }
+        }
+    }
+
+    async fn post_refresh(
+        &self,
+        to: &Uri,
+        refresh_token: &SecretString,
+    ) -> Result<TokenSet, EndpointError> {
+        let sent_at = self.clock.now();
+        let answer = self.send(request::refresh(to, &self.auth, refresh_token)).await?;
+        let tokens = response::token_answer(answer).map_err(|error| self.auth.explain(error))?;
+        Ok(tokens.with_obtained_at(sent_at))
+    }
+
+    /// Revokes `token` (RFC 7009). Providers also confirm the revocation of a token that they do
+    /// not know.
     pub(crate) async fn revoke(
         &self,
         token: &SecretString,
         hint: TokenTypeHint,
     ) -> Result<Revocation, EndpointError> {
-        let to = self.metadata().await?;
-        let Some(uri) = &to.revocation else { return Ok(Revocation::NotSupported) };
-        let hint = match hint {
-            TokenTypeHint::RefreshToken => "refresh_token",
-            TokenTypeHint::AccessToken => "access_token",
-        };
-        let pairs = [("token", token.expose_secret()), ("token_type_hint", hint)];
-        wire::revocation_answer(&self.post(uri, &pairs).await?)?;
+        let metadata = self.metadata().await?;
+        let Some(to) = &metadata.revocation else { return Ok(Revocation::NotSupported) };
+        let answer = self.send(request::revocation(to, &self.auth, token, hint)).await?;
+        response::revocation_answer(&answer).map_err(|error| self.auth.explain(error))?;
         Ok(Revocation::Revoked)
     }
 
-    /// The issuer as it stands in a flight's key: the one given, else the discovered one, else the token URL
-    /// without its query.
+    async fn send(&self, request: Request<Bytes>) -> Result<Answer, EndpointError> {
+        self.exchange.send(request, MAX_ANSWER).await
+    }
+
+    /// The issuer as part of a flight's key: the configured one, else the discovered one, else the
+    /// token URL without its query.
     pub(crate) fn issuer_id(&self) -> &str {
         &self.issuer_id
     }
 
-    /// What `iss` of its tokens is, if that was given or discovered.
+    /// The `iss` of its tokens, if that was configured or discovered.
     pub(crate) fn issuer(&self) -> Option<&str> {
         self.issuer.as_deref()
     }
 
-    /// This client's id: `aud` of its ID tokens.
+    /// The client id, which is also the `aud` of its ID tokens.
     pub(crate) fn client_id(&self) -> &str {
         self.auth.client_id()
     }
 
-    /// Whether nothing says where the keys are, nor can discovery find out.
+    /// Whether no key URL is configured and discovery cannot find one.
     pub(crate) fn has_no_keys(&self) -> bool {
-        matches!(&self.addresses, Addresses::Given(metadata) if metadata.jwks.is_none())
+        matches!(&self.addresses, Addresses::Configured(metadata) if metadata.jwks.is_none())
     }
 
-    /// The longest a [`refresh`](Self::refresh) takes, with discovery, the queue, all attempts and the pauses between them.
+    /// The longest time that a [`refresh`](Self::refresh) takes, with discovery, the queue, all
+    /// attempts and the pauses between them, but without the caller's [`BeforeAttempt`].
     pub(crate) fn longest_refresh(&self) -> Duration {
-        // Two also for one attempt: discovery or the queue may come before it.
+        // At least two, even for one attempt: discovery or the queue may come first.
         self.exchange.limit.saturating_mul(self.limits.attempts.max(2))
     }
 
-    pub(crate) fn request_timeout(&self) -> Duration { self.exchange.limit }
-    pub(crate) async fn end_session_url(&self) -> Result<Option<Uri>, DiscoveryError> { Ok(self.metadata().await?.end_session.clone()) }
-    pub(super) async fn metadata(&self) -> Result<Arc<Metadata>, DiscoveryError> {
+    /// Where to send a browser to log out at the provider (OpenID Connect RP-Initiated Logout 1.0);
+    /// `None` if it is neither configured nor discovered.
+    pub(crate) async fn end_session_url(&self) -> Result<Option<Uri>, DiscoveryError> {
+        Ok(self.metadata().await?.end_session.clone())
+    }
+
+    /// Where the provider publishes its signing keys (RFC 7517); `None` if it is neither configured
+    /// nor discovered.
+    pub(crate) async fn jwks_url(&self) -> Result<Option<Uri>, DiscoveryError> {
+        Ok(self.metadata().await?.jwks.clone())
+    }
+
+    /// Fetches a document of the provider that needs no authentication, such as its keys.
+    pub(super) async fn fetch(&self, at: &Uri, max_bytes: usize) -> Result<Bytes, EndpointError> {
+        let answer = self.exchange.send(request::document(at), max_bytes).await?;
+        response::document_answer(answer)
+    }
+
+    async fn metadata(&self) -> Result<Arc<Metadata>, DiscoveryError> {
         match &self.addresses {
-            Addresses::Given(metadata) => Ok(Arc::clone(metadata)),
-            Addresses::Discovered { discovery, rule, given } => {
-                let mut metadata = discovery.metadata(&self.exchange, rule).await?;
-                if given.revocation.is_some() || given.end_session.is_some() || given.jwks.is_some()
-                {
+            Addresses::Configured(metadata) => Ok(Arc::clone(metadata)),
+            Addresses::Discovered { discovery, overrides } => {
+                let mut metadata = discovery.metadata(&self.exchange).await?;
+                let Overrides { revocation, end_session, jwks } = &**overrides;
+                if revocation.is_some() || end_session.is_some() || jwks.is_some() {
                     let found = Arc::make_mut(&mut metadata);
-                    found.revocation = given.revocation.clone().or(found.revocation.take());
-                    found.end_session = given.end_session.clone().or(found.end_session.take());
-                    found.jwks = given.jwks.clone().or(found.jwks.take());
+                    found.revocation = revocation.clone().or(found.revocation.take());
+                    found.end_session = end_session.clone().or(found.end_session.take());
+                    found.jwks = jwks.clone().or(found.jwks.take());
                 }
                 Ok(metadata)
             }
         }
     }
 
-    async fn post(&self, uri: &Uri, pairs: &[(&str, &str)]) -> Result<Answer, EndpointError> {
-        let (authorization, form) = self.form(pairs);
-        self.exchange.post_form(uri, authorization, form).await
-    }
-
-    /// Apart from `post`, as the serializer is not `Send` and must not live across an await.
-    fn form(&self, pairs: &[(&str, &str)]) -> (Option<HeaderValue>, String) {
-        let mut form = Serializer::new(String::new());
-        form.extend_pairs(pairs);
-        (self.auth.apply(&mut form), form.finish())
+    /// The discovery document without the overrides; `None` if discovery is not in use.
+    pub(super) async fn discovered(&self) -> Result<Option<Arc<Metadata>>, DiscoveryError> {
+        match &self.addresses {
+            Addresses::Configured(_) => Ok(None),
+            Addresses::Discovered { discovery, .. } => {
+                discovery.metadata(&self.exchange).await.map(Some)
+            }
+        }
     }
 }
 
@@ -233,3 +329,6 @@ impl fmt::Debug for Provider {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,4 +1,4 @@
-//! How requests reach the provider: any `tower::Service` over `http` types; reqwest by default.
+//! [`Transport`]: carries requests to the provider, by reqwest or by any `tower::Service`.
 
 use std::{env, error::Error as StdError, fmt, time::Duration};
 
@@ -9,38 +9,44 @@ use tower::{Service, ServiceExt, util::BoxCloneSyncService};
 
 use crate::ConfigError;
 
-/// Shorter than the idle limit of any server we know: a connection the provider has just closed would lose the request, and
-/// whether it was read before is not to be told apart from an answer that got lost.
+/// How long the default transport keeps an idle connection.
+///
+/// It is shorter than the idle limit of every server we know. On a connection that the provider is
+/// just closing, a lost request cannot be told from a lost answer.
 const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// An error of a transport, whatever it is.
-pub type BoxError = Box<dyn StdError + Send + Sync>;
-/// The body of a provider's answer, read no further than the limit allows.
-pub type TransportBody = UnsyncBoxBody<Bytes, BoxError>;
+/// Any error of a transport.
+pub(super) type BoxError = Box<dyn StdError + Send + Sync>;
+/// The body of a provider's answer. [`Exchange`](super::exchange::Exchange) limits how much it
+/// reads.
+pub(super) type TransportBody = UnsyncBoxBody<Bytes, BoxError>;
 
-/// Carries a request to the provider and brings the answer back.
+/// Carries requests to the provider.
 ///
-/// It must not follow redirects, nor send a request twice. Time limits for the whole exchange are the endpoint's, not the
-/// transport's. Body and `Authorization` header of a request carry secrets: neither log them nor put them into an error.
+/// The default transport is reqwest without redirects, retries, cookies and compression. It does
+/// not reuse a connection that was idle for over 5 s. It reads the proxy variables `HTTPS_PROXY`
+/// and `NO_PROXY`, for https only; it ignores `HTTP_PROXY`, because plain http would show the
+/// secrets to the proxy.
 ///
-/// An error that is or wraps [`NotSent`] says that the request surely never left, so that it may be tried again without the
-/// risk of presenting a refresh token twice; an error of `poll_ready` counts as one. All other errors count as ambiguous.
+/// A transport of your own must not follow redirects and must not send a request twice. The body
+/// and the `Authorization` header of a request carry secrets, so do not log them or put them into
+/// an error. The endpoint limits the time of each exchange; the transport need not.
 ///
-/// Without a transport of your own, reqwest is used: no redirects, no retries, no cookies, no compression, and no connection
-/// that was idle for over 5 s. Of the proxy variables it takes `HTTPS_PROXY` with `NO_PROXY`, for https only: through
-/// `HTTP_PROXY`, plain http would show the secrets to the proxy.
+/// Return an error that is or wraps [`NotSent`] if the request was certainly not sent. Only then
+/// may it be sent again without the risk of using a refresh token twice. An error of `poll_ready`
+/// counts as `NotSent`. After every other error the provider may have received the request.
 #[derive(Clone)]
 pub struct Transport(
     BoxCloneSyncService<http::Request<Bytes>, http::Response<TransportBody>, BoxError>,
 );
 
-/// The request was surely not sent: no connection was made.
+/// The request was certainly not sent, because there was no connection.
 #[derive(Debug, thiserror::Error)]
-#[error("no connection was made")]
+#[error("no connection to the provider")]
 pub struct NotSent(#[source] BoxError);
 
 impl NotSent {
-    /// Wraps what kept the request from being sent.
+    /// Wraps the error that prevented the request.
     pub fn new(cause: impl Into<BoxError>) -> Self {
         Self(cause.into())
     }
@@ -52,9 +58,8 @@ impl NotSent {
 }
 
 impl Transport {
-    /// Uses `service` to reach the provider.
-    ///
-    /// For example a reqwest client of your own, which may trust the authority of your company:
+    /// Sends requests by `service`, for example by a reqwest client that trusts the certificate
+    /// authority of your company:
     ///
     /// ```
     /// # use tower_token_refresh::Transport;
@@ -89,7 +94,7 @@ impl Transport {
         Self(BoxCloneSyncService::new(service))
     }
 
-    /// The default transport. It reads the proxy variables now.
+    /// The default transport. This call reads the proxy variables.
     pub(super) fn reqwest(connect_timeout: Duration) -> Result<Self, ConfigError> {
         let mut builder = Client::builder()
             .redirect(reqwest::redirect::Policy::none())
@@ -142,13 +147,13 @@ fn https_proxy() -> Result<Option<Proxy>, ConfigError> {
 }
 
 fn proxy_at(url: &str) -> Result<Proxy, ConfigError> {
-    // reqwest's error would quote the URL, and with it the proxy's password.
+    // Deliberately without reqwest's error, which would quote the URL with the proxy's password.
     Proxy::https(url).map_err(|_| ConfigError::Transport {
         rule: "HTTPS_PROXY is not a usable proxy URL".into(),
     })
 }
 
-/// A token URL may carry a secret in its query.
+/// Removes the URL from an error: a token URL may carry a secret in its query.
 fn without_url(error: reqwest::Error) -> BoxError {
     let error = error.without_url();
     if error.is_connect() || error.is_builder() { NotSent::new(error).into() } else { error.into() }
@@ -159,5 +164,4 @@ fn innermost<'a>(error: &'a (dyn StdError + 'static)) -> &'a (dyn StdError + 'st
 }
 
 #[cfg(test)]
-#[path = "tests/transport.rs"]
 mod tests;

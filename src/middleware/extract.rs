@@ -15,9 +15,9 @@ use super::{
     service::{Handle, rejected, token_for},
 };
 use crate::{
+    error::{RefreshError, RefreshErrorKind},
     tokens::AccessToken,
     tokens::StandardClaims,
-    error::{RefreshError, RefreshErrorKind},
 };
 
 impl<S: Sync> FromRequestParts<S> for AccessToken {

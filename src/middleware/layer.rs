@@ -10,10 +10,7 @@ use super::{
     rejection::Hook,
     service::{Mode, TokenRefreshService},
 };
-use crate::{
-    error::RefreshError,
-    refresher::TokenRefresher,
-};
+use crate::{error::RefreshError, refresher::TokenRefresher};
 
 /// Gives every request below it a fresh access token, or answers it.
 ///

@@ -14,9 +14,9 @@ use tower_sessions::Session;
 
 use super::{problem, rejection::Hook};
 use crate::{
-    tokens::AccessToken,
     error::{RefreshError, RefreshErrorKind},
     refresher::TokenRefresher,
+    tokens::AccessToken,
 };
 
 /// What [`TokenRefreshLayer`](crate::TokenRefreshLayer) makes of a service.

@@ -248,9 +248,7 @@ fn claims_verifier(
 ) -> Result<Option<ClaimsVerifier>, ConfigError> {
     let ClaimsTrust::Verified { audience } = trust else { return Ok(None) };
     match provider.issuer().filter(|_| !provider.has_no_keys()) {
-        Some(issuer) => {
-            Ok(Some(ClaimsVerifier::new(keys.clone(), issuer.to_owned(), audience)))
-        }
+        Some(issuer) => Ok(Some(ClaimsVerifier::new(keys.clone(), issuer.to_owned(), audience))),
         None => Err(ConfigError::Range {
             what: "claims_trust",
             value: "Verified".into(),

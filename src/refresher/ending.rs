@@ -22,11 +22,7 @@ use std::{
 };
 
 use super::{
-    FlightKey, Landed,
-    ended_here::EndedHere,
-    errors::ended,
-    records::Records,
-    unsaved::Unsaved,
+    FlightKey, Landed, ended_here::EndedHere, errors::ended, records::Records, unsaved::Unsaved,
 };
 use crate::{
     clock::Clock,

@@ -123,9 +123,8 @@ pub(super) async fn log_out(
 
     // The session store may fail or panic; the tokens are revoked all the same.
     let (its_core, its_session) = (core.clone(), session.clone());
-    let ended = core
-        .run_to_the_end(async move { end_session(&its_core, &its_session, how).await })
-        .await;
+    let ended =
+        core.run_to_the_end(async move { end_session(&its_core, &its_session, how).await }).await;
 
     let at_provider = at_the_provider(&core, grant, login.newest.as_ref(), cached);
     let (revocation, endpoint) = at_provider.await;

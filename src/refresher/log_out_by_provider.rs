@@ -11,9 +11,7 @@ use super::{
     errors::unavailable,
 };
 use crate::{
-    back_channel::{
-        BackChannel, BackChannelError, Fault, LogoutToken, ReplayCache, Work, verify,
-    },
+    back_channel::{BackChannel, BackChannelError, Fault, LogoutToken, ReplayCache, Work, verify},
     endpoint::VerifyError,
     error::{Chain, RefreshError},
     metrics,
@@ -81,9 +79,9 @@ async fn end_named(
     let name = channel.names.named_by(token);
     channel.named.remember(name);
     let logins = core.records.find(name).await?;
-    let endings = logins.into_iter().map(|key| {
-        core.endings.end(Login { key, grant: None }, Cause::Provider, None)
-    });
+    let endings = logins
+        .into_iter()
+        .map(|key| core.endings.end(Login { key, grant: None }, Cause::Provider, None));
     let ended = join_all(endings).await;
     let count = ended.len();
     match ended.into_iter().find_map(|login| login.refused) {

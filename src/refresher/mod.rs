@@ -315,7 +315,9 @@ impl TokenRefresher {
     /// The refresher was built without
     /// [`back_channel_logout`](TokenRefresherBuilder::back_channel_logout).
     #[cfg(feature = "axum")]
-    pub fn back_channel_logout<S>(&self) -> Result<axum::routing::MethodRouter<S>, crate::ConfigError>
+    pub fn back_channel_logout<S>(
+        &self,
+    ) -> Result<axum::routing::MethodRouter<S>, crate::ConfigError>
     where
         S: Clone + Send + Sync + 'static,
     {
@@ -349,9 +351,10 @@ impl TokenRefresher {
     /// token store is asked again in the background.
     pub async fn end_by_logout_token(&self, logout_token: &str) -> Result<(), BackChannelError> {
         let (core, token) = (self.0.clone(), logout_token.to_owned());
-        let ending = self.0.tasks.spawn(async move {
-            log_out_by_provider::end_by_logout_token(&core, &token).await
-        });
+        let ending = self
+            .0
+            .tasks
+            .spawn(async move { log_out_by_provider::end_by_logout_token(&core, &token).await });
         ending.await.unwrap_or_else(|_| Err(BackChannelError::Unavailable(errors::internal())))
     }
 

@@ -26,8 +26,8 @@ use crate::{
     error::RefreshError,
     metrics,
     token_store::{
-        Ended, Ending, EndingReason, NameKey, Nonce, Put, RecordState, RecordVersion, StoreError, Swapped, TokenRecord,
-        TokenStore,
+        Ended, Ending, EndingReason, NameKey, Nonce, Put, RecordState, RecordVersion, StoreError,
+        Swapped, TokenRecord, TokenStore,
         codec::{Codec, CodecError},
     },
     tokens::{GrantTokens, RecordKey, later},
@@ -221,8 +221,7 @@ impl Records {
         session_ends: SystemTime,
     ) -> Result<Write, RefreshError> {
         let life = tokens.expires_at.duration_since(tokens.obtained_at).unwrap_or_default();
-        let tokens_end =
-            tokens.refresh_expires_at.unwrap_or_else(|| later(self.clock.now(), KEPT));
+        let tokens_end = tokens.refresh_expires_at.unwrap_or_else(|| later(self.clock.now(), KEPT));
         // A session may be used, and last longer for it, until the next refresh writes this anew.
         let needed = tokens_end.max(tokens.expires_at).max(later(session_ends, life));
         let state = RecordState::Live;

@@ -30,9 +30,7 @@ use super::{
 };
 use crate::{
     clock::Moment,
-    endpoint::{
-        Aborted, BeforeAttempt, EndpointErrorKind, RefreshFailure, is_breaker_refusal,
-    },
+    endpoint::{Aborted, BeforeAttempt, EndpointErrorKind, RefreshFailure, is_breaker_refusal},
     error::{Chain, RefreshError, RefreshErrorKind},
     metrics,
     token_store::{Nonce, Put, RecordState, RecordVersion},
@@ -148,12 +146,10 @@ impl Flight<'_> {
                 return Err(self.cannot_refresh(&found).await);
             }
             match core.presentations.decide(key, &found, ahead.is_some(), core.policy.replay) {
-                Decision::Present { replay } => {
-                    match self.present(&found, stored, replay).await {
-                        Presented::Answered(answered) => return answered,
-                        Presented::Again => {}
-                    }
-                }
+                Decision::Present { replay } => match self.present(&found, stored, replay).await {
+                    Presented::Answered(answered) => return answered,
+                    Presented::Again => {}
+                },
                 Decision::Wait(left) => {
                     // Two deadlines: one for a mark, one for whoever replays it.
                     let waited = core.clock.since(began);
@@ -254,6 +250,7 @@ impl Flight<'_> {
                 return Presented::Answered(self.land(&found.tokens, next, nonce).await);
             }
             Err(RefreshFailure::Aborted) => {
+                core.presentations.not_consumed(key, generation);
                 return match stop {
                     Some(Stop::Refused(error)) => Presented::Answered(Err(error)),
                     Some(Stop::Again) | None => Presented::Again,
@@ -361,7 +358,9 @@ impl Flight<'_> {
         core.endings.check(key)?;
         let token = self.publish(tokens);
         // Whoever ended the login between these two lines has removed the token before.
-        core.endings.check(key).inspect_err(|_| core.cache.remove_token(self.order.grant, &token))?;
+        core.endings
+            .check(key)
+            .inspect_err(|_| core.cache.remove_token(self.order.grant, &token))?;
         Ok(token)
     }
 

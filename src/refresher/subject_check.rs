@@ -72,7 +72,7 @@ pub(super) async fn check(
 async fn verify_id_token(core: &Core, id_token: &SecretString) -> Result<(), VerifyError> {
     let expected = Expected::id_token(core.provider.issuer(), core.provider.client_id());
     match core.keys.verify(id_token.expose_secret(), &expected).await {
-        Ok(_) | Err(VerifyError::Keys(KeysError::NotTold)) => Ok(()),
+        Ok(_) | Err(VerifyError::Keys(KeysError::NoUrl)) => Ok(()),
         Err(error) => Err(error),
     }
 }

@@ -161,8 +161,7 @@ impl Inner {
     }
 
     async fn attempt(&self, key: RecordKey) -> Attempt {
-        let Some((set, ending)) =
-            self.kept.get(&key).map(|kept| (kept.set.clone(), kept.ending))
+        let Some((set, ending)) = self.kept.get(&key).map(|kept| (kept.set.clone(), kept.ending))
         else {
             return Attempt::Saved;
         };

@@ -22,8 +22,8 @@ use super::{
     arrears::{self, Newest},
     ending::Login,
     errors::{
-        internal, logged_out, no_record, pointer_failed, session_failed, unavailable, wait_timeout,
-        SOON,
+        SOON, internal, logged_out, no_record, pointer_failed, session_failed, unavailable,
+        wait_timeout,
     },
     refresh::{self, Order},
 };
@@ -119,9 +119,8 @@ async fn confirmed(core: &Arc<Core>, grant: GrantId) -> Result<Arc<CachedToken>,
     let login = Login::of(grant);
     core.endings.check(login.key)?;
     let cached = core.cache.get(grant);
-    let is_confirmed = |token: &CachedToken| {
-        core.clock.since(token.confirmed_at()) <= core.policy.confirm_after
-    };
+    let is_confirmed =
+        |token: &CachedToken| core.clock.since(token.confirmed_at()) <= core.policy.confirm_after;
     if let Some(token) = cached.clone().filter(|token| is_confirmed(token)) {
         return Ok(token);
     }
@@ -228,11 +227,7 @@ async fn newer_than(
 
 /// A set that the provider gave and the store takes too long to take: it may as well be served before
 /// the flight gives up storing it.
-fn not_stored_yet(
-    core: &Core,
-    held: &CachedToken,
-    than: Generation,
-) -> Option<Arc<CachedToken>> {
+fn not_stored_yet(core: &Core, held: &CachedToken, than: Generation) -> Option<Arc<CachedToken>> {
     let write = core.unsaved.set(held.key)?;
     let token = CachedToken::new(held.key, &write.tokens, core.clock.moment());
     (token.generation > than && core.is_fresh(&token)).then(|| Arc::new(token))

@@ -10,7 +10,10 @@ use super::guard::{GuardedStore, SUPPLIED};
 ///
 /// A session whose record has gone is left alone. tower-sessions would answer with a removal cookie,
 /// and a browser that has moved on to another session id would lose that.
-pub(crate) async fn count_as_activity(session: &Session, store: &GuardedStore) -> Result<(), Error> {
+pub(crate) async fn count_as_activity(
+    session: &Session,
+    store: &GuardedStore,
+) -> Result<(), Error> {
     let expiry @ Some(Expiry::OnInactivity(_)) = session.expiry() else { return Ok(()) };
     if !session.is_modified() {
         let Some(id) = session.id() else { return Ok(()) };

@@ -28,8 +28,8 @@ use super::Pointer;
 use crate::{
     key_locks::{KeyLocks, ShutDown, detached},
     metrics,
-    tokens::GrantId,
     token_store::is_token_record,
+    tokens::GrantId,
 };
 
 /// Whether a login has ended together with the sessions that point to it, as far as this process

@@ -69,9 +69,7 @@ impl Codec {
         };
         record.payload = match &self.keys {
             None => Payload::Plain(written),
-            Some(keys) => {
-                Payload::Sealed(keys.seal(&record.head(key), written.to_string())?)
-            }
+            Some(keys) => Payload::Sealed(keys.seal(&record.head(key), written.to_string())?),
         };
         Ok(record)
     }
@@ -87,9 +85,7 @@ impl Codec {
         let not_tokens = || broken("its tokens are not what they should be");
         let written: Tokens = match &record.payload {
             Payload::None => return Err(broken("it has no tokens").into()),
-            Payload::Plain(tokens) => {
-                Tokens::deserialize(tokens).map_err(|_| not_tokens())?
-            }
+            Payload::Plain(tokens) => Tokens::deserialize(tokens).map_err(|_| not_tokens())?,
             Payload::Sealed(sealed) => {
                 let opened = SealKeys::open_with(self.keys.as_ref(), &record.head(key), sealed)?;
                 serde_json::from_slice(&opened).map_err(|_| not_tokens())?

@@ -71,7 +71,12 @@ impl InSessions {
         done.unwrap_or_else(|_| Err(StoreError::backend("the runtime is shutting down")))
     }
 
-    async fn note(&self, names: &[NameKey], key: RecordKey, until: SystemTime) -> Result<(), StoreError> {
+    async fn note(
+        &self,
+        names: &[NameKey],
+        key: RecordKey,
+        until: SystemTime,
+    ) -> Result<(), StoreError> {
         for name in names {
             let id = name.to_bytes();
             self.exclusively(id, move |inner| async move {

@@ -27,9 +27,7 @@ use async_trait::async_trait;
 
 pub use self::{
     in_sessions::InSessions,
-    record::{
-        Ending, EndingReason, Nonce, RecordError, RecordState, RecordVersion, TokenRecord,
-    },
+    record::{Ending, EndingReason, Nonce, RecordError, RecordState, RecordVersion, TokenRecord},
     seal::{SealKeys, SealKeysError},
 };
 pub use crate::tokens::RecordKey;

@@ -85,9 +85,7 @@ impl GrantTokens {
             sid: set.sid,
             obtained_at,
             expires_at,
-            refresh_expires_at: set
-                .refresh_expires_in
-                .map(|lifetime| later(obtained_at, lifetime)),
+            refresh_expires_at: set.refresh_expires_in.map(|lifetime| later(obtained_at, lifetime)),
         }
     }
 

@@ -1,17 +1,17 @@
 //! No token, secret or session id is ever printed.
 
-
 use std::{error::Error, fmt::Debug, sync::Arc};
 
-use support::{LIFE, World, log::Log, Op};
 use http::{Request, StatusCode, header};
 use serde_json::json;
+use support::{LIFE, Op, World, log::Log};
 use tower::{Layer, ServiceExt};
 use tower_sessions::{MemoryStore, Session, session::Id};
 use tower_token_refresh::{
-    AccessToken, ClaimsTrust, ClientAuth, Logout, RefreshError, RefreshErrorKind, token_store::SealKeys,
-    TokenEndpoint, TokenRefreshLayer, TokenRefresher, TokenSet, Transport,
+    AccessToken, ClaimsTrust, ClientAuth, Logout, RefreshError, RefreshErrorKind, TokenEndpoint,
+    TokenRefreshLayer, TokenRefresher, TokenSet, Transport,
     testing::{Endpoint, ManualClock, StrictIssuer},
+    token_store::SealKeys,
     tower_sessions,
 };
 
@@ -160,7 +160,9 @@ async fn neither_keys_nor_what_is_wrong_with_them_are_printed() {
     secrets.assert_absent_in_debug("TokenRefresherBuilder", &builder);
     secrets.assert_absent_in_debug("TokenRefresher", &builder.build().expect("the settings agree"));
     for wrong in [&key[..40], &key[..43].replace('c', "!"), &format!("{key},{key}{key}")] {
-        secrets.assert_absent_in_error(&token_store::SealKeys::from_base64(wrong).expect_err("no key"));
+        secrets.assert_absent_in_error(
+            &token_store::SealKeys::from_base64(wrong).expect_err("no key"),
+        );
     }
 }
 

@@ -1,8 +1,7 @@
 //! One refresh for any number of concurrent requests.
 
-
-use support::{StoredTokens, TokenOp, World, settle, shown_pointer};
 use futures_util::future::join_all;
+use support::{StoredTokens, TokenOp, World, settle, shown_pointer};
 use tower_sessions::session::Id;
 use tower_token_refresh::{AccessToken, testing::Endpoint, tower_sessions};
 

@@ -47,7 +47,11 @@ impl ClaimsVerifier {
     }
 
     /// Verifies the access token of `token`, unless that has been done. One that is served stale has expired.
-    pub(crate) async fn verify(&self, token: &CachedToken, stale: bool) -> Result<(), RefreshError> {
+    pub(crate) async fn verify(
+        &self,
+        token: &CachedToken,
+        stale: bool,
+    ) -> Result<(), RefreshError> {
         if token.is_verified() {
             return Ok(());
         }
@@ -67,7 +71,7 @@ impl ClaimsVerifier {
 
 fn unverified(error: VerifyError) -> RefreshError {
     match &error {
-        VerifyError::Keys(KeysError::NotTold) => RefreshError::new(
+        VerifyError::Keys(KeysError::NoUrl) => RefreshError::new(
             RefreshErrorKind::Misconfigured,
             "the discovery document names no keys (jwks_uri)",
         ),

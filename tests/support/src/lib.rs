@@ -5,8 +5,8 @@ pub mod browser;
 pub mod http;
 pub mod log;
 pub mod races;
-pub mod seal;
 pub mod script;
+pub mod seal;
 pub mod sessions;
 pub mod tokens;
 pub mod variants;
@@ -16,8 +16,8 @@ use std::{sync::Arc, time::Duration};
 pub use script::{Gate, settle};
 use serde_json::Value;
 pub use sessions::{Op, ScriptedSessions};
-use tokio::task::JoinHandle;
 pub use tokens::{ScriptedTokens, StoredTokens, TokenOp};
+use tokio::task::JoinHandle;
 use tower_sessions::{
     Expiry, MemoryStore, Session, SessionStore,
     session::{Id, Record},
@@ -187,7 +187,8 @@ impl World {
 
     /// What the provider answers to a log in of `user`.
     pub fn token_set(&self, user: &str) -> TokenSet {
-        TokenSet::from_response(self.issuer.log_in(user)).expect("the issuer's answer is a token set")
+        TokenSet::from_response(self.issuer.log_in(user))
+            .expect("the issuer's answer is a token set")
     }
 
     /// Time passes until every access token issued so far has expired.
@@ -228,7 +229,9 @@ impl World {
     /// The refresh token that the session under `id` points to.
     pub async fn stored_refresh_token(&self, id: Id) -> Option<String> {
         match self.stored_tokens(id).await {
-            StoredTokens::Live { payload, .. } => Some(payload["refresh_token"].as_str()?.to_owned()),
+            StoredTokens::Live { payload, .. } => {
+                Some(payload["refresh_token"].as_str()?.to_owned())
+            }
             _ => None,
         }
     }

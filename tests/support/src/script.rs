@@ -188,10 +188,7 @@ pub async fn busy<T>(call: impl Future<Output = T>) -> T {
     call.await
 }
 
-fn take<Op: PartialEq>(
-    gates: &mut Vec<(Op, usize, Arc<Latches>)>,
-    op: Op,
-) -> Option<Arc<Latches>> {
+fn take<Op: PartialEq>(gates: &mut Vec<(Op, usize, Arc<Latches>)>, op: Op) -> Option<Arc<Latches>> {
     for (index, (at, skip, _)) in gates.iter_mut().enumerate() {
         if *at != op {
             continue;

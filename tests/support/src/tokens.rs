@@ -204,8 +204,18 @@ pub enum StoredTokens {
     /// There is no session, or it holds no pointer.
     NoPointer,
     NoRecord,
-    Ended { why: String, revoke: bool, with_session: bool },
-    Live { generation: u64, presenting: bool, nonce: String, sealed: bool, payload: Value },
+    Ended {
+        why: String,
+        revoke: bool,
+        with_session: bool,
+    },
+    Live {
+        generation: u64,
+        presenting: bool,
+        nonce: String,
+        sealed: bool,
+        payload: Value,
+    },
 }
 
 impl StoredTokens {

@@ -1,0 +1,108 @@
+//! The limits of time and size, over an in-memory transport.
+
+use std::sync::{Arc, Mutex};
+
+use http::Response;
+use http_body_util::Full;
+
+use super::*;
+use crate::endpoint::test_support::{Script, answer, refresh_error, tokens, tokio_now};
+
+#[tokio::test(start_paused = true)]
+async fn a_provider_that_never_answers_is_given_up_in_time() {
+    let silent = Transport::new(tower::service_fn(|_| {
+        std::future::pending::<Result<Response<Full<Bytes>>, BoxError>>()
+    }));
+    let started = tokio_now();
+    let error = refresh_error(silent).await;
+    assert_eq!((error.kind(), error.may_have_consumed()), (&Kind::NoAnswer, true));
+    assert_eq!(tokio_now() - started, Duration::from_secs(15));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_limit_holds_for_the_body_too() {
+    let dripping = Transport::new(tower::service_fn(|_| async {
+        let drops = futures_util::stream::unfold((), |()| async {
+            tokio::time::sleep(Duration::from_secs(4)).await;
+            Some((Ok::<_, BoxError>(http_body::Frame::data(Bytes::from_static(b" "))), ()))
+        });
+        Ok::<_, BoxError>(Response::new(http_body_util::StreamBody::new(Box::pin(drops))))
+    }));
+    let started = tokio_now();
+    let error = refresh_error(dripping).await;
+    assert_eq!((error.kind(), error.may_have_consumed()), (&Kind::NoAnswer, true));
+    assert_eq!(tokio_now() - started, Duration::from_secs(15));
+}
+
+#[tokio::test]
+async fn an_endless_body_is_refused_at_64_kib() {
+    let read = Arc::new(Mutex::new(0_usize));
+    let counter = Arc::clone(&read);
+    let endless = Transport::new(tower::service_fn(move |_| {
+        let counter = Arc::clone(&counter);
+        let chunks = futures_util::stream::repeat_with(move || {
+            *counter.lock().unwrap() += 4096;
+            Ok::<_, BoxError>(http_body::Frame::data(Bytes::from_static(&[b' '; 4096])))
+        });
+        async move { Ok::<_, BoxError>(Response::new(http_body_util::StreamBody::new(chunks))) }
+    }));
+    let error = refresh_error(endless).await;
+    assert_eq!(error.kind(), &Kind::InvalidResponse { rule: "is over 64 KiB" });
+    assert!(error.may_have_consumed());
+    assert_eq!(*read.lock().unwrap(), 64 * 1024 + 4096);
+}
+
+#[tokio::test]
+async fn a_body_announced_as_too_large_is_not_read() {
+    let script = Script::default();
+    let transport = script.answering(|_, _| {
+        let mut response = answer(200, tokens().to_string());
+        response.headers_mut().insert("content-length", http::HeaderValue::from_static("65537"));
+        response
+    });
+    assert_eq!(
+        refresh_error(transport).await.kind(),
+        &Kind::InvalidResponse { rule: "is over 64 KiB" }
+    );
+}
+
+#[tokio::test]
+async fn a_large_error_page_does_not_hide_the_status() {
+    let script = Script::default();
+    let error = refresh_error(script.answering(|_, _| answer(503, vec![b'x'; 100_000]))).await;
+    assert_eq!(
+        (error.kind(), error.may_have_consumed()),
+        (&Kind::Unavailable { retry_after: None }, false)
+    );
+}
+
+#[tokio::test]
+async fn a_body_that_breaks_off_is_no_answer() {
+    for status in [200, 400] {
+        let broken = Transport::new(tower::service_fn(move |_| async move {
+            let frames = [Ok(http_body::Frame::data(Bytes::from_static(b"{"))), Err("reset")];
+            let body = http_body_util::StreamBody::new(futures_util::stream::iter(frames));
+            let body = body.map_err(BoxError::from);
+            Ok::<_, BoxError>(Response::builder().status(status).body(body).unwrap())
+        }));
+        let error = refresh_error(broken).await;
+        assert_eq!((error.kind(), error.may_have_consumed()), (&Kind::NoAnswer, true), "{status}");
+    }
+}
+
+#[tokio::test]
+async fn a_redirect_is_not_followed() {
+    let script = Script::default();
+    let transport = script.answering(|_, _| {
+        let mut response = answer(307, "");
+        response
+            .headers_mut()
+            .insert("location", http::HeaderValue::from_static("https://evil.example/"));
+        response
+    });
+    assert_eq!(
+        refresh_error(transport).await.kind(),
+        &Kind::InvalidResponse { rule: "is a redirect" }
+    );
+    assert_eq!(script.sent().len(), 1);
+}

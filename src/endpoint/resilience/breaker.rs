@@ -1,0 +1,191 @@
+//! [`Breaker`]: a circuit breaker for one provider.
+//!
+//! It is a pure state machine. The caller passes in the time, and the breaker sends nothing itself.
+//!
+//! | state | what it does with a request | next state |
+//! |---|---|---|
+//! | closed | lets it pass | open, after a number of transient failures in a row |
+//! | open | refuses it until the pause ends | half-open, with the first request after the pause |
+//! | half-open | refuses it while one probe runs, at most for the longest pause | see below |
+//!
+//! | how the probe ends | next state |
+//! |---|---|
+//! | the provider answers | closed |
+//! | a transient failure | open, for twice as long |
+//! | the caller drops it | open without a pause: the next request is the probe |
+//! | no answer within the longest pause | half-open: the next request becomes another probe |
+//!
+//! Pauses double from the first to the longest. Each is jittered between half and all of its step,
+//! so that the processes of one application do not return at the same moment. A `Retry-After`
+//! stops every request until it has passed, in every state.
+//!
+//! Each change of state starts a new epoch, and each request carries the epoch in which it started.
+//! The breaker ignores failures of earlier epochs: a request that hung before the provider
+//! recovered must not open the breaker again. It always believes an answer.
+//!
+//! Deliberately not a crate: recloser and tower-circuitbreaker read the system clock and work with
+//! failure rates. failsafe reads the system clock and lets everybody through when half-open.
+//! reliakit-circuit accepts a time but not a single probe. None of them supports `Retry-After` or a
+//! probe whose caller goes away.
+
+use std::time::Duration;
+
+/// What the outcome of a request says about the provider.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Signal {
+    /// It answers, even if it rejects the request.
+    Up,
+    /// It is unreachable, silent, overloaded or failing.
+    Down { retry_after: Option<Duration> },
+    /// Nothing: this side dropped the request.
+    Nothing,
+}
+
+/// The right to send one request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Ticket {
+    epoch: u64,
+}
+
+/// Why the breaker refuses a request, and for how long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum BreakerRefusal {
+    /// The provider failed too often in a row.
+    Open { rest: Duration },
+    /// The probe is running.
+    HalfOpen { rest: Duration },
+    /// The provider's `Retry-After` has not passed.
+    RetryAfter { rest: Duration },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct BreakerSettings {
+    pub(crate) failures: u32,
+    pub(crate) first_pause: Duration,
+    pub(crate) longest_pause: Duration,
+}
+
+#[derive(Debug)]
+pub(crate) struct Breaker {
+    settings: BreakerSettings,
+    state: State,
+    epoch: u64,
+    /// How often the breaker has opened since it was last closed.
+    openings: u32,
+    /// When the provider's last `Retry-After` ends.
+    not_before: Duration,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Closed { failures: u32 },
+    Open { until: Duration },
+    HalfOpen { since: Duration },
+}
+
+impl Breaker {
+    pub(crate) fn new(settings: BreakerSettings) -> Self {
+        Self {
+            settings,
+            state: State::Closed { failures: 0 },
+            epoch: 0,
+            openings: 0,
+            not_before: Duration::ZERO,
+        }
+    }
+
+    /// Whether a request could start at `now`. It starts none.
+    pub(crate) fn check(&self, now: Duration) -> Result<(), BreakerRefusal> {
+        let until = |time: Duration| Some(time.saturating_sub(now)).filter(|rest| !rest.is_zero());
+        let provider_pause = until(self.not_before);
+        match self.state {
+            State::Open { until: time } => match until(time.max(self.not_before)) {
+                Some(rest) => Err(BreakerRefusal::Open { rest }),
+                None => Ok(()),
+            },
+            _ if provider_pause.is_some() => {
+                Err(BreakerRefusal::RetryAfter { rest: provider_pause.unwrap_or_default() })
+            }
+            State::HalfOpen { since } => {
+                match until(since.saturating_add(self.settings.longest_pause)) {
+                    Some(rest) => {
+                        Err(BreakerRefusal::HalfOpen { rest: rest.min(self.settings.first_pause) })
+                    }
+                    None => Ok(()),
+                }
+            }
+            State::Closed { .. } => Ok(()),
+        }
+    }
+
+    /// Starts a request at `now`. The caller returns its ticket with [`record`](Self::record).
+    pub(crate) fn admit(&mut self, now: Duration) -> Result<Ticket, BreakerRefusal> {
+        self.check(now)?;
+        if !matches!(self.state, State::Closed { .. }) {
+            self.transition(State::HalfOpen { since: now });
+        }
+        Ok(Ticket { epoch: self.epoch })
+    }
+
+    /// Records the outcome of a request. `random` is a new random number for each call.
+    /// Returns true if this call opened the breaker.
+    pub(crate) fn record(
+        &mut self,
+        ticket: Ticket,
+        sign: Signal,
+        now: Duration,
+        random: u32,
+    ) -> bool {
+        if let Signal::Down { retry_after: Some(wait) } = sign {
+            self.not_before = self.not_before.max(now.saturating_add(wait));
+        }
+        let current = ticket.epoch == self.epoch;
+        match (sign, self.state) {
+            (Signal::Up, State::Closed { .. }) => self.state = State::Closed { failures: 0 },
+            (Signal::Up, _) => {
+                self.openings = 0;
+                self.transition(State::Closed { failures: 0 });
+            }
+            (Signal::Down { .. }, State::Closed { failures }) if current => {
+                let failures = failures + 1;
+                if failures >= self.settings.failures {
+                    self.open(now, random);
+                    return true;
+                }
+                self.state = State::Closed { failures };
+            }
+            (Signal::Down { .. }, State::HalfOpen { .. }) if current => {
+                self.open(now, random);
+                return true;
+            }
+            // The next request becomes the probe at once.
+            (Signal::Nothing, State::HalfOpen { .. }) if current => {
+                self.transition(State::Open { until: now });
+            }
+            _ => {}
+        }
+        false
+    }
+
+    fn open(&mut self, now: Duration, random: u32) {
+        let doubled = 2_u32.checked_pow(self.openings).unwrap_or(u32::MAX);
+        let step =
+            self.settings.first_pause.saturating_mul(doubled).min(self.settings.longest_pause);
+        self.openings = self.openings.saturating_add(1);
+        self.transition(State::Open { until: now.saturating_add(jittered(step, random)) });
+    }
+
+    fn transition(&mut self, state: State) {
+        self.state = state;
+        self.epoch += 1;
+    }
+}
+
+/// A duration between half and all of `step`.
+pub(crate) fn jittered(step: Duration, random: u32) -> Duration {
+    let half = step / 2;
+    half + half.mul_f64(f64::from(random) / f64::from(u32::MAX))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,126 @@
+//! [`ProviderLimits`]: the settings of attempts, bulkhead and circuit breaker.
+
+use std::{ops::RangeInclusive, time::Duration};
+
+use super::breaker::BreakerSettings;
+use crate::ConfigError;
+
+/// Limits on the token requests to one provider: attempts, concurrency, queue and circuit breaker.
+///
+/// ```
+/// use std::time::Duration;
+/// use tower_token_refresh::ProviderLimits;
+///
+/// let limits = ProviderLimits::default()
+///     .concurrent(16)
+///     .breaker_pause(Duration::from_secs(2)..=Duration::from_secs(60));
+/// ```
+///
+/// | setting | default | range |
+/// |---|---|---|
+/// | [`attempts`](Self::attempts) | 2 | 1 to 10 |
+/// | [`concurrent`](Self::concurrent) | 64 | 1 to 100,000 |
+/// | [`queue`](Self::queue) | 1024 | 0 to 1,000,000 |
+/// | [`breaker_failures`](Self::breaker_failures) | 5 | above 0 |
+/// | [`breaker_pause`](Self::breaker_pause) | 1 s to 5 s | above 0, in order |
+///
+/// The limits apply to refreshes only. Revocations are neither queued nor refused, because a logout
+/// must try to revoke, and their outcome says nothing about the token endpoint.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ProviderLimits {
+    pub(crate) attempts: u32,
+    pub(crate) concurrent: usize,
+    pub(crate) queue: usize,
+    pub(crate) breaker: BreakerSettings,
+}
+
+impl Default for ProviderLimits {
+    fn default() -> Self {
+        Self {
+            attempts: 2,
+            concurrent: 64,
+            queue: 1024,
+            breaker: BreakerSettings {
+                failures: 5,
+                first_pause: Duration::from_secs(1),
+                longest_pause: Duration::from_secs(5),
+            },
+        }
+    }
+}
+
+impl ProviderLimits {
+    /// How often one refresh may be sent, including the first time.
+    ///
+    /// A refresh is sent again only if the provider certainly did not use up the refresh token: no
+    /// connection, 429, 503 or `temporarily_unavailable`. Discovery, the queue, all attempts and
+    /// the pauses between them must fit into this number of request timeouts, but at least into
+    /// two.
+    #[must_use]
+    pub fn attempts(mut self, attempts: u32) -> Self {
+        self.attempts = attempts;
+        self
+    }
+
+    /// How many token requests may run at once.
+    #[must_use]
+    pub fn concurrent(mut self, requests: usize) -> Self {
+        self.concurrent = requests;
+        self
+    }
+
+    /// How many token requests may wait while [`concurrent`](Self::concurrent) others run. Each
+    /// waits for at most one request timeout. Further requests fail at once.
+    #[must_use]
+    pub fn queue(mut self, requests: usize) -> Self {
+        self.queue = requests;
+        self
+    }
+
+    /// How many failures in a row open the circuit breaker. A failure is no connection, no answer,
+    /// 429, any 5xx, `temporarily_unavailable` or `server_error`.
+    #[must_use]
+    pub fn breaker_failures(mut self, failures: u32) -> Self {
+        self.breaker.failures = failures;
+        self
+    }
+
+    /// How long the circuit breaker stays open: the first time, doubling up to the longest time.
+    ///
+    /// After the pause one request tests the provider. If it gets no answer, the next request tests
+    /// it after the longest pause. So the process notices within about the longest pause that the
+    /// provider has recovered. Until then, users with an expired token get an error. A longer pause
+    /// saves the provider only that one test request.
+    #[must_use]
+    pub fn breaker_pause(mut self, pause: RangeInclusive<Duration>) -> Self {
+        (self.breaker.first_pause, self.breaker.longest_pause) = pause.into_inner();
+        self
+    }
+
+    pub(crate) fn check(&self) -> Result<(), ConfigError> {
+        let within = |what, value: usize, range: RangeInclusive<usize>, rule| {
+            let value_is_good = range.contains(&value);
+            let broken = || ConfigError::Range { what, value: value.to_string(), rule };
+            if value_is_good { Ok(()) } else { Err(broken()) }
+        };
+        within("attempts", self.attempts as usize, 1..=10, "must be 1 to 10")?;
+        within("concurrent", self.concurrent, 1..=100_000, "must be 1 to 100,000")?;
+        within("queue", self.queue, 0..=1_000_000, "must be at most 1,000,000")?;
+        within(
+            "breaker_failures",
+            self.breaker.failures as usize,
+            1..=usize::MAX,
+            "must be above 0",
+        )?;
+        let BreakerSettings { first_pause, longest_pause, .. } = self.breaker;
+        if first_pause.is_zero() || first_pause > longest_pause {
+            return Err(ConfigError::Range {
+                what: "breaker_pause",
+                value: format!("{first_pause:?} to {longest_pause:?}"),
+                rule: "must be above 0, the first at most the longest",
+            });
+        }
+        Ok(())
+    }
+}

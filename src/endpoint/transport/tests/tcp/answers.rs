@@ -1,0 +1,199 @@
+//! Answers that break off, are not HTTP, or are refusals.
+
+use super::*;
+
+#[tokio::test]
+async fn closed_in_the_answer_after_so_many_bytes() {
+    let whole = whole_answer();
+    let body = whole.find("{").unwrap();
+    for bytes in [1, 9, 15, 17, 30, body - 1, body, body + 1, whole.len() - 1] {
+        let (port, seen) = server(move |mut connection, _| async move {
+            connection.request().await;
+            connection.write(&whole_answer()[..bytes]).await;
+        })
+        .await;
+        assert_once(&seen, failed(endpoint_at(port)).await, Kind::NoAnswer, true);
+    }
+}
+
+#[tokio::test]
+async fn no_http_at_all() {
+    for garbage in
+        ["\u{16}\u{3}\u{1}garbage\r\n\r\n", "SSH-2.0-OpenSSH_9.6\r\n", "HTTP/9.9 200 OK\r\n\r\n"]
+    {
+        let (port, seen) = server(move |mut connection, _| async move {
+            connection.request().await;
+            connection.write(garbage).await;
+        })
+        .await;
+        assert_once(&seen, failed(endpoint_at(port)).await, Kind::NoAnswer, true);
+    }
+}
+
+#[tokio::test]
+async fn an_endless_body() {
+    let (port, seen) = server(|mut connection, _| async move {
+        connection.request().await;
+        connection.write("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n").await;
+        while connection.write("5\r\n     \r\n").await {}
+    })
+    .await;
+    let kind = Kind::InvalidResponse { rule: "is over 64 KiB" };
+    assert_once(&seen, failed(endpoint_at(port)).await, kind, true);
+}
+
+#[tokio::test]
+async fn endless_headers() {
+    let (port, seen) = server(|mut connection, _| async move {
+        connection.request().await;
+        connection.write("HTTP/1.1 200 OK\r\n").await;
+        while connection.write("x: xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx\r\n").await {}
+    })
+    .await;
+    assert_once(&seen, failed(endpoint_at(port)).await, Kind::NoAnswer, true);
+}
+
+/// Good tokens in gzip. A client that unpacks them would unpack a bomb as well.
+#[tokio::test]
+async fn a_compressed_body_is_neither_asked_for_nor_unpacked() {
+    let (port, seen) = server(|mut connection, _| async move {
+        connection.request().await;
+        let packed = gzip(tokens().to_string().as_bytes());
+        let head = format!("content-encoding: gzip\r\ncontent-length: {}\r\n\r\n", packed.len());
+        connection
+            .write(format!("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n{head}"))
+            .await;
+        connection.write(packed).await;
+    })
+    .await;
+    assert_once(&seen, failed(endpoint_at(port)).await, NOT_TOKENS, true);
+    assert!(!seen.requests.lock().unwrap()[0].contains("accept-encoding"));
+}
+
+/// A stored block (RFC 1951, section 3.2.4) in the frame of RFC 1952.
+fn gzip(data: &[u8]) -> Vec<u8> {
+    let length = u16::try_from(data.len()).unwrap();
+    let mut packed = vec![0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255, 1];
+    packed.extend(length.to_le_bytes());
+    packed.extend((!length).to_le_bytes());
+    packed.extend(data);
+    let crc = !data.iter().fold(!0_u32, |crc, byte| {
+        (0..8).fold(crc ^ u32::from(*byte), |crc, _| {
+            (crc >> 1) ^ (0xedb8_8320 & 0_u32.wrapping_sub(crc & 1))
+        })
+    });
+    packed.extend(crc.to_le_bytes());
+    packed.extend(u32::from(length).to_le_bytes());
+    packed
+}
+
+#[tokio::test]
+async fn a_redirect_to_another_host() {
+    let (elsewhere, its_seen) = server(|mut connection, _| async move {
+        connection.request().await;
+        connection.write(whole_answer()).await;
+    })
+    .await;
+    for status in [301, 302, 303, 307, 308] {
+        let (port, seen) = server(move |mut connection, _| async move {
+            connection.request().await;
+            let to = format!("location: http://localhost:{elsewhere}/token\r\ncontent-length: 0");
+            connection.write(format!("HTTP/1.1 {status} Moved\r\n{to}\r\n\r\n")).await;
+        })
+        .await;
+        let kind = Kind::InvalidResponse { rule: "is a redirect" };
+        assert_once(&seen, failed(endpoint_at(port)).await, kind, false);
+    }
+    assert_eq!(its_seen.connections(), 0, "the form went nowhere else");
+}
+
+#[tokio::test]
+async fn chunked_nonsense() {
+    for chunks in
+        ["ZZ\r\n{}\r\n0\r\n\r\n", "5\r\n{}", "fffffffffffffffff\r\n{}", "-2\r\n{}\r\n0\r\n\r\n", ""]
+    {
+        let (port, seen) = server(move |mut connection, _| async move {
+            connection.request().await;
+            connection
+                .write(format!("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n{chunks}"))
+                .await;
+        })
+        .await;
+        assert_once(&seen, failed(endpoint_at(port)).await, Kind::NoAnswer, true);
+    }
+}
+
+#[tokio::test]
+async fn what_is_no_token_response() {
+    for body in ["<html>Welcome to the hotel's network</html>", "{\"access_token\":", "null", ""] {
+        let (port, seen) = server(move |mut connection, _| async move {
+            connection.request().await;
+            connection
+                .write(format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{body}", body.len()))
+                .await;
+        })
+        .await;
+        assert_once(&seen, failed(endpoint_at(port)).await, NOT_TOKENS, true);
+    }
+}
+
+#[tokio::test]
+async fn the_pages_of_a_proxy_in_front() {
+    const PAGES: [(&[&str], Kind, bool); 5] = [
+        (
+            &["HTTP/1.1 502 Bad Gateway\r\nserver: nginx\r\ncontent-length: 6\r\n\r\n<html>"],
+            UNAVAILABLE,
+            true,
+        ),
+        (
+            &["HTTP/1.1 504 Gateway Time-out\r\nserver: nginx\r\ncontent-length: 6\r\n\r\n<html>"],
+            UNAVAILABLE,
+            true,
+        ),
+        (
+            &["HTTP/1.1 500 X\r\nretry-after: 0\r\ncontent-length: 0\r\n\r\n"],
+            Kind::Unavailable { retry_after: Some(Duration::ZERO) },
+            true,
+        ),
+        (
+            &["HTTP/1.1 403 Forbidden\r\ncontent-length: 6\r\n\r\n<html>"],
+            Kind::InvalidResponse { rule: "is neither a success nor an OAuth error" },
+            false,
+        ),
+        (
+            &[
+                "HTTP/1.1 400 Bad Request\r\ncontent-length: 25\r\n\r\n{\"error\":\"invalid_grant\"}",
+            ],
+            Kind::InvalidGrant,
+            false,
+        ),
+    ];
+    for (answers, kind, consumed) in PAGES {
+        let (port, seen) = answering(answers).await;
+        assert_once(&seen, failed(endpoint_at(port)).await, kind, consumed);
+    }
+}
+
+#[tokio::test]
+async fn overload_is_no_use_of_the_token_and_asked_again() {
+    const TOKENS: &str = "HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n\
+        {\"access_token\":\"at\",\"token_type\":\"Bearer\",\"expires_in\":60}";
+    const BUSY: [&[&str]; 3] = [
+        &["HTTP/1.1 503 X\r\nretry-after: 0\r\ncontent-length: 6\r\n\r\n<html>", TOKENS],
+        &["HTTP/1.1 429 X\r\nretry-after: 0\r\ncontent-length: 6\r\n\r\n<html>", TOKENS],
+        &[
+            "HTTP/1.1 500 X\r\nretry-after: 0\r\ncontent-length: 35\r\n\r\n{\"error\":\"temporarily_unavailable\"}",
+            TOKENS,
+        ],
+    ];
+    for answers in BUSY {
+        let (port, seen) = answering(answers).await;
+        endpoint_at(port).validate().unwrap().refresh_always(&refresh_token()).await.unwrap();
+        assert_eq!(seen.requests(), 2);
+        let (port, seen) = answering(&answers[..1]).await;
+        let (outcome, took) = failed(endpoint_at(port)).await;
+        assert_eq!(outcome, (Kind::Unavailable { retry_after: Some(Duration::ZERO) }, false));
+        assert_eq!(seen.requests(), 2);
+        assert!(took < PATIENT, "{took:?}");
+    }
+}
