@@ -1,4 +1,4 @@
-//! The one source of time: everything that asks "is this token still good?" asks a [`Clock`].
+//! The one source of time. A clippy rule keeps all other code from asking the system.
 
 use std::{
     fmt,
@@ -9,12 +9,13 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-/// Where a [`Clock`] reads the time. Implement it to drive time in tests, or use `ManualClock` of the `testing` feature.
+/// Where a [`Clock`] reads the time. Implement it to control time in tests, or use `ManualClock` of
+/// the `testing` feature.
 pub trait TimeSource: Send + Sync + 'static {
-    /// The wall clock. It may jump, in both directions; token expiry is read on it.
+    /// The wall clock. It may jump in both directions. Token expiry is compared with it.
     fn now(&self) -> SystemTime;
 
-    /// Time since a fixed moment of this source. It never goes back; ages and retention are read on it.
+    /// The time since a fixed moment of this source. It never goes back. Ages are measured by it.
     fn monotonic(&self) -> Duration;
 }
 
@@ -40,7 +41,7 @@ impl Clock {
         self.0.now()
     }
 
-    /// Time since a fixed moment of this clock; never goes back.
+    /// The time since a fixed moment of this clock. It never goes back.
     #[must_use]
     pub fn monotonic(&self) -> Duration {
         self.0.monotonic()

@@ -1,4 +1,4 @@
-//! What logout tokens have named lately.
+//! The names in the logout tokens of the last minute.
 //!
 //! A login that is being made may not be in the token store yet, so a logout token that comes then
 //! does not find it. The log in therefore looks here after it has stored its login: either the one
@@ -51,8 +51,8 @@ impl NamedLately {
         names.named.insert(name, (moment, now + STAYS));
     }
 
-    /// Whether a logout token has named one of `names` after `moment`. To be asked after the login was
-    /// stored.
+    /// Whether a logout token has named one of `names` after `moment`. To be asked after the login
+    /// was stored.
     pub(crate) fn has_named_since(&self, moment: Moment, names: &[NameKey]) -> bool {
         let known = self.lock();
         names

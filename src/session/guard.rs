@@ -1,12 +1,12 @@
 //! The guarded store: what tower-sessions sees instead of the application's store.
 //!
-//! Tokens need no guard, as they lie in no session. Three rules are left, for sessions themselves:
+//! Tokens need no guard, because they are in no session. Three rules are left, for the sessions:
 //!
 //! 1. A `save` of a session that is no longer in the store is dropped: it would bring a deleted
 //!    session back.
 //! 2. A `create` always takes a new id: after `flush`, tower-sessions 0.14 would create the deleted
 //!    session again under its old one.
-//! 3. A session whose login ended together with its session is empty to whoever loads or writes it,
+//! 3. A session whose login ended together with its session is empty when it is loaded or written,
 //!    and a token record is never loaded as a session.
 
 use std::{
@@ -42,14 +42,14 @@ pub(crate) type EndsWithSession = Box<dyn Fn(GrantId) -> bool + Send + Sync>;
 /// [`TokenRefresher::session_store`](crate::TokenRefresher::session_store) hands it out. Cheap to
 /// clone; clones are one guard.
 ///
-/// It differs from a plain store in three things: a `save` of a session that is no longer in the
-/// store is dropped, `create` always picks a fresh session id, and a session that ended together
-/// with its login is empty to whoever still loads or saves it. To seed a store in tests use
-/// `create`, not `save`.
+/// It differs from a plain store in three ways. It drops a `save` of a session that is no longer in
+/// the store. `create` always picks a fresh session id. A session that ended together with its
+/// login is empty when it is loaded or saved. So use `create`, not `save`, to fill a store in
+/// tests.
 ///
-/// Within one process nothing gets between the look and the write. Across processes there is a
-/// window between the two, except where the store itself does not save over nothing, as the Redis
-/// store does not.
+/// Within one process nothing comes between the check and the write. Across processes there is a
+/// window between the two, except over the Redis store, which itself drops a save of a session that
+/// is gone.
 #[derive(Clone)]
 pub struct GuardedStore(Arc<Inner>);
 

@@ -1,5 +1,5 @@
 //! What this crate does to a session: it holds a [pointer] to its login, and the [guard] keeps
-//! deleted sessions deleted. No token lies in a session.
+//! deleted sessions deleted. No token is in a session.
 
 mod activity;
 mod guard;
