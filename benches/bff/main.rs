@@ -6,6 +6,8 @@
 //! `benches/bff/run` starts what this needs: `wrk`, and an oidc-provider whose token endpoint can be slowed down. What is missing is
 //! said and left out.
 
+#[path = "../common/mod.rs"]
+mod common;
 mod processes;
 #[path = "../../tests/bff/program.rs"]
 mod program;

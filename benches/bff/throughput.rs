@@ -6,9 +6,9 @@ use tokio::process::Command;
 use tower_token_refresh::testing::StrictIssuer;
 
 use crate::{
+    common::{Samples, verdict},
     processes::start_upstream,
     running::Running,
-    support::{Samples, verdict},
     visitor::Visitor,
 };
 

@@ -1,6 +1,10 @@
 //! How a refresher is put together.
 
-use std::{fmt, sync::Arc};
+use std::{
+    any::Any,
+    fmt,
+    sync::{Arc, atomic::AtomicBool},
+};
 
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower_sessions::SessionStore;
@@ -39,6 +43,8 @@ use crate::{
 pub struct TokenRefresherBuilder {
     endpoint: TokenEndpoint,
     sessions: Arc<dyn SessionStore>,
+    /// The same without the guard of another refresher.
+    bare: Arc<dyn SessionStore>,
     tokens: Arc<dyn TokenStore>,
     policy: RefreshPolicy,
     session_key: String,
@@ -52,10 +58,15 @@ pub struct TokenRefresherBuilder {
 
 impl TokenRefresherBuilder {
     pub(super) fn new(endpoint: TokenEndpoint, store: impl SessionStore) -> Self {
-        let sessions = Arc::new(store);
+        // A second refresher may guard what a first one guards. Token records pass all guards.
+        let guarded = (&store as &dyn Any).downcast_ref::<GuardedStore>();
+        let below = guarded.map(GuardedStore::unguarded);
+        let sessions: Arc<dyn SessionStore> = Arc::new(store);
+        let bare = below.unwrap_or_else(|| sessions.clone());
         Self {
             endpoint,
-            tokens: Arc::new(InSessions::over(sessions.clone())),
+            tokens: Arc::new(InSessions::over(bare.clone())),
+            bare,
             sessions,
             policy: RefreshPolicy::default(),
             session_key: "oauth.login".into(),
@@ -202,7 +213,12 @@ impl TokenRefresherBuilder {
         let pointer = Pointer::new(self.session_key);
         let ends_with_session = ends_with_session(cache.clone(), ended_here.clone());
         Ok(TokenRefresher(Arc::new(Core {
-            sessions: GuardedStore::new(self.sessions, pointer.clone(), ends_with_session),
+            sessions: GuardedStore::new(
+                self.sessions,
+                self.bare,
+                pointer.clone(),
+                ends_with_session,
+            ),
             presentations: Presentations::new(clock.clone(), mark_deadline),
             reads: SingleFlight::new(longest, tasks.clone()),
             policy: self.policy,
@@ -219,6 +235,7 @@ impl TokenRefresherBuilder {
             revoker,
             flights,
             mark_deadline,
+            warned_of_short_life: AtomicBool::new(false),
             clock,
             tasks,
             closing,

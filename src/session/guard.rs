@@ -55,6 +55,8 @@ pub struct GuardedStore(Arc<Inner>);
 
 struct Inner {
     store: Arc<dyn SessionStore>,
+    /// The same, or what lies below the guard of another refresher.
+    bare: Arc<dyn SessionStore>,
     pointer: Pointer,
     ends_with_session: EndsWithSession,
     locks: KeyLocks,
@@ -64,16 +66,23 @@ struct Inner {
 impl GuardedStore {
     pub(crate) fn new(
         store: Arc<dyn SessionStore>,
+        bare: Arc<dyn SessionStore>,
         pointer: Pointer,
         ends_with_session: EndsWithSession,
     ) -> Self {
         Self(Arc::new(Inner {
             store,
+            bare,
             pointer,
             ends_with_session,
             locks: KeyLocks::new(),
             warned_of_dropped_save: AtomicBool::new(false),
         }))
+    }
+
+    /// The application's own store, past all guards.
+    pub(crate) fn unguarded(&self) -> Arc<dyn SessionStore> {
+        self.0.bare.clone()
     }
 }
 
