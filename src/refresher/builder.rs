@@ -23,7 +23,7 @@ use crate::{
     single_flight::SingleFlight,
     token_cache::TokenCache,
     token_store::{InSessions, SealKeys, TokenStore, codec::Codec},
-    tokens::{ClaimsTrust, ClaimsVerifier, GrantId, RecordKey},
+    tokens::{ClaimsTrust, ClaimsVerifier},
 };
 
 /// Settings of a [`TokenRefresher`].
@@ -211,13 +211,12 @@ impl TokenRefresherBuilder {
             clock: clock.clone(),
         };
         let pointer = Pointer::new(self.session_key);
-        let ends_with_session = ends_with_session(cache.clone(), ended_here.clone());
         Ok(TokenRefresher(Arc::new(Core {
             sessions: GuardedStore::new(
                 self.sessions,
                 self.bare,
                 pointer.clone(),
-                ends_with_session,
+                Box::new(ended_here.clone()),
             ),
             presentations: Presentations::new(clock.clone(), mark_deadline),
             reads: SingleFlight::new(longest, tasks.clone()),
@@ -241,21 +240,6 @@ impl TokenRefresherBuilder {
             closing,
         })))
     }
-}
-
-/// What the guard asks about each session that it loads and saves. Nearly always there is nothing to
-/// look for; and the cache spares the hash.
-fn ends_with_session(
-    cache: Arc<TokenCache>,
-    ended_here: Arc<EndedHere>,
-) -> Box<dyn Fn(GrantId) -> bool + Send + Sync> {
-    Box::new(move |grant| {
-        if !ended_here.any_with_session() {
-            return false;
-        }
-        let key = cache.get(grant).map_or_else(|| RecordKey::of(grant), |token| token.key);
-        ended_here.get(key).is_some_and(|ending| ending.with_session)
-    })
 }
 
 fn claims_verifier(
