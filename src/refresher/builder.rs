@@ -1,6 +1,10 @@
 //! How a refresher is put together.
 
-use std::{fmt, sync::Arc};
+use std::{
+    any::Any,
+    fmt,
+    sync::{Arc, atomic::AtomicBool},
+};
 
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower_sessions::SessionStore;
@@ -19,7 +23,7 @@ use crate::{
     single_flight::SingleFlight,
     token_cache::TokenCache,
     token_store::{InSessions, SealKeys, TokenStore, codec::Codec},
-    tokens::{ClaimsTrust, ClaimsVerifier, GrantId, RecordKey},
+    tokens::{ClaimsTrust, ClaimsVerifier},
 };
 
 /// Settings of a [`TokenRefresher`].
@@ -39,6 +43,8 @@ use crate::{
 pub struct TokenRefresherBuilder {
     endpoint: TokenEndpoint,
     sessions: Arc<dyn SessionStore>,
+    /// The same without the guard of another refresher.
+    bare: Arc<dyn SessionStore>,
     tokens: Arc<dyn TokenStore>,
     policy: RefreshPolicy,
     session_key: String,
@@ -52,10 +58,15 @@ pub struct TokenRefresherBuilder {
 
 impl TokenRefresherBuilder {
     pub(super) fn new(endpoint: TokenEndpoint, store: impl SessionStore) -> Self {
-        let sessions = Arc::new(store);
+        // A second refresher may guard what a first one guards. Token records pass all guards.
+        let guarded = (&store as &dyn Any).downcast_ref::<GuardedStore>();
+        let below = guarded.map(GuardedStore::unguarded);
+        let sessions: Arc<dyn SessionStore> = Arc::new(store);
+        let bare = below.unwrap_or_else(|| sessions.clone());
         Self {
             endpoint,
-            tokens: Arc::new(InSessions::over(sessions.clone())),
+            tokens: Arc::new(InSessions::over(bare.clone())),
+            bare,
             sessions,
             policy: RefreshPolicy::default(),
             session_key: "oauth.login".into(),
@@ -200,9 +211,13 @@ impl TokenRefresherBuilder {
             clock: clock.clone(),
         };
         let pointer = Pointer::new(self.session_key);
-        let ends_with_session = ends_with_session(cache.clone(), ended_here.clone());
         Ok(TokenRefresher(Arc::new(Core {
-            sessions: GuardedStore::new(self.sessions, pointer.clone(), ends_with_session),
+            sessions: GuardedStore::new(
+                self.sessions,
+                self.bare,
+                pointer.clone(),
+                Box::new(ended_here.clone()),
+            ),
             presentations: Presentations::new(clock.clone(), mark_deadline),
             reads: SingleFlight::new(longest, tasks.clone()),
             policy: self.policy,
@@ -219,26 +234,12 @@ impl TokenRefresherBuilder {
             revoker,
             flights,
             mark_deadline,
+            warned_of_short_life: AtomicBool::new(false),
             clock,
             tasks,
             closing,
         })))
     }
-}
-
-/// What the guard asks about each session that it loads and saves. Nearly always there is nothing to
-/// look for; and the cache spares the hash.
-fn ends_with_session(
-    cache: Arc<TokenCache>,
-    ended_here: Arc<EndedHere>,
-) -> Box<dyn Fn(GrantId) -> bool + Send + Sync> {
-    Box::new(move |grant| {
-        if !ended_here.any_with_session() {
-            return false;
-        }
-        let key = cache.get(grant).map_or_else(|| RecordKey::of(grant), |token| token.key);
-        ended_here.get(key).is_some_and(|ending| ending.with_session)
-    })
 }
 
 fn claims_verifier(

@@ -5,14 +5,22 @@
 //! for as long as the token store has not taken the ending. After that the token record says so.
 
 use std::{
-    sync::atomic::{AtomicU64, AtomicUsize, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
 use dashmap::{DashMap, Entry};
 use rustc_hash::FxBuildHasher;
 
-use crate::{clock::Clock, token_store::Ending, tokens::RecordKey};
+use crate::{
+    clock::Clock,
+    session::EndedSessions,
+    token_store::Ending,
+    tokens::{GrantId, RecordKey},
+};
 
 const STAYS: Duration = Duration::from_secs(10 * 60);
 const SWEEP_EVERY: Duration = Duration::from_secs(10);
@@ -70,11 +78,6 @@ impl EndedHere {
         self.marks.get(&key).map(|mark| mark.ending)
     }
 
-    /// Whether any login is known that ended together with its sessions.
-    pub(super) fn any_with_session(&self) -> bool {
-        self.with_session.load(Ordering::Relaxed) > 0
-    }
-
     fn sweep_if_due(&self) {
         let now = self.clock.monotonic();
         let swept_at = self.swept_at.load(Ordering::Relaxed);
@@ -89,5 +92,15 @@ impl EndedHere {
                 stays
             });
         }
+    }
+}
+
+impl EndedSessions for Arc<EndedHere> {
+    fn any(&self) -> bool {
+        self.with_session.load(Ordering::Relaxed) > 0
+    }
+
+    fn contains(&self, grant: GrantId) -> bool {
+        self.get(RecordKey::of(grant)).is_some_and(|ending| ending.with_session)
     }
 }

@@ -8,7 +8,7 @@
 //! | a log in that failed | first | dropped | stay | `LoggedOut` |
 //! | the provider's logout token | first | dropped | end | `LoggedOut` |
 //! | refused or missing refresh token | after the store | dropped | stay | `SessionExpired` |
-//! | tokens of another user | first | revoked | stay | `SubjectChanged`, then `LoggedOut` |
+//! | tokens of another user | first | revoked | stay | `SubjectChanged` |
 //!
 //! Tokens are dropped, not revoked, where a revocation could end more than this login: some providers
 //! end all logins of the browser with it, the one that has just taken its place included.
@@ -111,6 +111,9 @@ impl Endings {
         let (stored, refused) = match self.records.end(key, ending, None).await {
             Ok(ended) => {
                 self.here.note_stored(key);
+                if matches!(ended, Ended::Replaced(_)) {
+                    metrics::login_ended(ending.reason.name());
+                }
                 (self.replaced(key, ended), None)
             }
             Err(error) => {
@@ -142,10 +145,12 @@ impl Endings {
                 self.mark(login, before, true);
                 Ok(None)
             }
-            Ended::Replaced(_) | Ended::Absent => {
+            Ended::Replaced(_) => {
+                metrics::login_ended(ending.reason.name());
                 self.mark(login, ending, true);
                 Ok(None)
             }
+            Ended::Absent => Ok(None),
         }
     }
 
@@ -165,9 +170,6 @@ impl Endings {
     }
 
     fn mark(&self, login: Login, ending: Ending, stored: bool) {
-        if self.here.get(login.key).is_none() {
-            metrics::login_ended(ending.reason.name());
-        }
         self.here.mark(login.key, ending, stored);
         if let Some(grant) = login.grant {
             self.cache.remove(grant);

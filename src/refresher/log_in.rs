@@ -56,6 +56,7 @@ async fn make(
     let read_at = core.clock.moment();
     let token = Arc::new(CachedToken::new(login.key, &first, read_at));
     let session_ends = SystemTime::from(session.expiry_date());
+    core.warn_of_short_life(&first);
     let write = core.records.write(login.key, first, Nonce::random(), session_ends)?;
     core.records.create(&write).await?;
     if let Some(before) = before {

@@ -34,7 +34,10 @@ mod valid_token;
 use std::{
     fmt,
     future::Future,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, SystemTime},
 };
 
@@ -58,7 +61,9 @@ use crate::{
     session::{GuardedStore, Pointer},
     single_flight::SingleFlight,
     token_cache::TokenCache,
-    tokens::{AccessToken, CachedToken, ClaimsVerifier, RecordKey, Standing, TokenSet},
+    tokens::{
+        AccessToken, CachedToken, ClaimsVerifier, GrantTokens, RecordKey, Standing, TokenSet,
+    },
 };
 
 /// Keeps the tokens of all logins alive. Cheap to clone; clones are one refresher.
@@ -103,6 +108,7 @@ struct Core {
     policy: RefreshPolicy,
     /// How long somebody else's mark holds everybody off.
     mark_deadline: Duration,
+    warned_of_short_life: AtomicBool,
     clock: Clock,
     /// Everything that runs on without its caller.
     tasks: TaskTracker,
@@ -120,6 +126,20 @@ impl Core {
 
     fn access_token(&self, token: Arc<CachedToken>) -> AccessToken {
         AccessToken::new(token, self.claims_verifier.clone())
+    }
+
+    /// Says so, once, where tokens live too short for a refresh ahead of time to hide a crash.
+    fn warn_of_short_life(&self, tokens: &GrantTokens) {
+        let life = tokens.expires_at.duration_since(tokens.obtained_at).unwrap_or_default();
+        let ahead = self.policy.refresh_ahead.min(life / 2);
+        if ahead < self.mark_deadline && !self.warned_of_short_life.swap(true, Ordering::Relaxed) {
+            tracing::warn!(
+                seconds = life.as_secs(),
+                deadline = self.mark_deadline.as_secs(),
+                "access tokens live so short that a process which dies during a refresh leaves its \
+                 user with 503 until the refresh's deadline has passed (logged once)"
+            );
+        }
     }
 
     /// Spawned, so that a caller that goes away stops nothing half way.

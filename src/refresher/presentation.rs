@@ -7,6 +7,7 @@
 //! |---|---|
 //! | has no mark, and this process knows of no doubt | presents the token |
 //! | has a young mark of somebody else's | waits for the end of that refresh |
+//! | is older than what this process serves, and nobody has the newer refresh token any more | see below |
 //! | has a mark past its deadline that stayed the same for two looks 5 s apart, or this process's own request had no usable answer | see below |
 //!
 //! In doubt, the provider may have used the refresh token up, or may never have seen it.
@@ -34,7 +35,7 @@ use crate::{
     clock::{Clock, Moment},
     error::RefreshError,
     token_store::Nonce,
-    tokens::{Generation, RecordKey, spread},
+    tokens::{CachedToken, Generation, RecordKey, spread},
 };
 
 /// Two looks at a mark are at least this far apart: longer than an unsaved set waits to be written.
@@ -96,12 +97,12 @@ impl Presentations {
         Self { attempts, sightings, clock, deadline }
     }
 
-    /// `cache_is_ahead`: this process knows of a later generation, which nobody has any more.
+    /// `ahead`: the access token of a later generation, whose refresh token nobody has any more.
     pub(super) fn decide(
         &self,
         key: RecordKey,
         found: &Found,
-        cache_is_ahead: bool,
+        ahead: Option<&CachedToken>,
         replays: bool,
     ) -> Decision {
         let attempt = self.attempt(key, found.tokens.generation);
@@ -111,11 +112,11 @@ impl Presentations {
             if !left.is_zero() {
                 return Decision::Wait(left);
             }
-        } else if !attempt.is_some_and(|attempt| attempt.in_doubt) && !cache_is_ahead {
+        } else if !attempt.is_some_and(|attempt| attempt.in_doubt) && ahead.is_none() {
             return Decision::Present { replay: false };
         }
-        let good_for = found.tokens.expires_at.duration_since(self.clock.now());
-        if let Ok(left) = good_for
+        let good_until = ahead.map_or(found.tokens.expires_at, |token| token.expires_at);
+        if let Ok(left) = good_until.duration_since(self.clock.now())
             && !left.is_zero()
         {
             return Decision::Refuse(unavailable_for(

@@ -23,7 +23,7 @@ use super::{
     Core, Landed,
     arrears::{self, Newest},
     ending::{Cause, Login},
-    errors::{endpoint_failed, expired, logged_out, no_record, unavailable},
+    errors::{endpoint_failed, expired, logged_out, no_record, subject_changed, unavailable},
     presentation::{Decision, under_way_elsewhere},
     records::{Found, Read, Write},
     subject_check::{self, Checked},
@@ -127,7 +127,9 @@ impl Flight<'_> {
             let (found, stored) = match self.newest().await {
                 Ok(newest) => newest,
                 Err(error) => {
-                    core.presentations.put_off(key, self.order.than);
+                    if error.kind() == RefreshErrorKind::Unavailable {
+                        core.presentations.put_off(key, self.order.than);
+                    }
                     return Err(error);
                 }
             };
@@ -145,7 +147,7 @@ impl Flight<'_> {
             if found.tokens.refresh_token.is_none() {
                 return Err(self.cannot_refresh(&found).await);
             }
-            match core.presentations.decide(key, &found, ahead.is_some(), core.policy.replay) {
+            match core.presentations.decide(key, &found, ahead.as_deref(), core.policy.replay) {
                 Decision::Present { replay } => match self.present(&found, stored, replay).await {
                     Presented::Answered(answered) => return answered,
                     Presented::Again => {}
@@ -300,11 +302,8 @@ impl Flight<'_> {
                 core.presentations.settled(login.key);
                 core.endings.end(login, Cause::SubjectChanged, None).await;
                 core.revoker.discard(login.key, &next).await;
-                let why = format!(
-                    "the provider's new tokens have another {claim} than the login's: the login \
-                     has ended"
-                );
-                return Err(RefreshError::new(RefreshErrorKind::SubjectChanged, why));
+                tracing::error!(login = %login.key, claim, "the provider's new tokens have another user or issuer");
+                return Err(subject_changed());
             }
         };
         let expired_at_birth = next.expires_at <= next.obtained_at;

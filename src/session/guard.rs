@@ -32,9 +32,13 @@ use crate::{
     tokens::GrantId,
 };
 
-/// Whether a login has ended together with the sessions that point to it, as far as this process
-/// knows.
-pub(crate) type EndsWithSession = Box<dyn Fn(GrantId) -> bool + Send + Sync>;
+/// What this process knows of logins that have ended together with the sessions that point to them.
+pub(crate) trait EndedSessions: Send + Sync + 'static {
+    /// Whether there are any. Mostly there are none, and then nobody has to look further.
+    fn any(&self) -> bool;
+    /// Whether the sessions of this login have ended.
+    fn contains(&self, grant: GrantId) -> bool;
+}
 
 /// A [`SessionStore`] around the application's own that keeps deleted sessions deleted.
 ///
@@ -55,8 +59,10 @@ pub struct GuardedStore(Arc<Inner>);
 
 struct Inner {
     store: Arc<dyn SessionStore>,
+    /// The same, or what lies below the guard of another refresher.
+    bare: Arc<dyn SessionStore>,
     pointer: Pointer,
-    ends_with_session: EndsWithSession,
+    ended: Box<dyn EndedSessions>,
     locks: KeyLocks,
     warned_of_dropped_save: AtomicBool,
 }
@@ -64,16 +70,23 @@ struct Inner {
 impl GuardedStore {
     pub(crate) fn new(
         store: Arc<dyn SessionStore>,
+        bare: Arc<dyn SessionStore>,
         pointer: Pointer,
-        ends_with_session: EndsWithSession,
+        ended: Box<dyn EndedSessions>,
     ) -> Self {
         Self(Arc::new(Inner {
             store,
+            bare,
             pointer,
-            ends_with_session,
+            ended,
             locks: KeyLocks::new(),
             warned_of_dropped_save: AtomicBool::new(false),
         }))
+    }
+
+    /// The application's own store, past all guards.
+    pub(crate) fn unguarded(&self) -> Arc<dyn SessionStore> {
+        self.0.bare.clone()
     }
 }
 
@@ -142,7 +155,9 @@ impl Inner {
     /// Empties a session whose login ended with it: whatever else in it says who is logged in
     /// (axum-login's user, say) must not live on.
     fn empty_if_ended(&self, record: &mut Record) {
-        if self.pointer.in_record(record).is_some_and(&self.ends_with_session) {
+        if self.ended.any()
+            && self.pointer.in_record(record).is_some_and(|grant| self.ended.contains(grant))
+        {
             record.data.clear();
         }
     }

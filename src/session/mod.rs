@@ -6,5 +6,6 @@ mod guard;
 mod pointer;
 
 pub(crate) use activity::count_as_activity;
+pub(crate) use guard::EndedSessions;
 pub use guard::GuardedStore;
 pub(crate) use pointer::{Pointer, PointerError};
