@@ -56,7 +56,8 @@ impl fmt::Debug for GrantId {
     }
 }
 
-/// Names a record in a [`TokenStore`](crate::TokenStore): 128 bits of a hash of the login's id.
+/// Names a record in a [`TokenStore`](crate::token_store::TokenStore): 128 bits of a hash of the
+/// login's id.
 ///
 /// Whoever reads the token store learns from it no id that a session holds. `Debug` and `Display`
 /// print a short hash of it, for logs.
