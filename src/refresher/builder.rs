@@ -91,8 +91,8 @@ impl TokenRefresherBuilder {
         self
     }
 
-    /// The session key that points to the login. Not empty. For the tokens of a second provider in the
-    /// same sessions, build a second refresher over the first one's
+    /// The session key that points to the login. Not empty. For the tokens of a second provider in
+    /// the same sessions, build a second refresher over the first one's
     /// [`session_store`](TokenRefresher::session_store) with another key, and use the second one's
     /// session layer only.
     pub fn session_key(mut self, key: impl Into<String>) -> Self {
@@ -100,34 +100,37 @@ impl TokenRefresherBuilder {
         self
     }
 
-    /// Seals the tokens in the token store (AES-256-GCM-SIV): whoever reads the store or a backup of it
-    /// sees no token. In the clear stay how often the login was refreshed, its times, its issuer, and
-    /// the id of the key. Costs nothing on a request whose token this process has in its cache.
+    /// Seals the tokens in the token store (AES-256-GCM-SIV): whoever reads the store or a backup
+    /// of it sees no token. In the clear stay how often the login was refreshed, its times, its
+    /// issuer, and the id of the key. Costs nothing on a request whose token this process has in
+    /// its cache.
     ///
-    /// Each record is bound to its login, generation and times, so the tokens of one cannot be put into
-    /// another. Who can *write* to the session store can still point one session to another's login.
+    /// Each record is bound to its login, generation and times, so the tokens of one cannot be put
+    /// into another. Who can *write* to the session store can still point one session to another's
+    /// login.
     ///
-    /// A record that is not sealed yet, or with an older one of `keys`, is read, and sealed by the next
-    /// refresh. One that none of the keys opens is left as it is, since another process may have its
-    /// key: its user is answered [`SessionExpired`](crate::RefreshErrorKind::SessionExpired), and the
-    /// log has one line per key. So where several processes share a store, turn this on, and off, in
-    /// all of them at the same time.
+    /// A record that is not sealed yet, or with an older one of `keys`, is read, and sealed by the
+    /// next refresh. One that none of the keys opens is left as it is, since another process may
+    /// have its key: its user is answered
+    /// [`SessionExpired`](crate::RefreshErrorKind::SessionExpired), and the log has one line per
+    /// key. So where several processes share a store, turn this on, and off, in all of them at the
+    /// same time.
     pub fn seal_with(mut self, keys: SealKeys) -> Self {
         self.seal_with = Some(keys);
         self
     }
 
     /// Lets the provider end logins (OpenID Connect Back-Channel Logout 1.0), through the route of
-    /// [`TokenRefresher::back_channel_logout`]. The endpoint needs an issuer and the provider's keys, as
-    /// by discovery.
+    /// [`TokenRefresher::back_channel_logout`]. The endpoint needs an issuer and the provider's
+    /// keys, as by discovery.
     ///
-    /// `key`: at least 32 bytes of randomness, the same in all processes of a token store. The token
-    /// store keeps what finds a login by its `sid` and by its user; without the key nobody can read or
-    /// make that. With another key, a login is found again after its next refresh.
+    /// `key`: at least 32 bytes of randomness, the same in all processes of a token store. The
+    /// token store keeps what finds a login by its `sid` and by its user; without the key nobody
+    /// can read or make that. With another key, a login is found again after its next refresh.
     ///
-    /// At most 100 logins of one user, and of one browser session at the provider, are sure to be found.
-    /// A login whose tokens name neither `sid` nor `sub`, as with an opaque access token and no ID
-    /// token, cannot be found at all: that is logged once.
+    /// At most 100 logins of one user, and of one browser session at the provider, are sure to be
+    /// found. A login whose tokens name neither `sid` nor `sub`, as with an opaque access token and
+    /// no ID token, cannot be found at all: that is logged once.
     pub fn back_channel_logout(mut self, key: impl AsRef<[u8]>) -> Self {
         self.back_channel = Some(key.as_ref().to_vec());
         self
@@ -139,8 +142,8 @@ impl TokenRefresherBuilder {
         self
     }
 
-    /// How many bytes of access tokens to keep in memory for the fast path. Beyond that, and for what
-    /// nobody has asked for lately, token records are read anew.
+    /// How many bytes of access tokens to keep in memory for the fast path. Beyond that, and for
+    /// what nobody has asked for lately, token records are read anew.
     pub fn cache_bytes(mut self, bytes: usize) -> Self {
         self.cache_bytes = bytes;
         self

@@ -78,8 +78,8 @@ pub(super) fn pointer_failed(pointer: &Pointer, error: PointerError) -> RefreshE
     }
 }
 
-/// A store's own words for an undecodable record may quote it, so only those of a failing backend are
-/// passed on.
+/// A store's own words for an undecodable record may quote it, so only those of a failing backend
+/// are passed on.
 pub(super) fn session_failed(error: session::Error) -> RefreshError {
     use tower_sessions::session_store::Error;
     match error {

@@ -1,8 +1,8 @@
 //! Log in: a new login takes the place of whatever the session pointed to.
 //!
-//! In this order, so that a crash at any point leaves a user who is logged in before, or after, or not
-//! at all: the token record, the end of the login before, the session. On any error the new record is
-//! ended and the pointer taken out of the session: nobody is logged in.
+//! In this order, so that a crash at any point leaves a user who is logged in before, or after, or
+//! not at all: the token record, the end of the login before, the session. On any error the new
+//! record is ended and the pointer taken out of the session: nobody is logged in.
 
 use std::{sync::Arc, time::SystemTime};
 
@@ -28,7 +28,8 @@ pub(super) async fn log_in(
     let began = core.back_channel.as_ref().map(|channel| channel.named.now());
     let grant = GrantId::random();
     let (its_core, its_session) = (core.clone(), session.clone());
-    // In a task of its own: a store that panics must not keep the pointer from being taken out again.
+    // In a task of its own: a store that panics must not keep the pointer from being taken out
+    // again.
     let work = tokio::spawn(async move { make(&its_core, &its_session, grant, set, began).await });
     let made = work.await.unwrap_or_else(|_panic| Err(internal()));
     if made.is_err() {
@@ -68,8 +69,8 @@ async fn make(
     }
     core.pointer.set(session, grant).await.map_err(session_failed)?;
     session.cycle_id().await.map_err(session_failed)?;
-    // At once: with a 5xx answer tower-sessions would not save, and neither the old record nor a new
-    // one would be left.
+    // At once: with a 5xx answer tower-sessions would not save, and neither the old record nor a
+    // new one would be left.
     session.save().await.map_err(session_failed)?;
     if let (Some(channel), Some(began)) = (&core.back_channel, began) {
         channel.names.warn_of_nameless(&write.tokens);

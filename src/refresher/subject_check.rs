@@ -2,23 +2,25 @@
 //!
 //! Two different things may be wrong with them, and they have different ends.
 //!
-//! **They are somebody else's.** OpenID Connect Core 12.2: `iss` and `sub` of a refreshed ID token are
-//! those of the one before. The same is asked of a JWT access token, each kind compared with its own
-//! kind, as some providers give one user a `sub` per audience. Where there was no ID token before, the
-//! subject that the login was made for counts. Otherwise a provider, a cache or a proxy has mixed up
-//! its users: the login ends ([`SubjectChanged`](crate::RefreshErrorKind::SubjectChanged)), and what
-//! came is revoked and handed to nobody. That needs no signature: whoever can forge tokens at the token
-//! endpoint could as well leave `sub` alone.
+//! **They are somebody else's.** OpenID Connect Core 12.2: `iss` and `sub` of a refreshed ID token
+//! are those of the one before. The same is asked of a JWT access token, each kind compared with
+//! its own kind, as some providers give one user a `sub` per audience. Where there was no ID token
+//! before, the subject that the login was made for counts. Otherwise a provider, a cache or a proxy
+//! has mixed up its users: the login ends
+//! ([`SubjectChanged`](crate::RefreshErrorKind::SubjectChanged)), and what came is revoked and
+//! handed to nobody. That needs no signature: whoever can forge tokens at the token endpoint could
+//! as well leave `sub` alone.
 //!
-//! **The ID token does not verify**: its signature, `aud`, `azp` or `exp` is wrong, or the keys cannot
-//! be fetched. The refresh has used up the old refresh token by then, so refusing the whole answer would
-//! log the user out, mostly because of a wrong setting or a JWKS endpoint that is down. The new access
-//! and refresh token are kept; they are for others to judge. Of the ID token only the earlier one is
-//! kept, which serves as a hint at log out as well. The log and a counter tell. The same becomes of an
-//! ID token that is encrypted, or signed with the client's secret: this crate cannot read it.
+//! **The ID token does not verify**: its signature, `aud`, `azp` or `exp` is wrong, or the keys
+//! cannot be fetched. The refresh has used up the old refresh token by then, so refusing the whole
+//! answer would log the user out, mostly because of a wrong setting or a JWKS endpoint that is
+//! down. The new access and refresh token are kept; they are for others to judge. Of the ID token
+//! only the earlier one is kept, which serves as a hint at log out as well. The log and a counter
+//! tell. The same becomes of an ID token that is encrypted, or signed with the client's secret:
+//! this crate cannot read it.
 //!
-//! Without a JWKS the claims of an ID token are checked, but not its signature: it came from the token
-//! endpoint over TLS, which OpenID Connect Core 3.1.3.7 (6) accepts instead.
+//! Without a JWKS the claims of an ID token are checked, but not its signature: it came from the
+//! token endpoint over TLS, which OpenID Connect Core 3.1.3.7 (6) accepts instead.
 
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;

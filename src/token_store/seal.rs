@@ -26,7 +26,7 @@ const KEY_BYTES: usize = 32;
 /// A key is 32 random bytes, for example from `openssl rand -base64 32`.
 ///
 /// ```
-/// # use tower_token_refresh::{SealKeys, SealKeysError};
+/// # use tower_token_refresh::token_store::{SealKeys, SealKeysError};
 /// # fn main() -> Result<(), SealKeysError> {
 /// # let variable = "h4XZBmrk5tqRrpGmNjRqRbmzjGPGGVYsBqYjkTtdV2Q=".to_owned();
 /// // The value of an environment variable: one key, or several separated by commas.
