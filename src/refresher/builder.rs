@@ -79,13 +79,15 @@ impl TokenRefresherBuilder {
         }
     }
 
-    /// The times that govern a refresh.
+    /// Sets the times that govern a refresh.
     pub fn policy(mut self, policy: RefreshPolicy) -> Self {
         self.policy = policy;
         self
     }
 
-    /// Where the token records lie, if not in the session store.
+    /// Keeps the token records in `store` instead of the session store. Several processes need a
+    /// store that [compares and swaps](TokenStore::compares_and_swaps); the session store is for
+    /// one process.
     pub fn token_store(mut self, store: impl TokenStore) -> Self {
         self.tokens = Arc::new(store);
         self
@@ -136,7 +138,7 @@ impl TokenRefresherBuilder {
         self
     }
 
-    /// Whether [`TokenRefresher::log_out`] revokes the tokens at the provider (RFC 7009).
+    /// Sets whether [`TokenRefresher::log_out`] revokes the tokens at the provider (RFC 7009).
     pub fn revoke_on_log_out(mut self, revoke: bool) -> Self {
         self.revoke_on_log_out = revoke;
         self
@@ -149,19 +151,19 @@ impl TokenRefresherBuilder {
         self
     }
 
-    /// What the claims of access tokens are believed for.
+    /// Sets why the claims of access tokens are believed.
     pub fn claims_trust(mut self, trust: ClaimsTrust) -> Self {
         self.claims_trust = trust;
         self
     }
 
-    /// Where the time comes from.
+    /// Sets where the time comes from.
     pub fn clock(mut self, clock: Clock) -> Self {
         self.clock = clock;
         self
     }
 
-    /// Checks the settings and makes the refresher. Contacts nobody.
+    /// Checks the settings and makes the refresher. It sends nothing.
     ///
     /// # Errors
     /// A URL, a time or a name that cannot work; the error names the value and the rule.

@@ -265,7 +265,7 @@ impl TokenRefresher {
     /// Logs the user of `session` out: ends the login in every session that points to it, and
     /// revokes its tokens.
     ///
-    /// A refresh under way is told: its waiters get
+    /// The requests that wait for a refresh get
     /// [`LoggedOut`](crate::RefreshErrorKind::LoggedOut) and what it still brings is revoked.
     /// Without a login in the session only the session itself ends: so call this *before*
     /// `session.flush()` or axum-login's `logout`, after which it would find nothing to revoke.
