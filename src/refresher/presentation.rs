@@ -73,7 +73,9 @@ struct Attempt {
 #[derive(Clone, Copy)]
 struct Sighting {
     nonce: Nonce,
-    first: Moment,
+    /// By the monotonic clock: a wall clock that jumps forward would take two looks at one moment for
+    /// looks that are far apart.
+    first: Duration,
     /// How old the mark was then.
     age: Duration,
 }
@@ -140,13 +142,13 @@ impl Presentations {
     fn look(&self, key: RecordKey, nonce: Nonce, since: SystemTime, now: SystemTime) -> Duration {
         // A mark from the future ages from when it is first seen.
         let age = now.duration_since(since).unwrap_or_default();
-        let seen_now = Sighting { nonce, first: self.clock.moment(), age };
+        let seen_now = Sighting { nonce, first: self.clock.monotonic(), age };
         self.bound();
         let mut sighting = self.sightings.entry(key).or_insert(seen_now);
         if sighting.nonce != nonce {
             *sighting = seen_now;
         }
-        let seen_for = self.clock.since(sighting.first);
+        let seen_for = self.seen_for(&sighting);
         let age = age.max(sighting.age + seen_for);
         self.deadline.saturating_sub(age).max(BETWEEN_LOOKS.saturating_sub(seen_for))
     }
@@ -154,8 +156,12 @@ impl Presentations {
     /// For how long somebody else's refresh may still be under way.
     pub(super) fn rest_of_mark(&self, key: RecordKey) -> Option<Duration> {
         let sighting = self.sightings.get(&key)?;
-        let rest = self.deadline.checked_sub(sighting.age + self.clock.since(sighting.first))?;
+        let rest = self.deadline.checked_sub(sighting.age + self.seen_for(&sighting))?;
         Some(rest).filter(|rest| !rest.is_zero())
+    }
+
+    fn seen_for(&self, sighting: &Sighting) -> Duration {
+        self.clock.monotonic().saturating_sub(sighting.first)
     }
 
     /// Whether a refresh of `generation` has failed just now, or has left a doubt: no reason to try

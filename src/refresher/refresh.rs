@@ -263,7 +263,8 @@ impl Flight<'_> {
         if *error.kind() == EndpointErrorKind::InvalidGrant {
             return Presented::Answered(self.refused(&found.tokens).await);
         }
-        if !error.may_have_consumed() {
+        // What was not sent (the breaker is open) says nothing about what was sent before.
+        if sent && !error.may_have_consumed() {
             core.presentations.not_consumed(key, generation);
             // A doubt that is older than this presentation stays, and the mark tells others of it.
             if let Some(version) = marked
