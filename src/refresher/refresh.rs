@@ -124,7 +124,7 @@ impl Flight<'_> {
         let began = core.clock.moment();
         let mut look = FIRST_LOOK;
         loop {
-            let (found, stored) = match self.newest().await {
+            let (found, refused) = match self.newest().await {
                 Ok(newest) => newest,
                 Err(error) => {
                     if error.kind() == RefreshErrorKind::Unavailable {
@@ -146,6 +146,12 @@ impl Flight<'_> {
             }
             if found.tokens.refresh_token.is_none() {
                 return Err(self.cannot_refresh(&found).await);
+            }
+            let stored = refused.is_none();
+            if let Some(refused) = refused.filter(|_| core.records.compares_and_swaps()) {
+                // What the store does not have nobody can mark.
+                core.presentations.put_off(key, self.order.than);
+                return Err(refused);
             }
             match core.presentations.decide(key, &found, ahead.as_deref(), core.policy.replay) {
                 Decision::Present { replay } => match self.present(&found, stored, replay).await {
@@ -174,12 +180,12 @@ impl Flight<'_> {
         }
     }
 
-    /// The newest tokens, and whether the store has them.
-    async fn newest(&self) -> Result<(Box<Found>, bool), RefreshError> {
+    /// The newest tokens, and why the store does not have them.
+    async fn newest(&self) -> Result<(Box<Found>, Option<RefreshError>), RefreshError> {
         let core = self.core;
         let login = self.order.login;
         match arrears::newest(&core.records, &core.unsaved, &core.endings, login).await? {
-            Newest::Held { found, stored } => Ok((found, stored)),
+            Newest::Held { found, refused } => Ok((found, refused)),
             Newest::Ended => Err(core.endings.error_of(login.key).unwrap_or_else(logged_out)),
             Newest::Absent => {
                 core.cache.remove(self.order.grant);
