@@ -124,3 +124,6 @@ impl fmt::Debug for TokenCache {
         f.debug_struct("TokenCache").field("tokens", &tokens).field("bytes", &bytes).finish()
     }
 }
+
+#[cfg(test)]
+mod tests;

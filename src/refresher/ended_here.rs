@@ -1,8 +1,8 @@
 //! Which logins have ended, as far as this process knows.
 //!
 //! A mark stands from the moment the ending begins, so that nothing of that login is served by this
-//! process from then on. It stays for ten minutes, or longer where a refresh may take longer, and
-//! for as long as the token store has not taken the ending. After that the token record says so.
+//! process from then on. It stays until the token store has taken the ending, and for ten minutes
+//! after that, or longer where a refresh may take longer. Then the token record says so alone.
 
 use std::{
     sync::{
@@ -36,8 +36,18 @@ pub(super) struct EndedHere {
 
 struct Mark {
     ending: Ending,
+    /// When it was set, or when the token store took the ending: what was read before then may
+    /// still be on its way.
     at: Duration,
     stored: bool,
+}
+
+impl Mark {
+    fn note_stored(&mut self, clock: &Clock) {
+        if !std::mem::replace(&mut self.stored, true) {
+            self.at = clock.monotonic();
+        }
+    }
 }
 
 impl EndedHere {
@@ -57,7 +67,8 @@ impl EndedHere {
     pub(super) fn mark(&self, key: RecordKey, ending: Ending, stored: bool) {
         self.sweep_if_due();
         match self.marks.entry(key) {
-            Entry::Occupied(mut known) => known.get_mut().stored |= stored,
+            Entry::Occupied(mut known) if stored => known.get_mut().note_stored(&self.clock),
+            Entry::Occupied(_) => {}
             Entry::Vacant(place) => {
                 if ending.with_session {
                     self.with_session.fetch_add(1, Ordering::Relaxed);
@@ -70,7 +81,7 @@ impl EndedHere {
     /// The token store has taken the ending.
     pub(super) fn note_stored(&self, key: RecordKey) {
         if let Some(mut mark) = self.marks.get_mut(&key) {
-            mark.stored = true;
+            mark.note_stored(&self.clock);
         }
     }
 
@@ -104,3 +115,6 @@ impl EndedSessions for Arc<EndedHere> {
         self.get(RecordKey::of(grant)).is_some_and(|ending| ending.with_session)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use dashmap::DashMap;
+use dashmap::{DashMap, Entry};
 use rustc_hash::FxBuildHasher;
 
 use crate::{clock::Clock, token_store::TokenRecord, tokens::RecordKey};
@@ -26,7 +26,14 @@ pub(super) struct LastWrites {
 struct Write {
     /// As it was stored, sealed if it was. A text takes less memory than a record.
     text: Box<str>,
+    generation: u64,
     at: Duration,
+}
+
+impl Write {
+    fn is_too_old(&self, now: Duration, stays: Duration) -> bool {
+        now.saturating_sub(self.at) >= stays
+    }
 }
 
 impl LastWrites {
@@ -35,17 +42,28 @@ impl LastWrites {
         Self { writes: DashMap::default(), clock, stays, swept_at }
     }
 
+    /// The store has taken `record`. A newer one stays: answers may come out of order.
     pub(super) fn note(&self, key: RecordKey, record: &TokenRecord) {
         self.sweep_if_due();
-        let text = record.to_text().into_boxed_str();
-        self.writes.insert(key, Write { text, at: self.clock.monotonic() });
+        let (text, at) = (record.to_text().into_boxed_str(), self.clock.monotonic());
+        let write = Write { text, generation: record.generation(), at };
+        match self.writes.entry(key) {
+            Entry::Occupied(known)
+                if known.get().generation > write.generation
+                    && !known.get().is_too_old(at, self.stays) => {}
+            Entry::Occupied(mut known) => {
+                known.insert(write);
+            }
+            Entry::Vacant(place) => {
+                place.insert(write);
+            }
+        }
     }
 
     /// The last record of `key`, if this process wrote it lately.
     pub(super) fn get(&self, key: RecordKey) -> Option<TokenRecord> {
         let write = self.writes.get(&key)?;
-        let age = self.clock.monotonic().saturating_sub(write.at);
-        if age >= self.stays {
+        if write.is_too_old(self.clock.monotonic(), self.stays) {
             return None;
         }
         TokenRecord::from_text(&write.text).ok()
@@ -66,7 +84,10 @@ impl LastWrites {
         let due = now.saturating_sub(Duration::from_secs(swept_at)) >= SWEEP_EVERY;
         let (order, seconds) = (Ordering::Relaxed, now.as_secs());
         if due && self.swept_at.compare_exchange(swept_at, seconds, order, order).is_ok() {
-            self.writes.retain(|_, write| now.saturating_sub(write.at) < self.stays);
+            self.writes.retain(|_, write| !write.is_too_old(now, self.stays));
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
