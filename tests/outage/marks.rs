@@ -37,6 +37,14 @@ pub(super) async fn look_again() {
     tokio::time::sleep(SECOND + Duration::from_millis(1)).await;
 }
 
+/// Time passes second by second, and whoever waits for a mark looks at it each time.
+pub(super) async fn watch(world: &World, time: Duration) {
+    for _ in 0..time.as_secs() {
+        world.clock.advance(SECOND);
+        look_again().await;
+    }
+}
+
 async fn marked_since(world: &World, id: Id) -> SystemTime {
     let grant = world.pointer(id).await.expect("logged in");
     let record = world.tokens.peek(key_of(&grant)).await.expect("a record");
@@ -148,7 +156,8 @@ async fn each_attempt_renews_the_mark() {
 /// Rule 26: the token was certainly not used up, so nobody has to wait for the mark to grow old.
 #[tokio::test(start_paused = true)]
 async fn a_clear_refusal_takes_the_mark_back_at_once() {
-    let clear: [(&str, fn(&StrictIssuer)); 5] = [
+    type Script = fn(&StrictIssuer);
+    let clear: [(&str, Script); 5] = [
         ("503", |issuer| issuer.fail_next(503, "")),
         ("429", |issuer| issuer.fail_next(429, "")),
         ("overloaded", |issuer| issuer.fail_next_oauth(400, "temporarily_unavailable")),

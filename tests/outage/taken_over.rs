@@ -10,7 +10,7 @@ use tower_token_refresh::{
 };
 
 use super::{
-    marks::{SECOND, another_process, ask_at, look_again},
+    marks::{SECOND, another_process, ask_at, look_again, watch},
     refused, served,
 };
 
@@ -33,9 +33,9 @@ async fn the_mark_of_a_dead_process_holds_until_its_deadline() {
     for world in [World::on_memory(), World::on_swapping()] {
         let id = after_a_crash(&world).await;
         let waiting = ask_at(&another_process(&world), id);
+        look_again().await;
         for _ in 1..DEADLINE.as_secs() {
-            world.clock.advance(SECOND);
-            look_again().await;
+            watch(&world, SECOND).await;
             assert_eq!(world.issuer.refresh_requests(), 1);
         }
         world.clock.advance(SECOND);
@@ -55,8 +55,7 @@ async fn a_mark_past_its_deadline_is_looked_at_twice_five_seconds_apart() {
         let waiting = ask_at(&another_process(&world), id);
         look_again().await;
         for _ in 1..5 {
-            world.clock.advance(SECOND);
-            look_again().await;
+            watch(&world, SECOND).await;
             assert_eq!(world.issuer.refresh_requests(), 1);
         }
         world.clock.advance(SECOND);
@@ -79,8 +78,7 @@ async fn a_new_mark_is_looked_at_from_the_beginning() {
     refused(&world, id).await;
     assert_eq!(world.issuer.refresh_requests(), 2);
     look_again().await;
-    world.clock.advance(DEADLINE - SECOND);
-    look_again().await;
+    watch(&world, DEADLINE - SECOND).await;
     assert_eq!(world.issuer.refresh_requests(), 2);
     world.clock.advance(SECOND);
     assert!(waiting.await.unwrap().is_ok());
@@ -103,7 +101,7 @@ async fn a_restarted_process_presents_nothing_again_while_the_access_token_is_go
     let asking = restarted.clone();
     let waiting = tokio::spawn(async move { asking.newer_token(&session, &rejected).await });
     look_again().await;
-    world.clock.advance(DEADLINE);
+    watch(&world, DEADLINE).await;
     let error = waiting.await.unwrap().expect_err("it could kill the token that is good");
     assert_eq!(error.kind(), RefreshErrorKind::Unavailable);
 
