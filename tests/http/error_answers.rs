@@ -265,7 +265,7 @@ async fn an_answer_over_64_kib() {
 async fn a_redirect() {
     for status in [301, 302, 307, 308] {
         invalid_response(|world| {
-            answer_next(world, status, header::LOCATION, "https://evil.example/")
+            answer_next(world, status, header::LOCATION, "https://evil.example/");
         })
         .await;
     }

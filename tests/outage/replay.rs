@@ -2,11 +2,13 @@
 //! punished.
 
 use std::{
+    future::poll_fn,
     io,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
+    task::Poll,
     time::Duration,
 };
 
@@ -239,10 +241,6 @@ async fn a_replay_that_the_breaker_holds_back_leaves_the_first_request_in_doubt(
     assert_eq!(world.issuer.refresh_requests(), sent + 1, "with a pause before the next");
 }
 
-async fn panics() -> Result<http::Response<String>, io::Error> {
-    panic!("on purpose")
-}
-
 /// A flight that breaks off after its request has been sent counts as one without an answer.
 #[tokio::test]
 async fn a_panic_after_the_request_leaves_a_doubt() {
@@ -251,7 +249,7 @@ async fn a_panic_after_the_request_leaves_a_doubt() {
     let world = World::reached_by(|_| {
         Transport::new(tower::service_fn(move |_: http::Request<bytes::Bytes>| {
             counted.fetch_add(1, Ordering::SeqCst);
-            panics()
+            poll_fn(|_| -> Poll<Result<http::Response<String>, io::Error>> { panic!("on purpose") })
         }))
     });
     let id = world.log_in("alice").await;
