@@ -9,7 +9,7 @@ const A_DAY: Duration = Duration::from_secs(24 * 60 * 60);
 /// A login that ended elsewhere is served for as long as this at the most.
 const LONGEST_UNCONFIRMED: Duration = Duration::from_secs(60 * 60);
 /// What clocks of several processes may differ by.
-const SKEW: Duration = Duration::from_secs(5);
+pub(crate) const SKEW: Duration = Duration::from_secs(5);
 /// A store that fails over may come back without what it was told within about this time.
 const LAST_WRITES_STAY: Duration = Duration::from_secs(90);
 

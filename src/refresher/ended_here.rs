@@ -7,7 +7,7 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -16,7 +16,7 @@ use dashmap::{DashMap, Entry};
 use rustc_hash::FxBuildHasher;
 
 use crate::{
-    clock::Clock,
+    clock::{Clock, NowAndThen},
     session::EndedSessions,
     token_store::Ending,
     tokens::{GrantId, RecordKey},
@@ -31,7 +31,7 @@ pub(super) struct EndedHere {
     with_session: AtomicUsize,
     clock: Clock,
     stays: Duration,
-    swept_at: AtomicU64,
+    sweep: NowAndThen,
 }
 
 struct Mark {
@@ -53,13 +53,13 @@ impl Mark {
 impl EndedHere {
     /// `longest`: nothing that began before an ending runs for longer after it.
     pub(super) fn new(clock: Clock, longest: Duration) -> Self {
-        let swept_at = AtomicU64::new(clock.monotonic().as_secs());
+        let sweep = NowAndThen::new(SWEEP_EVERY, &clock);
         Self {
             marks: DashMap::default(),
             with_session: AtomicUsize::new(0),
             clock,
             stays: STAYS.max(longest),
-            swept_at,
+            sweep,
         }
     }
 
@@ -91,10 +91,7 @@ impl EndedHere {
 
     fn sweep_if_due(&self) {
         let now = self.clock.monotonic();
-        let swept_at = self.swept_at.load(Ordering::Relaxed);
-        let due = now.saturating_sub(Duration::from_secs(swept_at)) >= SWEEP_EVERY;
-        let (order, seconds) = (Ordering::Relaxed, now.as_secs());
-        if due && self.swept_at.compare_exchange(swept_at, seconds, order, order).is_ok() {
+        if self.sweep.is_due(now) {
             self.marks.retain(|_, mark| {
                 let stays = !mark.stored || now.saturating_sub(mark.at) < self.stays;
                 if !stays && mark.ending.with_session {

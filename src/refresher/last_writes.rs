@@ -4,15 +4,16 @@
 //! a refresh token that has been used up, and presenting it would end the login. Whoever reads such a
 //! record finds the newer one here and writes it again.
 
-use std::{
-    sync::atomic::{AtomicU64, Ordering},
-    time::Duration,
-};
+use std::time::Duration;
 
 use dashmap::{DashMap, Entry};
 use rustc_hash::FxBuildHasher;
 
-use crate::{clock::Clock, token_store::TokenRecord, tokens::RecordKey};
+use crate::{
+    clock::{Clock, NowAndThen},
+    token_store::TokenRecord,
+    tokens::RecordKey,
+};
 
 const SWEEP_EVERY: Duration = Duration::from_secs(10);
 
@@ -20,7 +21,7 @@ pub(super) struct LastWrites {
     writes: DashMap<RecordKey, Write, FxBuildHasher>,
     clock: Clock,
     stays: Duration,
-    swept_at: AtomicU64,
+    sweep: NowAndThen,
 }
 
 struct Write {
@@ -38,8 +39,8 @@ impl Write {
 
 impl LastWrites {
     pub(super) fn new(clock: Clock, stays: Duration) -> Self {
-        let swept_at = AtomicU64::new(clock.monotonic().as_secs());
-        Self { writes: DashMap::default(), clock, stays, swept_at }
+        let sweep = NowAndThen::new(SWEEP_EVERY, &clock);
+        Self { writes: DashMap::default(), clock, stays, sweep }
     }
 
     /// The store has taken `record`. A newer one stays: answers may come out of order.
@@ -80,10 +81,7 @@ impl LastWrites {
 
     fn sweep_if_due(&self) {
         let now = self.clock.monotonic();
-        let swept_at = self.swept_at.load(Ordering::Relaxed);
-        let due = now.saturating_sub(Duration::from_secs(swept_at)) >= SWEEP_EVERY;
-        let (order, seconds) = (Ordering::Relaxed, now.as_secs());
-        if due && self.swept_at.compare_exchange(swept_at, seconds, order, order).is_ok() {
+        if self.sweep.is_due(now) {
             self.writes.retain(|_, write| !write.is_too_old(now, self.stays));
         }
     }

@@ -316,8 +316,13 @@ fn join_or_start(core: &Arc<Core>, order: Order, held: &CachedToken) -> Joined<L
 
 /// The user is active, and the tokens are stored either way.
 async fn prolong(core: &Core, session: &Session) {
-    if let Err(error) = count_as_activity(session, &core.sessions).await {
-        let error = session_failed(error);
+    let prolonged = count_as_activity(session, &core.sessions);
+    let prolonged = tokio::time::timeout(core.policy.store_timeout, prolonged).await;
+    let failed = match prolonged {
+        Ok(prolonged) => prolonged.map_err(session_failed).err(),
+        Err(_elapsed) => Some(unavailable("the session store did not answer in time")),
+    };
+    if let Some(error) = failed {
         tracing::warn!(error = %Chain(&error), "a session could not be prolonged after a refresh");
     }
 }
