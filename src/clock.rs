@@ -102,11 +102,34 @@ impl AtomicMoment {
 
     /// Two that set it at once may leave the parts of two moments: both are near enough.
     pub(crate) fn set(&self, moment: Moment) {
-        let millis = |part: Duration| u64::try_from(part.as_millis()).unwrap_or(u64::MAX);
         let wall = moment.wall.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         self.wall.store(millis(wall), Ordering::Relaxed);
         self.monotonic.store(millis(moment.monotonic), Ordering::Relaxed);
     }
+}
+
+/// Something that is done now and then, by whoever comes by.
+pub(crate) struct NowAndThen {
+    every: Duration,
+    /// Milliseconds, on the monotonic clock.
+    last: AtomicU64,
+}
+
+impl NowAndThen {
+    pub(crate) fn new(every: Duration, clock: &Clock) -> Self {
+        Self { every, last: AtomicU64::new(millis(clock.monotonic())) }
+    }
+
+    /// Whether it is time again. Of those who ask at once, one is told so.
+    pub(crate) fn is_due(&self, now: Duration) -> bool {
+        let last = self.last.load(Ordering::Relaxed);
+        let (order, passed) = (Ordering::Relaxed, now.saturating_sub(Duration::from_millis(last)));
+        passed >= self.every && self.last.compare_exchange(last, millis(now), order, order).is_ok()
+    }
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 impl Default for Clock {

@@ -9,7 +9,7 @@ const A_DAY: Duration = Duration::from_secs(24 * 60 * 60);
 /// The longest that a process may serve a login that ended in another one.
 const LONGEST_UNCONFIRMED: Duration = Duration::from_secs(60 * 60);
 /// The clocks of several processes may differ by this much.
-const SKEW: Duration = Duration::from_secs(5);
+pub(crate) const SKEW: Duration = Duration::from_secs(5);
 /// A store that fails over may lose the writes of about this long.
 const LAST_WRITES_STAY: Duration = Duration::from_secs(90);
 

@@ -1,13 +1,13 @@
 //! Which logins have ended, as far as this process knows.
 //!
 //! A mark stands from the moment the ending begins, so that nothing of that login is served by this
-//! process from then on. It stays for ten minutes, or longer where a refresh may take longer, and
-//! for as long as the token store has not taken the ending. After that the token record says so.
+//! process from then on. It stays until the token store has taken the ending, and for ten minutes
+//! after that, or longer where a refresh may take longer. Then the token record says so alone.
 
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -16,7 +16,7 @@ use dashmap::{DashMap, Entry};
 use rustc_hash::FxBuildHasher;
 
 use crate::{
-    clock::Clock,
+    clock::{Clock, NowAndThen},
     session::EndedSessions,
     token_store::Ending,
     tokens::{GrantId, RecordKey},
@@ -31,25 +31,35 @@ pub(super) struct EndedHere {
     with_session: AtomicUsize,
     clock: Clock,
     stays: Duration,
-    swept_at: AtomicU64,
+    sweep: NowAndThen,
 }
 
 struct Mark {
     ending: Ending,
+    /// When it was set, or when the token store took the ending: what was read before then may
+    /// still be on its way.
     at: Duration,
     stored: bool,
+}
+
+impl Mark {
+    fn note_stored(&mut self, clock: &Clock) {
+        if !std::mem::replace(&mut self.stored, true) {
+            self.at = clock.monotonic();
+        }
+    }
 }
 
 impl EndedHere {
     /// `longest`: nothing that began before an ending runs for longer after it.
     pub(super) fn new(clock: Clock, longest: Duration) -> Self {
-        let swept_at = AtomicU64::new(clock.monotonic().as_secs());
+        let sweep = NowAndThen::new(SWEEP_EVERY, &clock);
         Self {
             marks: DashMap::default(),
             with_session: AtomicUsize::new(0),
             clock,
             stays: STAYS.max(longest),
-            swept_at,
+            sweep,
         }
     }
 
@@ -57,7 +67,8 @@ impl EndedHere {
     pub(super) fn mark(&self, key: RecordKey, ending: Ending, stored: bool) {
         self.sweep_if_due();
         match self.marks.entry(key) {
-            Entry::Occupied(mut known) => known.get_mut().stored |= stored,
+            Entry::Occupied(mut known) if stored => known.get_mut().note_stored(&self.clock),
+            Entry::Occupied(_) => {}
             Entry::Vacant(place) => {
                 if ending.with_session {
                     self.with_session.fetch_add(1, Ordering::Relaxed);
@@ -70,7 +81,7 @@ impl EndedHere {
     /// The token store has taken the ending.
     pub(super) fn note_stored(&self, key: RecordKey) {
         if let Some(mut mark) = self.marks.get_mut(&key) {
-            mark.stored = true;
+            mark.note_stored(&self.clock);
         }
     }
 
@@ -80,10 +91,7 @@ impl EndedHere {
 
     fn sweep_if_due(&self) {
         let now = self.clock.monotonic();
-        let swept_at = self.swept_at.load(Ordering::Relaxed);
-        let due = now.saturating_sub(Duration::from_secs(swept_at)) >= SWEEP_EVERY;
-        let (order, seconds) = (Ordering::Relaxed, now.as_secs());
-        if due && self.swept_at.compare_exchange(swept_at, seconds, order, order).is_ok() {
+        if self.sweep.is_due(now) {
             self.marks.retain(|_, mark| {
                 let stays = !mark.stored || now.saturating_sub(mark.at) < self.stays;
                 if !stays && mark.ending.with_session {
@@ -104,3 +112,6 @@ impl EndedSessions for Arc<EndedHere> {
         self.get(RecordKey::of(grant)).is_some_and(|ending| ending.with_session)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -80,6 +80,8 @@ impl Login {
 pub(super) struct EndedLogin {
     /// The newest tokens known of it.
     pub(super) newest: Option<GrantTokens>,
+    /// It had ended before, as the token store says: what becomes of its tokens is settled.
+    pub(super) before: bool,
     /// Why the token store has not taken the ending. It is tried again in the background.
     pub(super) refused: Option<RefreshError>,
 }
@@ -108,12 +110,14 @@ impl Endings {
         let ending = self.ending(cause, session_ends);
         self.mark(login, ending, false);
         let unsaved = self.unsaved.set(key);
+        let mut before = false;
         let (stored, refused) = match self.records.end(key, ending, None).await {
             Ok(ended) => {
                 self.here.note_stored(key);
                 if matches!(ended, Ended::Replaced(_)) {
                     metrics::login_ended(ending.reason.name());
                 }
+                before = matches!(ended, Ended::Before(_));
                 (self.replaced(key, ended), None)
             }
             Err(error) => {
@@ -128,7 +132,7 @@ impl Endings {
             write.tokens.clone()
         });
         let newest = stored.into_iter().chain(unsaved).max_by_key(|tokens| tokens.generation);
-        EndedLogin { newest, refused }
+        EndedLogin { newest, before, refused }
     }
 
     /// Ends a login whose refresh token of `generation` leads nowhere. Gives the record of a later

@@ -126,8 +126,8 @@ pub(super) async fn log_out(
     let ended =
         core.run_to_the_end(async move { end_session(&its_core, &its_session, how).await }).await;
 
-    // Where the token store knows of the ending, it has shown what there was to revoke.
-    let cached = cached.filter(|_| login.refused.is_some());
+    // The login may have ended elsewhere in a way that leaves its tokens alone.
+    let cached = cached.filter(|_| !login.before);
     let at_provider = at_the_provider(&core, grant, login.newest.as_ref(), cached);
     let (revocation, endpoint) = at_provider.await;
     let id_token = login.newest.and_then(|tokens| tokens.id_token);

@@ -3,7 +3,8 @@
 //! | question | file |
 //! |---|---|
 //! | who is served, and who waits? | `valid_token` |
-//! | what does a refresh do? | `refresh` |
+//! | what does a refresh do? | `refresh`, ending in `landing` |
+//! | how is it marked in the token record? | `marker` |
 //! | may a refresh token be presented now, or again? | `presentation` |
 //! | are these tokens still the same user's? | `subject_check` |
 //! | how does a login begin? | `log_in` |
@@ -18,10 +19,12 @@ mod builder;
 mod ended_here;
 mod ending;
 mod errors;
+mod landing;
 mod last_writes;
 mod log_in;
 mod log_out;
 mod log_out_by_provider;
+mod marker;
 mod presentation;
 mod records;
 mod refresh;

@@ -8,7 +8,7 @@
 //! | has no mark, and this process knows of no doubt | presents the token |
 //! | has a young mark of somebody else's | waits for the end of that refresh |
 //! | is older than what this process serves, and nobody has the newer refresh token any more | see below |
-//! | has a mark past its deadline that stayed the same for two looks 5 s apart, or this process's own request had no usable answer | see below |
+//! | has a mark past its deadline that stayed the same in looks 5 s apart, or this process's own request had no usable answer | see below |
 //!
 //! In doubt, the provider may have used the refresh token up, or may never have seen it.
 //!
@@ -38,7 +38,9 @@ use crate::{
     tokens::{CachedToken, Generation, RecordKey, spread},
 };
 
-/// Two looks at a mark are at least this far apart: longer than an unsaved set waits to be written.
+/// For this long a mark must stay the same before somebody else's refresh counts as lost: longer than
+/// an unsaved set waits to be written. Nobody must have looked away for that long meanwhile, or found
+/// that the store was down: the set may be waiting for the end of just that outage.
 const BETWEEN_LOOKS: Duration = Duration::from_secs(5);
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
@@ -73,12 +75,18 @@ struct Attempt {
 #[derive(Clone, Copy)]
 struct Sighting {
     nonce: Nonce,
-    first: Moment,
+    /// By the monotonic clock: a wall clock that jumps forward would take two looks at one moment for
+    /// looks that are far apart.
+    first: Duration,
     /// How old the mark was then.
     age: Duration,
+    /// Since when it was looked at without a gap.
+    steady: Duration,
+    last: Moment,
 }
 
 /// What a flight does with the record it has found.
+#[derive(Debug)]
 pub(super) enum Decision {
     Present {
         /// The token may have been presented before.
@@ -140,22 +148,31 @@ impl Presentations {
     fn look(&self, key: RecordKey, nonce: Nonce, since: SystemTime, now: SystemTime) -> Duration {
         // A mark from the future ages from when it is first seen.
         let age = now.duration_since(since).unwrap_or_default();
-        let seen_now = Sighting { nonce, first: self.clock.moment(), age };
+        let last = self.clock.moment();
+        let (first, steady) = (last.monotonic, last.monotonic);
+        let seen_now = Sighting { nonce, first, age, steady, last };
         self.bound();
         let mut sighting = self.sightings.entry(key).or_insert(seen_now);
         if sighting.nonce != nonce {
             *sighting = seen_now;
+        } else if last.since(sighting.last) > BETWEEN_LOOKS {
+            sighting.steady = steady;
         }
-        let seen_for = self.clock.since(sighting.first);
-        let age = age.max(sighting.age + seen_for);
-        self.deadline.saturating_sub(age).max(BETWEEN_LOOKS.saturating_sub(seen_for))
+        sighting.last = last;
+        let age = age.max(sighting.age + self.seen_for(&sighting));
+        let steady_for = last.monotonic.saturating_sub(sighting.steady);
+        self.deadline.saturating_sub(age).max(BETWEEN_LOOKS.saturating_sub(steady_for))
     }
 
     /// For how long somebody else's refresh may still be under way.
     pub(super) fn rest_of_mark(&self, key: RecordKey) -> Option<Duration> {
         let sighting = self.sightings.get(&key)?;
-        let rest = self.deadline.checked_sub(sighting.age + self.clock.since(sighting.first))?;
+        let rest = self.deadline.checked_sub(sighting.age + self.seen_for(&sighting))?;
         Some(rest).filter(|rest| !rest.is_zero())
+    }
+
+    fn seen_for(&self, sighting: &Sighting) -> Duration {
+        self.clock.monotonic().saturating_sub(sighting.first)
     }
 
     /// Whether a refresh of `generation` has failed just now, or has left a doubt: no reason to try
@@ -187,8 +204,11 @@ impl Presentations {
         self.change(key, generation, |attempt| attempt.in_doubt = attempt.in_doubt_before);
     }
 
-    /// A refresh of `generation` failed before its request.
+    /// A refresh of `generation` failed before its request, as the token store did not answer.
     pub(super) fn put_off(&self, key: RecordKey, generation: Generation) {
+        if let Some(mut sighting) = self.sightings.get_mut(&key) {
+            sighting.steady = self.clock.monotonic();
+        }
         self.change(key, generation, |attempt| self.count(key, attempt));
     }
 
@@ -273,3 +293,6 @@ pub(super) fn under_way_elsewhere(rest: Duration) -> RefreshError {
     }
     unavailable_for(rest, "another process refreshes this login")
 }
+
+#[cfg(test)]
+mod tests;

@@ -58,6 +58,12 @@ struct Kept {
     has_writer: bool,
 }
 
+impl Kept {
+    fn lacks_something(&self) -> bool {
+        self.set.is_some() || self.ending.is_some()
+    }
+}
+
 impl Unsaved {
     pub(super) fn new(
         records: Arc<Records>,
@@ -109,9 +115,10 @@ impl Unsaved {
         self.0.kept.get(&key)?.set.clone()
     }
 
-    /// How many logins there are of which the store lacks something.
+    /// How many logins there are of which the store has refused something so far.
     pub(super) fn count(&self) -> usize {
-        self.0.kept.len()
+        let is_refused = |kept: &Kept| kept.has_writer && kept.lacks_something();
+        self.0.kept.iter().filter(|kept| is_refused(kept)).count()
     }
 
     fn start_writer(&self, key: RecordKey) {
@@ -156,7 +163,7 @@ impl Inner {
 
     /// Whether nothing came in the meantime.
     fn stop_writer(&self, key: RecordKey) -> bool {
-        self.kept.remove_if(&key, |_, kept| kept.set.is_none() && kept.ending.is_none()).is_some()
+        self.kept.remove_if(&key, |_, kept| !kept.lacks_something()).is_some()
             || !self.kept.contains_key(&key)
     }
 
@@ -228,8 +235,6 @@ impl Inner {
             kept.set = None;
         }
         // A writer removes what it has written itself.
-        self.kept.remove_if(&key, |_, kept| {
-            kept.set.is_none() && kept.ending.is_none() && !kept.has_writer
-        });
+        self.kept.remove_if(&key, |_, kept| !kept.lacks_something() && !kept.has_writer);
     }
 }

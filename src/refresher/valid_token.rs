@@ -32,7 +32,7 @@ use crate::{
     policy::OnUnavailable,
     session::count_as_activity,
     single_flight::{Joined, Start},
-    tokens::{AccessToken, CachedToken, Generation, GrantId, Standing, later},
+    tokens::{AccessToken, CachedToken, Generation, GrantId, RecordKey, Standing, later},
 };
 
 /// An answer made for somebody else may be too old for this caller, and the next one as well. After
@@ -129,19 +129,32 @@ async fn confirmed(core: &Arc<Core>, grant: GrantId) -> Result<Arc<CachedToken>,
         Joined::Known(read) => read,
         Joined::Waiting { answer, .. } => answer.await.unwrap_or_else(|_lost| Err(internal())),
     };
-    let token = match (read, cached) {
-        (Ok(token), _) => token,
-        // A store that is down ends nothing. The access token's life is the bound.
-        (Err(error), Some(token)) if error.kind() == RefreshErrorKind::Unavailable => {
-            tracing::debug!(login = %login.key, error = %Chain(&error), "a token could not be confirmed");
-            // Not every request of the outage has to wait for the store: for a while they try again in
-            // the background.
-            token.confirm(core.clock.moment().before(core.policy.confirm_after * 3 / 4));
-            token
-        }
-        (Err(error), _) => return Err(error),
+    let token = match read {
+        Ok(token) => token,
+        Err(error) => unconfirmed(core, login, cached, error)?,
     };
     core.endings.check(login.key)?;
+    Ok(token)
+}
+
+/// A store that is down, or panics, ends nothing: what this process has is good to serve. The access
+/// token's life is the bound.
+fn unconfirmed(
+    core: &Core,
+    login: Login,
+    cached: Option<Arc<CachedToken>>,
+    error: RefreshError,
+) -> Result<Arc<CachedToken>, RefreshError> {
+    if !matches!(error.kind(), RefreshErrorKind::Unavailable | RefreshErrorKind::Internal) {
+        return Err(error);
+    }
+    let Some(token) = cached.or_else(|| not_stored_yet(core, login.key)) else {
+        return Err(error);
+    };
+    tracing::debug!(login = %login.key, error = %Chain(&error), "a token could not be confirmed");
+    // Not every request of the outage has to wait for the store: for a while they try again in the
+    // background.
+    token.confirm(core.clock.moment().before(core.policy.confirm_after * 3 / 4));
     Ok(token)
 }
 
@@ -217,20 +230,21 @@ async fn newer_than(
     match tokio::time::timeout(core.policy.wait_timeout, waiting).await {
         Ok(answer) => answer,
         Err(_elapsed) => {
-            // The store may take longer to be told than this caller waits.
             core.endings.check(held.key)?;
             let rest = core.presentations.rest_of_mark(held.key).unwrap_or(SOON);
-            not_stored_yet(core, held, than).ok_or_else(|| wait_timeout(rest))
+            // The store may take longer than this caller waits: what the provider gave is served before
+            // the flight gives up storing it.
+            let newer = not_stored_yet(core, held.key)
+                .filter(|token| token.generation > than && core.is_fresh(token));
+            newer.ok_or_else(|| wait_timeout(rest))
         }
     }
 }
 
-/// A set that the provider gave and the store takes too long to take: it may as well be served before
-/// the flight gives up storing it.
-fn not_stored_yet(core: &Core, held: &CachedToken, than: Generation) -> Option<Arc<CachedToken>> {
-    let write = core.unsaved.set(held.key)?;
-    let token = CachedToken::new(held.key, &write.tokens, core.clock.moment());
-    (token.generation > than && core.is_fresh(&token)).then(|| Arc::new(token))
+/// What the provider gave, and the store has not taken so far.
+fn not_stored_yet(core: &Core, key: RecordKey) -> Option<Arc<CachedToken>> {
+    let write = core.unsaved.set(key)?;
+    Some(Arc::new(CachedToken::new(key, &write.tokens, core.clock.moment())))
 }
 
 async fn wait_for_newer(
@@ -302,8 +316,13 @@ fn join_or_start(core: &Arc<Core>, order: Order, held: &CachedToken) -> Joined<L
 
 /// The user is active, and the tokens are stored either way.
 async fn prolong(core: &Core, session: &Session) {
-    if let Err(error) = count_as_activity(session, &core.sessions).await {
-        let error = session_failed(error);
+    let prolonged = count_as_activity(session, &core.sessions);
+    let prolonged = tokio::time::timeout(core.policy.store_timeout, prolonged).await;
+    let failed = match prolonged {
+        Ok(prolonged) => prolonged.map_err(session_failed).err(),
+        Err(_elapsed) => Some(unavailable("the session store did not answer in time")),
+    };
+    if let Some(error) = failed {
         tracing::warn!(error = %Chain(&error), "a session could not be prolonged after a refresh");
     }
 }

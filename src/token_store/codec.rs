@@ -137,3 +137,6 @@ struct Tokens {
     #[serde(skip_serializing_if = "Option::is_none")]
     refresh_expires_at: Option<u64>,
 }
+
+#[cfg(test)]
+mod tests;

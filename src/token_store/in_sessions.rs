@@ -225,12 +225,16 @@ impl Inner {
         let mut record = Record { id, data, expiry_date: expiry(until) };
         if !exists {
             // Some stores save over a record only. All of them create under another id where this
-            // one is taken: by another process just now, or by a record that has expired.
+            // one is taken.
             self.store.create(&mut record).await.map_err(backend)?;
             if record.id == id {
                 return Ok(());
             }
             self.store.delete(&record.id).await.map_err(backend)?;
+            if self.store.load(&id).await.map_err(backend)?.is_some() {
+                return Err(StoreError::backend("there is a record already"));
+            }
+            // It has expired, and lies there still.
             record.id = id;
         }
         self.store.save(&record).await.map_err(backend)

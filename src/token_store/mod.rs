@@ -55,8 +55,8 @@ pub trait TokenStore: fmt::Debug + Send + Sync + 'static {
     /// Reads the record of `key`.
     async fn load(&self, key: RecordKey) -> Result<Loaded, StoreError>;
 
-    /// Writes the first record of a grant. After that, [`find`](Self::find) finds it by each of
-    /// `names`.
+    /// Writes the first record of a grant, and fails where there is one already. After that,
+    /// [`find`](Self::find) finds it by each of `names`.
     async fn create(
         &self,
         key: RecordKey,

@@ -174,11 +174,16 @@ impl TokenRecord {
     /// The record that replaces this one when its grant ends.
     #[must_use]
     pub fn ended(&self, ending: &Ending) -> Self {
+        let keep_until = self.keep_until.max(ending.keep_until);
+        let (generation, nonce, expires_at) = (self.generation, self.nonce, self.expires_at);
         Self {
-            state: RecordState::Ended(*ending),
-            keep_until: self.keep_until.max(ending.keep_until),
+            state: RecordState::Ended(Ending { keep_until, ..*ending }),
+            generation,
+            nonce,
+            issuer: self.issuer.clone(),
+            expires_at,
+            keep_until,
             payload: Payload::None,
-            ..self.clone()
         }
     }
 
@@ -234,8 +239,10 @@ impl TokenRecord {
         let broken = |rule| RecordError::Malformed { rule };
         let version: Version = serde_json::from_str(text)
             .map_err(|_| broken("it is not a JSON object with a version"))?;
-        if version.v != VERSION {
-            return Err(RecordError::NewerVersion { version: version.v });
+        match version.v {
+            VERSION => {}
+            0 => return Err(broken("there is no version 0")),
+            version => return Err(RecordError::NewerVersion { version }),
         }
         let written: Written = serde_json::from_str(text)
             .map_err(|_| broken("a field is missing, or is not of its type"))?;
@@ -354,7 +361,8 @@ impl Nonce {
     }
 
     fn parse(text: &str) -> Option<Self> {
-        if text.len() != 16 {
+        // `from_str_radix` would take a sign as well.
+        if text.len() != 16 || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
             return None;
         }
         u64::from_str_radix(text, 16).ok().map(Self)

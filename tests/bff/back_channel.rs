@@ -1,4 +1,5 @@
-//! The provider ends logins, by a token that it signs: no cookie and no header of a browser plays a part.
+//! The provider ends logins, by a token that it signs: no cookie and no header of a browser plays a
+//! part.
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use reqwest::{RequestBuilder, Response, StatusCode};

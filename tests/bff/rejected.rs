@@ -1,4 +1,5 @@
-//! Whoever is not logged in: a browser that opens a page is sent to log in and comes back, all else is told in problem JSON.
+//! Whoever is not logged in: a browser that opens a page is sent to log in and comes back, all else
+//! is told in problem JSON.
 
 use std::time::Duration;
 

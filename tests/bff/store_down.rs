@@ -1,9 +1,9 @@
 //! The session store fails: a user is asked to come again, and the log says why.
 
 use reqwest::Response;
-use tracing_subscriber::filter::LevelFilter;
+use support::log::Log;
 
-use crate::{database::Database, log::Log, world::World};
+use crate::{database::Database, world::World};
 
 async fn assert_asked_to_come_again(response: Response) {
     assert_eq!(response.status(), 503);
@@ -19,7 +19,7 @@ async fn nobody_is_logged_in_and_the_log_says_why() {
     let callback = browser.until_callback("/").await;
     store.fail().await;
 
-    let (log, _logging) = Log::of_this_thread(LevelFilter::WARN);
+    let log = Log::of_this_thread();
     assert_asked_to_come_again(browser.get(&callback).await).await;
     assert!(log.text().contains("no such table"), "{}", log.text());
     assert_eq!(browser.cookie("session"), None);
@@ -33,7 +33,7 @@ async fn a_user_who_is_logged_in_is_not_taken_for_nobody() {
     let callback = browser.until_callback("/").await;
     store.fail().await;
 
-    let (log, _logging) = Log::of_this_thread(LevelFilter::WARN);
+    let log = Log::of_this_thread();
     assert_asked_to_come_again(browser.get("/").await).await;
     assert!(log.text().contains("a request failed"), "{}", log.text());
     assert_asked_to_come_again(browser.get(&callback).await).await;

@@ -2,11 +2,17 @@
 
 mod activity;
 mod cancellation;
+mod confirm;
 mod dropped_clients;
+mod eviction;
 mod failing_store;
 mod failures;
 mod faster_process;
 mod lifetimes;
+mod lost_writes;
 mod newer_than;
 mod newer_token;
 mod single_flight;
+mod unreadable;
+mod unsaved;
+mod unsaved_and_ended;

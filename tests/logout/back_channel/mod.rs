@@ -8,12 +8,7 @@ mod index;
 mod log_in_races;
 mod nameless;
 mod outages;
-#[path = "../providers/mod.rs"]
-mod providers;
 mod races;
 mod servers;
-#[allow(dead_code, reason = "other test files use the rest")]
-#[path = "../live/stores.rs"]
-mod stores;
 mod validation;
 mod world;

@@ -1,6 +1,8 @@
 //! Worlds on the stores that need a server.
 
-use crate::{stores, world::Told};
+use support::stores;
+
+use super::world::Told;
 
 impl Told {
     pub async fn on_redis() -> Self {

@@ -1,6 +1,8 @@
 //! A token store that comes back without what it was told last, and records that others have
 //! written.
 
+use std::time::SystemTime;
+
 use tower_sessions::session::{Id, Record};
 use tower_token_refresh::{
     token_store::{RecordKey, TokenRecord},
@@ -29,17 +31,16 @@ impl World {
             return;
         }
         match record {
-            Some(record) => self.write_text(key, &record.to_text()).await,
+            Some(record) => self.write_text(key, &record.to_text(), record.keep_until()).await,
             None => self.sessions.vanish(session_id(key)).await,
         }
     }
 
     /// Something else lies in the session store where the record of `key` was.
-    pub async fn write_text(&self, key: RecordKey, text: &str) {
-        let stored = self.sessions.peek(session_id(key)).await;
-        let Record { id, expiry_date, .. } = stored.expect("there was a record");
+    pub async fn write_text(&self, key: RecordKey, text: &str, keep_until: SystemTime) {
         let data = [(MARK.to_owned(), value(text))].into();
-        self.sessions.overwrite(&Record { id, data, expiry_date }).await;
+        let record = Record { id: session_id(key), data, expiry_date: keep_until.into() };
+        self.sessions.overwrite(&record).await;
     }
 }
 

@@ -1,19 +1,28 @@
-//! Over real connections: an application, a browser's many calls and a provider, each on a port of its own.
+//! Over real connections: an application, a browser's many calls and a provider, each on a port of
+//! its own.
 
+use std::sync::Arc;
 
-use axum::{Router, routing::get};
-use support::{
-    LIFE, World,
-    http::{cookie, serve},
+use axum::{
+    Router,
+    extract::Request,
+    middleware::{Next, from_fn},
+    routing::get,
 };
 use futures_util::future::join_all;
 use serde_json::json;
+use support::{
+    LIFE, StoredTokens, TokenOp, World,
+    http::{cookie, serve},
+};
+use tokio::sync::Semaphore;
 use tower_token_refresh::{
-    AccessToken, ClientAuth, ConfigError, DiscoveryError, ProviderLimits, RefreshErrorKind,
-    TokenEndpoint, TokenRefreshLayer,
-    endpoint::EndpointErrorKind,
+    AccessToken, ClaimsTrust, ClientAuth, ConfigError, DiscoveryError, EndpointErrorKind, Logout,
+    ProviderLimits, RefreshErrorKind, TokenEndpoint, TokenRefreshLayer, TokenRefresher,
     testing::{Endpoint, StrictIssuer},
 };
+
+use super::{refused, served};
 
 fn client_auth() -> ClientAuth {
     ClientAuth::basic("web", "secret")
@@ -23,20 +32,32 @@ fn client_auth() -> ClientAuth {
 async fn assert_fifty_calls_make_one_token_request(world: World) {
     let id = world.log_in("alice").await;
     world.expire();
+    let arrived = Arc::new(Semaphore::new(0));
+    let arrivals = arrived.clone();
+    let count = move |request: Request, next: Next| {
+        arrivals.add_permits(1);
+        next.run(request)
+    };
     let app = Router::new()
         .route("/", get(async |token: AccessToken| token.secret().to_owned()))
         .layer(TokenRefreshLayer::new(&world.refresher))
-        .layer(world.refresher.session_layer());
+        .layer(world.refresher.session_layer())
+        .layer(from_fn(count));
     let url = serve(app).await;
     let browser = reqwest::Client::new();
+    let mark = world.tokens.gate_before(TokenOp::Swap);
 
     let calls = (0..50).map(|_| browser.get(&url).header("cookie", cookie(id)).send());
-    for answer in join_all(calls).await {
+    let calls = tokio::spawn(join_all(calls.collect::<Vec<_>>()));
+    mark.reached().await;
+    let _all = arrived.acquire_many(50).await.expect("never closed");
+    mark.open();
+
+    for answer in calls.await.expect("no panic") {
         let answer = answer.unwrap();
         assert_eq!(answer.status().as_u16(), 200);
         assert!(world.issuer.is_access_token_live(&answer.text().await.unwrap()));
     }
-
     assert_eq!(world.issuer.token_requests(), 1);
     world.assert_logged_in(id).await;
 }
@@ -45,7 +66,6 @@ async fn assert_fifty_calls_make_one_token_request(world: World) {
 async fn fifty_calls_make_one_request_to_a_provider_over_http() {
     let world = World::on_memory();
     let provider = world.issuer.serve().await.unwrap();
-    world.issuer.delay(std::time::Duration::from_millis(50));
     let world = world.asking(TokenEndpoint::new(provider.token_url(), client_auth()));
     assert_fifty_calls_make_one_token_request(world).await;
 }
@@ -54,28 +74,33 @@ async fn fifty_calls_make_one_request_to_a_provider_over_http() {
 async fn fifty_calls_make_one_request_to_a_provider_on_wiremock() {
     let world = World::on_memory();
     let provider = world.issuer.start_wiremock().await;
-    world.issuer.delay(std::time::Duration::from_millis(50));
     let world = world.asking(TokenEndpoint::new(provider.token_url(), client_auth()));
     assert_fifty_calls_make_one_token_request(world).await;
     assert_eq!(provider.server().received_requests().await.unwrap().len(), 1);
 }
 
 #[tokio::test]
-async fn a_provider_found_by_discovery_refreshes_and_revokes() {
+async fn a_provider_found_by_discovery_refreshes_verifies_and_revokes() {
     let world = World::on_memory();
     let provider = world.issuer.serve().await.unwrap();
     let endpoint = TokenEndpoint::discover(provider.issuer_url(), client_auth()).await.unwrap();
-    assert_eq!(endpoint.jwks_uri().await.unwrap(), Some(world.issuer.jwks_url()));
-    let world = world.asking(endpoint);
+    let refresher = TokenRefresher::builder(endpoint, world.sessions.clone())
+        .token_store(world.tokens.clone())
+        .claims_trust(ClaimsTrust::Verified { audience: None })
+        .clock(world.clock.clock())
+        .build()
+        .expect("the settings agree");
+    let world = World { refresher, ..world };
     let id = world.log_in("alice").await;
     world.expire();
-    let token = world.refresher.valid_token(&world.session(id)).await.unwrap();
+    let token = served(&world, id).await;
     assert!(world.issuer.is_access_token_live(token.secret()));
     assert_eq!(token.expires_at(), world.clock.clock().now() + LIFE);
+    token.verify().await.expect("by the keys that the document names");
 
-    let how = tower_token_refresh::LogOut::EndSession;
-    world.refresher.log_out(&world.session(id), how).await.unwrap();
+    world.refresher.log_out(&world.session(id), Logout::EndSession).await.unwrap();
     assert!(!world.issuer.session_alive(token.secret()));
+    assert_eq!(world.stored_tokens(id).await, StoredTokens::NoPointer);
     assert_eq!(world.issuer.requests(Endpoint::Discovery), 1);
 }
 
@@ -137,16 +162,14 @@ async fn lazy_discovery_starts_with_the_provider_down_and_works_once_it_is_up() 
     let endpoint = TokenEndpoint::discover(provider.issuer_url(), client_auth());
     let world = world.asking(endpoint.limits(ProviderLimits::default().attempts(1)).lazy());
     let id = world.log_in("alice").await;
-    assert!(
-        world.refresher.valid_token(&world.session(id)).await.is_ok(),
-        "a fresh token needs no provider"
-    );
+    // A fresh token needs no provider.
+    served(&world, id).await;
     world.expire();
-    let error = world.refresher.valid_token(&world.session(id)).await.unwrap_err();
+    let error = refused(&world, id).await;
     assert_eq!(error.kind(), RefreshErrorKind::Unavailable);
 
     world.issuer.set_down(false);
-    let token = world.refresher.valid_token(&world.session(id)).await.unwrap();
+    let token = served(&world, id).await;
     assert!(world.issuer.is_access_token_live(token.secret()));
     world.assert_logged_in(id).await;
 }
@@ -159,7 +182,8 @@ async fn a_refused_connection_keeps_the_tokens() {
     let world = world.asking(TokenEndpoint::new(format!("http://{closed}/token"), client_auth()));
     let id = world.log_in("alice").await;
     world.expire();
-    let error = world.refresher.valid_token(&world.session(id)).await.unwrap_err();
+    let error = refused(&world, id).await;
     assert_eq!(error.kind(), RefreshErrorKind::Unavailable);
-    assert_eq!(world.stored_tokens(id).await.generation(), Some(1));
+    let stored = world.stored_tokens(id).await;
+    assert!(stored.is_live() && stored.generation() == Some(1), "{stored:?}");
 }

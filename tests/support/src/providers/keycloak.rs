@@ -37,9 +37,15 @@ impl Admin {
         location.rsplit('/').next().expect("an id").to_owned()
     }
 
-    /// Makes a client like `web` that is told of log outs at `url`: of sessions, or of users alone. Its access tokens live for ten
-    /// minutes, so that no refresh takes a part in what a test sees.
-    pub async fn create_told_client(&self, id: &str, secret: &str, url: &str, by_session: bool) {
+    /// Makes a client like `web` that is told of log outs at `url`: of sessions, or of users alone.
+    /// Its access tokens live for ten minutes, so that no refresh takes a part in what a test sees.
+    pub async fn create_back_channel_client(
+        &self,
+        id: &str,
+        secret: &str,
+        url: &str,
+        by_session: bool,
+    ) {
         let client = json!({
             "clientId": id,
             "enabled": true,
@@ -103,7 +109,8 @@ impl Admin {
         assert_eq!(answer.status(), StatusCode::NO_CONTENT);
     }
 
-    /// Events of a kind such as `REFRESH_TOKEN`. A refused refresh names no user, but whose token it was.
+    /// Events of a kind such as `REFRESH_TOKEN`. A refused refresh names no user, but whose token
+    /// it was.
     pub async fn count_events(&self, kind: &str, subject: &str) -> usize {
         let request = self.http.get(self.url("events")).query(&[("type", kind), ("max", "100000")]);
         let events: Vec<Value> = self
@@ -121,7 +128,8 @@ impl Admin {
         events.iter().filter(is_ours).count()
     }
 
-    /// Gives the realm a new signing key, which takes over from the one it had; that one is still shown.
+    /// Gives the realm a new signing key, which takes over from the one it had; that one is still
+    /// shown.
     pub async fn rotate_keys(&self) {
         let realm = self.http.get(format!("{}/admin/realms/{}", self.server, self.realm));
         let realm: Value = self

@@ -1,10 +1,10 @@
-//! The provider is down: what a request gets, before and after its token expires, and how long it waits.
-
+//! The provider is down: what a request gets, before and after its token expires, and how long it
+//! waits.
 
 use std::{pin::pin, time::Duration};
 
-use support::{World, settle, Op};
 use futures_util::poll;
+use support::{TokenOp, World, settle};
 use tower_token_refresh::{
     Logout, OnUnavailable, RefreshErrorKind, RefreshPolicy, testing::Endpoint,
 };
@@ -36,7 +36,8 @@ async fn nobody_notices_an_outage_that_is_shorter_than_the_rest_of_the_tokens_li
     assert!(world.issuer.is_access_token_live(token.secret()));
 }
 
-// The outage is an old one, and the circuit as slow as it gets. The provider is back eight seconds before the tokens expire.
+/// The outage is an old one, and the circuit as slow as it gets. The provider is back eight seconds
+/// before the tokens expire.
 #[tokio::test(start_paused = true)]
 async fn nobody_of_many_notices_an_outage_that_ends_shortly_before_their_tokens_expire() {
     for _ in 0..5 {
@@ -189,7 +190,7 @@ async fn who_has_waited_long_enough_for_the_store_is_served_without_it() {
     let world = World::with(|builder| builder.policy(policy));
     let id = world.log_in("alice").await;
     world.expire();
-    let stuck = world.sessions.gate_before(Op::Save);
+    let stuck = world.tokens.gate_before(TokenOp::Put);
     let session = world.session(id);
     let waiting =
         tokio::time::timeout(Duration::from_millis(2_001), world.refresher.valid_token(&session));
@@ -201,7 +202,8 @@ async fn who_has_waited_long_enough_for_the_store_is_served_without_it() {
     world.assert_logged_in(id).await;
 }
 
-// Within the leeway the old token is better than none, and past it one may have asked for it; not for who has logged out, though.
+/// Within the leeway the old token is better than none, and past it one may have asked for it; not
+/// for who has logged out, though.
 #[tokio::test]
 async fn a_request_whose_refresh_failed_just_before_its_log_out_gets_nothing() {
     for age in [57, 61] {
@@ -212,9 +214,10 @@ async fn a_request_whose_refresh_failed_just_before_its_log_out_gets_nothing() {
         world.issuer.fail_next(500, "");
         // Polled by hand, so that it hears of the failure only after the log out.
         let mut waiting = pin!(world.refresher.valid_token(&session));
-        assert!(poll!(&mut waiting).is_pending());
-        settle().await;
-        assert_eq!(world.issuer.token_requests(), 1, "it has failed");
+        while world.issuer.token_requests() == 0 {
+            assert!(poll!(&mut waiting).is_pending());
+            settle().await;
+        }
 
         world.refresher.log_out(&world.session(id), Logout::EndSession).await.unwrap();
 

@@ -1,5 +1,5 @@
-//! Real providers, asked as a browser and as a client would ask them. They are started by `tests/services/run`.
-#![allow(dead_code, unused_imports, unreachable_pub, reason = "each test file uses its own part")]
+//! Real providers, asked as a browser and as a client would ask them. They are started by
+//! `tests/services/run`.
 
 mod browser;
 mod keycloak;
@@ -15,8 +15,7 @@ use tower_token_refresh::{
 use url::Url;
 use uuid::Uuid;
 
-pub use self::browser::Browser;
-use self::keycloak::Admin;
+pub use self::{browser::Browser, keycloak::Admin};
 
 pub const CLIENT_ID: &str = "web";
 pub const CLIENT_SECRET: &str = "secret";
@@ -90,7 +89,8 @@ impl Provider {
         Self::discover("oidc-provider", service("TEST_OIDC_PROVIDER_URL"), Kind::OidcProvider).await
     }
 
-    /// The same, reached by another port. Keycloak is whoever it is addressed as, so its issuer changes with that.
+    /// The same, reached by another port. Keycloak is whoever it is addressed as, so its issuer
+    /// changes with that.
     pub async fn by_way_of(self, port: u16) -> Self {
         let Kind::Keycloak(_) = self.kind else { return self };
         let mut issuer_url: Url = self.issuer_url.parse().expect("a URL");
@@ -164,8 +164,9 @@ impl Provider {
         User { name, subject }
     }
 
-    /// The same, asked by a client of oidc-provider that is told at `url` which sessions end.
-    pub async fn with_told_client(&self, url: &str) -> Self {
+    /// The same, asked by a new client of oidc-provider. The provider posts to `url` which sessions
+    /// have ended.
+    pub async fn with_back_channel_client(&self, url: &str) -> Self {
         let metadata = json!({
             "application_type": "native",
             "grant_types": ["authorization_code", "refresh_token"],
@@ -183,16 +184,16 @@ impl Provider {
         self.with_client(text("client_id"), Some(text("client_secret")))
     }
 
-    /// From now on tokens are signed with a new key.
+    /// Signs tokens with a new key from now on.
     pub async fn rotate_keys(&self) {
         match &self.kind {
             Kind::Keycloak(admin) => admin.rotate_keys().await,
             Kind::Strict(Some(server)) => server.issuer().rotate_keys(),
-            Kind::OidcProvider | Kind::Strict(None) => panic!("{} cannot be told to", self.name),
+            Kind::OidcProvider | Kind::Strict(None) => panic!("{} cannot do that", self.name),
         }
     }
 
-    /// Who can end sessions.
+    /// The administrator, who can end sessions.
     pub fn admin(&self) -> &Admin {
         match &self.kind {
             Kind::Keycloak(admin) => admin,
