@@ -251,7 +251,8 @@ impl TokenRecord {
     }
 }
 
-/// A minute longer and in whole seconds: stores compare with clocks of their own, some by the second.
+/// A minute longer and in whole seconds: stores compare with clocks of their own, some by the
+/// second.
 fn expiry(keep_until: SystemTime) -> OffsetDateTime {
     const LATEST: i64 = 253_402_300_799; // the end of the year 9999
     let since = keep_until.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();

@@ -12,9 +12,9 @@
 //! | `presenting` | the same, and a refresh presents their refresh token | `since` |
 //! | `ended` | the login is over; there are no tokens | `why`, `revoke`, `with_session` |
 //!
-//! Times are milliseconds since 1970. With seal keys, `sealed` takes the place of `tokens`; it opens
-//! only beside the fields it was written with and under the key of its own record. Everything else
-//! is in the clear, so that a process without the seal key can still end the login.
+//! Times are milliseconds since 1970. With seal keys, `sealed` takes the place of `tokens`; it
+//! opens only beside the fields it was written with and under the key of its own record. Everything
+//! else is in the clear, so that a process without the seal key can still end the login.
 //!
 //! A record of a newer version (`v`) is left alone: another process of a later release wrote it.
 
@@ -95,8 +95,8 @@ pub struct Ending {
     pub revoke: bool,
     /// Whether the sessions that point to the login end with it.
     pub with_session: bool,
-    /// How long the record of the ending must stay. It stays as long as the record that it replaces,
-    /// if that is longer.
+    /// How long the record of the ending must stay. It stays as long as the record that it
+    /// replaces, if that is longer.
     pub keep_until: SystemTime,
 }
 
@@ -289,7 +289,8 @@ impl TokenRecord {
             RecordState::Presenting { since } => to_millis(since),
             RecordState::Live | RecordState::Ended(_) => 0,
         };
-        // Numbers, hexadecimal digits and fixed words before the issuer: no two heads look the same.
+        // Numbers, hexadecimal digits and fixed words before the issuer: no two heads look the
+        // same.
         format!(
             "{VERSION} {:032x} {} {} {} {since} {} {} {}",
             u128::from_be_bytes(key.to_bytes()),

@@ -58,8 +58,9 @@ fn down(pair: &Pair, down: bool) {
     pair.way.refuse_everything(down);
 }
 
-/// Rule 4: the store has set the mark; its answer got lost, and the look whether it is there failed.
-/// So it is not known to be there: nothing is presented. Whoever set it knows it again later.
+/// Rule 4: the store has set the mark; its answer got lost, and the look whether it is there
+/// failed. So it is not known to be there: nothing is presented. Whoever set it knows it again
+/// later.
 #[tokio::test(start_paused = true)]
 async fn a_mark_that_could_not_be_confirmed_is_no_mark_until_it_is_found() {
     let pair = Pair::new();
@@ -163,8 +164,8 @@ async fn tokens_that_one_process_cannot_store_are_served_there_and_waited_for_el
     pair.world.assert_logged_in(id).await;
 }
 
-/// Rule 6. An outage of the store that is longer than the deadline begins after the other process has
-/// seen the mark. When it is over, the tokens come before anybody presents the used one again.
+/// Rule 6. An outage of the store that is longer than the deadline begins after the other process
+/// has seen the mark. When it is over, the tokens come before anybody presents the used one again.
 async fn after_a_long_outage(pair: &Pair, asked_meanwhile: bool) -> Id {
     let id = pair.logged_in().await;
     let flight = pair.world.flight_at(Station::AfterPost, id).await;

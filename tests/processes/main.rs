@@ -1,5 +1,5 @@
-//! Any number of processes on one store that compares and swaps: one refresh token is presented once,
-//! whoever asks, dies, sleeps, logs out or is cut off meanwhile.
+//! Any number of processes on one store that compares and swaps: one refresh token is presented
+//! once, whoever asks, dies, sleeps, logs out or is cut off meanwhile.
 
 mod cut_off;
 mod deaths;
@@ -23,7 +23,8 @@ const SECOND: Duration = Duration::from_secs(1);
 /// How old a mark may be and still hold everybody else off: request, write and skew.
 const DEADLINE: Duration = Duration::from_secs(15 + 10 + 5);
 
-/// Two processes. The world's own is the one; each reaches the store by a way with gates of its own.
+/// Two processes. The world's own is the one; each reaches the store by a way with gates of its
+/// own.
 struct Pair {
     world: World,
     /// The store itself, past all gates.

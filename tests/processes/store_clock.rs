@@ -1,5 +1,5 @@
-//! A store with a clock of its own: ages of marks are judged by it, and a process whose clock is wrong
-//! is told.
+//! A store with a clock of its own: ages of marks are judged by it, and a process whose clock is
+//! wrong is told.
 
 use std::time::{Duration, SystemTime};
 

@@ -143,8 +143,8 @@ async fn a_process_with_an_older_key_destroys_nothing_that_a_newer_one_wrote() {
     world.assert_logged_in(id).await;
 }
 
-/// The process with the older key hangs in its request, until another has taken the refresh over. What
-/// the provider then refuses is not the login that it finds and cannot open.
+/// The process with the older key hangs in its request, until another has taken the refresh over.
+/// What the provider then refuses is not the login that it finds and cannot open.
 #[tokio::test(start_paused = true)]
 async fn losing_a_race_against_a_newer_key_is_no_end_of_the_login() {
     let world = World::on_memory_sealed();

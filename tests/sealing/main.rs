@@ -1,5 +1,5 @@
-//! With seal keys nobody reads a token in the store, no payload opens but in its own place, and a key
-//! that changes, is missing or comes late logs nobody out.
+//! With seal keys nobody reads a token in the store, no payload opens but in its own place, and a
+//! key that changes, is missing or comes late logs nobody out.
 
 mod keys;
 mod log;
