@@ -8,8 +8,13 @@ use crate::error::ConfigError;
 const A_DAY: Duration = Duration::from_secs(24 * 60 * 60);
 /// A login that ended elsewhere is served for as long as this at the most.
 const LONGEST_UNCONFIRMED: Duration = Duration::from_secs(60 * 60);
-/// What clocks of several processes may differ by.
-pub(crate) const SKEW: Duration = Duration::from_secs(5);
+/// What the deadline of a mark allows for beside the request and the write.
+const SLACK: Duration = Duration::from_secs(5);
+/// How long it may take to set a mark.
+pub(crate) const LONGEST_MARKING: Duration = Duration::from_secs(2);
+/// How long a flight waits for the keys to verify a refreshed ID token by. With the time to set a mark
+/// it leaves a second of the slack for clocks that differ.
+pub(crate) const LONGEST_VERIFYING: Duration = Duration::from_secs(2);
 /// A store that fails over may come back without what it was told within about this time.
 const LAST_WRITES_STAY: Duration = Duration::from_secs(90);
 
@@ -157,9 +162,9 @@ impl RefreshPolicy {
     }
 
     /// How old the mark of a refresh may be and still hold everybody else off: one request to the
-    /// provider, the write that follows, and what clocks may differ by.
+    /// provider, the write that follows, and some slack.
     pub(crate) fn mark_deadline(&self, request_timeout: Duration) -> Duration {
-        request_timeout.saturating_add(self.store_timeout).saturating_add(SKEW)
+        request_timeout.saturating_add(self.store_timeout).saturating_add(SLACK)
     }
 
     /// Longer than any flight runs: it waits for the marks of others, asks the provider, and waits for
