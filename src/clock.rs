@@ -108,23 +108,29 @@ impl AtomicMoment {
     }
 }
 
-/// Something that is done now and then, by whoever comes by.
-pub(crate) struct NowAndThen {
+/// Limits how often something is done.
+pub(crate) struct Throttle {
     every: Duration,
-    /// Milliseconds, on the monotonic clock.
-    last: AtomicU64,
+    /// When it is due next, in milliseconds on the monotonic clock.
+    next: AtomicU64,
 }
 
-impl NowAndThen {
+impl Throttle {
+    /// First due when `every` has passed.
     pub(crate) fn new(every: Duration, clock: &Clock) -> Self {
-        Self { every, last: AtomicU64::new(millis(clock.monotonic())) }
+        Self { every, next: AtomicU64::new(millis(clock.monotonic() + every)) }
+    }
+
+    /// First due at once.
+    pub(crate) fn due(every: Duration) -> Self {
+        Self { every, next: AtomicU64::new(0) }
     }
 
     /// Whether it is time again. Of those who ask at once, one is told so.
     pub(crate) fn is_due(&self, now: Duration) -> bool {
-        let last = self.last.load(Ordering::Relaxed);
-        let (order, passed) = (Ordering::Relaxed, now.saturating_sub(Duration::from_millis(last)));
-        passed >= self.every && self.last.compare_exchange(last, millis(now), order, order).is_ok()
+        let (next, order) = (self.next.load(Ordering::Relaxed), Ordering::Relaxed);
+        let then = millis(now.saturating_add(self.every));
+        millis(now) >= next && self.next.compare_exchange(next, then, order, order).is_ok()
     }
 }
 

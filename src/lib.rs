@@ -127,8 +127,7 @@ pub use middleware::Claims;
 pub use middleware::{TokenRefreshLayer, TokenRefreshService, rejection};
 pub use policy::{OnUnavailable, RefreshPolicy};
 pub use refresher::{
-    Logout, LogoutOutcome, Revocation, ShutdownTimeout, TokenRefresher, TokenRefresherBuilder,
-    Usage,
+    Logout, LogoutOutcome, Revocation, ShutdownError, TokenRefresher, TokenRefresherBuilder, Usage,
 };
 pub use session::GuardedStore;
 pub use tokens::{

@@ -8,9 +8,14 @@ use crate::error::ConfigError;
 const A_DAY: Duration = Duration::from_secs(24 * 60 * 60);
 /// The longest that a process may serve a login that ended in another one.
 const LONGEST_UNCONFIRMED: Duration = Duration::from_secs(60 * 60);
-/// The clocks of several processes may differ by this much.
-pub(crate) const SKEW: Duration = Duration::from_secs(5);
-/// A store that fails over may lose the writes of about this long.
+/// What the deadline of a mark allows for beside the request and the write.
+const SLACK: Duration = Duration::from_secs(5);
+/// How long it may take to set a mark.
+pub(crate) const LONGEST_MARKING: Duration = Duration::from_secs(2);
+/// How long a flight waits for the keys to verify a refreshed ID token by. With the time to set a mark
+/// it leaves a second of the slack for clocks that differ.
+pub(crate) const LONGEST_VERIFYING: Duration = Duration::from_secs(2);
+/// A store that fails over may come back without what it was told within about this time.
 const LAST_WRITES_STAY: Duration = Duration::from_secs(90);
 
 /// How early a token counts as expired, and how long each step of a refresh may take.
@@ -161,9 +166,9 @@ impl RefreshPolicy {
     }
 
     /// How long a mark keeps everybody else from presenting the refresh token: one request to the
-    /// provider, the write that follows, and the difference of the clocks.
+    /// provider, the write that follows, and some slack.
     pub(crate) fn mark_deadline(&self, request_timeout: Duration) -> Duration {
-        request_timeout.saturating_add(self.store_timeout).saturating_add(SKEW)
+        request_timeout.saturating_add(self.store_timeout).saturating_add(SLACK)
     }
 
     /// Longer than any flight runs. A flight waits for the marks of others, for the provider, and

@@ -330,8 +330,7 @@ mod tests {
     #[tokio::test]
     async fn a_known_answer_starts_nothing() {
         let flights = Flights::new(Duration::from_secs(60), TaskTracker::new());
-        let joined =
-            flights.join_or_start(&1, || Start::<_, std::future::Pending<usize>>::No(5));
+        let joined = flights.join_or_start(&1, || Start::<_, std::future::Pending<usize>>::No(5));
         assert!(matches!(joined, Joined::Known(5)));
         assert!(flights.running.get(&1).is_none());
     }

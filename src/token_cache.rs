@@ -8,12 +8,12 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use quick_cache::{
     Weighter,
-    sync::{Cache, EntryAction, EntryResult},
+    sync::{Cache, DefaultLifecycle, EntryAction, EntryResult},
 };
 use rustc_hash::FxBuildHasher;
 
 use crate::{
-    clock::{Clock, Moment, NowAndThen},
+    clock::{Clock, Moment, Throttle},
     tokens::{CachedToken, GrantId},
 };
 
@@ -25,7 +25,7 @@ pub(crate) struct TokenCache {
     /// Hashed fast: the ids are random and nobody outside chooses them.
     tokens: Cache<GrantId, Arc<CachedToken>, Weight, FxBuildHasher>,
     clock: Clock,
-    sweep: NowAndThen,
+    sweep: Throttle,
 }
 
 #[derive(Clone)]
@@ -41,8 +41,9 @@ impl TokenCache {
     pub(crate) fn new(clock: Clock, bytes: usize) -> Self {
         let about = bytes / 4096;
         let hasher = FxBuildHasher;
-        let tokens = Cache::with(about.max(1), bytes as u64, Weight, hasher, Default::default());
-        let sweep = NowAndThen::new(SWEEP_EVERY, &clock);
+        let tokens =
+            Cache::with(about.max(1), bytes as u64, Weight, hasher, DefaultLifecycle::default());
+        let sweep = Throttle::new(SWEEP_EVERY, &clock);
         Self { tokens, clock, sweep }
     }
 

@@ -16,7 +16,7 @@ mod named;
 mod names;
 mod replay_cache;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use aws_lc_rs::hmac;
 
@@ -40,7 +40,12 @@ pub(crate) struct BackChannel {
 
 impl BackChannel {
     /// `key`: as the application gave it, not checked yet.
-    pub(crate) fn new(key: &[u8], provider: &Provider, clock: &Clock) -> Result<Self, ConfigError> {
+    pub(crate) fn new(
+        key: &[u8],
+        provider: &Provider,
+        clock: &Clock,
+        longest_log_in: Duration,
+    ) -> Result<Self, ConfigError> {
         let broken = |value: &str, rule| {
             let what = "back_channel_logout";
             Err(ConfigError::Range { what, value: value.into(), rule })
@@ -55,7 +60,7 @@ impl BackChannel {
         let key = hmac::Key::new(hmac::HMAC_SHA256, key);
         Ok(Self {
             names: Arc::new(Names::new(key, issuer)),
-            named: NamedLately::new(clock.clone()),
+            named: NamedLately::new(clock.clone(), longest_log_in),
             replays: ReplayCache::new(clock.clone()),
         })
     }

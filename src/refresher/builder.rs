@@ -180,7 +180,10 @@ impl TokenRefresherBuilder {
         }
         let keys = Keys::new(provider.clone(), clock.clone());
         let claims_verifier = claims_verifier(self.claims_trust, &provider, &keys)?;
-        let back_channel = self.back_channel.map(|key| BackChannel::new(&key, &provider, &clock));
+        let back_channel = self.back_channel.map(|key| {
+            // It calls the stores five times.
+            BackChannel::new(&key, &provider, &clock, self.policy.store_timeout.saturating_mul(6))
+        });
         let back_channel = back_channel.transpose()?;
 
         let mark_deadline = self.policy.mark_deadline(provider.request_timeout());
@@ -188,7 +191,8 @@ impl TokenRefresherBuilder {
         let (tasks, closing) = (TaskTracker::new(), CancellationToken::new());
         let flights = Arc::new(SingleFlight::new(longest, tasks.clone()));
         let cache = Arc::new(TokenCache::new(clock.clone(), self.cache_bytes));
-        let ended_here = Arc::new(EndedHere::new(clock.clone(), longest));
+        let ended_here =
+            Arc::new(EndedHere::new(clock.clone(), longest.max(self.policy.confirm_after * 2)));
         let records = Arc::new(Records::new(
             self.tokens,
             Codec::new(self.seal_with),

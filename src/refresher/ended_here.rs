@@ -16,7 +16,7 @@ use dashmap::{DashMap, Entry};
 use rustc_hash::FxBuildHasher;
 
 use crate::{
-    clock::{Clock, NowAndThen},
+    clock::{Clock, Throttle},
     session::EndedSessions,
     token_store::Ending,
     tokens::{GrantId, RecordKey},
@@ -31,7 +31,7 @@ pub(super) struct EndedHere {
     with_session: AtomicUsize,
     clock: Clock,
     stays: Duration,
-    sweep: NowAndThen,
+    sweep: Throttle,
 }
 
 struct Mark {
@@ -53,7 +53,7 @@ impl Mark {
 impl EndedHere {
     /// `longest`: nothing that began before an ending runs for longer after it.
     pub(super) fn new(clock: Clock, longest: Duration) -> Self {
-        let sweep = NowAndThen::new(SWEEP_EVERY, &clock);
+        let sweep = Throttle::new(SWEEP_EVERY, &clock);
         Self {
             marks: DashMap::default(),
             with_session: AtomicUsize::new(0),

@@ -80,8 +80,9 @@ impl Login {
 pub(super) struct EndedLogin {
     /// The newest tokens known of it.
     pub(super) newest: Option<GrantTokens>,
-    /// It had ended before, as the token store says: what becomes of its tokens is settled.
-    pub(super) before: bool,
+    /// Whether these are to be revoked: not where the login had ended before in a way that leaves its
+    /// tokens alone.
+    pub(super) revoke: bool,
     /// Why the token store has not taken the ending. It is tried again in the background.
     pub(super) refused: Option<RefreshError>,
 }
@@ -107,17 +108,19 @@ impl Endings {
         session_ends: Option<SystemTime>,
     ) -> EndedLogin {
         let key = login.key;
-        let ending = self.ending(cause, session_ends);
-        self.mark(login, ending, false);
+        // An earlier ending stays, also one that the store has not taken yet.
+        let ending = self.mark(login, self.ending(cause, session_ends), false);
+        let mut revoke = ending.revoke;
         let unsaved = self.unsaved.set(key);
-        let mut before = false;
         let (stored, refused) = match self.records.end(key, ending, None).await {
             Ok(ended) => {
                 self.here.note_stored(key);
                 if matches!(ended, Ended::Replaced(_)) {
                     metrics::login_ended(ending.reason.name());
                 }
-                before = matches!(ended, Ended::Before(_));
+                if let Ended::Before(before) = &ended {
+                    revoke &= before.revoke;
+                }
                 (self.replaced(key, ended), None)
             }
             Err(error) => {
@@ -132,7 +135,7 @@ impl Endings {
             write.tokens.clone()
         });
         let newest = stored.into_iter().chain(unsaved).max_by_key(|tokens| tokens.generation);
-        EndedLogin { newest, before, refused }
+        EndedLogin { newest, revoke, refused }
     }
 
     /// Ends a login whose refresh token of `generation` leads nowhere. Gives the record of a later
@@ -173,7 +176,8 @@ impl Endings {
         self.error_of(key).map_or(Ok(()), Err)
     }
 
-    fn mark(&self, login: Login, ending: Ending, stored: bool) {
+    /// Gives the ending that stays.
+    fn mark(&self, login: Login, ending: Ending, stored: bool) -> Ending {
         self.here.mark(login.key, ending, stored);
         if let Some(grant) = login.grant {
             self.cache.remove(grant);
@@ -182,6 +186,7 @@ impl Endings {
         if let Some(error) = self.error_of(login.key) {
             self.flights.settle(|flight| flight.key == login.key, &Err(error));
         }
+        self.here.get(login.key).unwrap_or(ending)
     }
 
     fn ending(&self, cause: Cause, session_ends: Option<SystemTime>) -> Ending {

@@ -23,6 +23,7 @@ const PATIENCE: [Duration; 4] = [
     Duration::from_millis(200),
     Duration::from_millis(400),
 ];
+
 /// The provider gave a new set.
 pub(super) async fn land(
     flight: &Flight<'_>,
@@ -62,13 +63,14 @@ async fn store(
     let Write { tokens, .. } = &*write;
     // Before the store is asked: a set that is in nobody's hands could get lost.
     core.unsaved.keep(write.clone());
+    let stored_at = core.clock.moment();
     match core.records.put(&write).await {
         Ok(Put::Stored) => core.unsaved.release(key, tokens.generation),
         Ok(Put::NotNewer) => {
             core.unsaved.release(key, tokens.generation);
             // Somebody replayed this refresh, and was faster.
             let (found, _) = flight.newest().await?;
-            return Ok(flight.publish(&found.tokens));
+            return flight.publish(&found.tokens, found.read_at());
         }
         Ok(Put::Ended(ending)) => {
             // Before any waiter looks.
@@ -89,11 +91,7 @@ async fn store(
         Err(error) => core.unsaved.try_again(key, &error),
     }
     core.presentations.settled(key);
-    core.endings.check(key)?;
-    let token = flight.publish(tokens);
-    // Whoever ended the login between these two lines has removed the token before.
-    core.endings.check(key).inspect_err(|_| core.cache.remove_token(flight.order.grant, &token))?;
-    Ok(token)
+    flight.publish(tokens, stored_at)
 }
 
 /// The provider refused the refresh token. That is the end, unless another process was faster;
@@ -104,7 +102,7 @@ pub(super) async fn refused(flight: &Flight<'_>, presented: &GrantTokens) -> Ref
         tokio::time::sleep(pause).await;
         match core.records.read(login.key).await? {
             Read::Held(found) if found.tokens.generation > presented.generation => {
-                return Ok((lost_race(flight, &found.tokens), LOST_RACE));
+                return Ok((lost_race(flight, &found.tokens)?, LOST_RACE));
             }
             Read::Held(_) => {}
             Read::Absent | Read::Ended(_) => break,
@@ -117,17 +115,17 @@ pub(super) async fn refused(flight: &Flight<'_>, presented: &GrantTokens) -> Ref
         }
         Some(record) => {
             let tokens = core.records.open(login.key, &record)?;
-            Ok((lost_race(flight, &tokens), LOST_RACE))
+            Ok((lost_race(flight, &tokens)?, LOST_RACE))
         }
     }
 }
 
-fn lost_race(flight: &Flight<'_>, tokens: &GrantTokens) -> Arc<CachedToken> {
+fn lost_race(flight: &Flight<'_>, tokens: &GrantTokens) -> Result<Arc<CachedToken>, RefreshError> {
     tracing::warn!(
         login = %flight.order.login.key,
         "the provider refused a refresh token that another process had presented before; a \
          provider that punishes reuse ends such a login"
     );
     flight.core.presentations.settled(flight.order.login.key);
-    flight.publish(tokens)
+    flight.publish(tokens, flight.core.clock.moment())
 }

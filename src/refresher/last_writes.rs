@@ -1,8 +1,8 @@
 //! The last token sets that this process has stored, for as long as a store may lose them.
 //!
 //! A store that fails over to a replica may come back without its last write. The record then shows
-//! a refresh token that has been used up, and presenting it would end the login. Whoever reads such a
-//! record finds the newer one here and writes it again.
+//! a refresh token that has been used up, and presenting it would end the login. Whoever reads such
+//! a record finds the newer one here and writes it again.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use dashmap::{DashMap, Entry};
 use rustc_hash::FxBuildHasher;
 
 use crate::{
-    clock::{Clock, NowAndThen},
+    clock::{Clock, Throttle},
     token_store::TokenRecord,
     tokens::RecordKey,
 };
@@ -21,7 +21,7 @@ pub(super) struct LastWrites {
     writes: DashMap<RecordKey, Write, FxBuildHasher>,
     clock: Clock,
     stays: Duration,
-    sweep: NowAndThen,
+    sweep: Throttle,
 }
 
 struct Write {
@@ -39,7 +39,7 @@ impl Write {
 
 impl LastWrites {
     pub(super) fn new(clock: Clock, stays: Duration) -> Self {
-        let sweep = NowAndThen::new(SWEEP_EVERY, &clock);
+        let sweep = Throttle::new(SWEEP_EVERY, &clock);
         Self { writes: DashMap::default(), clock, stays, sweep }
     }
 

@@ -47,7 +47,7 @@ async fn make(
 ) -> Result<(), RefreshError> {
     let login = Login::of(grant);
     // What is no pointer is nobody's login.
-    let before = match core.pointer.read(session).await {
+    let before = match core.in_time(core.pointer.read(session)).await? {
         Ok(before) => before,
         Err(crate::session::PointerError::Malformed) => None,
         Err(crate::session::PointerError::Session(error)) => return Err(session_failed(error)),
@@ -67,11 +67,14 @@ async fn make(
             return Err(refused);
         }
     }
-    core.pointer.set(session, grant).await.map_err(session_failed)?;
-    session.cycle_id().await.map_err(session_failed)?;
-    // At once: with a 5xx answer tower-sessions would not save, and neither the old record nor a
-    // new one would be left.
-    session.save().await.map_err(session_failed)?;
+    let pointed = core.in_time(async {
+        core.pointer.set(session, grant).await?;
+        session.cycle_id().await?;
+        // At once: with a 5xx answer tower-sessions would not save, and neither the old record nor a
+        // new one would be left.
+        session.save().await
+    });
+    pointed.await?.map_err(session_failed)?;
     if let (Some(channel), Some(began)) = (&core.back_channel, began) {
         channel.names.warn_of_nameless(&write.tokens);
         if channel.named.has_named_since(began, &channel.names.of(&write.tokens)) {
@@ -87,8 +90,8 @@ async fn make(
 async fn undo(core: &Core, session: &Session, grant: GrantId) {
     // What the token store refuses is logged there, and tried again.
     core.endings.end(Login::of(grant), Cause::FailedLogin, None).await;
-    if let Err(error) = core.pointer.remove(session).await {
-        let error = session_failed(error);
+    let removed = core.in_time(core.pointer.remove(session)).await;
+    if let Err(error) = removed.and_then(|removed| removed.map_err(session_failed)) {
         tracing::warn!(error = %Chain(&error), "after a failed log in the session could not be read");
     }
 }

@@ -8,7 +8,7 @@ use crate::{
     clock::Moment,
     endpoint::{Aborted, BeforeAttempt},
     error::{Chain, RefreshError},
-    policy::SKEW,
+    policy::LONGEST_MARKING,
     token_store::{Nonce, RecordState, RecordVersion},
 };
 
@@ -18,6 +18,8 @@ pub(super) struct Marker<'a> {
     found: &'a Found,
     /// The store has the tokens that are presented.
     stored: bool,
+    /// The token may have been presented before.
+    replay: bool,
     pub(super) nonce: Nonce,
     marked: Option<RecordVersion>,
     pub(super) stop: Option<Stop>,
@@ -38,7 +40,7 @@ impl BeforeAttempt for Marker<'_> {
         let (core, key) = (self.flight.core, self.flight.order.login.key);
         let generation = self.found.tokens.generation;
         let began = core.clock.moment();
-        core.presentations.marking(key, generation, self.nonce);
+        core.presentations.marking(key, generation, self.nonce, self.replay);
         if self.stored {
             self.mark(began).await.map_err(|stop| {
                 self.stop = Some(stop);
@@ -52,9 +54,14 @@ impl BeforeAttempt for Marker<'_> {
 }
 
 impl<'a> Marker<'a> {
-    pub(super) fn new(flight: &'a Flight<'a>, found: &'a Found, stored: bool) -> Self {
+    pub(super) fn new(
+        flight: &'a Flight<'a>,
+        found: &'a Found,
+        stored: bool,
+        replay: bool,
+    ) -> Self {
         let nonce = Nonce::random();
-        Self { flight, found, stored, nonce, marked: None, stop: None, sent: false }
+        Self { flight, found, stored, replay, nonce, marked: None, stop: None, sent: false }
     }
 
     async fn mark(&mut self, began: Moment) -> Result<(), Stop> {
@@ -80,7 +87,7 @@ impl<'a> Marker<'a> {
         }
         // A mark that has grown old, while this process slept or the store took its time, does not hold
         // the others off for as long as the request and the write may take.
-        if core.clock.since(began) > SKEW {
+        if core.clock.since(began) > LONGEST_MARKING {
             return Err(Stop::Again);
         }
         Ok(())

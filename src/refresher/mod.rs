@@ -49,7 +49,7 @@ use tower_sessions::{Session, SessionManagerLayer, SessionStore, cookie::SameSit
 
 pub use builder::TokenRefresherBuilder;
 pub use log_out::{Logout, LogoutOutcome, Revocation};
-pub use shutdown::ShutdownTimeout;
+pub use shutdown::ShutdownError;
 
 use self::{
     ended_here::EndedHere, ending::Endings, presentation::Presentations, records::Records,
@@ -143,6 +143,12 @@ impl Core {
                  user with 503 until the refresh's deadline has passed (logged once)"
             );
         }
+    }
+
+    /// Waits for the session store, but not for ever.
+    async fn in_time<T>(&self, call: impl Future<Output = T>) -> Result<T, RefreshError> {
+        let answer = tokio::time::timeout(self.policy.store_timeout, call).await;
+        answer.map_err(|_elapsed| errors::unavailable("the session store did not answer in time"))
     }
 
     /// Spawned, so that a caller that goes away stops nothing half way.
@@ -407,8 +413,8 @@ impl TokenRefresher {
     /// Dropping the future ends the waiting only.
     ///
     /// # Errors
-    /// `limit` was over before the work was.
-    pub async fn shutdown(&self, limit: Duration) -> Result<(), ShutdownTimeout> {
+    /// `limit` was over before the work was, or the token store still refuses something.
+    pub async fn shutdown(&self, limit: Duration) -> Result<(), ShutdownError> {
         shutdown::shutdown(&self.0, limit).await
     }
 

@@ -22,13 +22,16 @@
 //!
 //! What this process remembers it may forget: the mark in the store says that there is a doubt.
 
-use std::time::{Duration, SystemTime};
+use std::{
+    error::Error,
+    time::{Duration, SystemTime},
+};
 
 use dashmap::DashMap;
 use rustc_hash::FxBuildHasher;
 
 use super::{
-    errors::{unavailable, unavailable_for},
+    errors::{SOON, unavailable_for},
     records::Found,
 };
 use crate::{
@@ -38,9 +41,9 @@ use crate::{
     tokens::{CachedToken, Generation, RecordKey, spread},
 };
 
-/// For this long a mark must stay the same before somebody else's refresh counts as lost: longer than
-/// an unsaved set waits to be written. Nobody must have looked away for that long meanwhile, or found
-/// that the store was down: the set may be waiting for the end of just that outage.
+/// For this long a mark must stay the same before somebody else's refresh counts as lost: longer
+/// than an unsaved set waits to be written. Nobody must have looked away for that long meanwhile,
+/// or found that the store was down: the set may be waiting for the end of just that outage.
 const BETWEEN_LOOKS: Duration = Duration::from_secs(5);
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
@@ -66,8 +69,8 @@ struct Attempt {
     pause: Duration,
     /// The refresh token was presented, and no usable answer came.
     in_doubt: bool,
-    /// The same of the presentations before the last one: a clear answer to that one does not answer
-    /// those.
+    /// The same of the presentations before the last one: a clear answer to that one does not
+    /// answer those.
     in_doubt_before: bool,
 }
 
@@ -75,8 +78,8 @@ struct Attempt {
 #[derive(Clone, Copy)]
 struct Sighting {
     nonce: Nonce,
-    /// By the monotonic clock: a wall clock that jumps forward would take two looks at one moment for
-    /// looks that are far apart.
+    /// By the monotonic clock: a wall clock that jumps forward would take two looks at one moment
+    /// for looks that are far apart.
     first: Duration,
     /// How old the mark was then.
     age: Duration,
@@ -182,12 +185,19 @@ impl Presentations {
         attempt.is_some_and(|attempt| attempt.in_doubt || !self.rest(&attempt).is_zero())
     }
 
-    /// A mark of ours is about to be set.
-    pub(super) fn marking(&self, key: RecordKey, generation: Generation, nonce: Nonce) {
+    /// A mark of ours is about to be set. `replay`: the token may have been presented before, by this
+    /// process or by another one.
+    pub(super) fn marking(
+        &self,
+        key: RecordKey,
+        generation: Generation,
+        nonce: Nonce,
+        replay: bool,
+    ) {
         self.change(key, generation, |attempt| {
             if attempt.nonce != Some(nonce) {
                 attempt.nonce = Some(nonce);
-                attempt.in_doubt_before = attempt.in_doubt;
+                attempt.in_doubt_before = attempt.in_doubt || replay;
                 self.count(key, attempt);
             }
         });
@@ -209,6 +219,11 @@ impl Presentations {
         if let Some(mut sighting) = self.sightings.get_mut(&key) {
             sighting.steady = self.clock.monotonic();
         }
+        self.change(key, generation, |attempt| self.count(key, attempt));
+    }
+
+    /// Another process refreshes the login: no reason to look at its mark with every request.
+    pub(super) fn wait_for_others(&self, key: RecordKey, generation: Generation) {
         self.change(key, generation, |attempt| self.count(key, attempt));
     }
 
@@ -278,20 +293,27 @@ impl Presentations {
     }
 }
 
-/// Doubles from one second to a minute. Up to half of it is taken off, so that what failed together is
-/// not tried again together.
+/// Doubles from one second to a minute. Up to half of it is taken off, so that what failed together
+/// is not tried again together.
 fn backoff(key: RecordKey, generation: Generation, failures: u32) -> Duration {
     let doublings = failures.saturating_sub(1).min(6);
     let whole = (FIRST_PAUSE * 2_u32.pow(doublings)).min(LONGEST_PAUSE);
     whole.mul_f64(1.0 - spread((key, generation, failures)) / 2.0)
 }
 
+/// Another process refreshes the login.
+#[derive(Debug, thiserror::Error)]
+#[error("its mark is in the token record")]
+struct UnderWayElsewhere;
+
 /// A flight that ends because somebody else's goes on.
 pub(super) fn under_way_elsewhere(rest: Duration) -> RefreshError {
-    if rest.is_zero() {
-        return unavailable("another process refreshes this login");
-    }
-    unavailable_for(rest, "another process refreshes this login")
+    let rest = if rest.is_zero() { SOON } else { rest };
+    unavailable_for(rest, "another process refreshes this login").with_source(UnderWayElsewhere)
+}
+
+pub(super) fn is_under_way_elsewhere(error: &RefreshError) -> bool {
+    error.source().is_some_and(|source| source.is::<UnderWayElsewhere>())
 }
 
 #[cfg(test)]

@@ -22,8 +22,8 @@ use super::{
 };
 use crate::{
     back_channel::Names,
-    clock::{Clock, Moment},
-    error::RefreshError,
+    clock::{Clock, Moment, Throttle},
+    error::{Chain, RefreshError},
     metrics,
     token_store::{
         Ended, Ending, EndingReason, NameKey, Nonce, Put, RecordState, RecordVersion, StoreError,
@@ -50,6 +50,7 @@ pub(super) struct Records {
     limit: Duration,
     issuer: Arc<str>,
     warned_of_skew: AtomicBool,
+    warnings: Throttle,
 }
 
 /// What a read has shown.
@@ -76,6 +77,17 @@ pub(super) struct Write {
 }
 
 impl Found {
+    /// What this read would have shown if `write` had been stored before.
+    pub(super) fn with(&self, write: &Write) -> Self {
+        let (record, tokens) = (write.record.clone(), write.tokens.clone());
+        Self { record, tokens, read_at: self.read_at, now: self.now }
+    }
+
+    /// When the read began.
+    pub(super) fn read_at(&self) -> Moment {
+        self.read_at
+    }
+
     /// The store's time now.
     pub(super) fn store_now(&self, clock: &Clock) -> SystemTime {
         later(self.now, clock.since(self.read_at))
@@ -102,7 +114,8 @@ impl Records {
     ) -> Self {
         let last_writes = LastWrites::new(clock.clone(), last_writes_stay);
         let warned_of_skew = AtomicBool::new(false);
-        Self { store, codec, names, last_writes, clock, limit, issuer, warned_of_skew }
+        let warnings = Throttle::due(Duration::from_secs(10));
+        Self { store, codec, names, last_writes, clock, limit, issuer, warned_of_skew, warnings }
     }
 
     /// Whether the store alone keeps two processes from presenting one refresh token.
@@ -229,13 +242,6 @@ impl Records {
         Ok(Write { key, record, tokens })
     }
 
-    /// A write as a read would show it.
-    pub(super) fn as_found(&self, write: &Write) -> Found {
-        let read_at = self.clock.moment();
-        let (record, tokens) = (write.record.clone(), write.tokens.clone());
-        Found { record, tokens, read_at, now: read_at.wall }
-    }
-
     /// The tokens of a record.
     pub(super) fn open(
         &self,
@@ -246,7 +252,7 @@ impl Records {
             Ok(tokens) => tokens,
             Err(CodecError::Record(error)) => return Err(record_failed(&error)),
             Err(CodecError::Sealed(error)) => {
-                self.codec.report(&error);
+                self.codec.report(error);
                 return Err(sealed_shut());
             }
         };
@@ -283,11 +289,17 @@ impl Records {
         call: impl Future<Output = Result<T, StoreError>>,
     ) -> Result<T, RefreshError> {
         let call = AssertUnwindSafe(call).catch_unwind();
-        match tokio::time::timeout(self.limit, call).await {
+        let answer = match tokio::time::timeout(self.limit, call).await {
             Ok(Ok(answer)) => answer.map_err(store_failed),
             Ok(Err(_panic)) => Err(internal()),
             Err(_elapsed) => Err(unavailable("the token store did not answer in time")),
-        }
+        };
+        answer.inspect_err(|error| {
+            if self.warnings.is_due(self.clock.monotonic()) {
+                let error = Chain(error);
+                tracing::warn!(%error, "the token store failed (logged every ten seconds at most)");
+            }
+        })
     }
 
     /// The store's clock where it has one: marks that other processes set are dated by it.

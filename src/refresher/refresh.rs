@@ -28,6 +28,7 @@ use super::{
     records::Found,
 };
 use crate::{
+    clock::Moment,
     endpoint::{EndpointErrorKind, RefreshFailure, is_breaker_refusal},
     error::{Chain, RefreshError, RefreshErrorKind},
     metrics,
@@ -127,7 +128,8 @@ impl Flight<'_> {
                 }
             };
             if found.tokens.generation > self.order.than && self.is_fresh(&found.tokens) {
-                return Ok((self.publish(&found.tokens), ALREADY_NEWER));
+                core.presentations.settled(key);
+                return Ok((self.publish(&found.tokens, found.read_at())?, ALREADY_NEWER));
             }
             core.endings.check(key)?;
             let ahead = self.cached_ahead_of(&found);
@@ -157,6 +159,9 @@ impl Flight<'_> {
                 Decision::Wait(left) => {
                     // Two deadlines: one for a mark, one for whoever replays it.
                     let waited = core.clock.since(began);
+                    if self.order.early {
+                        core.presentations.wait_for_others(key, found.tokens.generation);
+                    }
                     if self.order.early || waited > core.mark_deadline * 2 {
                         return Err(under_way_elsewhere(left));
                     }
@@ -201,11 +206,19 @@ impl Flight<'_> {
         tokens.is_fresh_at(self.core.clock.now(), self.core.policy.leeway)
     }
 
-    /// The store has these tokens: from now on this process serves them.
-    pub(super) fn publish(&self, tokens: &GrantTokens) -> Arc<CachedToken> {
-        let now = self.core.clock.moment();
-        let token = Arc::new(CachedToken::new(self.order.login.key, tokens, now));
-        self.core.cache.put(self.order.grant, token, now)
+    /// The store has these tokens, as of `at`: from now on this process serves them, unless the login
+    /// has ended here.
+    pub(super) fn publish(
+        &self,
+        tokens: &GrantTokens,
+        at: Moment,
+    ) -> Result<Arc<CachedToken>, RefreshError> {
+        let (core, key, grant) = (self.core, self.order.login.key, self.order.grant);
+        core.endings.check(key)?;
+        let token = core.cache.put(grant, Arc::new(CachedToken::new(key, tokens, at)), at);
+        // Whoever ended the login between these two lines has emptied the cache before.
+        core.endings.check(key).inspect_err(|_| core.cache.remove_token(grant, &token))?;
+        Ok(token)
     }
 
     async fn cannot_refresh(&self, found: &Found) -> RefreshError {
@@ -237,7 +250,7 @@ impl Flight<'_> {
         let (core, key) = (self.core, self.order.login.key);
         let generation = found.tokens.generation;
         let Some(refresh_token) = &found.tokens.refresh_token else { return Presented::Again };
-        let mut marker = Marker::new(self, found, stored);
+        let mut marker = Marker::new(self, found, stored, replay);
         let sent_at = core.clock.now();
         let answer = core.provider.refresh(refresh_token, &mut marker).await;
         let (nonce, sent) = (marker.nonce, marker.sent);

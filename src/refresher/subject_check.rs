@@ -31,6 +31,7 @@ use crate::{
     endpoint::{Expected, KeysError, VerifyError},
     error::Chain,
     metrics,
+    policy::LONGEST_VERIFYING,
     tokens::{GrantTokens, RecordKey, claims},
 };
 
@@ -73,9 +74,12 @@ pub(super) async fn check(
 
 async fn verify_id_token(core: &Core, id_token: &SecretString) -> Result<(), VerifyError> {
     let expected = Expected::id_token(core.provider.issuer(), core.provider.client_id());
-    match core.keys.verify(id_token.expose_secret(), &expected).await {
-        Ok(_) | Err(VerifyError::Keys(KeysError::NoUrl)) => Ok(()),
-        Err(error) => Err(error),
+    let verified = core.keys.verify(id_token.expose_secret(), &expected);
+    // Nobody holds the new tokens meanwhile but this flight.
+    match tokio::time::timeout(LONGEST_VERIFYING, verified).await {
+        Ok(Ok(_)) | Ok(Err(VerifyError::Keys(KeysError::NoUrl))) => Ok(()),
+        Ok(Err(error)) => Err(error),
+        Err(_elapsed) => Err(VerifyError::Keys(KeysError::Timeout)),
     }
 }
 

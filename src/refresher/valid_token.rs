@@ -12,7 +12,10 @@
 //! flight that has landed, one that is under way or a new one answers it. The answer may have been made
 //! for somebody else, so each caller tests it itself.
 
-use std::{sync::Arc, time::SystemTime};
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use http::StatusCode;
 use tower_sessions::Session;
@@ -25,6 +28,7 @@ use super::{
         SOON, internal, logged_out, no_record, pointer_failed, session_failed, unavailable,
         wait_timeout,
     },
+    presentation::is_under_way_elsewhere,
     refresh::{self, Order},
 };
 use crate::{
@@ -38,6 +42,8 @@ use crate::{
 /// An answer made for somebody else may be too old for this caller, and the next one as well. After
 /// this many the caller is told to come back later.
 const TURNS: usize = 3;
+/// How long a request that has its token waits for its session to be prolonged.
+const PROLONGING: Duration = Duration::from_secs(1);
 
 pub(super) async fn valid_token(
     core: &Arc<Core>,
@@ -99,10 +105,18 @@ async fn slow(
     grant: GrantId,
 ) -> Result<AccessToken, RefreshError> {
     let answer = async {
-        let token = confirmed(core, grant).await?;
+        let confirmed = tokio::time::timeout(core.policy.wait_timeout, confirmed(core, grant));
+        let token = confirmed.await.unwrap_or_else(|_elapsed| {
+            let late = unavailable("the token store did not answer in time");
+            unconfirmed(core, Login::of(grant), core.cache.get(grant), late)
+        })?;
+        core.endings.check(token.key)?;
         match core.standing(&token, core.clock.now()) {
             Standing::Fresh => {}
-            Standing::DueSoon => refresh_early(core, session, grant, &token).await,
+            Standing::DueSoon => {
+                refresh_early(core, session, grant, &token).await;
+                core.endings.check(token.key)?;
+            }
             Standing::Stale => return wait_for_fresh(core, session, grant, token).await,
         }
         Ok(core.access_token(token))
@@ -234,8 +248,9 @@ async fn newer_than(
             let rest = core.presentations.rest_of_mark(held.key).unwrap_or(SOON);
             // The store may take longer than this caller waits: what the provider gave is served before
             // the flight gives up storing it.
-            let newer = not_stored_yet(core, held.key)
-                .filter(|token| token.generation > than && core.is_fresh(token));
+            let stored = core.cache.get(grant);
+            let mut newer = stored.into_iter().chain(not_stored_yet(core, held.key));
+            let newer = newer.find(|token| token.generation > than && core.is_fresh(token));
             newer.ok_or_else(|| wait_timeout(rest))
         }
     }
@@ -262,7 +277,11 @@ async fn wait_for_newer(
                 (answer.await.unwrap_or_else(|_lost| Err(internal())), started)
             }
         };
-        let token = landed?;
+        let token = match landed {
+            // A refresh that began ahead of time does not wait for that of another process.
+            Err(error) if !started && is_under_way_elsewhere(&error) => continue,
+            landed => landed?,
+        };
         if started && token.generation > than {
             prolong(core, session).await;
         }
@@ -316,9 +335,8 @@ fn join_or_start(core: &Arc<Core>, order: Order, held: &CachedToken) -> Joined<L
 
 /// The user is active, and the tokens are stored either way.
 async fn prolong(core: &Core, session: &Session) {
-    let prolonged = count_as_activity(session, &core.sessions);
-    let prolonged = tokio::time::timeout(core.policy.store_timeout, prolonged).await;
-    let failed = match prolonged {
+    let prolonged = tokio::time::timeout(PROLONGING, count_as_activity(session, &core.sessions));
+    let failed = match prolonged.await {
         Ok(prolonged) => prolonged.map_err(session_failed).err(),
         Err(_elapsed) => Some(unavailable("the session store did not answer in time")),
     };
@@ -330,10 +348,11 @@ async fn prolong(core: &Core, session: &Session) {
 /// A login that ended with its session takes it along, whatever else it holds.
 async fn end_session_if_ended(core: &Core, session: &Session, grant: GrantId) {
     let ending = core.ended_here.get(Login::of(grant).key);
-    if ending.is_some_and(|ending| ending.with_session)
-        && let Err(error) = session.flush().await
-    {
-        let error = session_failed(error);
+    if !ending.is_some_and(|ending| ending.with_session) {
+        return;
+    }
+    let flushed = core.in_time(session.flush()).await;
+    if let Err(error) = flushed.and_then(|flushed| flushed.map_err(session_failed)) {
         tracing::warn!(error = %Chain(&error), "a session that ended with its login is still stored");
     }
 }

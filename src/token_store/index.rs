@@ -1,8 +1,8 @@
 //! Which records a name finds, in a session store: one record per name, with a list of keys.
 //!
-//! A list has at most 100 keys; the ones that were noted longest ago go first. A key is kept for
-//! longer than its record lives, so that not every refresh has to write. A key too many does no
-//! harm: its record has ended or is gone.
+//! It holds at most 100 keys; those not heard of for longest go first. A key is kept for longer
+//! than its record lives, so that not each refresh has to write. A key too many does no harm: its
+//! record says that it has ended, or is gone.
 
 use std::time::{Duration, SystemTime};
 

@@ -45,7 +45,8 @@ pub(crate) use self::in_sessions::is_token_record;
 ///
 /// # Errors
 /// Every call fails with [`StoreError::Backend`] if the store cannot be reached or refuses, and
-/// with [`StoreError::Record`] if the record cannot be read. It leaves such a record as it is.
+/// with [`StoreError::Record`] if what lies under the key cannot be read. It leaves such a record
+/// as it is.
 #[async_trait]
 pub trait TokenStore: fmt::Debug + Send + Sync + 'static {
     /// Whether [`swap`](Self::swap), [`put_newer`](Self::put_newer) and [`end`](Self::end) compare
@@ -92,8 +93,9 @@ pub trait TokenStore: fmt::Debug + Send + Sync + 'static {
         up_to: Option<u64>,
     ) -> Result<Ended, StoreError>;
 
-    /// Finds the records that were written with `name`, for back-channel logout. It may also return
-    /// keys whose record has ended or is gone. The store need not keep more than 100 keys per name.
+    /// The records that were created under `name` and have not ended, for back-channel logout. It
+    /// may give keys whose record has ended or is gone. The store need not keep more than 100 per
+    /// name.
     async fn find(&self, name: NameKey) -> Result<Vec<RecordKey>, StoreError>;
 }
 

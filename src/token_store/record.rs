@@ -95,8 +95,8 @@ pub struct Ending {
     pub revoke: bool,
     /// Whether the sessions that point to the login end with it.
     pub with_session: bool,
-    /// How long the record of the ending must stay. If the record that it replaces would stay
-    /// longer, it stays as long.
+    /// How long the record of the ending must stay. It stays as long as the record that it
+    /// replaces, if that is longer.
     pub keep_until: SystemTime,
 }
 

@@ -1,8 +1,8 @@
-//! Seals the tokens in a token record.
+//! The keys that token sets are sealed with in their records, and what they do.
 //!
-//! AES-256-GCM-SIV (RFC 8452) with a random nonce. Deliberately not plain GCM: a nonce that repeats
-//! gives its key away, and clones of a virtual machine do repeat random numbers. With GCM-SIV a
-//! repeated nonce shows only that two payloads were equal. It costs a few microseconds per refresh.
+//! AES-256-GCM-SIV (RFC 8452) with a random nonce. Not plain GCM: there one repeated nonce gives
+//! the key away, and clones of a virtual machine do repeat random numbers; here it tells only that
+//! two payloads were equal. The cost is a few microseconds per refresh.
 
 use std::{fmt, sync::Arc};
 
@@ -20,10 +20,10 @@ use secrecy::zeroize::Zeroizing;
 
 const KEY_BYTES: usize = 32;
 
-/// The keys for [`seal_with`](crate::TokenRefresherBuilder::seal_with): the first one seals, all of
-/// them open.
+/// The keys that seal the tokens in the token store: the first one seals, all of them open.
 ///
-/// A key is 32 random bytes, for example from `openssl rand -base64 32`.
+/// For [`seal_with`](crate::TokenRefresherBuilder::seal_with). A key is 32 random bytes, such as
+/// `openssl rand -base64 32` prints.
 ///
 /// ```
 /// # use tower_token_refresh::token_store::{SealKeys, SealKeysError};
@@ -36,12 +36,12 @@ const KEY_BYTES: usize = 32;
 /// # }
 /// ```
 ///
-/// To change the key, put a new one before the old one. Records are sealed with the new key when
-/// they are written next, and nobody is logged out. Take the old key out after the longest life of
-/// a login. If several processes share a store, first give the new key to all of them *behind* the
-/// old one, and then change the order.
+/// To change the key, put a new one before the old one, and take the old one out when no record is
+/// left that it has sealed. Each refresh seals with the new key, and nobody is logged out; a login
+/// that was not refreshed since is lost with the old key. Where several processes share a store,
+/// first give the new key to all of them behind the old one, then change the order.
 ///
-/// `Debug` shows the ids of the keys, which are in the records, and no key.
+/// `Debug` shows the ids of the keys, as they lie in the records, and no key.
 #[derive(Clone)]
 pub struct SealKeys {
     sealing: Arc<Key>,
@@ -86,13 +86,13 @@ impl SealKeys {
         self
     }
 
-    /// Reads base64 text, such as the value of an environment variable: one key, or several
-    /// separated by commas, of which the first one seals. The base64 may be standard or URL-safe,
-    /// with or without padding, and with space around a key.
+    /// From base64 text, such as the value of an environment variable: one key, or several with
+    /// commas between them, of which the first one seals. Standard and URL-safe base64 are taken,
+    /// with or without padding, and space around a key.
     ///
     /// # Errors
-    /// A key is not base64 or does not have 32 bytes. The error names its position and the rule,
-    /// never the value.
+    /// A key that is not base64 or does not have 32 bytes. The error names its position and the
+    /// rule, never the value.
     pub fn from_base64(text: &str) -> Result<Self, SealKeysError> {
         let mut keys =
             text.split(',').enumerate().map(|(index, key)| decode_key(key.trim(), index + 1));
@@ -157,7 +157,7 @@ impl fmt::Debug for SealKeysError {
     }
 }
 
-/// Names a key in the records that it sealed, so that the right one is tried at once.
+/// Names a key in the records it has sealed, so that the right one is tried at once.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct KeyId([u8; 6]);
 
@@ -180,7 +180,7 @@ impl fmt::Debug for KeyId {
     }
 }
 
-/// Why a payload cannot be opened or sealed.
+/// Why a record stays shut.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
 pub(crate) enum SealError {
     #[error("it is sealed with the key {0}, and this refresher was given no keys: `seal_with`")]

@@ -98,7 +98,8 @@ on_every_store! {
         assert!(!second.is_modified());
     }
 
-    // It was saved by another request while this one waited, and is saved again only to be prolonged.
+    // It was saved by another request while this one waited, and is saved again only to be
+    // prolonged.
     async fn a_slow_request_does_not_save_its_old_snapshot(world: World) {
         let id = idle_for_fifty_minutes(&world).await;
         let slow = request_of(&world, id).await;

@@ -6,7 +6,8 @@ use support::{TokenOp, World, races::Station::BeforePost, settle, variants::sess
 use tokio::task::JoinHandle;
 use tower_sessions::{MemoryStore, Session, session::Id};
 use tower_token_refresh::{
-    AccessToken, Logout, RefreshErrorKind, RefreshPolicy, TokenRefresher, tower_sessions,
+    AccessToken, Logout, RefreshErrorKind, RefreshPolicy, TokenRefresher, testing::Endpoint,
+    tower_sessions,
 };
 
 const CONFIRM_AFTER: Duration = Duration::from_secs(20);
@@ -228,7 +229,7 @@ async fn whoever_is_no_refresh_reads_a_marked_record_as_live() {
         let id = world.log_in("alice").await;
         let session = world.session(id);
         let rejected = ask(&world, id).await;
-        let post = world.issuer.gate_before(tower_token_refresh::testing::Endpoint::Token);
+        let post = world.issuer.gate_before(Endpoint::Token);
         let refresh: JoinHandle<_> = tokio::spawn({
             let refresher = world.refresher.clone();
             async move { refresher.newer_token(&session, &rejected).await }

@@ -9,6 +9,17 @@ use tower_token_refresh::{
     Logout, RefreshErrorKind, TokenRefresherBuilder, testing::Endpoint, tower_sessions,
 };
 
+const STATIONS: [Station; 8] = [
+    Station::BeforeRead,
+    Station::AfterRead,
+    Station::BeforeMark,
+    Station::AfterMark,
+    Station::BeforePost,
+    Station::AfterPost,
+    Station::BeforePut,
+    Station::AfterPut,
+];
+
 /// Nothing is ever kept.
 fn none(builder: TokenRefresherBuilder) -> TokenRefresherBuilder {
     builder.cache_bytes(0)
@@ -94,10 +105,7 @@ async fn without_any_cache_a_log_out_is_known_at_once() {
 /// The tokens are pushed out of the cache while their refresh stands at any of its steps.
 #[tokio::test]
 async fn a_refresh_whose_old_tokens_are_pushed_out_meanwhile_lands_all_the_same() {
-    use Station::*;
-    for at in
-        [BeforeRead, AfterRead, BeforeMark, AfterMark, BeforePost, AfterPost, BeforePut, AfterPut]
-    {
+    for at in STATIONS {
         for world in worlds(two) {
             let id = world.log_in("alice").await;
             let flight = world.flight_at(at, id).await;

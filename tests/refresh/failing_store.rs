@@ -7,7 +7,7 @@ use support::{
     races::Station::{AfterPost, BeforePost},
     settle,
 };
-use tower_token_refresh::RefreshErrorKind;
+use tower_token_refresh::{RefreshErrorKind, testing::Endpoint};
 
 on_every_store! {
     // Neither reads nor writes work once the provider has answered.
@@ -70,14 +70,15 @@ on_every_store! {
         world.assert_logged_in(id).await;
     }
 
-    // The provider has certainly not used the token up, and the store refuses to take the mark back.
+    // The provider has certainly not used the token up, and the store refuses to take the mark
+    // back.
     async fn a_mark_that_cannot_be_taken_back_is_no_obstacle_to_the_process_that_set_it(
         world: World
     ) {
         let id = world.log_in("alice").await;
         world.expire();
         world.issuer.fail_next(403, "a firewall's");
-        let post = world.issuer.gate_before(tower_token_refresh::testing::Endpoint::Token);
+        let post = world.issuer.gate_before(Endpoint::Token);
         let request = world.ask(&world.session(id));
         post.reached().await;
         world.tokens.fail_next(TokenOp::Swap);

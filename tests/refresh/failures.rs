@@ -103,7 +103,8 @@ on_every_store! {
             let error = world.refresher.valid_token(&session).await.expect_err("over");
             assert_eq!(error.kind(), RefreshErrorKind::SessionExpired);
         }
-        let ended = StoredTokens::Ended { why: "expired".into(), revoke: false, with_session: false };
+        let why = "expired".into();
+        let ended = StoredTokens::Ended { why, revoke: false, with_session: false };
         assert_eq!(world.stored_tokens(id).await, ended);
 
         // Another process, or this one after a restart.

@@ -1,5 +1,5 @@
-//! The provider refuses a refresh token that another process has presented before: the tokens of the
-//! faster process are the answer, and nothing that is newer ends.
+//! The provider refuses a refresh token that another process has presented before: the tokens of
+//! the faster process are the answer, and nothing that is newer ends.
 
 use std::time::Duration;
 
@@ -76,8 +76,8 @@ async fn a_refusal_waits_a_little_for_the_tokens_of_a_process_that_was_faster() 
     assert_eq!(world.stored_tokens(id).await.generation(), Some(2));
 }
 
-/// It writes after the loser's last look, just before the loser ends the login: only what was refused
-/// ends.
+/// It writes after the loser's last look, just before the loser ends the login: only what was
+/// refused ends.
 #[tokio::test(start_paused = true)]
 async fn a_refusal_ends_no_newer_tokens() {
     let world = World::on_swapping();

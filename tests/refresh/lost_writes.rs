@@ -156,7 +156,6 @@ async fn a_read_before_serving_finds_it() {
     }
 }
 
-/// Requests that find the loss at one time: one of them writes.
 #[tokio::test]
 async fn a_store_that_refuses_what_it_has_lost_stops_nobody_who_has_a_fresh_token() {
     for world in worlds() {

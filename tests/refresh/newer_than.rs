@@ -1,5 +1,5 @@
-//! "I hold generation g; give me one that is newer and fresh now": late callers, rejected tokens, and
-//! answers that were made for somebody else.
+//! "I hold generation g; give me one that is newer and fresh now": late callers, rejected tokens,
+//! and answers that were made for somebody else.
 
 use std::time::Duration;
 
@@ -70,7 +70,6 @@ on_every_store! {
         world.assert_logged_in(id).await;
     }
 
-    // Nobody looks whether the tokens that a flight brings live longer than it took.
     async fn a_flight_that_lasts_longer_than_its_tokens_live_serves_nobody_an_expired_one(
         world: World
     ) {
@@ -109,8 +108,8 @@ on_every_store! {
         world.assert_logged_in(id).await;
     }
 
-    // A flight for one that holds generation 1 has found generation 2 in the store. Meanwhile the record
-    // was read again, somebody was served generation 2, and an API has rejected it.
+    // A flight for one that holds generation 1 has found generation 2 in the store. Meanwhile the
+    // record was read again, somebody was served generation 2, and an API has rejected it.
     async fn a_caller_that_holds_what_a_flight_finds_gets_a_newer_one(world: World) {
         let id = world.log_in("alice").await;
         let (first, second) = (world.request(id).await, world.request(id).await);

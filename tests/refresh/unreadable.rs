@@ -1,11 +1,12 @@
-//! Sessions and token records that cannot be read, or are not there: a clear answer, nothing presented,
-//! and nothing written over.
+//! Sessions and token records that cannot be read, or are not there: a clear answer, nothing
+//! presented, and nothing written over.
 
 use std::time::Duration;
 
 use serde_json::{Value, json};
 use support::{
-    KEY, Op, StoredTokens, TokenOp, World, on_every_store, settle, shown_pointer, value,
+    KEY, Op, StoredTokens, TokenOp, World, on_every_store, races::Station::AfterPost, settle,
+    shown_pointer, value, variants::session_at,
 };
 use tower_sessions::{Session, session::Id};
 use tower_token_refresh::{Logout, RefreshErrorKind, token_store::TokenRecord, tower_sessions};
@@ -62,7 +63,7 @@ on_every_store! {
 
     async fn a_record_that_goes_while_its_refresh_is_under_way_is_not_made_again(world: World) {
         let id = world.log_in("alice").await;
-        let flight = world.flight_at(support::races::Station::AfterPost, id).await;
+        let flight = world.flight_at(AfterPost, id).await;
         world.put_back(world.record_key(id).await, None).await;
 
         let error = flight.land().await.expect_err("gone");
@@ -172,7 +173,8 @@ async fn a_session_with_such_a_pointer_can_be_logged_out_and_in_again() {
     }
 }
 
-/// Until now the tokens themselves lay in the session, under another key: such a user logs in again.
+/// Until now the tokens themselves lay in the session, under another key: such a user logs in
+/// again.
 #[tokio::test]
 async fn a_session_of_the_format_before_holds_no_login() {
     let world = World::on_memory();
@@ -234,7 +236,7 @@ async fn a_record_that_cannot_be_read_is_left_alone_and_shown_to_nobody() {
     for (text, kind) in broken_records(&good.to_text()) {
         world.write_text(key, &text, good.keep_until()).await;
         let elsewhere = world.restarted();
-        let session = support::variants::session_at(&elsewhere, id);
+        let session = session_at(&elsewhere, id);
 
         let error = elsewhere.valid_token(&session).await.expect_err("unreadable");
 

@@ -1,9 +1,11 @@
-//! The provider has given new tokens and the token store does not take them: they are kept in memory,
-//! served, and written later.
+//! The provider has given new tokens and the token store does not take them: they are kept in
+//! memory, served, and written later.
 
 use std::time::Duration;
 
-use support::{LIFE, StoredTokens, TokenOp, World, paused_on_every_store, settle};
+use support::{
+    LIFE, StoredTokens, TokenOp, World, paused_on_every_store, settle, variants::session_at,
+};
 use tokio::time::sleep;
 use tower_sessions::session::Id;
 use tower_token_refresh::{
@@ -132,7 +134,8 @@ paused_on_every_store! {
         }
         let id = with_unsaved_tokens(&world).await;
         let key = world.record_key(id).await;
-        let newer = world.record(id).await.to_text().replace("\"generation\":1", "\"generation\":3");
+        let text = world.record(id).await.to_text();
+        let newer = text.replace("\"generation\":1", "\"generation\":3");
         let newer = TokenRecord::from_text(&newer).expect("a record");
         world.put_back(key, Some(&newer)).await;
         world.tokens.accept(TokenOp::Put);
@@ -224,15 +227,16 @@ async fn over_a_swapping_store_expired_ones_are_written_before_any_request_to_th
     world.assert_logged_in(id).await;
 }
 
-/// The store was down for longer than a mark holds others off. When it is back, another process looks
-/// twice, five seconds apart, before it presents the used token again; it meets the tokens before that.
+/// The store was down for longer than a mark holds others off. When it is back, another process
+/// looks twice, five seconds apart, before it presents the used token again; it meets the tokens
+/// before that.
 #[tokio::test(start_paused = true)]
 async fn another_process_meets_them_before_it_may_present_the_used_refresh_token_again() {
     let world = World::on_swapping();
     let elsewhere = world.restarted_with(|builder| builder.token_store(world.tokens.another_way()));
     let id = with_unsaved_tokens(&world).await;
     world.clock.advance(Duration::from_secs(45));
-    let session = support::variants::session_at(&elsewhere, id);
+    let session = session_at(&elsewhere, id);
     let theirs = tokio::spawn(async move { elsewhere.valid_token(&session).await });
     settle().await;
     assert!(!theirs.is_finished(), "it has looked once");

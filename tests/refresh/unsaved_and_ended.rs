@@ -99,7 +99,9 @@ paused_on_every_store! {
     }
 
     // Some providers would end the login that has taken its place together with them.
-    async fn those_of_a_login_that_was_replaced_elsewhere_are_dropped_and_not_revoked(world: World) {
+    async fn those_of_a_login_that_was_replaced_elsewhere_are_dropped_and_not_revoked(
+        world: World
+    ) {
         let id = with_unsaved_tokens(&world).await;
         let grant = world.pointer(id).await.expect("a login");
         let elsewhere = elsewhere(&world);
@@ -116,7 +118,9 @@ paused_on_every_store! {
     }
 
     // The flight itself meets the ending: its waiters get no token.
-    async fn a_waiter_whose_login_ended_elsewhere_is_told_so_and_what_came_is_revoked(world: World) {
+    async fn a_waiter_whose_login_ended_elsewhere_is_told_so_and_what_came_is_revoked(
+        world: World
+    ) {
         let id = world.log_in("alice").await;
         let flight = world.flight_at(BeforePut, id).await;
         let elsewhere = elsewhere(&world);

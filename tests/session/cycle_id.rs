@@ -1,5 +1,5 @@
-//! A session that changes its id takes its pointer along, and every session that has the pointer has
-//! the newest tokens.
+//! A session that changes its id takes its pointer along, and every session that has the pointer
+//! has the newest tokens.
 
 use axum::{Router, routing};
 use support::{
@@ -36,7 +36,7 @@ at_every_gate! {
         world.assert_logged_in(new).await;
     }
 
-    async fn an_id_cycled_and_saved_during_a_flight_keeps_the_newest_tokens(world: World, at: Station) {
+    async fn an_id_cycled_and_saved_during_a_flight_keeps_its_tokens(world: World, at: Station) {
         let id = world.log_in("alice").await;
         let cycling = world.request(id).await;
         let flight = world.flight_at(at, id).await;
@@ -49,7 +49,7 @@ at_every_gate! {
         world.assert_logged_in(new).await;
     }
 
-    async fn two_ids_cycled_at_once_during_a_flight_point_to_the_same_tokens(world: World, at: Station) {
+    async fn two_ids_cycled_during_a_flight_point_to_the_same_tokens(world: World, at: Station) {
         let id = world.log_in("alice").await;
         let (one, two) = (world.request(id).await, world.request(id).await);
         let flight = world.flight_at(at, id).await;
@@ -73,7 +73,7 @@ on_every_store! {
         let new = cycle(&world.request(id).await).await;
 
         world.expire();
-        let token = world.refresher.valid_token(&slow).await.expect("its own snapshot has the old id");
+        let token = world.refresher.valid_token(&slow).await.expect("by its old id");
 
         assert_eq!(world.held_by("alice").await, [(new, 2)]);
         let same = world.refresher.valid_token(&world.session(new)).await.unwrap();
@@ -81,7 +81,7 @@ on_every_store! {
         world.assert_logged_in(new).await;
     }
 
-    async fn an_id_cycled_after_a_flight_by_a_request_from_before_has_the_newest_tokens(world: World) {
+    async fn an_id_cycled_late_by_a_request_from_before_has_the_newest_tokens(world: World) {
         let id = world.log_in("alice").await;
         let slow = world.request(id).await;
         let token = world.refresh(id).await;
@@ -95,7 +95,7 @@ on_every_store! {
     }
 
     // Nobody but the token record has the newest set.
-    async fn a_late_cycle_finds_the_newest_tokens_though_this_process_has_forgotten_them(world: World) {
+    async fn a_late_cycle_finds_the_newest_tokens_that_this_process_forgot(world: World) {
         let id = world.log_in("alice").await;
         let slow = world.request(id).await;
         world.refresh(id).await;
@@ -131,7 +131,7 @@ on_every_store! {
         world.assert_logged_in(cycling.id().unwrap()).await;
     }
 
-    async fn a_request_that_waited_while_its_session_moved_keeps_its_own_session_as_it_is(world: World) {
+    async fn a_request_that_waited_while_its_session_moved_is_left_as_it_is(world: World) {
         let id = world.log_in("alice").await;
         let cycling = world.request(id).await;
         let flight = world.flight_at(BeforePost, id).await;
@@ -147,8 +147,8 @@ on_every_store! {
     }
 }
 
-// tower-sessions answers an emptied session with a removal cookie: the browser would lose the id that
-// it has moved to.
+// tower-sessions answers an emptied session with a removal cookie: the browser would lose the id
+// that it has moved to.
 #[tokio::test]
 async fn a_request_that_waited_while_its_session_moved_touches_no_cookie() {
     let world = World::on_memory();

@@ -91,7 +91,7 @@ on_every_store! {
         assert_eq!(world.held_by("alice").await, []);
     }
 
-    async fn another_process_serves_it_no_longer_than_until_it_reads_the_record_again(world: World) {
+    async fn another_process_serves_it_until_it_reads_the_record_again(world: World) {
         let ids = scattered(&world, "alice").await;
         let elsewhere = another_process(&world);
         let session = session_at(&elsewhere, ids[1]);

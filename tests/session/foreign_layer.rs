@@ -5,7 +5,8 @@
 //! tower-sessions' own there, and hold as far as it and the store keep them:
 //!
 //! - "a `save` over nothing is dropped": tower-sessions saves, and most stores write it;
-//! - "`create` always takes a new id": after `flush`, tower-sessions 0.14 creates the old one again.
+//! - "`create` always takes a new id": after `flush`, tower-sessions 0.14 creates the old one
+//!   again.
 //!
 //! "A session whose login ended with its session is emptied" holds, but only where a token is next
 //! asked for: nobody looks when it is loaded.
@@ -89,7 +90,8 @@ impl<Store: SessionStore + Clone> Foreign<Store> {
         self.refresher.valid_token(&session).await.map_err(|error| error.kind())
     }
 
-    /// A page that needs a token, a log in and a log out, below the application's own session layer.
+    /// A page that needs a token, a log in and a log out, below the application's own session
+    /// layer.
     fn app(&self) -> Router {
         let (refresher, set) = (self.refresher.clone(), self.issuer.log_in("alice"));
         let log_in = move |session: Session| async move {

@@ -1,49 +1,27 @@
 //! An older token set never overwrites a newer one (promise 4), whoever wrote that and when.
 
-use serde_json::Value;
 use support::{
     Op, StoredTokens, TokenOp, World, on_every_store,
-    races::Station::{AfterPost, BeforePut},
+    races::{
+        ELSEWHERE,
+        Station::{AfterPost, BeforePut},
+    },
     settle,
-    tokens::key_of,
+    tokens::{changed, key_of},
 };
 use tower_sessions::session::Id;
 use tower_token_refresh::{
-    token_store::{Put, Swapped, TokenRecord},
+    token_store::{Put, Swapped},
     tower_sessions,
 };
-
-/// The stored token record, with some of its fields changed.
-async fn changed(world: &World, id: Id, change: impl FnOnce(&mut Value)) -> TokenRecord {
-    let key = key_of(&world.pointer(id).await.unwrap());
-    let record = world.tokens.peek(key).await.expect("there is a record");
-    let mut text: Value = serde_json::from_str(&record.to_text()).unwrap();
-    change(&mut text);
-    TokenRecord::from_text(&text.to_string()).expect("still a record")
-}
 
 /// Another process takes over the mark of a refresh that it holds for dead.
 async fn take_over_the_mark(world: &World, id: Id) {
     let key = key_of(&world.pointer(id).await.unwrap());
     let marked = world.tokens.peek(key).await.unwrap();
-    let taken = changed(world, id, |text| text["nonce"] = "00000000000000aa".into()).await;
+    let taken = changed(&marked, |record| record["nonce"] = "00000000000000aa".into());
     let swapped = world.tokens.inner().swap(key, marked.version(), &taken).await.unwrap();
     assert_eq!(swapped, Swapped::Done);
-}
-
-/// Another process stores a set of `generation`.
-async fn store_elsewhere(world: &World, id: Id, generation: u64) -> Put {
-    let key = key_of(&world.pointer(id).await.unwrap());
-    let set = changed(world, id, |text| {
-        text["generation"] = generation.into();
-        text["state"] = "live".into();
-        text["nonce"] = "00000000000000bb".into();
-        text["tokens"]["access_token"] = "stored-elsewhere".into();
-        let later = text["expires_at"].as_u64().unwrap() + 3_600_000;
-        text["expires_at"] = later.into();
-    })
-    .await;
-    world.tokens.inner().put_newer(key, &set, &[]).await.unwrap()
 }
 
 on_every_store! {
@@ -83,14 +61,14 @@ async fn a_set_that_comes_late_gives_way_to_a_newer_one_and_its_waiters_get_that
     for world in [World::on_memory(), World::on_swapping()] {
         let id = world.log_in("alice").await;
         let flight = world.flight_at(BeforePut, id).await;
-        assert_eq!(store_elsewhere(&world, id, 3).await, Put::Stored);
+        assert_eq!(world.store_elsewhere(id, 3).await, Put::Stored);
 
         let token = flight.land().await.expect("a newer token");
 
-        assert_eq!(token.secret(), "stored-elsewhere");
+        assert_eq!(token.secret(), ELSEWHERE);
         assert_eq!(world.held_by("alice").await, [(id, 3)]);
         let same = world.refresher.valid_token(&world.session(id)).await.unwrap();
-        assert_eq!(same.secret(), "stored-elsewhere", "from the cache as well");
+        assert_eq!(same.secret(), ELSEWHERE, "from the cache as well");
     }
 }
 
@@ -98,13 +76,14 @@ async fn a_set_that_comes_late_gives_way_to_a_newer_one_and_its_waiters_get_that
 async fn a_store_keeps_the_newer_of_two_sets_in_whatever_order_they_come() {
     for world in [World::on_memory(), World::on_swapping()] {
         let id = world.log_in("alice").await;
-        assert_eq!(store_elsewhere(&world, id, 3).await, Put::Stored);
-        assert_eq!(store_elsewhere(&world, id, 2).await, Put::NotNewer);
+        assert_eq!(world.store_elsewhere(id, 3).await, Put::Stored);
+        assert_eq!(world.store_elsewhere(id, 2).await, Put::NotNewer);
         assert_eq!(world.stored_tokens(id).await.generation(), Some(3));
     }
 }
 
-// A set that the store has refused waits in memory. Meanwhile another process has stored a newer one.
+// A set that the store has refused waits in memory. Meanwhile another process has stored a newer
+// one.
 #[tokio::test(start_paused = true)]
 async fn an_unsaved_set_gives_way_to_a_newer_one_in_the_store() {
     let world = World::on_memory();
@@ -112,7 +91,7 @@ async fn an_unsaved_set_gives_way_to_a_newer_one_in_the_store() {
     world.tokens.refuse(TokenOp::Put);
     world.refresh(id).await;
     assert_eq!(world.stored_tokens(id).await.generation(), Some(1));
-    assert_eq!(store_elsewhere(&world, id, 3).await, Put::Stored);
+    assert_eq!(world.store_elsewhere(id, 3).await, Put::Stored);
     world.tokens.accept(TokenOp::Put);
 
     tokio::time::sleep(std::time::Duration::from_secs(5)).await;

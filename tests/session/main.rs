@@ -1,5 +1,5 @@
-//! What is written to sessions touches no tokens; a login that has ended stays ended in every session
-//! that points to it; and a session that was deleted stays deleted (promises 4, 5 and 6).
+//! What is written to sessions touches no tokens; a login that has ended stays ended in every
+//! session that points to it; and a session that was deleted stays deleted (promises 4, 5 and 6).
 
 mod axum_login;
 mod cycle_id;

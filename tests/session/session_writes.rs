@@ -1,6 +1,6 @@
-//! No session write of any kind touches tokens (promise 4): the session holds a pointer that is set at
-//! log in and never changes, so that whoever saves, copies, deletes or brings back a session can only
-//! lose or repeat a pointer that is still true (RACES row 1).
+//! No session write of any kind touches tokens (promise 4): the session holds a pointer that is set
+//! at log in and never changes, so that whoever saves, copies, deletes or brings back a session can
+//! only lose or repeat a pointer that is still true (RACES row 1).
 
 use std::sync::Arc;
 
@@ -43,7 +43,8 @@ at_every_gate! {
         world.assert_logged_in(id).await;
     }
 
-    // `flush` is no log out: the tokens stay with whoever else points to them, and nothing is revoked.
+    // `flush` is no log out: the tokens stay with whoever else points to them, and nothing is
+    // revoked.
     async fn a_flush_during_a_flight_deletes_a_session_and_no_tokens(world: World, at: Station) {
         let id = world.log_in("alice").await;
         let (leaving, slow) = (world.request(id).await, world.request(id).await);
@@ -87,7 +88,7 @@ at_every_gate! {
         world.assert_logged_in(copy).await;
     }
 
-    async fn a_session_brought_back_during_a_flight_has_the_newest_tokens(world: World, at: Station) {
+    async fn a_session_brought_back_during_a_flight_has_the_newest(world: World, at: Station) {
         let id = world.log_in("alice").await;
         let old = world.stored(id).await.unwrap();
         let flight = world.flight_at(at, id).await;
@@ -127,7 +128,12 @@ on_every_store! {
     async fn no_session_write_asks_the_token_store_for_anything(world: World) {
         let id = world.log_in("alice").await;
         let ops = [
-            TokenOp::Load, TokenOp::Create, TokenOp::Swap, TokenOp::Put, TokenOp::End, TokenOp::Find,
+            TokenOp::Load,
+            TokenOp::Create,
+            TokenOp::Swap,
+            TokenOp::Put,
+            TokenOp::End,
+            TokenOp::Find,
         ];
         let calls = || ops.map(|op| world.tokens.calls(op));
         let before = calls();
@@ -193,7 +199,7 @@ on_every_store! {
         assert_eq!(held, [(alices, 2), (bobs, 2)]);
     }
 
-    async fn a_session_that_came_back_after_many_refreshes_goes_on_with_the_newest_tokens(world: World) {
+    async fn a_session_that_came_back_late_goes_on_with_the_newest_tokens(world: World) {
         let id = world.log_in("alice").await;
         let old = world.stored(id).await.unwrap();
         for _ in 0..3 {

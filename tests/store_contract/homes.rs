@@ -2,34 +2,29 @@
 
 use std::sync::Arc;
 
+use support::{
+    sessions::MARK,
+    stores::{self, AnyStore},
+};
 use tower_sessions::{
-    MemoryStore, SessionStore,
+    SessionStore,
     session::{Id, Record},
 };
-use tower_sessions_redis_store::{
-    RedisStore,
-    fred::prelude::{ClientLike, Config, Pool},
-};
-use tower_sessions_sqlx_store::{PostgresStore, sqlx::PgPool};
 use tower_token_refresh::{
     testing::MemoryTokens,
     token_store::{InSessions, RecordKey, TokenStore},
     tower_sessions,
 };
-use uuid::Uuid;
-
-/// What marks a record in a session store as no session.
-const MARK: &str = support::sessions::MARK;
 
 /// A token store in some session store.
 pub struct Home {
     pub tokens: InSessions,
-    sessions: Arc<dyn SessionStore>,
+    sessions: AnyStore,
 }
 
 impl Home {
-    fn over(store: impl SessionStore + Clone) -> Self {
-        Self { tokens: InSessions::new(store.clone()), sessions: Arc::new(store) }
+    fn over(sessions: AnyStore) -> Self {
+        Self { tokens: InSessions::new(sessions.clone()), sessions }
     }
 
     /// The text of a record as it lies there.
@@ -63,32 +58,19 @@ pub async fn memory_tokens() -> Arc<dyn TokenStore> {
 }
 
 pub async fn memory() -> Home {
-    Home::over(MemoryStore::default())
+    Home::over(stores::memory().await)
 }
 
 pub async fn sqlite() -> Home {
-    Home::over(support::sqlite().await)
+    Home::over(stores::sqlite().await)
 }
 
 pub async fn redis() -> Home {
-    let config = Config::from_url(&service("TEST_REDIS_URL")).expect("a Redis URL");
-    let pool = Pool::new(config, None, None, None, 4).expect("a pool");
-    pool.init().await.expect("Redis answers");
-    Home::over(RedisStore::new(pool))
+    Home::over(stores::redis().await)
 }
 
 pub async fn postgres() -> Home {
-    let pool = PgPool::connect(&service("TEST_POSTGRES_URL")).await.expect("PostgreSQL answers");
-    let schema = format!("test_{}", Uuid::new_v4().simple());
-    let store = PostgresStore::new(pool).with_schema_name(schema).expect("a schema's name");
-    store.migrate().await.expect("the schema is created");
-    Home::over(store)
-}
-
-fn service(variable: &str) -> String {
-    std::env::var(variable).unwrap_or_else(|_| {
-        panic!("{variable} is not set: start the servers with tests/services/run -- cargo test ...")
-    })
+    Home::over(stores::postgres().await)
 }
 
 /// Runs each promise on every token store.

@@ -261,9 +261,10 @@ fn a_settled_login_is_forgotten() {
 fn memory_is_bounded() {
     let world = World::new();
     let key = |nth: u128| RecordKey::from_bytes(nth.to_be_bytes());
+    let (nonce, now) = (Nonce::random(), world.now());
     for nth in 0..(REMEMBERED as u128 + 10) {
         world.presentations.presenting(key(nth), FIRST);
-        world.presentations.look(key(nth), Nonce::random(), world.now(), world.now());
+        world.presentations.look(key(nth), nonce, now, now);
     }
     assert!(world.presentations.attempts.len() < 100);
     assert!(world.presentations.sightings.len() < 100);
