@@ -57,7 +57,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// A provider on loopback, with a clock that moves when told: nobody has to wait for a token to
+/// A provider on loopback, whose clock this program moves: nobody has to wait for a token to
 /// expire.
 async fn start_provider() -> Result<(ManualClock, IssuerServer), Box<dyn Error>> {
     let clock = ManualClock::new();

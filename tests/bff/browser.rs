@@ -1,5 +1,5 @@
-//! A browser: keeps cookies by the rules of RFC 6265bis that matter here, and follows redirects
-//! when told.
+//! A browser: it keeps cookies by the rules of RFC 6265bis that matter here, and follows redirects
+//! where a test wants it.
 
 use std::{
     collections::BTreeMap,
@@ -84,7 +84,7 @@ impl Browser {
         self.get("/api/orders").await.status().as_u16()
     }
 
-    /// The token that the API is called with, as an upstream tells it that echoes.
+    /// The token that the API is called with, by the word of an upstream that echoes.
     pub(crate) async fn access_token(&self) -> String {
         let echoed = self.get("/api/orders").await.json().await.expect("the upstream echoes");
         header(&echoed, "authorization")[0].trim_start_matches("Bearer ").to_owned()

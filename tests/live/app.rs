@@ -36,7 +36,7 @@ use crate::{
 /// Longer than any access token of the test providers lives.
 const LIFE: Duration = Duration::from_secs(3600);
 
-/// An application that runs, and the strings its test pulls.
+/// An application that runs, and what its test controls.
 pub struct App {
     pub url: String,
     pub clock: ManualClock,

@@ -102,7 +102,7 @@ async fn a_session_that_an_administrator_ends_is_over_here() {
     assert!(app.is_logged_in(elsewhere).await, "another browser's is not");
 }
 
-/// Keycloak 26.4 tells a client once per such log out, whichever of the user's sessions it then
+/// Keycloak 26.4 calls a client once per such log out, whichever of the user's sessions it then
 /// names.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs Keycloak: see tests/services/run"]

@@ -133,7 +133,7 @@ async fn back_a_mark_from_the_future_ages_from_when_it_is_first_seen() {
 /// The store tells the time by a clock of its own, and two looks five seconds apart are five real
 /// seconds apart.
 #[tokio::test(start_paused = true)]
-async fn in_the_middle_of_another_processs_refresh_nothing_is_presented_twice() {
+async fn while_another_process_refreshes_nothing_is_presented_twice() {
     for jump in [HOUR, -HOUR] {
         let stores = ManualClock::new();
         let tokens = MemoryTokens::new().with_clock(stores.clock());

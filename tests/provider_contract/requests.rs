@@ -1,4 +1,4 @@
-//! Requests that ask for nothing a provider could give.
+//! Requests that no provider can grant.
 
 use reqwest::Method;
 use support::providers::{Answer, CLIENT_ID, CLIENT_SECRET};

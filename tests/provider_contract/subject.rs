@@ -1,4 +1,5 @@
-//! Who is being asked: one of the providers or the strict issuer, with the manners expected of it.
+//! Who a rule is checked on: one of the providers or the strict issuer, with the manners expected
+//! of it.
 
 use std::time::Duration;
 

@@ -260,7 +260,7 @@ async fn a_call_that_nobody_waits_for_any_more_is_done_to_the_end() {
 }
 
 #[tokio::test]
-async fn one_records_calls_do_not_wait_for_anothers() {
+async fn calls_for_one_record_do_not_wait_for_another_record() {
     let (sessions, tokens) = scripted(MemoryStore::default());
     let mut slow = stored(&tokens, &live(1, 1)).await;
     let gate = sessions.gate_before(Op::Save);

@@ -12,7 +12,7 @@ pub(crate) async fn log_out(State(app): State<App>, session: Session) -> Respons
         Err(error) => return page::failed(&error),
     };
     let home = app.base.with_path("/");
-    // Without an ID token nobody was logged in, and the provider would ask who it is that leaves.
+    // Without an ID token nobody was logged in, and the provider would show a page of questions.
     let at_provider = outcome.id_token().and_then(|_| outcome.end_session_url(Some(&home)));
     see_other(at_provider.as_deref().unwrap_or(&home), &[])
 }

@@ -44,7 +44,7 @@ use tower_token_refresh::{
 
 /// How long refreshes may take after that: a little longer than one write of new tokens.
 pub const LAST_REFRESHES: Duration = Duration::from_secs(15);
-/// How long requests may take once the process was told to stop.
+/// How long requests may take once the process has to stop.
 const LAST_REQUESTS: Duration = Duration::from_secs(10);
 
 const LOG_IN: &str = "/auth/login";
@@ -94,7 +94,7 @@ pub async fn start_with(
     app.provider.discover_early().await;
     let mut router = router(app)?;
     if settings.index_key.is_some() {
-        // The token's signature says who asks. Cookies and the CSRF check play no part.
+        // The token's signature says who calls. Cookies and the CSRF check play no part.
         router = router
             .route(LOG_OUT_BY_PROVIDER, refresher.back_channel_logout().map_err(cannot_work)?);
         tracing::info!(

@@ -137,7 +137,8 @@ impl Provider {
         }
     }
 
-    /// The `iss` of a callback, where there is one, names the provider that was asked (RFC 9207).
+    /// The `iss` of a callback, where there is one, names the provider that the login was sent to
+    /// (RFC 9207).
     pub fn is_issuer(&self, iss: &str) -> bool {
         iss == self.issuer.as_str()
     }

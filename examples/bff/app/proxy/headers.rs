@@ -26,9 +26,9 @@ const HOP_BY_HOP: [HeaderName; 8] = [
     header::UPGRADE,
 ];
 
-/// What a browser must not tell the upstream about its own way, as it could say anything. So the
-/// address that is told on is the one that connects here: where a proxy stands in front, the
-/// proxy's. `Expect` is answered here; `Host` follows from the target.
+/// Headers of the browser's that never reach the upstream, as it could make up anything. The
+/// address that the upstream gets is the one that connects here: the proxy's, where a proxy stands
+/// in front. `Expect` is answered here, and `Host` follows from the target.
 const NOT_THE_BROWSERS: [HeaderName; 9] = [
     header::EXPECT,
     header::FORWARDED,

@@ -112,6 +112,12 @@ impl Browser {
     }
 }
 
+impl Default for Browser {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 fn location(answer: &Response) -> Option<Url> {
     let location = answer.headers().get("location")?.to_str().expect("ASCII");
     Some(answer.url().join(location).expect("a URL"))

@@ -37,8 +37,8 @@ impl Admin {
         location.rsplit('/').next().expect("an id").to_owned()
     }
 
-    /// Makes a client like `web` that is told of log outs at `url`: of sessions, or of users alone.
-    /// Its access tokens live for ten minutes, so that no refresh takes a part in what a test sees.
+    /// Makes a client like `web`, with `url` for the logout tokens of sessions, or of users alone.
+    /// Its access tokens live for ten minutes, so that no refresh plays a part in what a test sees.
     pub async fn create_back_channel_client(
         &self,
         id: &str,

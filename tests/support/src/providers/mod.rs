@@ -1,5 +1,5 @@
-//! Real providers, asked as a browser and as a client would ask them. They are started by
-//! `tests/services/run`.
+//! Real providers, reached as a browser and as a client would reach them. `tests/services/run`
+//! starts them.
 
 mod browser;
 mod keycloak;
@@ -110,7 +110,7 @@ impl Provider {
         Self::discover("StrictIssuer", issuer_url, Kind::Strict(Some(Arc::new(server)))).await
     }
 
-    /// The same, asked by another of its clients; one without a secret is a public one.
+    /// The same for another of its clients; one without a secret is a public one.
     pub fn with_client(&self, id: &'static str, secret: Option<&'static str>) -> Self {
         Self { client: (id, secret), ..self.clone() }
     }
@@ -164,8 +164,7 @@ impl Provider {
         User { name, subject }
     }
 
-    /// The same, asked by a new client of oidc-provider. The provider posts to `url` which sessions
-    /// have ended.
+    /// The same for a new client of oidc-provider, which posts its logout tokens to `url`.
     pub async fn with_back_channel_client(&self, url: &str) -> Self {
         let metadata = json!({
             "application_type": "native",
@@ -215,7 +214,7 @@ impl Provider {
                 let count = |name: &str| counts[name].as_u64().expect("a number") as usize;
                 Refreshes { granted: count("granted"), refused: count("refused") }
             }
-            Kind::Strict(_) => panic!("a strict issuer is asked directly"),
+            Kind::Strict(_) => panic!("a strict issuer counts itself"),
         }
     }
 
