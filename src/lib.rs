@@ -115,7 +115,7 @@ mod token_cache;
 pub mod token_store;
 mod tokens;
 
-pub use back_channel::{BackChannelError, RefusedLogoutToken};
+pub use back_channel::BackChannelError;
 pub use clock::{Clock, TimeSource};
 pub use endpoint::{
     ClientAuth, Discover, DiscoveryError, EndpointError, EndpointErrorKind, NotSent,

@@ -1,5 +1,7 @@
 //! Why a logout token did not end its logins.
 
+use std::{error::Error, sync::Arc};
+
 use super::Fault;
 use crate::error::RefreshError;
 
@@ -16,20 +18,15 @@ pub enum BackChannelError {
     TurnedOff,
     /// The token breaks a rule. Another attempt with it cannot succeed. 400.
     #[error("the logout token was refused")]
-    Refused(#[source] RefusedLogoutToken),
+    Refused(#[source] Arc<dyn Error + Send + Sync>),
     /// The provider's keys or the token store cannot be reached, or this token is being carried
     /// out. It may be sent again. 503.
     #[error("the log out could not be completed")]
     Unavailable(#[source] RefreshError),
 }
 
-/// The rule that a logout token breaks.
-#[derive(Debug, Clone, thiserror::Error)]
-#[error(transparent)]
-pub struct RefusedLogoutToken(Fault);
-
 impl From<Fault> for BackChannelError {
     fn from(fault: Fault) -> Self {
-        Self::Refused(RefusedLogoutToken(fault))
+        Self::Refused(Arc::new(fault))
     }
 }

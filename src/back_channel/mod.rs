@@ -20,7 +20,7 @@ use std::{sync::Arc, time::Duration};
 
 use aws_lc_rs::hmac;
 
-pub use error::{BackChannelError, RefusedLogoutToken};
+pub use error::BackChannelError;
 pub(crate) use logout_token::{Fault, LogoutToken, verify};
 pub(crate) use named::Moment;
 pub(crate) use names::Names;

@@ -88,10 +88,10 @@ impl Kind {
             Self::SessionExpired => "The login has expired. Log in again.",
             Self::LoggedOut | Self::SubjectChanged => "This login has ended.",
             Self::Unavailable | Self::WaitTimeout => {
-                "The login could not be renewed just now. Try again."
+                "The login service is unavailable just now. Try again."
             }
             Self::InvalidResponse => "The identity provider gave an unusable answer.",
-            Self::Misconfigured | Self::Internal => "The server could not renew the login.",
+            Self::Misconfigured | Self::Internal => "The server could not handle the login.",
         }
     }
 

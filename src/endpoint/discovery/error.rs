@@ -15,8 +15,8 @@ use crate::{
 #[non_exhaustive]
 pub enum DiscoveryError {
     /// The issuer or another setting of the endpoint is wrong.
-    #[error("the settings for discovery are wrong")]
-    Config(#[source] ConfigError),
+    #[error(transparent)]
+    Config(ConfigError),
     /// The provider did not serve the document.
     #[error("could not fetch the discovery document {url}{}", Status(*status))]
     Fetch {
