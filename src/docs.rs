@@ -2,14 +2,14 @@
 //!
 //! | page | |
 //! |---|---|
-//! | [`architecture`] | the way of a request, what a refresh does, which file holds what |
+//! | [`architecture`] | the path of a request, what a refresh does, which file holds what |
 //! | [`guarantees`] | each promise with its code and its tests |
 //! | [`failure_modes`] | what happens when something fails, and what the user sees |
 //! | [`token_store`] | the token record, one process or many, a store of your own |
 //! | [`encryption_at_rest`] | sealed tokens, and how to change keys |
 //! | [`back_channel_logout`] | the provider ends logins |
 //! | [`keycloak`] | realm and client settings |
-//! | [`operations`] | logs, metrics, shutdown, session stores |
+//! | [`operations`] | logs, metrics, shutdown, session stores, WebSockets |
 //! | [`testing`] | the test kit for your application, and this crate's own tests |
 
 // The first definition of a link wins: here it leads to a module, on GitHub to the file.
@@ -21,6 +21,7 @@ pub mod architecture {}
 #[doc = include_str!("../docs/guarantees.md")]
 pub mod guarantees {}
 
+#[doc = "[architecture]: crate::docs::architecture#words\n\n"]
 #[doc = include_str!("../docs/failure-modes.md")]
 pub mod failure_modes {}
 
@@ -39,7 +40,8 @@ pub mod back_channel_logout {}
 #[doc = include_str!("../docs/keycloak.md")]
 pub mod keycloak {}
 
-#[doc = "[token store]: crate::docs::token_store\n\n"]
+#[doc = "[token store]: crate::docs::token_store\n"]
+#[doc = "[unsaved tokens]: crate::docs::failure_modes#unsaved-tokens-and-endings\n\n"]
 #[doc = include_str!("../docs/operations.md")]
 pub mod operations {}
 

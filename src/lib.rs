@@ -44,11 +44,11 @@
 //!
 //! # How it works
 //!
-//! - **Pointer.** A session holds the id of its login, set at log in, and nothing else of this
+//! - **Pointer.** A session holds the id of its login, set at login, and nothing else of this
 //!   crate. Requests may save sessions late, copy them or give them new ids: the pointer stays
 //!   true, and tokens are not touched.
 //! - **Token record.** The tokens of each login are a record of their own in a
-//!   [`TokenStore`](token_store::TokenStore), by default in the session store. Only a log in, a
+//!   [`TokenStore`](token_store::TokenStore), by default in the session store. Only a login, a
 //!   refresh and an ending write it. A counter, the *generation*, says which tokens are newer;
 //!   clocks do not.
 //! - **Flight.** A refresh is a task of its own. Requests wait for it, and none of them owns it, so
@@ -61,7 +61,7 @@
 //! - **Cache.** A process keeps access tokens in memory, so a valid token costs no read of the
 //!   record and no JWT decoding. After [`confirm_after`](RefreshPolicy::confirm_after) the record
 //!   is read again. The cache may lose any entry.
-//! - **Ending.** A log out, the provider's logout token, or a refused refresh token ends a login in
+//! - **Ending.** A logout, the provider's logout token, or a refused refresh token ends a login in
 //!   this process first, then in the record. The record of an ending stays, so whatever comes late
 //!   finds it: a late refresh revokes or drops what it brings.
 //!
@@ -71,9 +71,9 @@
 //!
 //! Tokens come from the token endpoint over TLS and stay on the server, so what they say is
 //! believed (compare OpenID Connect Core section 3.1.3.7, item 6). [`ClaimsTrust::Verified`] checks
-//! the signatures of access tokens as well. Whoever can write to the stores can be anybody. With
-//! [`seal_with`](TokenRefresherBuilder::seal_with), whoever can only read the token store learns no
-//! token.
+//! the signatures of access tokens as well. Whoever can write to the stores can act as any user.
+//! With [`seal_with`](TokenRefresherBuilder::seal_with), whoever can only read the token store
+//! learns no token.
 //!
 //! Your application's OpenID Connect client has verified the first tokens of a login. Each refresh
 //! is compared with them. Tokens of another user or issuer end the login

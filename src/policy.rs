@@ -12,8 +12,8 @@ const LONGEST_UNCONFIRMED: Duration = Duration::from_secs(60 * 60);
 const SLACK: Duration = Duration::from_secs(5);
 /// How long it may take to set a mark.
 pub(crate) const LONGEST_MARKING: Duration = Duration::from_secs(2);
-/// How long a flight waits for the keys to verify a refreshed ID token by. With the time to set a mark
-/// it leaves a second of the slack for clocks that differ.
+/// How long a flight waits for the keys to verify a refreshed ID token by. With the time to set a
+/// mark it leaves a second of the slack for clocks that differ.
 pub(crate) const LONGEST_VERIFYING: Duration = Duration::from_secs(2);
 /// A store that fails over may come back without what it was told within about this time.
 const LAST_WRITES_STAY: Duration = Duration::from_secs(90);
@@ -97,8 +97,7 @@ impl RefreshPolicy {
 
     /// Sets how long before its expiry an access token is refreshed in the background. The first
     /// request within this window starts the refresh, and all requests go on with the token that
-    /// they have. A provider that is down for less than half of the window is then noticed by
-    /// nobody.
+    /// they have. No user then notices a provider that is down for less than half of the window.
     ///
     /// The window is never more than half of the token's life. Each token begins it at its own
     /// moment, within the first half, so that logins made together are not refreshed together. A
@@ -120,6 +119,10 @@ impl RefreshPolicy {
 
     /// Sets how long a request waits for a refresh, whoever started it. Then it fails with
     /// [`WaitTimeout`](crate::RefreshErrorKind::WaitTimeout), and the refresh goes on without it.
+    ///
+    /// A request also waits for the token record no longer than this. After that it goes on with
+    /// the cached token, or fails with [`Unavailable`](crate::RefreshErrorKind::Unavailable) if
+    /// there is none.
     #[must_use]
     pub fn wait_timeout(mut self, limit: Duration) -> Self {
         self.wait_timeout = limit;
@@ -157,8 +160,9 @@ impl RefreshPolicy {
     }
 
     /// Sets how long one call of the token store may take. If the store does not take new tokens or
-    /// the end of a login in this time, they stay in memory and are tried again. Any other call
-    /// fails.
+    /// the end of a login in this time, they stay in memory and are tried again. Each of these later
+    /// attempts may take 2 s. The mark of a refresh must be set within 2 s as well, or the refresh
+    /// begins again. Any other call fails.
     #[must_use]
     pub fn store_timeout(mut self, limit: Duration) -> Self {
         self.store_timeout = limit;

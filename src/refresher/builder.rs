@@ -103,13 +103,13 @@ impl TokenRefresherBuilder {
     }
 
     /// Seals the tokens in the token store (AES-256-GCM-SIV): whoever reads the store or a backup
-    /// of it sees no token. In the clear stay how often the login was refreshed, its times, its
-    /// issuer, and the id of the key. Costs nothing on a request whose token this process has in
-    /// its cache.
+    /// of it sees no token. A reader still sees how often the login was refreshed, its times, its
+    /// issuer, and the id of the key. Sealing costs nothing on a request whose token this process
+    /// has in its cache.
     ///
     /// Each record is bound to its login, generation and times, so the tokens of one cannot be put
-    /// into another. Who can *write* to the session store can still point one session to another's
-    /// login.
+    /// into another. Whoever can *write* to the session store can still point one session to
+    /// another user's login.
     ///
     /// A record that is not sealed yet, or with an older one of `keys`, is read, and sealed by the
     /// next refresh. One that none of the keys opens is left as it is, since another process may
@@ -128,11 +128,13 @@ impl TokenRefresherBuilder {
     ///
     /// `key`: at least 32 bytes of randomness, the same in all processes of a token store. The
     /// token store keeps what finds a login by its `sid` and by its user; without the key nobody
-    /// can read or make that. With another key, a login is found again after its next refresh.
+    /// can read or make that. If you change the key, a logout token misses a login until the next
+    /// refresh of that login.
     ///
-    /// At most 100 logins of one user, and of one browser session at the provider, are sure to be
-    /// found. A login whose tokens name neither `sid` nor `sub`, as with an opaque access token and
-    /// no ID token, cannot be found at all: that is logged once.
+    /// The store remembers 100 logins of one user, and 100 of one browser session at the provider;
+    /// if there are more, a logout token may miss those not refreshed for longest. A login whose
+    /// tokens name neither `sid` nor `sub`, as with an opaque access token and no ID token, cannot
+    /// be found at all: that is logged once.
     pub fn back_channel_logout(mut self, key: impl AsRef<[u8]>) -> Self {
         self.back_channel = Some(key.as_ref().to_vec());
         self

@@ -36,6 +36,8 @@ use crate::{
 
 /// The record of an ending stays at least as long: late requests meet it.
 const SHORTEST: Duration = Duration::from_secs(60 * 60);
+/// How long an ending waits to learn what it will replace.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// What ends a login.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,8 +82,7 @@ impl Login {
 pub(super) struct EndedLogin {
     /// The newest tokens known of it.
     pub(super) newest: Option<GrantTokens>,
-    /// Whether these are to be revoked: not where the login had ended before in a way that leaves its
-    /// tokens alone.
+    /// Whether these are to be revoked: not where the login had ended before.
     pub(super) revoke: bool,
     /// Why the token store has not taken the ending. It is tried again in the background.
     pub(super) refused: Option<RefreshError>,
@@ -111,6 +112,7 @@ impl Endings {
         // An earlier ending stays, also one that the store has not taken yet.
         let ending = self.mark(login, self.ending(cause, session_ends), false);
         let mut revoke = ending.revoke;
+        let known = if ending.revoke { self.known(key).await } else { None };
         let unsaved = self.unsaved.set(key);
         let (stored, refused) = match self.records.end(key, ending, None).await {
             Ok(ended) => {
@@ -118,24 +120,36 @@ impl Endings {
                 if matches!(ended, Ended::Replaced(_)) {
                     metrics::login_ended(ending.reason.name());
                 }
-                if let Ended::Before(before) = &ended {
-                    revoke &= before.revoke;
-                }
+                // Whoever ended it before has revoked what there was, if that was to be.
+                revoke &= !matches!(ended, Ended::Before(_));
                 (self.replaced(key, ended), None)
             }
             Err(error) => {
                 self.unsaved.end_later(key, ending, &error);
-                (self.records.last_write(key, 0).map(|write| write.tokens), Some(error))
+                (None, Some(error))
             }
         };
         let unsaved = unsaved.map(|write| {
-            if refused.is_none() {
+            if refused.is_none() && revoke {
                 self.unsaved.release(key, write.tokens.generation);
             }
             write.tokens.clone()
         });
-        let newest = stored.into_iter().chain(unsaved).max_by_key(|tokens| tokens.generation);
+        let newest = stored.into_iter().chain(unsaved).chain(known);
+        let newest = newest.max_by_key(|tokens| tokens.generation);
         EndedLogin { newest, revoke, refused }
+    }
+
+    /// What is to be revoked if the store does not say what the ending replaced: it may do what it is
+    /// asked for, and its answer may get lost.
+    async fn known(&self, key: RecordKey) -> Option<GrantTokens> {
+        let last = self.records.last_write(key, 0).map(|write| write.tokens);
+        let read = tokio::time::timeout(PATIENCE, self.records.read(key));
+        let stored = match read.await {
+            Ok(Ok(Read::Held(found))) => Some(found.tokens),
+            _ => None,
+        };
+        last.into_iter().chain(stored).max_by_key(|tokens| tokens.generation)
     }
 
     /// Ends a login whose refresh token of `generation` leads nowhere. Gives the record of a later

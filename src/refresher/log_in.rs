@@ -16,6 +16,7 @@ use super::{
 use crate::{
     back_channel::Moment,
     error::{Chain, RefreshError},
+    session::PointerError,
     token_store::Nonce,
     tokens::{CachedToken, GrantId, GrantTokens, TokenSet},
 };
@@ -46,12 +47,6 @@ async fn make(
     began: Option<Moment>,
 ) -> Result<(), RefreshError> {
     let login = Login::of(grant);
-    // What is no pointer is nobody's login.
-    let before = match core.in_time(core.pointer.read(session)).await? {
-        Ok(before) => before,
-        Err(crate::session::PointerError::Malformed) => None,
-        Err(crate::session::PointerError::Session(error)) => return Err(session_failed(error)),
-    };
     let issuer = core.provider.issuer_id();
     let first = GrantTokens::first(set, issuer, core.clock.now(), core.policy.fallback_lifetime);
     let read_at = core.clock.moment();
@@ -60,13 +55,7 @@ async fn make(
     core.warn_of_short_life(&first);
     let write = core.records.write(login.key, first, Nonce::random(), session_ends)?;
     core.records.create(&write).await?;
-    if let Some(before) = before {
-        // Not revoked: a provider with one session per browser would end the new login with it.
-        let ended = core.endings.end(Login::of(before), Cause::Replaced, None).await;
-        if let Some(refused) = ended.refused {
-            return Err(refused);
-        }
-    }
+    end_before(core, session).await?;
     let pointed = core.in_time(async {
         core.pointer.set(session, grant).await?;
         session.cycle_id().await?;
@@ -86,11 +75,32 @@ async fn make(
     Ok(())
 }
 
+/// Ends the login that the session points to; and the next one, where another request of the session
+/// logs in meanwhile.
+async fn end_before(core: &Core, session: &Session) -> Result<(), RefreshError> {
+    let mut ended = None;
+    loop {
+        let before = match core.in_time(core.pointer.read(session)).await? {
+            Ok(before) => before,
+            // What this crate did not write is left for the new pointer to replace.
+            Err(PointerError::Malformed) => None,
+            Err(PointerError::Session(error)) => return Err(session_failed(error)),
+        };
+        let Some(grant) = before.filter(|_| before != ended) else { return Ok(()) };
+        // Not revoked: a provider with one session per browser would end the new login with it.
+        let replaced = core.endings.end(Login::of(grant), Cause::Replaced, None).await;
+        if let Some(refused) = replaced.refused {
+            return Err(refused);
+        }
+        ended = Some(grant);
+    }
+}
+
 /// A login that was reported to have failed must not come to life with the session's next save.
 async fn undo(core: &Core, session: &Session, grant: GrantId) {
     // What the token store refuses is logged there, and tried again.
     core.endings.end(Login::of(grant), Cause::FailedLogin, None).await;
-    let removed = core.in_time(core.pointer.remove(session)).await;
+    let removed = core.in_time(core.pointer.remove_this(session, grant)).await;
     if let Err(error) = removed.and_then(|removed| removed.map_err(session_failed)) {
         tracing::warn!(error = %Chain(&error), "after a failed log in the session could not be read");
     }

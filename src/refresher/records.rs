@@ -76,6 +76,14 @@ pub(super) struct Write {
     pub(super) tokens: GrantTokens,
 }
 
+#[cfg(test)]
+impl Found {
+    /// What a read at this moment shows, of a store without a clock.
+    pub(super) fn sample(record: TokenRecord, tokens: GrantTokens, read_at: Moment) -> Self {
+        Self { record, tokens, read_at, now: read_at.wall }
+    }
+}
+
 impl Found {
     /// What this read would have shown if `write` had been stored before.
     pub(super) fn with(&self, write: &Write) -> Self {
@@ -129,7 +137,7 @@ impl Records {
 
     pub(super) async fn read(&self, key: RecordKey) -> Result<Read, RefreshError> {
         let read_at = self.clock.moment();
-        let loaded = self.ask(self.store.load(key)).await?;
+        let loaded = self.ask(async { self.store.load(key).await }).await?;
         let now = self.judge_skew(read_at, loaded.now);
         let Some(record) = loaded.record else { return Ok(Read::Absent) };
         if let Some(ending) = record.ending() {
@@ -141,7 +149,7 @@ impl Records {
 
     /// Whether the store holds the mark of `nonce`: a swap whose answer got lost has worked then.
     pub(super) async fn holds(&self, key: RecordKey, nonce: Nonce) -> Result<bool, RefreshError> {
-        let loaded = self.ask(self.store.load(key)).await?;
+        let loaded = self.ask(async { self.store.load(key).await }).await?;
         Ok(loaded.record.is_some_and(|record| {
             matches!(record.state(), RecordState::Presenting { .. })
                 && record.version().nonce == nonce
@@ -151,7 +159,7 @@ impl Records {
     /// Makes the record of a new login.
     pub(super) async fn create(&self, write: &Write) -> Result<(), RefreshError> {
         let names = self.names_of(&write.tokens);
-        self.ask(self.store.create(write.key, &write.record, &names)).await?;
+        self.ask(async { self.store.create(write.key, &write.record, &names).await }).await?;
         self.last_writes.note(write.key, &write.record);
         Ok(())
     }
@@ -168,7 +176,7 @@ impl Records {
     ) -> Result<Option<RecordVersion>, RefreshError> {
         let keep_until = found.record.keep_until();
         let new = self.encode(key, &found.tokens, state, nonce, keep_until)?;
-        match self.ask(self.store.swap(key, expected, &new)).await? {
+        match self.ask(async { self.store.swap(key, expected, &new).await }).await? {
             Swapped::Done => Ok(Some(new.version())),
             Swapped::Changed => Ok(None),
         }
@@ -177,7 +185,9 @@ impl Records {
     /// Stores a newer set.
     pub(super) async fn put(&self, write: &Write) -> Result<Put, RefreshError> {
         let names = self.names_of(&write.tokens);
-        let put = self.ask(self.store.put_newer(write.key, &write.record, &names)).await?;
+        let put = self
+            .ask(async { self.store.put_newer(write.key, &write.record, &names).await })
+            .await?;
         if put == Put::Stored {
             self.last_writes.note(write.key, &write.record);
         }
@@ -191,7 +201,7 @@ impl Records {
         ending: Ending,
         up_to: Option<u64>,
     ) -> Result<Ended, RefreshError> {
-        let ended = self.ask(self.store.end(key, &ending, up_to)).await?;
+        let ended = self.ask(async { self.store.end(key, &ending, up_to).await }).await?;
         if !matches!(ended, Ended::Newer(_)) {
             self.last_writes.forget(key);
         }
@@ -200,12 +210,12 @@ impl Records {
 
     /// The records of the logins that a provider may mean by `name`.
     pub(super) async fn find(&self, name: NameKey) -> Result<Vec<RecordKey>, RefreshError> {
-        self.ask(self.store.find(name)).await
+        self.ask(async { self.store.find(name).await }).await
     }
 
     /// Whether something was [noted](Self::note) under `key`, in any process.
     pub(super) async fn has_note(&self, key: RecordKey) -> Result<bool, RefreshError> {
-        Ok(self.ask(self.store.load(key)).await?.record.is_some())
+        Ok(self.ask(async { self.store.load(key).await }).await?.record.is_some())
     }
 
     /// Notes for all processes that something is over, by a record that says only that.
@@ -214,7 +224,7 @@ impl Records {
         let (reason, revoke, with_session) = (EndingReason::Provider, false, false);
         let ending = Ending { reason, revoke, with_session, keep_until };
         let record = TokenRecord::of_ending(ending, &self.issuer);
-        self.ask(self.store.create(key, &record, &[])).await
+        self.ask(async { self.store.create(key, &record, &[]).await }).await
     }
 
     /// The set that this process stored last, if that is newer than `than`.
@@ -240,6 +250,13 @@ impl Records {
         let state = RecordState::Live;
         let record = self.encode(key, &tokens, state, nonce, later(needed, MARGIN))?;
         Ok(Write { key, record, tokens })
+    }
+
+    /// A record as a read would show it.
+    #[cfg(test)]
+    pub(super) fn found(&self, write: Write) -> Found {
+        let read_at = self.clock.moment();
+        Found { record: write.record, tokens: write.tokens, read_at, now: read_at.wall }
     }
 
     /// The tokens of a record.
@@ -284,6 +301,7 @@ impl Records {
         self.names.as_ref().map(|names| names.of(tokens)).unwrap_or_default()
     }
 
+    /// `call` must not ask the store before it is polled: a store may panic at once.
     async fn ask<T>(
         &self,
         call: impl Future<Output = Result<T, StoreError>>,

@@ -77,7 +77,7 @@ async fn verify_id_token(core: &Core, id_token: &SecretString) -> Result<(), Ver
     let verified = core.keys.verify(id_token.expose_secret(), &expected);
     // Nobody holds the new tokens meanwhile but this flight.
     match tokio::time::timeout(LONGEST_VERIFYING, verified).await {
-        Ok(Ok(_)) | Ok(Err(VerifyError::Keys(KeysError::NoUrl))) => Ok(()),
+        Ok(Ok(_) | Err(VerifyError::Keys(KeysError::NoUrl))) => Ok(()),
         Ok(Err(error)) => Err(error),
         Err(_elapsed) => Err(VerifyError::Keys(KeysError::Timeout)),
     }

@@ -55,6 +55,15 @@ impl Pointer {
         session.insert_value(&self.0, Value::String(pointer)).await.map(|_| ())
     }
 
+    /// Takes the pointer out, if it is the one to `grant`.
+    pub(crate) async fn remove_this(&self, session: &Session, grant: GrantId) -> Result<(), Error> {
+        let value = session.get_value(&self.0).await?;
+        if value.as_ref().and_then(parse) == Some(grant) {
+            session.remove_value(&self.0).await?;
+        }
+        Ok(())
+    }
+
     /// Whether there was one.
     pub(crate) async fn remove(&self, session: &Session) -> Result<bool, Error> {
         Ok(session.remove_value(&self.0).await?.is_some())

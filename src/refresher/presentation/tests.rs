@@ -1,9 +1,6 @@
-use std::sync::Arc;
-
 use super::*;
 use crate::{
-    refresher::records::{Records, Write},
-    testing::{ManualClock, MemoryTokens},
+    testing::ManualClock,
     token_store::{RecordState, codec::Codec},
     tokens::GrantTokens,
 };
@@ -34,13 +31,10 @@ impl World {
 
     /// The record in this state, as a read shows it now.
     fn found(&self, state: RecordState, nonce: Nonce) -> Found {
-        let (store, clock) = (Arc::new(MemoryTokens::new()), self.clock.clock());
         let codec = Codec::new(None);
         let tokens = GrantTokens::sample(1, self.now() - LIFE, LIFE);
         let record = codec.encode(KEY, &tokens, state, nonce, self.now() + LIFE).expect("encoded");
-        let issuer = tokens.issuer.clone();
-        let records = Records::new(store, codec, None, clock, DEADLINE, DEADLINE, issuer);
-        records.as_found(&Write { key: KEY, record, tokens })
+        Found::sample(record, tokens, self.clock.clock().moment())
     }
 
     fn live(&self) -> Decision {
@@ -63,7 +57,7 @@ impl World {
 
     /// This process marks the record and presents the token.
     fn present(&self) {
-        self.presentations.marking(KEY, FIRST, Nonce::random());
+        self.presentations.marking(KEY, FIRST, Nonce::random(), false, false);
         self.presentations.presenting(KEY, FIRST);
     }
 
@@ -93,7 +87,7 @@ fn attempts_of_one_flight_count_once() {
     let world = World::new();
     let nonce = Nonce::random();
     for _ in 0..5 {
-        world.presentations.marking(KEY, FIRST, nonce);
+        world.presentations.marking(KEY, FIRST, nonce, false, false);
         world.presentations.presenting(KEY, FIRST);
         world.clock.advance(SECOND);
     }
@@ -113,6 +107,17 @@ fn a_clear_answer_ends_the_doubt_of_its_own_presentation_and_of_no_other() {
     world.presentations.not_consumed(KEY, FIRST);
     world.clock.advance(LONGEST_PAUSE);
     assert!(world.presentations.was_in_doubt(KEY, FIRST));
+    assert!(matches!(world.live(), Decision::Present { replay: true }));
+}
+
+#[test]
+fn a_clear_answer_to_ones_own_replay_does_not_answer_what_another_process_presented() {
+    let world = World::new();
+    world.presentations.marking(KEY, FIRST, Nonce::random(), true, false);
+    world.presentations.presenting(KEY, FIRST);
+    world.presentations.not_consumed(KEY, FIRST);
+    assert!(world.presentations.was_in_doubt(KEY, FIRST));
+    world.clock.advance(LONGEST_PAUSE);
     assert!(matches!(world.live(), Decision::Present { replay: true }));
 }
 
@@ -211,7 +216,7 @@ fn a_wall_clock_that_is_set_back_does_not_make_a_mark_younger() {
 fn a_mark_of_ones_own_is_no_reason_to_wait() {
     let world = World::new();
     let nonce = Nonce::random();
-    world.presentations.marking(KEY, FIRST, nonce);
+    world.presentations.marking(KEY, FIRST, nonce, false, false);
     assert!(matches!(world.marked(nonce, world.now()), Decision::Present { replay: false }));
 }
 
@@ -239,7 +244,7 @@ fn a_store_behind_the_cache_counts_as_a_doubt() {
 fn a_newer_generation_begins_without_a_doubt() {
     let world = World::new();
     world.present();
-    world.presentations.marking(KEY, FIRST.next(), Nonce::random());
+    world.presentations.marking(KEY, FIRST.next(), Nonce::random(), false, false);
     assert!(!world.presentations.is_put_off(KEY, FIRST), "forgotten");
     // What is late to hear of the older one changes nothing.
     world.presentations.presenting(KEY, FIRST);

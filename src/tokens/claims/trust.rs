@@ -13,7 +13,7 @@ use crate::{
 #[non_exhaustive]
 pub enum ClaimsTrust {
     /// The provider sent the token over TLS, and it has stayed on the server (compare OpenID
-    /// Connect Core 3.1.3.7, item 6). Whoever can write to the token store can be anybody.
+    /// Connect Core 3.1.3.7, item 6). Whoever can write to the token store can act as any user.
     #[default]
     Issued,
     /// The provider's keys have signed the token, and its `iss`, `typ`, `exp`, `nbf` and `iat` are
@@ -25,8 +25,8 @@ pub enum ClaimsTrust {
     /// of this process and of the provider may differ by 60 s. Beyond that, a token may look
     /// expired or not yet valid, and is refused.
     Verified {
-        /// What `aud` must contain: mostly the API that the tokens are for, not the client's id.
-        /// None accepts anything.
+        /// What `aud` must contain. It is usually the API that the tokens are for, not the
+        /// client's id. `None` accepts any audience.
         audience: Option<String>,
     },
 }
