@@ -22,7 +22,11 @@ use std::{
 };
 
 use super::{
-    FlightKey, Landed, ended_here::EndedHere, errors::ended, records::Records, unsaved::Unsaved,
+    FlightKey, Landed,
+    ended_here::EndedHere,
+    errors::ended,
+    records::{Read, Records},
+    unsaved::Unsaved,
 };
 use crate::{
     clock::Clock,

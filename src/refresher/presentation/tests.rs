@@ -57,7 +57,7 @@ impl World {
 
     /// This process marks the record and presents the token.
     fn present(&self) {
-        self.presentations.marking(KEY, FIRST, Nonce::random(), false, false);
+        self.presentations.marking(KEY, FIRST, Nonce::random(), false);
         self.presentations.presenting(KEY, FIRST);
     }
 
@@ -87,7 +87,7 @@ fn attempts_of_one_flight_count_once() {
     let world = World::new();
     let nonce = Nonce::random();
     for _ in 0..5 {
-        world.presentations.marking(KEY, FIRST, nonce, false, false);
+        world.presentations.marking(KEY, FIRST, nonce, false);
         world.presentations.presenting(KEY, FIRST);
         world.clock.advance(SECOND);
     }
@@ -113,7 +113,7 @@ fn a_clear_answer_ends_the_doubt_of_its_own_presentation_and_of_no_other() {
 #[test]
 fn a_clear_answer_to_ones_own_replay_does_not_answer_what_another_process_presented() {
     let world = World::new();
-    world.presentations.marking(KEY, FIRST, Nonce::random(), true, false);
+    world.presentations.marking(KEY, FIRST, Nonce::random(), true);
     world.presentations.presenting(KEY, FIRST);
     world.presentations.not_consumed(KEY, FIRST);
     assert!(world.presentations.was_in_doubt(KEY, FIRST));
@@ -216,7 +216,7 @@ fn a_wall_clock_that_is_set_back_does_not_make_a_mark_younger() {
 fn a_mark_of_ones_own_is_no_reason_to_wait() {
     let world = World::new();
     let nonce = Nonce::random();
-    world.presentations.marking(KEY, FIRST, nonce, false, false);
+    world.presentations.marking(KEY, FIRST, nonce, false);
     assert!(matches!(world.marked(nonce, world.now()), Decision::Present { replay: false }));
 }
 
@@ -244,7 +244,7 @@ fn a_store_behind_the_cache_counts_as_a_doubt() {
 fn a_newer_generation_begins_without_a_doubt() {
     let world = World::new();
     world.present();
-    world.presentations.marking(KEY, FIRST.next(), Nonce::random(), false, false);
+    world.presentations.marking(KEY, FIRST.next(), Nonce::random(), false);
     assert!(!world.presentations.is_put_off(KEY, FIRST), "forgotten");
     // What is late to hear of the older one changes nothing.
     world.presentations.presenting(KEY, FIRST);
