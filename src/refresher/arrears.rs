@@ -51,7 +51,7 @@ pub(super) async fn newest(
         match records.put(&write).await {
             Ok(Put::Stored) => {
                 unsaved.release(key, write.tokens.generation);
-                let found = Box::new(records.as_found(&write));
+                let found = Box::new(records.in_place_of(&found, &write));
                 return Ok(Newest::Held { found, stored: true });
             }
             Ok(Put::Absent) => return Ok(Newest::Absent),
@@ -62,7 +62,7 @@ pub(super) async fn newest(
             Ok(Put::NotNewer) => {}
             Err(error) if records.compares_and_swaps() => return Err(error),
             Err(_refused) => {
-                let found = Box::new(records.as_found(&write));
+                let found = Box::new(records.in_place_of(&found, &write));
                 return Ok(Newest::Held { found, stored: false });
             }
         }

@@ -45,11 +45,19 @@ impl EndedHere {
         }
     }
 
-    /// Marks a login as ended. The first ending stays. `stored`: the token store knows it.
+    /// Marks a login as ended. The first ending stays, but its sessions end as soon as any ending says
+    /// so. `stored`: the token store knows it.
     pub(super) fn mark(&self, key: RecordKey, ending: Ending, stored: bool) {
         self.sweep_if_due();
         match self.marks.entry(key) {
-            Entry::Occupied(mut known) => known.get_mut().stored |= stored,
+            Entry::Occupied(mut known) => {
+                let known = known.get_mut();
+                known.stored |= stored;
+                if ending.with_session && !known.ending.with_session {
+                    known.ending.with_session = true;
+                    self.with_session.fetch_add(1, Ordering::Relaxed);
+                }
+            }
             Entry::Vacant(place) => {
                 if ending.with_session {
                     self.with_session.fetch_add(1, Ordering::Relaxed);

@@ -63,8 +63,9 @@ pub(super) enum Read {
 pub(super) struct Found {
     pub(super) record: TokenRecord,
     pub(super) tokens: GrantTokens,
-    read_at: Moment,
-    /// The store's clock then, or ours where it has none.
+    /// When the read began, and when it was answered.
+    read: (Moment, Moment),
+    /// The store's clock at some moment between these two, or ours where it has none.
     now: SystemTime,
 }
 
@@ -76,9 +77,15 @@ pub(super) struct Write {
 }
 
 impl Found {
-    /// The store's time now.
-    pub(super) fn store_now(&self, clock: &Clock) -> SystemTime {
-        later(self.now, clock.since(self.read_at))
+    /// The store's time now, or less: the age of somebody else's mark must not be overrated because a
+    /// read took long.
+    pub(super) fn store_now_at_least(&self, clock: &Clock) -> SystemTime {
+        later(self.now, clock.since(self.read.1))
+    }
+
+    /// The store's time now, or more: nor may others overrate the age of ours.
+    pub(super) fn store_now_at_most(&self, clock: &Clock) -> SystemTime {
+        later(self.now, clock.since(self.read.0))
     }
 
     /// The mark of a refresh under way: who set it, and when.
@@ -117,13 +124,15 @@ impl Records {
     pub(super) async fn read(&self, key: RecordKey) -> Result<Read, RefreshError> {
         let read_at = self.clock.moment();
         let loaded = self.ask(self.store.load(key)).await?;
-        let now = self.judge_skew(read_at, loaded.now);
+        let answered_at = self.clock.moment();
+        self.judge_skew(read_at, loaded.now);
+        let now = loaded.now.unwrap_or(answered_at.wall);
         let Some(record) = loaded.record else { return Ok(Read::Absent) };
         if let Some(ending) = record.ending() {
             return Ok(Read::Ended(ending));
         }
         let tokens = self.open(key, &record)?;
-        Ok(Read::Held(Box::new(Found { record, tokens, read_at, now })))
+        Ok(Read::Held(Box::new(Found { record, tokens, read: (read_at, answered_at), now })))
     }
 
     /// Whether the store holds the mark of `nonce`: a swap whose answer got lost has worked then.
@@ -229,11 +238,10 @@ impl Records {
         Ok(Write { key, record, tokens })
     }
 
-    /// A write as a read would show it.
-    pub(super) fn as_found(&self, write: &Write) -> Found {
-        let read_at = self.clock.moment();
+    /// A write in the place of what a read has found.
+    pub(super) fn in_place_of(&self, found: &Found, write: &Write) -> Found {
         let (record, tokens) = (write.record.clone(), write.tokens.clone());
-        Found { record, tokens, read_at, now: read_at.wall }
+        Found { record, tokens, read: found.read, now: found.now }
     }
 
     /// The tokens of a record.
@@ -291,8 +299,8 @@ impl Records {
     }
 
     /// The store's clock where it has one: marks that other processes set are dated by it.
-    fn judge_skew(&self, read_at: Moment, store: Option<SystemTime>) -> SystemTime {
-        let Some(store) = store else { return read_at.wall };
+    fn judge_skew(&self, read_at: Moment, store: Option<SystemTime>) {
+        let Some(store) = store else { return };
         let ours = read_at.wall;
         let skew = ours.duration_since(store).unwrap_or_else(|ahead| ahead.duration());
         // The answer took a while to come.
@@ -305,6 +313,5 @@ impl Records {
                 );
             }
         }
-        store
     }
 }

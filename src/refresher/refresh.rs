@@ -407,7 +407,10 @@ struct Marker<'a> {
     found: &'a Found,
     /// The store has the tokens that are presented.
     stored: bool,
+    /// Of the mark that is set next, or was set last.
     nonce: Nonce,
+    /// This is not the first attempt.
+    renews: bool,
     marked: Option<RecordVersion>,
     stop: Option<Stop>,
     sent: bool,
@@ -426,7 +429,13 @@ impl BeforeAttempt for Marker<'_> {
         let (core, key) = (self.flight.core, self.flight.order.login.key);
         let generation = self.found.tokens.generation;
         let began = core.clock.moment();
-        core.presentations.marking(key, generation, self.nonce);
+        if std::mem::replace(&mut self.renews, true) {
+            // Whoever has judged the earlier mark too old must find another one.
+            self.nonce = Nonce::random();
+            core.presentations.renewing(key, generation, self.nonce);
+        } else {
+            core.presentations.marking(key, generation, self.nonce);
+        }
         if self.stored {
             self.mark(began).await.map_err(|stop| {
                 self.stop = Some(stop);
@@ -442,12 +451,13 @@ impl BeforeAttempt for Marker<'_> {
 impl<'a> Marker<'a> {
     fn new(flight: &'a Flight<'a>, found: &'a Found, stored: bool) -> Self {
         let nonce = Nonce::random();
-        Self { flight, found, stored, nonce, marked: None, stop: None, sent: false }
+        let (marked, stop) = (None, None);
+        Self { flight, found, stored, nonce, renews: false, marked, stop, sent: false }
     }
 
     async fn mark(&mut self, began: Moment) -> Result<(), Stop> {
         let (core, key) = (self.flight.core, self.flight.order.login.key);
-        let since = self.found.store_now(&core.clock);
+        let since = self.found.store_now_at_most(&core.clock);
         let state = RecordState::Presenting { since };
         let expected = self.marked.unwrap_or_else(|| self.found.record.version());
         match core.records.swap(key, expected, self.found, state, self.nonce).await {
