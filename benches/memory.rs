@@ -1,10 +1,13 @@
 //! Bytes per waiter of one flight, and per user that waits, is served or is idle. Counted at the allocator.
 
+mod common;
+
 #[allow(dead_code, reason = "the bench uses a part of it")]
-#[path = "../src/flight.rs"]
-mod flight;
+#[path = "../src/single_flight.rs"]
+mod single_flight;
 
 use std::{
+    collections::HashMap,
     future::Future,
     sync::{
         Arc,
@@ -13,14 +16,15 @@ use std::{
     time::Duration,
 };
 
-use support::{token_response, verdict};
-use flight::{Boarded, Departure, SingleFlight};
+use common::{token_response, verdict};
 use http_body_util::Full;
 use peak_alloc::PeakAlloc;
+use single_flight::{Joined, SingleFlight, Start};
 use tokio_util::task::TaskTracker;
 use tower_sessions::{MemoryStore, Session, SessionStore, session::Id};
 use tower_token_refresh::{
-    ClientAuth, TokenEndpoint, TokenRefresher, TokenSet, Transport, testing::ManualClock,
+    ClientAuth, TokenEndpoint, TokenRefresher, TokenSet, Transport, Usage,
+    testing::{ManualClock, MemoryTokens},
     tower_sessions,
 };
 
@@ -77,9 +81,9 @@ async fn flight_alone() -> usize {
                     gate.acquire().await.expect("never closed").forget();
                     1
                 };
-                match flights.board(&1, || Departure::Fly(fly)) {
-                    Boarded::Known(known) => known,
-                    Boarded::Waiting { answer, .. } => answer.await.expect("the flight lands"),
+                match flights.join_or_start(&1, || Start::Flight(fly)) {
+                    Joined::Known(known) => known,
+                    Joined::Waiting { answer, .. } => answer.await.expect("the flight lands"),
                 }
             }));
         }
@@ -119,24 +123,27 @@ async fn users() {
     let endpoint =
         TokenEndpoint::new("https://id.example.test/token", ClientAuth::basic("web", "secret"))
             .transport(transport);
-    let store = MemoryStore::default();
-    let refresher = TokenRefresher::builder(endpoint, store.clone())
+    let stores = Stores { sessions: MemoryStore::default(), tokens: MemoryTokens::new() };
+    let refresher = TokenRefresher::builder(endpoint, stores.sessions.clone())
+        .token_store(stores.tokens.clone())
         .clock(clock.clock())
         .build()
         .expect("the settings agree");
     let guarded = Arc::new(refresher.session_store());
 
     // Once through everything, so that what is made once is not counted.
-    log_in(&refresher, &guarded).await;
-    let before = HEAP.current_usage();
-    let mut ids = Vec::with_capacity(USERS);
+    let first = log_in(&refresher, &guarded).await;
+    let before = HEAP.current_usage() - stores.weight(&[first]).await;
+    let mut ids = vec![first];
     for _ in 0..USERS {
         ids.push(log_in(&refresher, &guarded).await);
     }
-    // What the application's own store holds is not ours: it weighs as much as a copy of it.
-    let in_store = weight_of_copy(&store, &ids).await;
-    let ours = |now: usize| now.saturating_sub(before + in_store);
-    let logged_in = ours(HEAP.current_usage());
+    // What the application's own stores hold is not ours: it weighs as much as a copy of it.
+    let ours = async |ids: &[Id]| {
+        let in_stores = stores.weight(ids).await;
+        HEAP.current_usage().saturating_sub(before + in_stores)
+    };
+    let logged_in = (ours(&ids).await, refresher.usage());
 
     clock.advance(Duration::from_secs(300));
     let mut requests = Vec::with_capacity(USERS);
@@ -146,7 +153,7 @@ async fn users() {
         requests.push(tokio::spawn(async move { refresher.valid_token(&session).await.map(drop) }));
     }
     tokio::time::sleep(Duration::from_millis(500)).await;
-    let waiting = ours(HEAP.current_usage());
+    let waiting = (ours(&ids).await, refresher.usage());
 
     answering.store(true, Ordering::SeqCst);
     sender.send_replace(());
@@ -154,36 +161,31 @@ async fn users() {
         request.await.expect("no panic").expect("a token");
     }
     tokio::time::sleep(Duration::from_millis(500)).await;
-    let finished = ours(HEAP.current_usage());
-    let used = refresher.usage();
+    let in_use = (ours(&ids).await, refresher.usage());
 
-    // Others go on logging in: one sweep finds who was in use until then, and a later one who no longer is.
-    for pause in [10, 61] {
-        clock.advance(Duration::from_secs(pause));
-        log_in(&refresher, &guarded).await;
+    // Others go on logging in: one sweep finds who was in use until then, and the next one who no
+    // longer is.
+    for _ in 0..2 {
+        clock.advance(Duration::from_secs(61));
+        ids.push(log_in(&refresher, &guarded).await);
     }
-    let idle = ours(HEAP.current_usage());
-    let idle_used = refresher.usage();
-
-    clock.advance(Duration::from_secs(600));
-    log_in(&refresher, &guarded).await;
-    let forgotten = ours(HEAP.current_usage());
+    let idle = (ours(&ids).await, refresher.usage());
 
     println!(
-        "\n{USERS} users, one session and one grant each: bytes of ours, the session store's own not counted"
+        "\n{USERS} users, one session and one login each: bytes of ours, the stores' own not counted"
     );
-    println!("  {:<48}{:>12}{:>10}", "", "all", "per user");
-    let line = |what: &str, bytes: usize| println!("  {what:<48}{bytes:>12}{:>10}", bytes / USERS);
-    line("sets in use, logged in", logged_in);
+    println!("  {:<36}{:>12}{:>10}{:>16}", "", "all", "per user", "last writes");
+    let line = |what: &str, (bytes, usage): (usize, Usage)| {
+        let bytes = bytes.saturating_sub(usage.last_write_bytes);
+        println!("  {what:<36}{bytes:>12}{:>10}{:>16}", bytes / USERS, usage.last_write_bytes);
+        bytes
+    };
+    line("logged in", logged_in);
     line("waiting: a request and a flight each", waiting);
-    line("sets in use, refreshed", finished);
-    line("idle: no request for 71 s", idle);
-    line("no request for 10 min", forgotten);
-    println!(
-        "\n  the refresher counts {} B of sets for {} grants in use, {} B for {} after 71 s",
-        used.set_bytes, used.grants, idle_used.set_bytes, idle_used.grants
-    );
-    println!("  {USERS} idle users, goal < {MEGABYTE} B: {}\n", verdict(idle < MEGABYTE));
+    let in_use = line("in use, refreshed", in_use);
+    let idle = line("idle: no request for two minutes", idle);
+    println!("  in use, goal <= 2 MB: {}", verdict(in_use <= 2 * MEGABYTE));
+    println!("  idle, goal <= 0.1 MB: {}\n", verdict(idle <= MEGABYTE / 10));
 }
 
 async fn log_in(refresher: &TokenRefresher, store: &Arc<impl SessionStore>) -> Id {
@@ -193,13 +195,25 @@ async fn log_in(refresher: &TokenRefresher, store: &Arc<impl SessionStore>) -> I
     session.id().expect("a saved session has an id")
 }
 
-async fn weight_of_copy(store: &MemoryStore, ids: &[Id]) -> usize {
-    let before = HEAP.current_usage();
-    let copy = MemoryStore::default();
-    for id in ids {
-        let mut record =
-            store.load(id).await.expect("the memory store does not fail").expect("logged in");
-        copy.create(&mut record).await.expect("the memory store does not fail");
+struct Stores {
+    sessions: MemoryStore,
+    tokens: MemoryTokens,
+}
+
+impl Stores {
+    /// What a copy of everything in the stores weighs.
+    async fn weight(&self, ids: &[Id]) -> usize {
+        let before = HEAP.current_usage();
+        let sessions = MemoryStore::default();
+        for id in ids {
+            let record = self.sessions.load(id).await.expect("it does not fail");
+            if let Some(mut record) = record {
+                sessions.create(&mut record).await.expect("it does not fail");
+            }
+        }
+        let tokens: HashMap<_, _> = self.tokens.records().into_iter().collect();
+        let weight = HEAP.current_usage() - before;
+        drop((sessions, tokens));
+        weight
     }
-    HEAP.current_usage().saturating_sub(before)
 }

@@ -1,5 +1,7 @@
 //! What a request pays that is refused because the provider is down: its token has expired and the circuit is open.
 
+mod common;
+
 use std::{hint::black_box, sync::Arc, time::Duration};
 
 use axum::{
@@ -9,7 +11,7 @@ use axum::{
     http::{StatusCode, header},
     routing::get,
 };
-use support::{Samples, token_response, verdict};
+use common::{Samples, token_response, verdict};
 use tower::ServiceExt;
 use tower_sessions::{MemoryStore, Session};
 use tower_token_refresh::{

@@ -1,4 +1,4 @@
-//! The one source of time: everything that asks "is this token still good?" asks a [`Clock`].
+//! The one source of time. A clippy rule keeps all other code from asking the system.
 
 use std::{
     fmt,
@@ -9,12 +9,13 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-/// Where a [`Clock`] reads the time. Implement it to drive time in tests, or use `ManualClock` of the `testing` feature.
+/// Where a [`Clock`] reads the time. Implement it to control time in tests, or use `ManualClock` of
+/// the `testing` feature.
 pub trait TimeSource: Send + Sync + 'static {
-    /// The wall clock. It may jump, in both directions; token expiry is read on it.
+    /// The wall clock. It may jump in both directions. Token expiry is compared with it.
     fn now(&self) -> SystemTime;
 
-    /// Time since a fixed moment of this source. It never goes back; ages and retention are read on it.
+    /// The time since a fixed moment of this source. It never goes back. Ages are measured by it.
     fn monotonic(&self) -> Duration;
 }
 
@@ -40,7 +41,7 @@ impl Clock {
         self.0.now()
     }
 
-    /// Time since a fixed moment of this clock; never goes back.
+    /// The time since a fixed moment of this clock. It never goes back.
     #[must_use]
     pub fn monotonic(&self) -> Duration {
         self.0.monotonic()
@@ -101,11 +102,40 @@ impl AtomicMoment {
 
     /// Two that set it at once may leave the parts of two moments: both are near enough.
     pub(crate) fn set(&self, moment: Moment) {
-        let millis = |part: Duration| u64::try_from(part.as_millis()).unwrap_or(u64::MAX);
         let wall = moment.wall.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         self.wall.store(millis(wall), Ordering::Relaxed);
         self.monotonic.store(millis(moment.monotonic), Ordering::Relaxed);
     }
+}
+
+/// Limits how often something is done.
+pub(crate) struct Throttle {
+    every: Duration,
+    /// When it is due next, in milliseconds on the monotonic clock.
+    next: AtomicU64,
+}
+
+impl Throttle {
+    /// First due when `every` has passed.
+    pub(crate) fn new(every: Duration, clock: &Clock) -> Self {
+        Self { every, next: AtomicU64::new(millis(clock.monotonic() + every)) }
+    }
+
+    /// First due at once.
+    pub(crate) fn due(every: Duration) -> Self {
+        Self { every, next: AtomicU64::new(0) }
+    }
+
+    /// Whether it is time again. Of those who ask at once, one is told so.
+    pub(crate) fn is_due(&self, now: Duration) -> bool {
+        let (next, order) = (self.next.load(Ordering::Relaxed), Ordering::Relaxed);
+        let then = millis(now.saturating_add(self.every));
+        millis(now) >= next && self.next.compare_exchange(next, then, order, order).is_ok()
+    }
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 impl Default for Clock {

@@ -5,13 +5,14 @@ use std::{error::Error as StdError, fmt, sync::Arc, time::Duration};
 use bytes::Bytes;
 use http::Response;
 
-/// The longest that anybody is told to stay away, and that a provider may tell us to: what it holds up is users.
+/// The longest `Retry-After`, of ours and of a provider that we obey: users wait for it.
 pub(crate) const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(5 * 60);
 
-/// Why a request got no token. Cheap to clone: one failed refresh is told to every request that waited for it.
+/// Why a request got no token. Cheap to clone: every request that waited for a failed refresh gets
+/// its error.
 ///
-/// Neither `Display`, `Debug` nor the chain of sources shows a token, a secret, a session id or a provider's free text. The chain may
-/// end in the session store's own words for a failing backend.
+/// Neither `Display`, `Debug` nor the chain of sources shows a token, a secret, a session id or a
+/// provider's free text. The chain may end in a store's own message about its backend.
 #[derive(Clone)]
 pub struct RefreshError {
     kind: RefreshErrorKind,
@@ -26,28 +27,32 @@ pub struct RefreshError {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum RefreshErrorKind {
-    /// The session holds no tokens: nobody is logged in. 401.
+    /// The session points to no login: nobody is logged in. 401.
     NoTokens,
-    /// The refresh token is no longer accepted (`invalid_grant`), or the access token has expired and there is no refresh
-    /// token: the tokens are removed. Or they are sealed with a key that this process does not have: they are kept. 401.
+    /// The provider no longer accepts the refresh token (`invalid_grant`), or the access token has
+    /// expired and there is no refresh token. The login has ended. Or the token record is gone, or
+    /// is sealed with a key that this process does not have; such a record is left as it is. 401.
     SessionExpired,
-    /// The grant was ended (log out) before or during the refresh. 401.
+    /// The login ended, for example by a log out, before or during the refresh. 401.
     LoggedOut,
-    /// The refreshed tokens are those of another user (`sub`) or issuer (`iss`) than the login's. Nobody gets them: the login is
-    /// ended, the tokens are removed and revoked. 401, and an error in the log: a provider or a proxy has mixed up its users.
+    /// The refreshed tokens are those of another user (`sub`) or issuer (`iss`). Nobody gets them:
+    /// the login ends, and the new tokens are revoked. 401, and an error in the log, because a
+    /// provider or a proxy has mixed up its users.
     SubjectChanged,
-    /// The provider or the session store cannot be reached or is overloaded. The tokens are kept. 503 with `Retry-After`.
+    /// The provider or a store cannot be reached or is overloaded, or this process is shutting
+    /// down. The tokens are kept. 503 with `Retry-After`.
     Unavailable,
-    /// The refresh took longer than this request would [wait](crate::RefreshPolicy::wait_timeout). It goes on; the tokens are kept. 503
-    /// with `Retry-After`.
+    /// The refresh takes longer than this request [waits](crate::RefreshPolicy::wait_timeout). The
+    /// refresh goes on, and the tokens are kept. 503 with `Retry-After`.
     WaitTimeout,
-    /// The provider answered something that is not a token response. The tokens are kept. 502.
+    /// The provider's answer is not a token response. The tokens are kept. 502.
     InvalidResponse,
-    /// A setting is wrong: the client is not accepted, the session layer or the token refresh layer is missing, the session layer
-    /// is unguarded, the session entry does not parse, or the access token has not the claims a route asks for. The tokens are
-    /// kept. 500, and the log says what to change.
+    /// A setting is wrong: the provider refuses the client, the session layer or the token refresh
+    /// layer is missing, the session's entry or the token record cannot be parsed, the record is of
+    /// another issuer, or the access token does not have the claims that a route needs. The tokens
+    /// are kept. 500, and the log says what to change.
     Misconfigured,
-    /// A refresh panicked. The tokens are kept; the next request tries again. 500.
+    /// A task panicked. The tokens are kept, and the next request tries again. 500.
     Internal,
 }
 
@@ -78,7 +83,8 @@ impl RefreshError {
         self
     }
 
-    /// Says that the log has it: one failed refresh is one line, however many requests it fails.
+    /// Notes that the error is in the log: one failed refresh is one line, however many requests
+    /// fail.
     pub(crate) fn mark_logged(&mut self) {
         self.logged = true;
     }
@@ -92,7 +98,7 @@ impl RefreshError {
         self
     }
 
-    /// What the application answers to the request that met this error, if it does not leave that to us.
+    /// The application's own answer to the request that got this error, if it has one.
     pub(crate) fn answer(&self) -> Option<&Response<Bytes>> {
         self.answer.as_deref()
     }
@@ -103,8 +109,9 @@ impl RefreshError {
         self.kind
     }
 
-    /// When it may be worth asking again; set for [`RefreshErrorKind::Unavailable`] and [`RefreshErrorKind::WaitTimeout`] only: what the
-    /// provider said, else 1 s or as long as the next attempt has to wait. At most 5 min, whatever a provider or a clock says.
+    /// How long to wait before another attempt. Only [`RefreshErrorKind::Unavailable`] and
+    /// [`RefreshErrorKind::WaitTimeout`] have it: the provider's own `Retry-After`, the time until
+    /// this process tries again, or 1 s. Never more than 5 min.
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         self.retry_after
@@ -134,22 +141,24 @@ impl StdError for RefreshError {
     }
 }
 
-/// A setting that cannot work, with the value and the rule it breaks.
-/// `Debug` prints the same as `Display`, because that is what a `main` that returns it prints.
+/// A setting that cannot work, with its value and the rule that it breaks.
+///
+/// `Debug` prints the same as `Display`, because a `main` that returns the error prints `Debug`.
 #[derive(Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConfigError {
-    /// A URL that does not parse, or is not http or https, or carries a user name, a password or a fragment.
+    /// A URL that cannot be parsed, is not http or https, or has a user name, a password or a
+    /// fragment.
     #[error("{what} is not a usable URL: {value:?}: {rule}")]
     Url {
         /// Which setting.
         what: &'static str,
-        /// What was given, without user name, password, query and fragment.
+        /// Its value, without user name, password, query and fragment.
         value: String,
         /// The rule it breaks.
         rule: &'static str,
     },
-    /// Plain http to a host that is not loopback and was not allowed by name.
+    /// Plain http to a host that is neither loopback nor allowed by name.
     #[error(
         "{what} {value:?} is plain http to {host:?}, which is not loopback: use https, or `allow_http_to({host:?})`"
     )]
@@ -180,15 +189,16 @@ pub enum ConfigError {
     Range {
         /// Which setting.
         what: &'static str,
-        /// What was given.
+        /// Its value.
         value: String,
         /// The rule it breaks.
         rule: &'static str,
     },
-    /// The default transport cannot be made, such as for want of TLS roots or for a proxy variable that is no URL.
-    #[error("the default transport cannot be made: {rule}")]
+    /// The default transport cannot be built, for example without TLS roots, or with a proxy
+    /// variable that is not a URL.
+    #[error("the default transport cannot be built: {rule}")]
     Transport {
-        /// What stands in the way.
+        /// The reason.
         rule: String,
     },
 }
@@ -199,7 +209,7 @@ impl fmt::Debug for ConfigError {
     }
 }
 
-/// An error with all that caused it, for one line of a log.
+/// An error with its sources, for one line of a log.
 pub(crate) struct Chain<'a>(pub(crate) &'a (dyn StdError + 'static));
 
 impl fmt::Display for Chain<'_> {

@@ -1,61 +1,84 @@
-//! Single-flight OAuth 2.0 token refresh for Axum and Tower.
+//! Keeps the OAuth 2.0 tokens in your users' sessions alive, in Axum and Tower.
 //!
-//! Tokens live in a [tower-sessions](tower_sessions) session. A request whose access token is still valid passes at once. When it has
-//! expired, all concurrent requests of that login wait for **one** refresh, whose tokens are in the session before any of them goes on.
+//! A request whose access token is still valid passes at once. When the token has expired, all
+//! requests of that login wait for **one** refresh, and its tokens are stored before any of them
+//! goes on. Sessions are those of [tower-sessions](tower_sessions).
+//!
+//! # Quick start
 //!
 //! ```
+//! # #[cfg(feature = "axum")]
+//! # fn main() -> Result<(), tower_token_refresh::ConfigError> {
 //! use axum::{Router, routing::get};
 //! use tower_token_refresh::{
-//!     AccessToken, ClientAuth, TokenEndpoint, TokenRefreshLayer, TokenRefresher, tower_sessions::MemoryStore,
+//!     AccessToken, ClientAuth, TokenEndpoint, TokenRefreshLayer, TokenRefresher,
+//!     tower_sessions::MemoryStore,
 //! };
 //!
-//! # fn main() -> Result<(), tower_token_refresh::ConfigError> {
-//! let endpoint = TokenEndpoint::new("https://id.example.com/token", ClientAuth::basic("shop-web", "secret"));
-//! let refresher = TokenRefresher::builder(endpoint, MemoryStore::default()).build()?;
-//!
 //! async fn orders(token: AccessToken) -> String {
+//!     let _authorization = token.header(); // for the request to your API
 //!     format!("good until {:?}", token.expires_at())
 //! }
+//!
+//! let auth = ClientAuth::basic("shop-web", "secret");
+//! let endpoint = TokenEndpoint::new("https://id.example.com/token", auth);
+//! let refresher = TokenRefresher::builder(endpoint, MemoryStore::default()).build()?;
+//!
 //! let app: Router = Router::new()
 //!     .route("/orders", get(orders))
-//!     .layer(TokenRefreshLayer::new(&refresher))
+//!     .route_layer(TokenRefreshLayer::new(&refresher)) // guards the routes above this line
 //!     .layer(refresher.session_layer());
 //! # let _ = app;
 //! # Ok(())
 //! # }
+//! # #[cfg(not(feature = "axum"))]
+//! # fn main() {}
 //! ```
+//!
+//! In the callback of your login, call [`log_in`](TokenRefresher::log_in) with the provider's token
+//! response, and [`log_out`](TokenRefresher::log_out) to end the login. The README has the whole
+//! application.
+//!
+//! **This release is for one process per login.** Several processes need a token store that
+//! compares and swaps; see [`token_store`].
 //!
 //! # How it works
 //!
-//! ```text
-//! refresher.session_layer()      tower-sessions' own layer over a guarded store
-//!   TokenRefreshLayer            no tokens: 401. Fresh: go on; near its end, start a flight as well.
-//!                                Else: join the flight, or start it
-//!     your handler               extracts AccessToken, Claims
+//! - **Pointer.** A session holds the id of its login, set at log in, and nothing else of this
+//!   crate. Requests may save sessions late, copy them or give them new ids: the pointer stays
+//!   true, and tokens are not touched.
+//! - **Token record.** The tokens of each login are a record of their own in a
+//!   [`TokenStore`](token_store::TokenStore), by default in the session store. Only a log in, a
+//!   refresh and an ending write it. A counter, the *generation*, says which tokens are newer;
+//!   clocks do not.
+//! - **Flight.** A refresh is a task of its own. Requests wait for it, and none of them owns it, so
+//!   a closed browser tab stops nothing. It reads the record, sets its mark, asks the provider,
+//!   checks that the new tokens are the same user's, stores them, and wakes the requests, in this
+//!   order.
+//! - **Mark.** Before a flight presents a refresh token it writes into the record that it does so.
+//!   No other process presents the token then. If the flight never ends, the mark says that the
+//!   outcome is in doubt: the provider may have used the token up.
+//! - **Cache.** A process keeps access tokens in memory, so a valid token costs no read of the
+//!   record and no JWT decoding. After [`confirm_after`](RefreshPolicy::confirm_after) the record
+//!   is read again. The cache may lose any entry.
+//! - **Ending.** A log out, the provider's logout token, or a refused refresh token ends a login in
+//!   this process first, then in the record. The record of an ending stays, so whatever comes late
+//!   finds it: a late refresh revokes or drops what it brings.
 //!
-//! a flight, owned by nobody who waits for it:
-//!   re-read the session from the store -> ask the provider -> is it the same user? -> ledger -> store -> wake the waiters
-//! ```
-//!
-//! - A **grant** is one login. It has a random id and lives in one session record, its **home**; a **generation** counts its token
-//!   sets. Two devices of one user are two grants. Wall clocks play no part in what is newer.
-//! - A **flight** is one refresh of one grant: a spawned task, so a browser tab that closes cancels nothing.
-//! - The **guarded store** ([`GuardedStore`]) compares before it writes: tower-sessions saves whole records, the last one wins, and a
-//!   slow request would otherwise undo a refresh or a log out.
-//! - The **ledger** is what this process knows of each grant: home, newest set, whether it ended. It is also the token cache of the
-//!   fast path, so a valid token costs no JSON and no JWT decoding.
-//! - A **tombstone** is an entry that says only that a grant ended; a **pending** set is a new one that the store has refused so far.
+//! The module [`docs`] has the whole story.
 //!
 //! # What is trusted
 //!
-//! Tokens come from the token endpoint over TLS and stay on the server side, so what they say is taken for true (compare OpenID Connect
-//! Core section 3.1.3.7, item 6). Whoever can write to the session store can be anybody; with
-//! [`seal_with`](TokenRefresherBuilder::seal_with), who can only read it learns no token, and [`ClaimsTrust::Verified`] has the claims of
-//! access tokens verified by the provider's keys.
+//! Tokens come from the token endpoint over TLS and stay on the server, so what they say is
+//! believed (compare OpenID Connect Core section 3.1.3.7, item 6). [`ClaimsTrust::Verified`] checks
+//! the signatures of access tokens as well. Whoever can write to the stores can be anybody. With
+//! [`seal_with`](TokenRefresherBuilder::seal_with), whoever can only read the token store learns no
+//! token.
 //!
-//! What a login begins with, your application's OpenID Connect client has verified. Each refresh is held against that: tokens of
-//! another user or issuer end the login ([`SubjectChanged`](RefreshErrorKind::SubjectChanged)), and a refreshed ID token that does not
-//! verify is dropped in favour of the earlier one, while the new access and refresh tokens stay.
+//! Your application's OpenID Connect client has verified the first tokens of a login. Each refresh
+//! is compared with them. Tokens of another user or issuer end the login
+//! ([`SubjectChanged`](RefreshErrorKind::SubjectChanged)). A refreshed ID token that does not
+//! verify is dropped, and the earlier one is kept with the new access and refresh token.
 //!
 //! # Features
 //!
@@ -64,11 +87,19 @@
 //! | `axum` | yes | the extractors, `IntoResponse` for [`RefreshError`], the route for back-channel logout |
 //! | `rustls` | yes | TLS for the default transport |
 //! | `testing` | no | the `testing` module: a strict provider and a clock for your own tests |
+//!
+//! Without `axum` the layer works with any Tower service over `http` types whose response body can
+//! be made from `Bytes`. Without `rustls`, bring a [`Transport`] of your own.
 #![forbid(unsafe_code)]
 #![deny(unreachable_pub)]
 
 mod back_channel;
 mod clock;
+#[cfg(any(
+    test,
+    all(doc, any(not(doctest), all(feature = "axum", feature = "rustls", feature = "testing")))
+))]
+pub mod docs;
 mod endpoint;
 mod error;
 mod key_locks;
@@ -96,8 +127,7 @@ pub use middleware::Claims;
 pub use middleware::{TokenRefreshLayer, TokenRefreshService, rejection};
 pub use policy::{OnUnavailable, RefreshPolicy};
 pub use refresher::{
-    Logout, LogoutOutcome, Revocation, ShutdownTimeout, TokenRefresher, TokenRefresherBuilder,
-    Usage,
+    Logout, LogoutOutcome, Revocation, ShutdownError, TokenRefresher, TokenRefresherBuilder, Usage,
 };
 pub use session::GuardedStore;
 pub use tokens::{

@@ -4,12 +4,17 @@ use std::time::Duration;
 
 use crate::error::ConfigError;
 
-/// As long as anything here may be kept waiting, whatever the settings add up to.
+/// Nothing waits longer than this, whatever the settings add up to.
 const A_DAY: Duration = Duration::from_secs(24 * 60 * 60);
-/// A login that ended elsewhere is served for as long as this at the most.
+/// The longest that a process may serve a login that ended in another one.
 const LONGEST_UNCONFIRMED: Duration = Duration::from_secs(60 * 60);
-/// What clocks of several processes may differ by.
-const SKEW: Duration = Duration::from_secs(5);
+/// What the deadline of a mark allows for beside the request and the write.
+const SLACK: Duration = Duration::from_secs(5);
+/// How long it may take to set a mark.
+pub(crate) const LONGEST_MARKING: Duration = Duration::from_secs(2);
+/// How long a flight waits for the keys to verify a refreshed ID token by. With the time to set a mark
+/// it leaves a second of the slack for clocks that differ.
+pub(crate) const LONGEST_VERIFYING: Duration = Duration::from_secs(2);
 /// A store that fails over may come back without what it was told within about this time.
 const LAST_WRITES_STAY: Duration = Duration::from_secs(90);
 
@@ -47,17 +52,17 @@ pub struct RefreshPolicy {
     pub(crate) store_timeout: Duration,
 }
 
-/// What a request gets whose access token has expired while no new one can be had.
+/// What a request gets if its access token has expired and no new one can be fetched.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum OnUnavailable {
     /// 503 with `Retry-After`.
     #[default]
     Refuse,
-    /// The expired token, marked [stale](crate::AccessToken::is_stale): for an API that lets expired tokens pass, or a handler
-    /// that can do without.
+    /// The expired token, marked [stale](crate::AccessToken::is_stale). For an API that accepts
+    /// expired tokens, or a handler that can work without one.
     ServeExpired {
-        /// How long after the token's expiry at the most.
+        /// For at most this long after the token has expired.
         for_at_most: Duration,
     },
 }
@@ -78,60 +83,64 @@ impl Default for RefreshPolicy {
 }
 
 impl RefreshPolicy {
-    /// How long before its expiry an access token counts as expired: for the way to the API and for
-    /// clocks that differ. Never more than a quarter of the token's life, so that a token that lives 4 s
-    /// is served for 3 s. Requests that come later than that wait for a refresh; should it fail while the
-    /// token has not expired yet, they go on with the token, unless the login has ended.
+    /// Sets how long before its expiry an access token counts as expired. The leeway covers the way
+    /// to the API and clocks that differ. It is never more than a quarter of the token's life, so a
+    /// token that lives 4 s is served for 3 s.
+    ///
+    /// A request within the leeway waits for a refresh. If the refresh fails and the token has not
+    /// expired yet, the request goes on with it, unless the login has ended.
     #[must_use]
     pub fn leeway(mut self, leeway: Duration) -> Self {
         self.leeway = leeway;
         self
     }
 
-    /// How long before its expiry an access token is refreshed in the background, by the first request
-    /// that comes within this window; that request and all others go on with the token they have. Never
-    /// more than half of the token's life; each token of each login begins its window at a moment of its
-    /// own, in the first half, so that logins made together are not refreshed together. A user who comes
-    /// by in that time notices nothing of a provider that is down for less than half of this. Without
-    /// effect where it is not longer than [`leeway`](Self::leeway); 0 turns it off.
+    /// Sets how long before its expiry an access token is refreshed in the background. The first
+    /// request within this window starts the refresh, and all requests go on with the token that
+    /// they have. A provider that is down for less than half of the window is then noticed by
+    /// nobody.
+    ///
+    /// The window is never more than half of the token's life. Each token begins it at its own
+    /// moment, within the first half, so that logins made together are not refreshed together. A
+    /// window that is not longer than the [`leeway`](Self::leeway) has no effect; 0 turns it off.
     #[must_use]
     pub fn refresh_ahead(mut self, window: Duration) -> Self {
         self.refresh_ahead = window;
         self
     }
 
-    /// How long a cached token is served before its record is read again. Another process that ends the
-    /// login is noticed within this time. From half of it on, the record is read in the background; a
-    /// request that comes later than all of it waits for the read.
+    /// Sets how long a cached token is served before its record is read again. A login that another
+    /// process has ended is noticed within this time. After half of it the record is read in the
+    /// background; after all of it a request waits for the read.
     #[must_use]
     pub fn confirm_after(mut self, age: Duration) -> Self {
         self.confirm_after = age;
         self
     }
 
-    /// How long a request waits for a refresh, whoever started it, before it gives up with
-    /// [`WaitTimeout`](crate::RefreshErrorKind::WaitTimeout). The refresh goes on without it and loses
-    /// nothing.
+    /// Sets how long a request waits for a refresh, whoever started it. Then it fails with
+    /// [`WaitTimeout`](crate::RefreshErrorKind::WaitTimeout), and the refresh goes on without it.
     #[must_use]
     pub fn wait_timeout(mut self, limit: Duration) -> Self {
         self.wait_timeout = limit;
         self
     }
 
-    /// What a request gets whose access token has expired while the provider cannot be asked.
+    /// Sets what a request gets if its access token has expired and the provider cannot be reached.
     #[must_use]
     pub fn on_unavailable(mut self, what: OnUnavailable) -> Self {
         self.on_unavailable = what;
         self
     }
 
-    /// Whether a refresh token is presented again whose last presentation had no usable answer, once the
-    /// access token has expired.
+    /// Sets whether a refresh token is presented again if its last presentation had no usable
+    /// answer.
     ///
     /// Nobody knows then whether the provider has used it up. At a provider that punishes reuse,
-    /// presenting it once more may end the login; not presenting it ends the login for certain. So it is
-    /// done, by default: never while the old access token is good (its punishment would kill that too),
-    /// one at a time, after 1 s, 2 s and so on up to 60 s, until the provider gives a clear answer.
+    /// presenting it again may end the login. Not presenting it ends the login for certain, as soon
+    /// as the access token has expired. So by default it is presented again, but only after the
+    /// access token has expired, because the punishment would end that token, too. One request at a
+    /// time goes out, after 1 s, 2 s and so on up to 60 s, until the provider gives a clear answer.
     /// Requests in between get `Unavailable`. Without replay the login ends as `SessionExpired`.
     #[must_use]
     pub fn replay(mut self, replay: bool) -> Self {
@@ -139,16 +148,16 @@ impl RefreshPolicy {
         self
     }
 
-    /// How long an access token lives if neither `expires_in` (RFC 6749 section 5.1) nor a JWT's `exp`
-    /// says so.
+    /// Sets how long an access token lives if neither `expires_in` (RFC 6749, section 5.1) nor the
+    /// `exp` of a JWT says so.
     #[must_use]
     pub fn fallback_lifetime(mut self, lifetime: Duration) -> Self {
         self.fallback_lifetime = lifetime;
         self
     }
 
-    /// How long the token store may take for one call. New tokens and ends of logins that it does not
-    /// take within that time are kept in memory and tried again; whatever else it does not do in time
+    /// Sets how long one call of the token store may take. If the store does not take new tokens or
+    /// the end of a login in this time, they stay in memory and are tried again. Any other call
     /// fails.
     #[must_use]
     pub fn store_timeout(mut self, limit: Duration) -> Self {
@@ -156,14 +165,14 @@ impl RefreshPolicy {
         self
     }
 
-    /// How old the mark of a refresh may be and still hold everybody else off: one request to the
-    /// provider, the write that follows, and what clocks may differ by.
+    /// How long a mark keeps everybody else from presenting the refresh token: one request to the
+    /// provider, the write that follows, and some slack.
     pub(crate) fn mark_deadline(&self, request_timeout: Duration) -> Duration {
-        request_timeout.saturating_add(self.store_timeout).saturating_add(SKEW)
+        request_timeout.saturating_add(self.store_timeout).saturating_add(SLACK)
     }
 
-    /// Longer than any flight runs: it waits for the marks of others, asks the provider, and waits for
-    /// the token store some ten times. A flight that is stuck ends, as each step has a limit.
+    /// Longer than any flight runs. A flight waits for the marks of others, for the provider, and
+    /// some ten times for the token store; each step has a limit.
     pub(crate) fn longest_flight(
         &self,
         longest_refresh: Duration,
@@ -174,8 +183,8 @@ impl RefreshPolicy {
         store.saturating_add(waits).saturating_mul(2).min(A_DAY)
     }
 
-    /// How long the last writes are remembered: a token that a store has lost is noticed when it is next
-    /// confirmed.
+    /// How long the last writes are remembered. A token that a store has lost is noticed when it is
+    /// confirmed the next time.
     pub(crate) fn last_writes_stay(&self) -> Duration {
         LAST_WRITES_STAY.max(self.confirm_after + self.confirm_after / 2)
     }

@@ -1,10 +1,12 @@
 //! One run of a piece of work for any number of callers that ask for it at the same time.
 //!
-//! A flight is a spawned task that nobody who waits for it owns: callers come and go, the task runs to its end.
-//! [`SingleFlight::join_or_start`] joins the flight of a key or starts it. The flight is registered before it is spawned, so two callers
-//! never start two. When the work is done its waiters are woken first and the registration goes second: a caller that finds a
-//! settled flight does not take its answer, which was made for somebody else, but starts the next flight in its place.
-//! An answer is therefore never kept here. If the task panics or its runtime shuts down, waiters get [`Lost`].
+//! A flight is a spawned task that nobody who waits for it owns: callers come and go, the task runs
+//! to its end. [`SingleFlight::join_or_start`] joins the flight of a key or starts it. The flight
+//! is registered before it is spawned, so two callers never start two. When the work is done its
+//! waiters are woken first and the registration goes second: a caller that finds a settled flight
+//! does not take its answer, which was made for somebody else, but starts the next flight in its
+//! place. An answer is therefore never kept here. If the task panics or its runtime shuts down,
+//! waiters get [`Lost`].
 
 use std::{
     fmt,
@@ -23,8 +25,8 @@ use tokio_util::task::TaskTracker;
 
 /// The flights under way.
 pub(crate) struct SingleFlight<K, V: Clone> {
-    // Deliberately without a capacity: an evicted flight would be started a second time. The time to live is a net under work
-    // that never ends; whoever runs the work bounds it well below.
+    // Deliberately without a capacity: an evicted flight would be started a second time. The time
+    // to live is a net under work that never ends; whoever runs the work bounds it well below.
     running: Cache<K, Arc<Flight<V>>>,
     tasks: TaskTracker,
 }
@@ -64,8 +66,9 @@ where
         Self { running: Cache::builder().time_to_live(net).build(), tasks }
     }
 
-    /// Joins the flight of `key`, or asks `decide` for one. `decide` runs while no other caller can start a flight of this key, so
-    /// what it looks up there cannot be overtaken by a flight that is just ending.
+    /// Joins the flight of `key`, or asks `decide` for one. `decide` runs while no other caller can
+    /// start a flight of this key, so what it looks up there cannot be overtaken by a flight that
+    /// is just ending.
     pub(crate) fn join_or_start<F>(
         &self,
         key: &K,
@@ -115,8 +118,8 @@ where
         }
     }
 
-    /// Answers the waiters of all running flights whose key `is_meant` now. Their work goes on to its
-    /// end. Looks at every running flight, so it is for rare occasions.
+    /// Answers the waiters of all running flights whose key `is_meant` now. Their work goes on to
+    /// its end. Looks at every running flight, so it is for rare occasions.
     pub(crate) fn settle(&self, is_meant: impl Fn(&K) -> bool, value: &V) {
         for (key, flight) in &self.running {
             if is_meant(&key) {
@@ -327,8 +330,7 @@ mod tests {
     #[tokio::test]
     async fn a_known_answer_starts_nothing() {
         let flights = Flights::new(Duration::from_secs(60), TaskTracker::new());
-        let joined =
-            flights.join_or_start(&1, || Start::<_, std::future::Pending<usize>>::Known(5));
+        let joined = flights.join_or_start(&1, || Start::<_, std::future::Pending<usize>>::No(5));
         assert!(matches!(joined, Joined::Known(5)));
         assert!(flights.running.get(&1).is_none());
     }

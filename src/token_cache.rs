@@ -4,23 +4,16 @@
 //! Only the newest generation of a grant goes in. Tokens that nobody has asked for between two
 //! sweeps, at least a minute apart, go out.
 
-use std::{
-    fmt,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::Duration,
-};
+use std::{fmt, sync::Arc, time::Duration};
 
 use quick_cache::{
     Weighter,
-    sync::{Cache, EntryAction, EntryResult},
+    sync::{Cache, DefaultLifecycle, EntryAction, EntryResult},
 };
 use rustc_hash::FxBuildHasher;
 
 use crate::{
-    clock::{Clock, Moment},
+    clock::{Clock, Moment, Throttle},
     tokens::{CachedToken, GrantId},
 };
 
@@ -32,7 +25,7 @@ pub(crate) struct TokenCache {
     /// Hashed fast: the ids are random and nobody outside chooses them.
     tokens: Cache<GrantId, Arc<CachedToken>, Weight, FxBuildHasher>,
     clock: Clock,
-    swept_at: AtomicU64,
+    sweep: Throttle,
 }
 
 #[derive(Clone)]
@@ -48,9 +41,10 @@ impl TokenCache {
     pub(crate) fn new(clock: Clock, bytes: usize) -> Self {
         let about = bytes / 4096;
         let hasher = FxBuildHasher;
-        let tokens = Cache::with(about.max(1), bytes as u64, Weight, hasher, Default::default());
-        let swept_at = AtomicU64::new(millis(clock.monotonic()));
-        Self { tokens, clock, swept_at }
+        let tokens =
+            Cache::with(about.max(1), bytes as u64, Weight, hasher, DefaultLifecycle::default());
+        let sweep = Throttle::new(SWEEP_EVERY, &clock);
+        Self { tokens, clock, sweep }
     }
 
     pub(crate) fn get(&self, grant: GrantId) -> Option<Arc<CachedToken>> {
@@ -104,18 +98,10 @@ impl TokenCache {
 
     /// Runs when the cache may grow; the fast path never pays for it.
     fn sweep_if_due(&self) {
-        let now = self.clock.monotonic();
-        let swept_at = self.swept_at.load(Ordering::Relaxed);
-        let due = now.saturating_sub(Duration::from_millis(swept_at)) >= SWEEP_EVERY;
-        let (order, now) = (Ordering::Relaxed, millis(now));
-        if due && self.swept_at.compare_exchange(swept_at, now, order, order).is_ok() {
+        if self.sweep.is_due(self.clock.monotonic()) {
             self.tokens.retain(|_, token| token.take_use());
         }
     }
-}
-
-fn millis(time: Duration) -> u64 {
-    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 impl fmt::Debug for TokenCache {
@@ -124,3 +110,6 @@ impl fmt::Debug for TokenCache {
         f.debug_struct("TokenCache").field("tokens", &tokens).field("bytes", &bytes).finish()
     }
 }
+
+#[cfg(test)]
+mod tests;

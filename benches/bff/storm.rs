@@ -14,9 +14,9 @@ use serde_json::Value;
 use tokio::time::sleep;
 
 use crate::{
+    common::{Samples, verdict},
     processes::start_upstream,
     running::Running,
-    support::{Samples, verdict},
     visitor::Visitor,
 };
 

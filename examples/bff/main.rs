@@ -1,7 +1,8 @@
-//! A backend for a frontend: the browser holds a session cookie, the tokens stay here, and `/api` is passed on to your API with
-//! a fresh bearer token. Works with any OpenID provider.
+//! A backend for a frontend: the browser holds a session cookie, the tokens stay here, and `/api`
+//! is passed on to your API with a fresh bearer token. It works with any OpenID provider.
 //!
-//! Against a Keycloak whose realm `test` has the client `web`, which may be sent back to `http://127.0.0.1:8080/auth/callback`:
+//! Against a Keycloak whose realm `test` has the client `web`, with
+//! `http://127.0.0.1:8080/auth/callback` as a valid redirect URI:
 //!
 //! ```sh
 //! export ISSUER_URL=http://127.0.0.1:8180/realms/test
@@ -13,34 +14,38 @@
 //!
 //! | variable | default | what it is |
 //! |---|---|---|
-//! | `ISSUER_URL` | required | the provider, character for character as its discovery document names it; https, or http to loopback |
+//! | `ISSUER_URL` | required | the provider, exactly as its discovery document names it; https, or http to loopback |
 //! | `CLIENT_ID` | required | |
-//! | `CLIENT_SECRET` | none: a public client | sent by `client_secret_basic` |
+//! | `CLIENT_SECRET` | none: a public client | sent with `client_secret_basic` |
 //! | `UPSTREAM_URL` | required | the API, http; `/api/orders` goes to `orders` below its path |
-//! | `BASE_URL` | `http://127.0.0.1:8080` | this application as the browser sees it: no path |
-//! | `LISTEN` | host and port of `BASE_URL` | `host:port`; required where `BASE_URL` is https, as TLS ends in front |
-//! | `SCOPES` | `openid profile email` | with spaces between them, `openid` among them |
+//! | `BASE_URL` | `http://127.0.0.1:8080` | this application as the browser sees it, without a path |
+//! | `LISTEN` | host and port of `BASE_URL` | `host:port`; required if `BASE_URL` is https, as a proxy does TLS then |
+//! | `SCOPES` | `openid profile email` | separated by spaces; `openid` must be one of them |
 //! | `REDIS_URL` | none | sessions in Redis: `redis://` |
-//! | `DATABASE_URL` | none | sessions in SQL: `postgres://` or `sqlite:`; without either, in memory until a restart |
-//! | `TOKEN_KEYS` | none | seals the tokens in the store: what `openssl rand -base64 32` prints. With `new,old`, the old one only opens |
-//! | `INDEX_KEY` | none | lets the provider end logins (OpenID Connect Back-Channel Logout 1.0): a key of its own, made the same way |
+//! | `DATABASE_URL` | none | sessions in SQL: `postgres://` or `sqlite:`; without either variable they are in memory |
+//! | `TOKEN_KEYS` | none | seals the tokens in the store: what `openssl rand -base64 32` prints. With `new,old`, the new one seals and both open |
+//! | `INDEX_KEY` | none | lets the provider end logins (OpenID Connect Back-Channel Logout 1.0): another such key |
 //!
-//! All processes of a store need the same keys. An empty variable counts as missing. A setting that cannot work is one line on
-//! stderr and exit code 2; a port or a session store that cannot be had is one line and exit code 1. A provider that is down keeps
-//! nothing from starting: it is asked again at the next login. SIGTERM or ctrl-c ends it; requests under way get ten seconds,
-//! refreshes fifteen more.
+//! Run one process of it. The tokens lie in the session store, which cannot compare and swap, so
+//! two processes could present the same refresh token. That includes a rolling deploy: stop the old
+//! process before the new one starts.
+//!
+//! An empty variable counts as missing. A setting that cannot work is one line on stderr and exit
+//! code 2. A port or a session store that cannot be used is one line and exit code 1. It starts
+//! without its provider, which the next login tries again. SIGTERM or ctrl-c stops it: requests get
+//! ten seconds to end, and refreshes fifteen more.
 //!
 //! | route | |
 //! |---|---|
 //! | `GET /` | who is logged in |
-//! | `GET /auth/login?return_to=/path` | to the provider and, when all went well, back to the path |
+//! | `GET /auth/login?return_to=/path` | to the provider, and from there back to the path |
 //! | `GET /auth/callback` | where the provider sends the browser |
 //! | `POST /auth/logout` | ends the login here, then at the provider |
-//! | `POST /auth/back-channel-logout` | the provider ends logins by a signed token; 404 without `INDEX_KEY` |
-//! | `/api/{*path}` | to the upstream with a bearer token; without a login 401, or the way to it for a browser that opens a page |
+//! | `POST /auth/back-channel-logout` | the provider ends logins with a signed token; 404 without `INDEX_KEY` |
+//! | `/api/{*path}` | to the API with a bearer token; without a login 401, or to the login for a browser that opens a page |
 //! | `GET /healthz` | 200 while the process serves |
 //!
-//! The code under `app/` is the application; this file only starts and stops it.
+//! The application is in `app/`; this file only starts and stops it.
 
 mod app;
 
@@ -59,13 +64,14 @@ use tracing_subscriber::{
     Layer, filter::Targets, fmt, layer::SubscriberExt, util::SubscriberInitExt,
 };
 
-/// Tokens are strings of a kilobyte or two and live as long as a request: glibc's allocator is slow at just these.
+/// Tokens are strings of a kilobyte or two that live as long as a request. glibc's allocator is
+/// slow at these.
 #[global_allocator]
 static ALLOCATOR: MiMalloc = MiMalloc;
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    // tower-sessions opens a span for each request, which would cost more than the rest of the logging.
+    // tower-sessions opens a span for each request, which would cost more than all other logging.
     let quiet = [("tower_sessions", Level::WARN), ("sqlx", Level::WARN)];
     let levels = Targets::new().with_default(Level::INFO).with_targets(quiet);
     let lines = fmt::layer().with_writer(io::stderr).with_ansi(io::stderr().is_terminal());
@@ -87,7 +93,7 @@ async fn main() -> ExitCode {
 }
 
 async fn run(settings: &Settings) -> Result<(), String> {
-    let stop = asked_to_stop().map_err(|error| format!("signals cannot be heard: {error}"))?;
+    let stop = told_to_stop().map_err(|error| format!("signals cannot be received: {error}"))?;
     let (app, refresher) = app::start(settings, Clock::system()).await?;
     let listener = TcpListener::bind(&settings.listen)
         .await
@@ -102,7 +108,7 @@ async fn run(settings: &Settings) -> Result<(), String> {
 
 /// Listens for the signals from now on; the future resolves at the first of them.
 #[cfg(unix)]
-fn asked_to_stop() -> io::Result<impl Future<Output = ()> + Send + 'static> {
+fn told_to_stop() -> io::Result<impl Future<Output = ()> + Send + 'static> {
     use tokio::signal::unix::{SignalKind, signal};
     let (mut interrupt, mut terminate) =
         (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
@@ -116,7 +122,7 @@ fn asked_to_stop() -> io::Result<impl Future<Output = ()> + Send + 'static> {
 }
 
 #[cfg(windows)]
-fn asked_to_stop() -> io::Result<impl Future<Output = ()> + Send + 'static> {
+fn told_to_stop() -> io::Result<impl Future<Output = ()> + Send + 'static> {
     let mut ctrl_c = tokio::signal::windows::ctrl_c()?;
     Ok(async move {
         ctrl_c.recv().await;

@@ -1,8 +1,9 @@
 //! Fifty requests of one user arrive just after the access token has expired.
 //!
-//! First they meet a middleware that refreshes in every request, as one writes it in an afternoon. Then they meet this crate's
-//! layer. The identity provider is the same for both: it rotates refresh tokens, takes 100 ms for an answer, and ends the login when
-//! a refresh token is presented twice, as Keycloak does with "Revoke Refresh Token" on.
+//! First they meet a middleware that refreshes in every request, as one writes it in an afternoon.
+//! Then they meet this crate's layer. The identity provider is the same for both: it rotates
+//! refresh tokens, takes 100 ms for an answer, and ends the login when a refresh token is presented
+//! twice, as Keycloak does with "Revoke Refresh Token" on.
 //!
 //! After that the provider goes down for a while, just when the token expires.
 //!
@@ -56,7 +57,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// A provider on loopback, with a clock that moves when told: nobody has to wait for a token to expire.
+/// A provider on loopback, whose clock this program moves: nobody has to wait for a token to
+/// expire.
 async fn start_provider() -> Result<(ManualClock, IssuerServer), Box<dyn Error>> {
     let clock = ManualClock::new();
     let issuer =

@@ -1,4 +1,5 @@
-//! What one writes in an afternoon: a middleware that looks at the token and, if it has expired, refreshes it.
+//! What one writes in an afternoon: a middleware that looks at the token and, if it has expired,
+//! refreshes it.
 
 use std::{
     sync::Arc,

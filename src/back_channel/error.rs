@@ -1,21 +1,24 @@
-//! Why a provider's log out was not carried out.
+//! Why a logout token did not end its logins.
 
 use super::Fault;
 use crate::error::RefreshError;
 
-/// Why [`end_by_logout_token`](crate::TokenRefresher::end_by_logout_token) ended nothing, or not everything.
+/// Why [`end_by_logout_token`](crate::TokenRefresher::end_by_logout_token) ended no login, or not
+/// all of them.
 ///
-/// Nothing of the token is in `Display`, `Debug` or the sources.
+/// `Display`, `Debug` and the sources show nothing of the token.
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum BackChannelError {
-    /// The refresher was built without [`back_channel_logout`](crate::TokenRefresherBuilder::back_channel_logout).
+    /// The refresher was built without
+    /// [`back_channel_logout`](crate::TokenRefresherBuilder::back_channel_logout).
     #[error("the refresher was built without back_channel_logout")]
     TurnedOff,
-    /// The token breaks a rule. Another attempt with it is of no use. 400.
+    /// The token breaks a rule. Another attempt with it cannot succeed. 400.
     #[error("the logout token was refused")]
     Refused(#[source] RefusedLogoutToken),
-    /// The provider's keys or a session store are not at hand, or this very token is at work. It may be sent again. 503.
+    /// The provider's keys or the token store cannot be reached, or this token is being carried
+    /// out. It may be sent again. 503.
     #[error("the log out could not be completed")]
     Unavailable(#[source] RefreshError),
 }

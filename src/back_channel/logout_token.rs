@@ -1,14 +1,15 @@
-//! Whether a logout token is to be believed (OpenID Connect Back-Channel Logout 1.0, 2.4 and 2.6).
+//! Whether a logout token is genuine (OpenID Connect Back-Channel Logout 1.0, sections 2.4 and
+//! 2.6).
 //!
 //! | part | rule |
 //! |---|---|
-//! | signature, `alg`, `kid`, `crit`, `iss`, `aud`, `exp` if there is one, `nbf` | as for an ID token; keys that the token itself brings are not looked at |
-//! | `exp` | deliberately not required, though 2.4 does so in its final text: older providers leave it out, and `iat` bounds its life as well |
+//! | signature, header, `iss`, `aud`, `exp`, `nbf` | as for an ID token; keys in the token itself are ignored |
+//! | `exp` | deliberately not required: older providers leave it out, and `iat` bounds the life, too |
 //! | `typ` | absent, `logout+jwt` or `JWT` |
-//! | `iat` | required; at most 5 min old, by our clock, and not to come; 60 s of leeway |
+//! | `iat` | required; at most 5 min ago by our clock, and not in the future; 60 s of leeway |
 //! | `jti` | required, not empty |
-//! | `events` | an object with the log out event, which is an object itself |
-//! | `nonce` | must not be there, whatever it is: the token would pass for an ID token |
+//! | `events` | an object that has the logout event, itself an object |
+//! | `nonce` | must be absent: the token would pass for an ID token |
 //! | `sub`, `sid` | at least one; strings, not empty |
 
 use std::time::{Duration, SystemTime};
@@ -25,14 +26,14 @@ const EVENT: &str = "http://schemas.openid.net/event/backchannel-logout";
 /// How old a token may be. A provider posts it at once.
 pub(super) const WINDOW: Duration = Duration::from_secs(5 * 60);
 
-/// What a provider says with a token that has been verified. At least one of `sub` and `sid` is there.
+/// A logout token that has been verified. It has `sub`, `sid` or both.
 pub(crate) struct LogoutToken {
     pub(crate) subject: Option<String>,
     pub(crate) sid: Option<String>,
     pub(crate) jti: String,
 }
 
-/// The rule that is broken; never what stood there.
+/// The rule that a token breaks; never its value.
 #[derive(Debug, Clone, thiserror::Error)]
 pub(crate) enum Fault {
     #[error("it does not verify")]
@@ -86,7 +87,7 @@ fn read(claims: &JwtClaims, now: SystemTime) -> Result<LogoutToken, Fault> {
     Ok(LogoutToken { subject, sid, jti })
 }
 
-/// That it is not from the future has been checked with the other times.
+/// The signature check has already refused a token from the future.
 fn check_age(claims: &JwtClaims, now: SystemTime) -> Result<(), Fault> {
     let now = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     let oldest = now.saturating_sub(WINDOW + LEEWAY).as_secs_f64();

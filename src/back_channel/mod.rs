@@ -1,13 +1,14 @@
-//! Log out from the provider's side (OpenID Connect Back-Channel Logout 1.0).
+//! Logout by the provider (OpenID Connect Back-Channel Logout 1.0).
 //!
-//! The provider posts a logout token that names a session of its own (`sid`), a user (`sub`), or both.
+//! The provider posts a logout token that names a session of its own (`sid`), a user (`sub`), or
+//! both.
 //!
-//! - [`logout_token`]: does the provider say so, to us, now?
-//! - [`names`]: what the token store finds the logins by;
-//! - [`named`]: logins that are only being made are named as well;
+//! - [`logout_token`]: whether the token is genuine;
+//! - [`names`]: how the token store finds the logins;
+//! - [`named`]: how a login is found that is just being made;
 //! - [`replay_cache`]: a token counts once.
 //!
-//! What ends, and how, is the refresher's. The Axum side is in the middleware.
+//! The refresher ends the logins. The route is in the middleware.
 
 mod error;
 mod logout_token;
@@ -15,7 +16,7 @@ mod named;
 mod names;
 mod replay_cache;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use aws_lc_rs::hmac;
 
@@ -30,7 +31,7 @@ use crate::{clock::Clock, endpoint::Provider, error::ConfigError};
 
 const SHORTEST_KEY: usize = 32;
 
-/// What a refresher needs to be told by its provider who has logged out.
+/// What a refresher needs for logout tokens.
 pub(crate) struct BackChannel {
     pub(crate) names: Arc<Names>,
     pub(crate) named: NamedLately,
@@ -39,7 +40,12 @@ pub(crate) struct BackChannel {
 
 impl BackChannel {
     /// `key`: as the application gave it, not checked yet.
-    pub(crate) fn new(key: &[u8], provider: &Provider, clock: &Clock) -> Result<Self, ConfigError> {
+    pub(crate) fn new(
+        key: &[u8],
+        provider: &Provider,
+        clock: &Clock,
+        longest_log_in: Duration,
+    ) -> Result<Self, ConfigError> {
         let broken = |value: &str, rule| {
             let what = "back_channel_logout";
             Err(ConfigError::Range { what, value: value.into(), rule })
@@ -54,7 +60,7 @@ impl BackChannel {
         let key = hmac::Key::new(hmac::HMAC_SHA256, key);
         Ok(Self {
             names: Arc::new(Names::new(key, issuer)),
-            named: NamedLately::new(clock.clone()),
+            named: NamedLately::new(clock.clone(), longest_log_in),
             replays: ReplayCache::new(clock.clone()),
         })
     }

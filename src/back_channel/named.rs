@@ -1,4 +1,4 @@
-//! What logout tokens have named lately.
+//! The names in the logout tokens of the last minute.
 //!
 //! A login that is being made may not be in the token store yet, so a logout token that comes then
 //! does not find it. The log in therefore looks here after it has stored its login: either the one
@@ -12,13 +12,14 @@ use std::{
 
 use crate::{clock::Clock, token_store::NameKey};
 
-/// Longer than a log in takes between its first step and its last.
+/// A name is kept for longer than a log in takes, and at least this long.
 const STAYS: Duration = Duration::from_secs(60);
 
-/// Holds one minute's names, each from a token that the provider has signed.
+/// Holds a minute's names, each from a token that the provider has signed.
 pub(crate) struct NamedLately {
     names: Mutex<Names>,
     clock: Clock,
+    stays: Duration,
 }
 
 /// Between two tokens: clocks may stand still from one to the next.
@@ -32,9 +33,10 @@ struct Names {
 }
 
 impl NamedLately {
-    pub(super) fn new(clock: Clock) -> Self {
+    pub(super) fn new(clock: Clock, longest_log_in: Duration) -> Self {
         let names = Names { now: Moment(0), named: HashMap::new() };
-        Self { names: Mutex::new(names), clock }
+        let stays = STAYS.max(longest_log_in);
+        Self { names: Mutex::new(names), clock, stays }
     }
 
     pub(crate) fn now(&self) -> Moment {
@@ -48,11 +50,11 @@ impl NamedLately {
         names.named.retain(|_, (_, until)| *until > now);
         names.now.0 += 1;
         let moment = names.now;
-        names.named.insert(name, (moment, now + STAYS));
+        names.named.insert(name, (moment, now + self.stays));
     }
 
-    /// Whether a logout token has named one of `names` after `moment`. To be asked after the login was
-    /// stored.
+    /// Whether a logout token has named one of `names` after `moment`. To be asked after the login
+    /// was stored.
     pub(crate) fn has_named_since(&self, moment: Moment, names: &[NameKey]) -> bool {
         let known = self.lock();
         names
@@ -74,7 +76,7 @@ mod tests {
     #[test]
     fn a_name_is_kept_for_a_minute_since_it_was_last_named() {
         let clock = ManualClock::new();
-        let lately = NamedLately::new(clock.clock());
+        let lately = NamedLately::new(clock.clock(), Duration::ZERO);
         let name = |first| NameKey::from_bytes([first; 16]);
 
         for user in [1, 2, 1] {

@@ -1,12 +1,12 @@
 //! A logout token counts once.
 //!
-//! Whoever gets hold of a token that names a user could otherwise end that user's next logins with it.
-//! This process remembers the tokens it has taken for longer than their `iat` lets them pass; the token
-//! store remembers them for the other processes. Two processes that get one token at the same moment
-//! both take it, which ends the same logins.
+//! Otherwise, whoever gets a token that names a user could end that user's next logins with it.
+//! This process remembers a token for longer than its `iat` lets it pass. The token store remembers
+//! it for the other processes. If two processes get one token at the same moment, both end the same
+//! logins.
 //!
-//! A token that comes again while it is still being carried out is told to come once more later: it is
-//! used up only when the work is done, and the work may fail.
+//! A token that comes again while it is being carried out gets a 503: it is used up only when the
+//! work is done, and the work may fail.
 
 use std::{
     collections::HashMap,
@@ -17,11 +17,11 @@ use std::{
 use super::logout_token::WINDOW;
 use crate::{clock::Clock, endpoint::LEEWAY, tokens::RecordKey};
 
-/// Only tokens that the provider has signed are remembered. Beyond this many within some minutes, the
-/// oldest are left to the store.
+/// Only tokens that the provider has signed are remembered. Beyond this many within some minutes,
+/// the oldest are left to the store.
 const REMEMBERED: usize = 10_000;
 
-/// The tokens taken lately.
+/// The tokens of the last minutes.
 pub(crate) struct ReplayCache {
     tokens: Arc<Mutex<Tokens>>,
     clock: Clock,
@@ -42,8 +42,8 @@ pub(crate) enum Work {
     Done,
 }
 
-/// A token that is being carried out. Forgotten again unless it is [kept](Taken::keep): the provider
-/// may send it once more.
+/// A token that is being carried out. Forgotten again unless it is [kept](Taken::keep): the
+/// provider may send it once more.
 pub(crate) struct Taken {
     tokens: Arc<Mutex<Tokens>>,
     token: Option<RecordKey>,
@@ -54,8 +54,8 @@ impl ReplayCache {
         Self { tokens: Arc::default(), clock }
     }
 
-    /// How long a token is remembered: it may be dated ahead by the leeway, and pass until it is older
-    /// than the window by the leeway.
+    /// How long a token is remembered: it may be dated ahead by the leeway, and pass until it is
+    /// older than the window by the leeway.
     pub(crate) fn stays() -> Duration {
         WINDOW + 2 * LEEWAY + Duration::from_secs(1)
     }

@@ -1,13 +1,15 @@
-//! The handler that a provider posts its logout tokens to (OpenID Connect Back-Channel Logout 1.0, 2.5 to 2.8).
+//! The handler for the provider's logout tokens (OpenID Connect Back-Channel Logout 1.0, sections
+//! 2.5 to 2.8).
 //!
 //! | answer | when |
 //! |---|---|
 //! | 200 | the logins have ended, or there were none |
 //! | 400 `{"error":"invalid_request"}` | not a form of at most 64 KiB with exactly one `logout_token`, or the token was refused |
-//! | 503 `{"error":"temporarily_unavailable"}` with `Retry-After` | the provider's keys or a session store are not at hand, or this very token is at work: it may be sent again |
+//! | 503 `{"error":"temporarily_unavailable"}` | a token that may be sent again: see [`BackChannelError::Unavailable`] |
 //!
-//! All with `Cache-Control: no-store`. The 503 is deliberately not what 2.8 says, which wants a 400 for a log out that failed as well: a
-//! provider that takes a 400 for its last word would leave a session that the next attempt could have ended.
+//! All with `Cache-Control: no-store`; the 503 with `Retry-After`. Section 2.8 wants a 400 also for a log out that failed.
+//! Deliberately not done: a provider that gives up after a 400 would leave a session that its next
+//! attempt could have ended.
 
 use axum::{
     Json,
@@ -59,7 +61,7 @@ fn is_form(headers: &HeaderMap) -> bool {
     headers.get(header::CONTENT_TYPE).and_then(essence).unwrap_or(false)
 }
 
-/// Other fields may be there, and are not looked at (2.5).
+/// Other fields are ignored (2.5).
 fn read_form(body: &[u8]) -> Result<String, Fault> {
     let mut tokens = url::form_urlencoded::parse(body).filter(|(name, _)| name == "logout_token");
     match (tokens.next(), tokens.next()) {

@@ -28,8 +28,8 @@ impl<S: Sync> FromRequestParts<S> for AccessToken {
     }
 }
 
-/// None for a request that is anonymous, or whose login has expired or ended. Every other failure rejects: a provider that is down
-/// does not make anybody anonymous.
+/// None if nobody is logged in, or the login has expired or ended. Every other failure rejects the
+/// request: a provider that is down makes nobody anonymous.
 impl<S: Sync> OptionalFromRequestParts<S> for AccessToken {
     type Rejection = RefreshError;
 
@@ -41,13 +41,14 @@ impl<S: Sync> OptionalFromRequestParts<S> for AccessToken {
     }
 }
 
-/// The claims of the access token, as `T`. Needs an access token that is a JWT (RFC 9068 or Keycloak's).
+/// The claims of the access token, as `T`. The access token must be a JWT (RFC 9068 or Keycloak's).
 ///
-/// The default `T` is [`StandardClaims`]: the registered claims and Keycloak's roles. The first type that is asked for is decoded
-/// once per token, so an application that uses one type never decodes on the fast path.
+/// The default `T` is [`StandardClaims`]: the registered claims and Keycloak's roles. The first
+/// type that a handler extracts is decoded once per token. Another type is decoded with each
+/// request.
 ///
-/// The signature is verified only where [`ClaimsTrust::Verified`](crate::ClaimsTrust) asks for it, then before any handler sees claims
-/// and once per token; see [`AccessToken`] for what the trust rests on otherwise.
+/// With [`ClaimsTrust::Verified`](crate::ClaimsTrust) the signature is verified once per token,
+/// before any handler sees claims. [`AccessToken`] says what the trust rests on otherwise.
 ///
 /// ```
 /// # use tower_token_refresh::Claims;
@@ -57,7 +58,7 @@ impl<S: Sync> OptionalFromRequestParts<S> for AccessToken {
 /// # let _ = admin;
 /// ```
 ///
-/// As an `Option` it is None where `Option<AccessToken>` is.
+/// `Option<Claims>` is None where `Option<AccessToken>` is.
 pub struct Claims<T = StandardClaims>(Arc<T>);
 
 impl<T> Deref for Claims<T> {
@@ -130,7 +131,7 @@ async fn token_of(parts: &mut Parts) -> Result<AccessToken, RefreshError> {
             "the route has no token refresh layer: add `.layer(TokenRefreshLayer::new(&refresher))`",
         ));
     };
-    // Boxed: otherwise the future of every handler is as large as a refresh, also where the layer has asked already.
+    // Boxed: otherwise the future of every handler is as large as a refresh, even below a guard.
     let token = Box::pin(token_for(&refresher, &parts.extensions)).await?;
     // A second extractor of this request gets the same token.
     parts.extensions.insert(token.clone());

@@ -12,19 +12,38 @@ use super::{
 };
 use crate::{error::RefreshError, refresher::TokenRefresher};
 
-/// Gives every request below it a fresh access token, or answers it.
+/// Gives each request a fresh access token, or answers the request.
 ///
-/// Put the session layer *around* it: below are the routes that need tokens, and the log in callback stands between the two.
+/// - [`new`](Self::new) guards routes. The layer answers a request without a usable token (401,
+///   502, 503 and so on, as problem JSON of RFC 9457), and no handler sees it. A CORS preflight
+///   passes.
+/// - [`lazy`](Self::lazy) is for a whole application. The layer looks at nothing, and only a
+///   handler that extracts an [`AccessToken`](crate::AccessToken) waits for one or fails.
 ///
-/// - [`new`](Self::new) guards routes: a request without a usable token is answered here (401, 502, 503, …, as problem JSON of
-///   RFC 9457) and never reaches a handler. A CORS preflight passes.
-/// - [`lazy`](Self::lazy) is for a whole application: the layer itself looks at nothing, and only a handler that extracts an
-///   [`AccessToken`](crate::AccessToken) waits for one, or fails for want of it.
+/// For public pages and guarded routes in one router, put a guard inside a lazy layer. Put the
+/// session layer around both:
 ///
-/// The service's requests carry the token in their extensions; with the `axum` feature, handlers extract it.
+/// ```
+/// # #[cfg(feature = "axum")]
+/// # fn app(refresher: tower_token_refresh::TokenRefresher) -> axum::Router {
+/// use axum::{Router, routing::get};
+/// use tower_token_refresh::{AccessToken, TokenRefreshLayer};
 ///
-/// A browser is better sent to the login page than shown problem JSON: [`on_rejection`](Self::on_rejection) does that. The error also
-/// lies in the response's extensions, for layers around this one.
+/// async fn home(token: Option<AccessToken>) -> &'static str {
+///     if token.is_some() { "welcome back" } else { "hello, stranger" }
+/// }
+/// Router::new()
+///     .route("/account", get(async || "your account"))
+///     .route_layer(TokenRefreshLayer::new(&refresher)) // guards /account
+///     .route("/", get(home))                           // public, but may use the token
+///     .layer(TokenRefreshLayer::new(&refresher).lazy())
+///     .layer(refresher.session_layer())
+/// # }
+/// ```
+///
+/// The token is in the request's extensions; with the `axum` feature, handlers extract it. The
+/// error of a rejected request is in the response's extensions. To send browsers to the login page
+/// instead of problem JSON, use [`on_rejection`](Self::on_rejection).
 #[derive(Clone)]
 pub struct TokenRefreshLayer {
     refresher: TokenRefresher,
@@ -39,18 +58,20 @@ impl TokenRefreshLayer {
         Self { refresher: refresher.clone(), mode: Mode::Guard, hook: None }
     }
 
-    /// Leaves everything to the extractors: a request that asks for no token neither waits nor touches its session.
+    /// Leaves everything to the extractors. A request whose handler extracts no token neither waits
+    /// nor loads its session.
     #[must_use]
     pub fn lazy(mut self) -> Self {
         self.mode = Mode::Lazy;
         self
     }
 
-    /// Asks `hook` what to answer to a request that gets no token; None is problem JSON, as without a hook. It is asked about the
-    /// layer's own rejections and about those of the extractors below it. It must not wait for anything.
+    /// Lets `hook` answer the requests that get no token: those that the layer rejects, and those
+    /// that extractors below it reject. None means problem JSON, as without a hook. The hook must
+    /// not block.
     ///
-    /// The response goes out as it is, so it is the hook that sets `Cache-Control` or a challenge. The error is put into its
-    /// extensions.
+    /// The response goes out as it is, so the hook sets `Cache-Control` or a challenge itself. The
+    /// error is added to its extensions.
     ///
     /// ```
     /// # use tower_token_refresh::{RefreshErrorKind, TokenRefreshLayer, TokenRefresher};
@@ -59,14 +80,16 @@ impl TokenRefreshLayer {
     ///     let is_outage = error.kind() == RefreshErrorKind::Unavailable;
     ///     (is_outage && head.uri.path().starts_with("/feed")).then(|| {
     ///         let mut empty = http::Response::new("[]".into());
-    ///         empty.headers_mut().insert("cache-control", http::HeaderValue::from_static("no-store"));
+    ///         let no_store = http::HeaderValue::from_static("no-store");
+    ///         empty.headers_mut().insert("cache-control", no_store);
     ///         empty
     ///     })
     /// })
     /// # }
     /// ```
     ///
-    /// [`redirect_browsers_to`](crate::rejection::redirect_browsers_to) is one that sends browsers to the login page.
+    /// [`redirect_browsers_to`](crate::rejection::redirect_browsers_to) makes a hook that sends
+    /// browsers to the login page.
     #[must_use]
     pub fn on_rejection(
         mut self,

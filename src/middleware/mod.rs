@@ -1,5 +1,5 @@
-//! The way of a request through the application: the layer, the extractors, and the answers of those
-//! that get no token.
+//! The way of a request through the application: the layer, the extractors, and the answers of
+//! those that get no token.
 
 #[cfg(feature = "axum")]
 mod back_channel_route;

@@ -1,4 +1,5 @@
-//! From an error to an HTTP answer: problem JSON (RFC 9457), the challenge (RFC 6750 section 3), and when to come back.
+//! From an error to an HTTP answer: problem JSON (RFC 9457), the challenge (RFC 6750, section 3)
+//! and `Retry-After`.
 
 use std::time::Duration;
 
@@ -7,7 +8,8 @@ use http::{HeaderValue, Response, StatusCode, header};
 
 use crate::error::{Chain, RefreshError, RefreshErrorKind as Kind};
 
-/// The answer to a request that got no token. The error itself lies in the response's extensions, for layers further out.
+/// The answer to a request that got no token. The error itself is in the response's extensions, for
+/// layers further out.
 pub(crate) fn response(error: RefreshError) -> Response<Bytes> {
     let kind = error.kind();
     if matches!(kind, Kind::Misconfigured | Kind::Internal) && !error.is_logged() {
@@ -44,13 +46,13 @@ fn problem(error: &RefreshError) -> Response<Bytes> {
     response
 }
 
-/// Rounded up: coming back early would be in vain.
+/// Rounded up: an earlier attempt would fail.
 pub(crate) fn whole_seconds(wait: Duration) -> u64 {
     wait.as_secs() + u64::from(wait.subsec_nanos() > 0)
 }
 
 impl Kind {
-    /// The HTTP status this kind is answered with.
+    /// The HTTP status of the answer.
     #[must_use]
     pub fn status(self) -> StatusCode {
         match self {
@@ -79,7 +81,7 @@ impl Kind {
         }
     }
 
-    /// For the client: nothing about the inside of this server.
+    /// For the client. It says nothing about the inside of this server.
     fn detail(self) -> &'static str {
         match self {
             Self::NoTokens => "Nobody is logged in.",
@@ -93,7 +95,8 @@ impl Kind {
         }
     }
 
-    /// RFC 6750 section 3: at least one parameter; and no error code for who sent no credentials (3.1).
+    /// RFC 6750, section 3: at least one parameter, and no error code if there were no credentials
+    /// (3.1).
     fn challenge(self) -> Option<&'static str> {
         match self {
             Self::NoTokens => Some("Bearer realm=\"session\""),

@@ -1,7 +1,8 @@
-//! What a request that gets no token is answered instead of problem JSON.
+//! Answers other than problem JSON for requests that get no token.
 //!
-//! [`TokenRefreshLayer::on_rejection`](crate::TokenRefreshLayer::on_rejection) takes a hook that sees the error and the head of the
-//! request, and answers or leaves it. [`redirect_browsers_to`] is a ready one.
+//! [`TokenRefreshLayer::on_rejection`](crate::TokenRefreshLayer::on_rejection) takes a hook. The
+//! hook sees the error and the head of the request, and may answer it. [`redirect_browsers_to`]
+//! makes one.
 
 use std::{fmt, sync::Arc};
 
@@ -16,12 +17,13 @@ use crate::error::{ConfigError, RefreshError};
 const SEC_FETCH_MODE: &str = "sec-fetch-mode";
 const SEC_FETCH_DEST: &str = "sec-fetch-dest";
 const VARY: &str = "Sec-Fetch-Mode, Sec-Fetch-Dest, Accept";
-/// Percent-encoded it may grow threefold, and a whole URL should stay below the 8 KB that servers commonly take.
+/// Percent-encoding may triple it, and a whole URL should stay below the 8 KB that servers commonly
+/// accept.
 const LONGEST_RETURN: usize = 1024;
 
 type Answer = dyn Fn(&RefreshError, &Parts) -> Option<Response<Bytes>> + Send + Sync;
 
-/// What the application wants said. Lies in the extensions of each request, for the extractors.
+/// The application's hook. It is in the extensions of each request, for the extractors.
 #[derive(Clone)]
 pub(crate) struct Hook(Arc<Answer>);
 
@@ -47,11 +49,13 @@ impl fmt::Debug for Hook {
     }
 }
 
-/// Sends a browser that opens a page without being logged in to the page at `login`, and leaves all else to problem JSON.
+/// Redirects a browser that opens a page without being logged in to the page at `login`. Everything
+/// else gets problem JSON.
 ///
 /// ```
+/// # use tower_token_refresh::{ConfigError, TokenRefresher};
 /// # #[cfg(feature = "axum")]
-/// # fn app(refresher: tower_token_refresh::TokenRefresher) -> Result<axum::Router, tower_token_refresh::ConfigError> {
+/// # fn app(refresher: TokenRefresher) -> Result<axum::Router, ConfigError> {
 /// use axum::{Router, routing::get};
 /// use tower_token_refresh::{TokenRefreshLayer, rejection::redirect_browsers_to};
 ///
@@ -65,18 +69,19 @@ impl fmt::Debug for Hook {
 /// # }
 /// ```
 ///
-/// A GET or HEAD of `/account?tab=2` that is rejected with a 401 is answered 303 with
-/// `Location: /auth/login?return_to=%2Faccount%3Ftab%3D2`, if it is a top-level navigation: with `Sec-Fetch-Mode: navigate` and no
-/// other destination than `document` in `Sec-Fetch-Dest`; or, where an old browser sends no `Sec-Fetch` headers, if it accepts
-/// `text/html` by name. A script's `fetch`, a frame, a form's POST and an outage are answered as ever.
+/// A GET or HEAD of `/account?tab=2` that is rejected with a 401 gets a 303 with
+/// `Location: /auth/login?return_to=%2Faccount%3Ftab%3D2` if it is a top-level navigation. It is
+/// one if it has `Sec-Fetch-Mode: navigate` and no other `Sec-Fetch-Dest` than `document`. An old
+/// browser, which sends no `Sec-Fetch` headers, must accept `text/html` by name. A script's
+/// `fetch`, a frame, a form's POST and an outage get problem JSON.
 ///
-/// `return_to` is a path and query of this site, never another one: it begins with a single `/`, holds no backslash and no control
-/// character, and is left out above 1024 bytes. The browser brings it back to the login page, and anybody can link there with
-/// another one, so test it again before you redirect to it.
+/// `return_to` is always a path and query of this site: it begins with a single `/` and has no
+/// backslash and no control character. Above 1024 bytes it is left out. Anybody can link to the
+/// login page with another `return_to`, so test it again before you redirect to it.
 ///
 /// # Errors
-/// [`ConfigError::Range`] if `login` is not a path: it must begin with a single `/` and have no fragment, no backslash, and visible
-/// ASCII only. It may have a query.
+/// [`ConfigError::Range`] if `login` is not a path: it must begin with a single `/` and have no
+/// fragment, no backslash, and visible ASCII only. It may have a query.
 pub fn redirect_browsers_to(
     login: impl Into<String>,
 ) -> Result<
@@ -88,7 +93,7 @@ pub fn redirect_browsers_to(
         let to_log_in = error.kind().status() == StatusCode::UNAUTHORIZED
             && matches!(head.method, Method::GET | Method::HEAD)
             && is_navigation(&head.headers)
-            // Guarded by mistake, it would send the browser round and round.
+            // If the login page is guarded by mistake, the browser must not be sent in a circle.
             && asked_for(head).path() != login.path();
         to_log_in.then(|| login.redirect(return_path(asked_for(head)))).flatten()
     })
@@ -133,7 +138,7 @@ impl LoginPath {
     }
 }
 
-/// Whether the answer would take the place of the page that the user sees.
+/// Whether the answer would replace the page that the user sees.
 fn is_navigation(headers: &HeaderMap) -> bool {
     let is_fetch_metadata = |name: &HeaderName| name.as_str().starts_with("sec-fetch-");
     if headers.keys().any(is_fetch_metadata) {
@@ -147,7 +152,7 @@ fn is_navigation(headers: &HeaderMap) -> bool {
     })
 }
 
-/// What the browser asked for: a nested axum router sees only the rest of the path.
+/// The URI of the browser's request: a nested axum router sees only the rest of the path.
 fn asked_for(head: &Parts) -> &http::Uri {
     #[cfg(feature = "axum")]
     if let Some(axum::extract::OriginalUri(original)) = head.extensions.get() {
@@ -156,15 +161,15 @@ fn asked_for(head: &Parts) -> &http::Uri {
     &head.uri
 }
 
-/// The path and query of `uri` as a browser would read them, if that leads nowhere else.
+/// The path and query of `uri` as a browser reads them, if they stay on this site.
 fn return_path(uri: &http::Uri) -> Option<String> {
     let asked = uri.path_and_query()?.as_str();
     let here = Url::parse("http://this.invalid/").ok()?;
-    // A path begins with a slash from here on, and holds neither spaces nor control characters.
+    // From here on a path begins with a slash and has neither spaces nor control characters.
     let url = here.join(asked).ok()?;
     let path = &url[Position::BeforePath..Position::AfterQuery];
-    // Without its dots, `/a/..//evil.example` begins with two slashes, and is a host to whoever reads it next. To browsers a backslash
-    // is a slash.
+    // Without its dots, `/a/..//evil.example` begins with two slashes, and the next reader takes it
+    // for a host. Browsers take a backslash for a slash.
     let leads_here =
         url.origin() == here.origin() && !path.starts_with("//") && !asked.contains('\\');
     (leads_here && path.len() <= LONGEST_RETURN).then(|| path.to_owned())

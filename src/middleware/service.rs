@@ -19,7 +19,7 @@ use crate::{
     tokens::AccessToken,
 };
 
-/// What [`TokenRefreshLayer`](crate::TokenRefreshLayer) makes of a service.
+/// A service inside a [`TokenRefreshLayer`](crate::TokenRefreshLayer).
 #[derive(Clone)]
 pub struct TokenRefreshService<S> {
     inner: S,
@@ -67,7 +67,8 @@ where
             request.extensions_mut().insert(Handle(refresher));
             return Box::pin(self.inner.call(request));
         }
-        // The service that was polled ready is the one to call; its clone waits for the next request.
+        // The service that was polled ready is the one to call; its clone waits for the next
+        // request.
         let clone = self.inner.clone();
         let mut inner = std::mem::replace(&mut self.inner, clone);
         Box::pin(async move {
@@ -109,7 +110,7 @@ fn session_in(extensions: &http::Extensions) -> Result<&Session, RefreshError> {
     extensions.get::<Session>().ok_or_else(no_session_layer)
 }
 
-/// `error`, with what the application answers to it.
+/// `error`, with the application's own answer if it has one.
 pub(crate) fn rejected(error: RefreshError, head: &Parts) -> RefreshError {
     match head.extensions.get::<Hook>() {
         Some(hook) => hook.ask(error, head),
@@ -125,7 +126,8 @@ fn no_session_layer() -> RefreshError {
     )
 }
 
-/// A browser sends a preflight without cookies (Fetch standard, "CORS-preflight fetch"), so it can never carry a session.
+/// A browser sends a preflight without cookies (Fetch standard, "CORS-preflight fetch"), so it can
+/// never carry a session.
 fn is_preflight<B>(request: &Request<B>) -> bool {
     request.method() == Method::OPTIONS
         && request.headers().contains_key(header::ORIGIN)

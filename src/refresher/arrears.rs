@@ -23,8 +23,8 @@ pub(super) enum Newest {
     Ended,
     Held {
         found: Box<Found>,
-        /// The token store has it. If not, it refuses writes, and is no store that compares and swaps.
-        stored: bool,
+        /// Why the token store has not taken them so far. They are good to serve all the same.
+        refused: Option<RefreshError>,
     },
 }
 
@@ -46,13 +46,13 @@ pub(super) async fn newest(
             Read::Held(found) => found,
         };
         let Some(write) = missing(records, unsaved, &found, login) else {
-            return Ok(Newest::Held { found, stored: true });
+            return Ok(Newest::Held { found, refused: None });
         };
         match records.put(&write).await {
             Ok(Put::Stored) => {
                 unsaved.release(key, write.tokens.generation);
-                let found = Box::new(records.in_place_of(&found, &write));
-                return Ok(Newest::Held { found, stored: true });
+                let found = Box::new(found.with(&write));
+                return Ok(Newest::Held { found, refused: None });
             }
             Ok(Put::Absent) => return Ok(Newest::Absent),
             Ok(Put::Ended(ending)) => {
@@ -60,10 +60,9 @@ pub(super) async fn newest(
                 return Ok(Newest::Ended);
             }
             Ok(Put::NotNewer) => {}
-            Err(error) if records.compares_and_swaps() => return Err(error),
-            Err(_refused) => {
-                let found = Box::new(records.in_place_of(&found, &write));
-                return Ok(Newest::Held { found, stored: false });
+            Err(refused) => {
+                let found = Box::new(found.with(&write));
+                return Ok(Newest::Held { found, refused: Some(refused) });
             }
         }
     }

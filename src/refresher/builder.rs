@@ -1,6 +1,10 @@
 //! How a refresher is put together.
 
-use std::{fmt, sync::Arc};
+use std::{
+    any::Any,
+    fmt,
+    sync::{Arc, atomic::AtomicBool},
+};
 
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower_sessions::SessionStore;
@@ -19,7 +23,7 @@ use crate::{
     single_flight::SingleFlight,
     token_cache::TokenCache,
     token_store::{InSessions, SealKeys, TokenStore, codec::Codec},
-    tokens::{ClaimsTrust, ClaimsVerifier, GrantId, RecordKey},
+    tokens::{ClaimsTrust, ClaimsVerifier},
 };
 
 /// Settings of a [`TokenRefresher`].
@@ -39,6 +43,8 @@ use crate::{
 pub struct TokenRefresherBuilder {
     endpoint: TokenEndpoint,
     sessions: Arc<dyn SessionStore>,
+    /// The same without the guard of another refresher.
+    bare: Arc<dyn SessionStore>,
     tokens: Arc<dyn TokenStore>,
     policy: RefreshPolicy,
     session_key: String,
@@ -52,10 +58,15 @@ pub struct TokenRefresherBuilder {
 
 impl TokenRefresherBuilder {
     pub(super) fn new(endpoint: TokenEndpoint, store: impl SessionStore) -> Self {
-        let sessions = Arc::new(store);
+        // A second refresher may guard what a first one guards. Token records pass all guards.
+        let guarded = (&store as &dyn Any).downcast_ref::<GuardedStore>();
+        let below = guarded.map(GuardedStore::unguarded);
+        let sessions: Arc<dyn SessionStore> = Arc::new(store);
+        let bare = below.unwrap_or_else(|| sessions.clone());
         Self {
             endpoint,
-            tokens: Arc::new(InSessions::over(sessions.clone())),
+            tokens: Arc::new(InSessions::over(bare.clone())),
+            bare,
             sessions,
             policy: RefreshPolicy::default(),
             session_key: "oauth.login".into(),
@@ -68,20 +79,22 @@ impl TokenRefresherBuilder {
         }
     }
 
-    /// The times that govern a refresh.
+    /// Sets the times that govern a refresh.
     pub fn policy(mut self, policy: RefreshPolicy) -> Self {
         self.policy = policy;
         self
     }
 
-    /// Where the token records lie, if not in the session store.
+    /// Keeps the token records in `store` instead of the session store. Several processes need a
+    /// store that [compares and swaps](TokenStore::compares_and_swaps); the session store is for
+    /// one process.
     pub fn token_store(mut self, store: impl TokenStore) -> Self {
         self.tokens = Arc::new(store);
         self
     }
 
-    /// The session key that points to the login. Not empty. For the tokens of a second provider in the
-    /// same sessions, build a second refresher over the first one's
+    /// The session key that points to the login. Not empty. For the tokens of a second provider in
+    /// the same sessions, build a second refresher over the first one's
     /// [`session_store`](TokenRefresher::session_store) with another key, and use the second one's
     /// session layer only.
     pub fn session_key(mut self, key: impl Into<String>) -> Self {
@@ -89,65 +102,68 @@ impl TokenRefresherBuilder {
         self
     }
 
-    /// Seals the tokens in the token store (AES-256-GCM-SIV): whoever reads the store or a backup of it
-    /// sees no token. In the clear stay how often the login was refreshed, its times, its issuer, and
-    /// the id of the key. Costs nothing on a request whose token this process has in its cache.
+    /// Seals the tokens in the token store (AES-256-GCM-SIV): whoever reads the store or a backup
+    /// of it sees no token. In the clear stay how often the login was refreshed, its times, its
+    /// issuer, and the id of the key. Costs nothing on a request whose token this process has in
+    /// its cache.
     ///
-    /// Each record is bound to its login, generation and times, so the tokens of one cannot be put into
-    /// another. Who can *write* to the session store can still point one session to another's login.
+    /// Each record is bound to its login, generation and times, so the tokens of one cannot be put
+    /// into another. Who can *write* to the session store can still point one session to another's
+    /// login.
     ///
-    /// A record that is not sealed yet, or with an older one of `keys`, is read, and sealed by the next
-    /// refresh. One that none of the keys opens is left as it is, since another process may have its
-    /// key: its user is answered [`SessionExpired`](crate::RefreshErrorKind::SessionExpired), and the
-    /// log has one line per key. So where several processes share a store, turn this on, and off, in
-    /// all of them at the same time.
+    /// A record that is not sealed yet, or with an older one of `keys`, is read, and sealed by the
+    /// next refresh. One that none of the keys opens is left as it is, since another process may
+    /// have its key: its user is answered
+    /// [`SessionExpired`](crate::RefreshErrorKind::SessionExpired), and the log has one line per
+    /// key. So where several processes share a store, turn this on, and off, in all of them at the
+    /// same time.
     pub fn seal_with(mut self, keys: SealKeys) -> Self {
         self.seal_with = Some(keys);
         self
     }
 
     /// Lets the provider end logins (OpenID Connect Back-Channel Logout 1.0), through the route of
-    /// [`TokenRefresher::back_channel_logout`]. The endpoint needs an issuer and the provider's keys, as
-    /// by discovery.
+    /// [`TokenRefresher::back_channel_logout`]. The endpoint needs an issuer and the provider's
+    /// keys, as by discovery.
     ///
-    /// `key`: at least 32 bytes of randomness, the same in all processes of a token store. The token
-    /// store keeps what finds a login by its `sid` and by its user; without the key nobody can read or
-    /// make that. With another key, a login is found again after its next refresh.
+    /// `key`: at least 32 bytes of randomness, the same in all processes of a token store. The
+    /// token store keeps what finds a login by its `sid` and by its user; without the key nobody
+    /// can read or make that. With another key, a login is found again after its next refresh.
     ///
-    /// At most 100 logins of one user, and of one browser session at the provider, are sure to be found.
-    /// A login whose tokens name neither `sid` nor `sub`, as with an opaque access token and no ID
-    /// token, cannot be found at all: that is logged once.
+    /// At most 100 logins of one user, and of one browser session at the provider, are sure to be
+    /// found. A login whose tokens name neither `sid` nor `sub`, as with an opaque access token and
+    /// no ID token, cannot be found at all: that is logged once.
     pub fn back_channel_logout(mut self, key: impl AsRef<[u8]>) -> Self {
         self.back_channel = Some(key.as_ref().to_vec());
         self
     }
 
-    /// Whether [`TokenRefresher::log_out`] revokes the tokens at the provider (RFC 7009).
+    /// Sets whether [`TokenRefresher::log_out`] revokes the tokens at the provider (RFC 7009).
     pub fn revoke_on_log_out(mut self, revoke: bool) -> Self {
         self.revoke_on_log_out = revoke;
         self
     }
 
-    /// How many bytes of access tokens to keep in memory for the fast path. Beyond that, and for what
-    /// nobody has asked for lately, token records are read anew.
+    /// How many bytes of access tokens to keep in memory for the fast path. Beyond that, and for
+    /// what nobody has asked for lately, token records are read anew.
     pub fn cache_bytes(mut self, bytes: usize) -> Self {
         self.cache_bytes = bytes;
         self
     }
 
-    /// What the claims of access tokens are believed for.
+    /// Sets why the claims of access tokens are believed.
     pub fn claims_trust(mut self, trust: ClaimsTrust) -> Self {
         self.claims_trust = trust;
         self
     }
 
-    /// Where the time comes from.
+    /// Sets where the time comes from.
     pub fn clock(mut self, clock: Clock) -> Self {
         self.clock = clock;
         self
     }
 
-    /// Checks the settings and makes the refresher. Contacts nobody.
+    /// Checks the settings and makes the refresher. It sends nothing.
     ///
     /// # Errors
     /// A URL, a time or a name that cannot work; the error names the value and the rule.
@@ -164,7 +180,10 @@ impl TokenRefresherBuilder {
         }
         let keys = Keys::new(provider.clone(), clock.clone());
         let claims_verifier = claims_verifier(self.claims_trust, &provider, &keys)?;
-        let back_channel = self.back_channel.map(|key| BackChannel::new(&key, &provider, &clock));
+        let back_channel = self.back_channel.map(|key| {
+            // It calls the stores five times.
+            BackChannel::new(&key, &provider, &clock, self.policy.store_timeout.saturating_mul(6))
+        });
         let back_channel = back_channel.transpose()?;
 
         let mark_deadline = self.policy.mark_deadline(provider.request_timeout());
@@ -172,7 +191,8 @@ impl TokenRefresherBuilder {
         let (tasks, closing) = (TaskTracker::new(), CancellationToken::new());
         let flights = Arc::new(SingleFlight::new(longest, tasks.clone()));
         let cache = Arc::new(TokenCache::new(clock.clone(), self.cache_bytes));
-        let ended_here = Arc::new(EndedHere::new(clock.clone(), longest));
+        let ended_here =
+            Arc::new(EndedHere::new(clock.clone(), longest.max(self.policy.confirm_after * 2)));
         let records = Arc::new(Records::new(
             self.tokens,
             Codec::new(self.seal_with),
@@ -200,9 +220,13 @@ impl TokenRefresherBuilder {
             clock: clock.clone(),
         };
         let pointer = Pointer::new(self.session_key);
-        let ends_with_session = ends_with_session(cache.clone(), ended_here.clone());
         Ok(TokenRefresher(Arc::new(Core {
-            sessions: GuardedStore::new(self.sessions, pointer.clone(), ends_with_session),
+            sessions: GuardedStore::new(
+                self.sessions,
+                self.bare,
+                pointer.clone(),
+                Box::new(ended_here.clone()),
+            ),
             presentations: Presentations::new(clock.clone(), mark_deadline),
             reads: SingleFlight::new(longest, tasks.clone()),
             policy: self.policy,
@@ -219,26 +243,12 @@ impl TokenRefresherBuilder {
             revoker,
             flights,
             mark_deadline,
+            warned_of_short_life: AtomicBool::new(false),
             clock,
             tasks,
             closing,
         })))
     }
-}
-
-/// What the guard asks about each session that it loads and saves. Nearly always there is nothing to
-/// look for; and the cache spares the hash.
-fn ends_with_session(
-    cache: Arc<TokenCache>,
-    ended_here: Arc<EndedHere>,
-) -> Box<dyn Fn(GrantId) -> bool + Send + Sync> {
-    Box::new(move |grant| {
-        if !ended_here.any_with_session() {
-            return false;
-        }
-        let key = cache.get(grant).map_or_else(|| RecordKey::of(grant), |token| token.key);
-        ended_here.get(key).is_some_and(|ending| ending.with_session)
-    })
 }
 
 fn claims_verifier(

@@ -8,7 +8,7 @@
 //! | a log in that failed | first | dropped | stay | `LoggedOut` |
 //! | the provider's logout token | first | dropped | end | `LoggedOut` |
 //! | refused or missing refresh token | after the store | dropped | stay | `SessionExpired` |
-//! | tokens of another user | first | revoked | stay | `SubjectChanged`, then `LoggedOut` |
+//! | tokens of another user | first | revoked | stay | `SubjectChanged` |
 //!
 //! Tokens are dropped, not revoked, where a revocation could end more than this login: some providers
 //! end all logins of the browser with it, the one that has just taken its place included.
@@ -22,11 +22,7 @@ use std::{
 };
 
 use super::{
-    FlightKey, Landed,
-    ended_here::EndedHere,
-    errors::ended,
-    records::{Read, Records},
-    unsaved::Unsaved,
+    FlightKey, Landed, ended_here::EndedHere, errors::ended, records::Records, unsaved::Unsaved,
 };
 use crate::{
     clock::Clock,
@@ -84,6 +80,9 @@ impl Login {
 pub(super) struct EndedLogin {
     /// The newest tokens known of it.
     pub(super) newest: Option<GrantTokens>,
+    /// Whether these are to be revoked: not where the login had ended before in a way that leaves its
+    /// tokens alone.
+    pub(super) revoke: bool,
     /// Why the token store has not taken the ending. It is tried again in the background.
     pub(super) refused: Option<RefreshError>,
 }
@@ -109,21 +108,24 @@ impl Endings {
         session_ends: Option<SystemTime>,
     ) -> EndedLogin {
         let key = login.key;
-        let ending = self.ending(cause, session_ends);
-        self.mark(login, ending, false);
+        // An earlier ending stays, also one that the store has not taken yet.
+        let ending = self.mark(login, self.ending(cause, session_ends), false);
+        let mut revoke = ending.revoke;
         let unsaved = self.unsaved.set(key);
-        let known = if ending.revoke { self.known(key).await } else { None };
         let (stored, refused) = match self.records.end(key, ending, None).await {
             Ok(ended) => {
                 self.here.note_stored(key);
+                if matches!(ended, Ended::Replaced(_)) {
+                    metrics::login_ended(ending.reason.name());
+                }
                 if let Ended::Before(before) = &ended {
-                    self.learn(login, *before);
+                    revoke &= before.revoke;
                 }
                 (self.replaced(key, ended), None)
             }
             Err(error) => {
                 self.unsaved.end_later(key, ending, &error);
-                (known, Some(error))
+                (self.records.last_write(key, 0).map(|write| write.tokens), Some(error))
             }
         };
         let unsaved = unsaved.map(|write| {
@@ -133,7 +135,7 @@ impl Endings {
             write.tokens.clone()
         });
         let newest = stored.into_iter().chain(unsaved).max_by_key(|tokens| tokens.generation);
-        EndedLogin { newest, refused }
+        EndedLogin { newest, revoke, refused }
     }
 
     /// Ends a login whose refresh token of `generation` leads nowhere. Gives the record of a later
@@ -150,10 +152,12 @@ impl Endings {
                 self.mark(login, before, true);
                 Ok(None)
             }
-            Ended::Replaced(_) | Ended::Absent => {
+            Ended::Replaced(_) => {
+                metrics::login_ended(ending.reason.name());
                 self.mark(login, ending, true);
                 Ok(None)
             }
+            Ended::Absent => Ok(None),
         }
     }
 
@@ -172,10 +176,8 @@ impl Endings {
         self.error_of(key).map_or(Ok(()), Err)
     }
 
-    fn mark(&self, login: Login, ending: Ending, stored: bool) {
-        if self.here.get(login.key).is_none() {
-            metrics::login_ended(ending.reason.name());
-        }
+    /// Gives the ending that stays.
+    fn mark(&self, login: Login, ending: Ending, stored: bool) -> Ending {
         self.here.mark(login.key, ending, stored);
         if let Some(grant) = login.grant {
             self.cache.remove(grant);
@@ -184,23 +186,12 @@ impl Endings {
         if let Some(error) = self.error_of(login.key) {
             self.flights.settle(|flight| flight.key == login.key, &Err(error));
         }
+        self.here.get(login.key).unwrap_or(ending)
     }
 
     fn ending(&self, cause: Cause, session_ends: Option<SystemTime>) -> Ending {
         let at_least = later(self.clock.now(), SHORTEST);
         cause.ending(session_ends.map_or(at_least, |ends| ends.max(at_least)))
-    }
-
-    /// What an ending is about to replace: the store's answer, which says so, may get lost after the
-    /// ending has taken effect, and then nobody has these tokens any more.
-    async fn known(&self, key: RecordKey) -> Option<GrantTokens> {
-        if let Some(write) = self.records.last_write(key, 0) {
-            return Some(write.tokens);
-        }
-        match self.records.read(key).await {
-            Ok(Read::Held(found)) => Some(found.tokens),
-            Ok(Read::Absent | Read::Ended(_)) | Err(_) => None,
-        }
     }
 
     fn replaced(&self, key: RecordKey, ended: Ended) -> Option<GrantTokens> {

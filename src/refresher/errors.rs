@@ -27,6 +27,12 @@ pub(super) fn expired(why: &'static str) -> RefreshError {
     RefreshError::new(RefreshErrorKind::SessionExpired, why)
 }
 
+pub(super) fn subject_changed() -> RefreshError {
+    let message =
+        "the provider's new tokens are another user's or another issuer's: the login has ended";
+    RefreshError::new(RefreshErrorKind::SubjectChanged, message)
+}
+
 pub(super) fn no_record() -> RefreshError {
     expired("the session points to a login that the token store does not have")
 }
@@ -35,6 +41,7 @@ pub(super) fn no_record() -> RefreshError {
 pub(super) fn ended(reason: EndingReason) -> RefreshError {
     match reason {
         EndingReason::Expired => expired("the login has expired"),
+        EndingReason::SubjectChanged => subject_changed(),
         _ => logged_out(),
     }
 }
@@ -71,8 +78,8 @@ pub(super) fn pointer_failed(pointer: &Pointer, error: PointerError) -> RefreshE
     }
 }
 
-/// A store's own words for an undecodable record may quote it, so only those of a failing backend are
-/// passed on.
+/// A store's own words for an undecodable record may quote it, so only those of a failing backend
+/// are passed on.
 pub(super) fn session_failed(error: session::Error) -> RefreshError {
     use tower_sessions::session_store::Error;
     match error {

@@ -1,8 +1,8 @@
 //! Log in: a new login takes the place of whatever the session pointed to.
 //!
-//! In this order, so that a crash at any point leaves a user who is logged in before, or after, or not
-//! at all: the token record, the end of the login before, the session. On any error the new record is
-//! ended and the pointer taken out of the session: nobody is logged in.
+//! In this order, so that a crash at any point leaves a user who is logged in before, or after, or
+//! not at all: the token record, the end of the login before, the session. On any error the new
+//! record is ended and the pointer taken out of the session: nobody is logged in.
 
 use std::{sync::Arc, time::SystemTime};
 
@@ -28,7 +28,8 @@ pub(super) async fn log_in(
     let began = core.back_channel.as_ref().map(|channel| channel.named.now());
     let grant = GrantId::random();
     let (its_core, its_session) = (core.clone(), session.clone());
-    // In a task of its own: a store that panics must not keep the pointer from being taken out again.
+    // In a task of its own: a store that panics must not keep the pointer from being taken out
+    // again.
     let work = tokio::spawn(async move { make(&its_core, &its_session, grant, set, began).await });
     let made = work.await.unwrap_or_else(|_panic| Err(internal()));
     if made.is_err() {
@@ -46,7 +47,7 @@ async fn make(
 ) -> Result<(), RefreshError> {
     let login = Login::of(grant);
     // What is no pointer is nobody's login.
-    let before = match core.pointer.read(session).await {
+    let before = match core.in_time(core.pointer.read(session)).await? {
         Ok(before) => before,
         Err(crate::session::PointerError::Malformed) => None,
         Err(crate::session::PointerError::Session(error)) => return Err(session_failed(error)),
@@ -56,6 +57,7 @@ async fn make(
     let read_at = core.clock.moment();
     let token = Arc::new(CachedToken::new(login.key, &first, read_at));
     let session_ends = SystemTime::from(session.expiry_date());
+    core.warn_of_short_life(&first);
     let write = core.records.write(login.key, first, Nonce::random(), session_ends)?;
     core.records.create(&write).await?;
     if let Some(before) = before {
@@ -65,11 +67,14 @@ async fn make(
             return Err(refused);
         }
     }
-    core.pointer.set(session, grant).await.map_err(session_failed)?;
-    session.cycle_id().await.map_err(session_failed)?;
-    // At once: with a 5xx answer tower-sessions would not save, and neither the old record nor a new
-    // one would be left.
-    session.save().await.map_err(session_failed)?;
+    let pointed = core.in_time(async {
+        core.pointer.set(session, grant).await?;
+        session.cycle_id().await?;
+        // At once: with a 5xx answer tower-sessions would not save, and neither the old record nor a
+        // new one would be left.
+        session.save().await
+    });
+    pointed.await?.map_err(session_failed)?;
     if let (Some(channel), Some(began)) = (&core.back_channel, began) {
         channel.names.warn_of_nameless(&write.tokens);
         if channel.named.has_named_since(began, &channel.names.of(&write.tokens)) {
@@ -85,8 +90,8 @@ async fn make(
 async fn undo(core: &Core, session: &Session, grant: GrantId) {
     // What the token store refuses is logged there, and tried again.
     core.endings.end(Login::of(grant), Cause::FailedLogin, None).await;
-    if let Err(error) = core.pointer.remove(session).await {
-        let error = session_failed(error);
+    let removed = core.in_time(core.pointer.remove(session)).await;
+    if let Err(error) = removed.and_then(|removed| removed.map_err(session_failed)) {
         tracing::warn!(error = %Chain(&error), "after a failed log in the session could not be read");
     }
 }

@@ -105,14 +105,14 @@ pub(super) async fn log_out(
     session: Session,
     how: Logout,
 ) -> Result<LogoutOutcome, RefreshError> {
-    let grant = match core.pointer.read(&session).await {
+    let grant = match core.in_time(core.pointer.read(&session)).await? {
         Ok(grant) => grant,
         // An entry that cannot be read is no reason not to end the session.
         Err(PointerError::Malformed) => None,
         Err(PointerError::Session(error)) => return Err(session_failed(error)),
     };
     let Some(grant) = grant else {
-        end_session(&core, &session, how).await?;
+        core.in_time(end_session(&core, &session, how)).await??;
         let (revocation, endpoint) = (Revocation::NothingToRevoke, end_session_endpoint(&core));
         return Ok(outcome(&core, revocation, None, within(PATIENCE, endpoint).await.flatten()));
     };
@@ -121,13 +121,15 @@ pub(super) async fn log_out(
     let session_ends = Some(session.expiry_date().into());
     let login = core.endings.end(Login::of(grant), cause, session_ends).await;
 
-    // The session store may fail or panic; the tokens are revoked all the same.
+    // The session store may fail, hang or panic; the tokens are revoked all the same.
     let (its_core, its_session) = (core.clone(), session.clone());
-    let ended =
-        core.run_to_the_end(async move { end_session(&its_core, &its_session, how).await }).await;
-
-    let at_provider = at_the_provider(&core, grant, login.newest.as_ref(), cached);
-    let (revocation, endpoint) = at_provider.await;
+    let ended = core.run_to_the_end(async move {
+        its_core.in_time(end_session(&its_core, &its_session, how)).await?
+    });
+    let (newest, cached) =
+        if login.revoke { (login.newest.as_ref(), cached) } else { (None, None) };
+    let at_provider = at_the_provider(&core, grant, newest, cached);
+    let (ended, (revocation, endpoint)) = tokio::join!(ended, at_provider);
     let id_token = login.newest.and_then(|tokens| tokens.id_token);
     match login.refused {
         Some(refused) => Err(refused),

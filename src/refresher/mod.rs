@@ -3,7 +3,8 @@
 //! | question | file |
 //! |---|---|
 //! | who is served, and who waits? | `valid_token` |
-//! | what does a refresh do? | `refresh` |
+//! | what does a refresh do? | `refresh`, ending in `landing` |
+//! | how is it marked in the token record? | `marker` |
 //! | may a refresh token be presented now, or again? | `presentation` |
 //! | are these tokens still the same user's? | `subject_check` |
 //! | how does a login begin? | `log_in` |
@@ -18,10 +19,12 @@ mod builder;
 mod ended_here;
 mod ending;
 mod errors;
+mod landing;
 mod last_writes;
 mod log_in;
 mod log_out;
 mod log_out_by_provider;
+mod marker;
 mod presentation;
 mod records;
 mod refresh;
@@ -34,7 +37,10 @@ mod valid_token;
 use std::{
     fmt,
     future::Future,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, SystemTime},
 };
 
@@ -43,7 +49,7 @@ use tower_sessions::{Session, SessionManagerLayer, SessionStore, cookie::SameSit
 
 pub use builder::TokenRefresherBuilder;
 pub use log_out::{Logout, LogoutOutcome, Revocation};
-pub use shutdown::ShutdownTimeout;
+pub use shutdown::ShutdownError;
 
 use self::{
     ended_here::EndedHere, ending::Endings, presentation::Presentations, records::Records,
@@ -58,14 +64,16 @@ use crate::{
     session::{GuardedStore, Pointer},
     single_flight::SingleFlight,
     token_cache::TokenCache,
-    tokens::{AccessToken, CachedToken, ClaimsVerifier, RecordKey, Standing, TokenSet},
+    tokens::{
+        AccessToken, CachedToken, ClaimsVerifier, GrantTokens, RecordKey, Standing, TokenSet,
+    },
 };
 
 /// Keeps the tokens of all logins alive. Cheap to clone; clones are one refresher.
 ///
-/// Make one per process and provider, with [`TokenRefresher::builder`], and clone it wherever you need
-/// it: two of them in one process know nothing of each other's refreshes. Call everything here within
-/// a tokio runtime.
+/// Make one per process and provider, with [`TokenRefresher::builder`], and clone it wherever you
+/// need it: two of them in one process know nothing of each other's refreshes. Call everything here
+/// within a tokio runtime.
 #[derive(Clone)]
 pub struct TokenRefresher(Arc<Core>);
 
@@ -103,6 +111,7 @@ struct Core {
     policy: RefreshPolicy,
     /// How long somebody else's mark holds everybody off.
     mark_deadline: Duration,
+    warned_of_short_life: AtomicBool,
     clock: Clock,
     /// Everything that runs on without its caller.
     tasks: TaskTracker,
@@ -122,6 +131,26 @@ impl Core {
         AccessToken::new(token, self.claims_verifier.clone())
     }
 
+    /// Says so, once, where tokens live too short for a refresh ahead of time to hide a crash.
+    fn warn_of_short_life(&self, tokens: &GrantTokens) {
+        let life = tokens.expires_at.duration_since(tokens.obtained_at).unwrap_or_default();
+        let ahead = self.policy.refresh_ahead.min(life / 2);
+        if ahead < self.mark_deadline && !self.warned_of_short_life.swap(true, Ordering::Relaxed) {
+            tracing::warn!(
+                seconds = life.as_secs(),
+                deadline = self.mark_deadline.as_secs(),
+                "access tokens live so short that a process which dies during a refresh leaves its \
+                 user with 503 until the refresh's deadline has passed (logged once)"
+            );
+        }
+    }
+
+    /// Waits for the session store, but not for ever.
+    async fn in_time<T>(&self, call: impl Future<Output = T>) -> Result<T, RefreshError> {
+        let answer = tokio::time::timeout(self.policy.store_timeout, call).await;
+        answer.map_err(|_elapsed| errors::unavailable("the session store did not answer in time"))
+    }
+
     /// Spawned, so that a caller that goes away stops nothing half way.
     async fn run_to_the_end<T: Send + 'static>(
         &self,
@@ -138,17 +167,17 @@ impl TokenRefresher {
     }
 
     /// The session layer to put around the application: tower-sessions' own, over the
-    /// [guarded store](GuardedStore). Configure it as usual (`with_secure`, `with_expiry`, …) or hand
-    /// it to axum-login.
+    /// [guarded store](GuardedStore). Configure it as usual (`with_secure`, `with_expiry`, …) or
+    /// hand it to axum-login.
     ///
     /// One of its defaults differs: the cookie is `SameSite=Lax`. With tower-sessions' `Strict` a
     /// browser that comes back from the provider would not send it, and the callback would find
-    /// neither state nor nonce. The cookie is `Secure`; for development over plain http on another host
-    /// than localhost, use `with_secure(false)`.
+    /// neither state nor nonce. The cookie is `Secure`; for development over plain http on another
+    /// host than localhost, use `with_secure(false)`.
     ///
-    /// A session layer of your own works as well: the session holds only a pointer to its login. Then
-    /// a session that was deleted may come back by a late save, and a session whose login ended with it
-    /// is emptied only when a token is next asked for.
+    /// A session layer of your own works as well: the session holds only a pointer to its login.
+    /// Then a session that was deleted may come back by a late save, and a session whose login
+    /// ended with it is emptied only when a token is next asked for.
     #[must_use]
     pub fn session_layer(&self) -> SessionManagerLayer<GuardedStore> {
         SessionManagerLayer::new(self.session_store()).with_same_site(SameSite::Lax)
@@ -163,20 +192,20 @@ impl TokenRefresher {
     /// An access token that is fresh now, for the user of `session`.
     ///
     /// Returns at once while the token is good; near the end of its life the first such call also
-    /// starts a refresh in the background. Otherwise waits for the refresh of this login: the one that
-    /// is under way, or one that this call starts. The token store holds the new tokens before this
-    /// returns. While the provider cannot be asked it may give the expired token, marked
+    /// starts a refresh in the background. Otherwise waits for the refresh of this login: the one
+    /// that is under way, or one that this call starts. The token store holds the new tokens before
+    /// this returns. While the provider cannot be asked it may give the expired token, marked
     /// [stale](AccessToken::is_stale), if the [policy](RefreshPolicy::on_unavailable) says so.
     ///
-    /// A WebSocket or another long-lived handler keeps its [`Session`] and calls this whenever it needs
-    /// a token.
+    /// A WebSocket or another long-lived handler keeps its [`Session`] and calls this whenever it
+    /// needs a token.
     ///
     /// # Cancel safety
     /// Dropping the future loses nothing: a refresh that has begun goes on to its end.
     ///
     /// # Errors
-    /// See [`RefreshErrorKind`](crate::RefreshErrorKind). Every caller that waited for a failed refresh
-    /// gets its error; the next caller tries again.
+    /// See [`RefreshErrorKind`](crate::RefreshErrorKind). Every caller that waited for a failed
+    /// refresh gets its error; the next caller tries again.
     pub fn valid_token(
         &self,
         session: &Session,
@@ -185,8 +214,8 @@ impl TokenRefresher {
         valid_token::valid_token(&self.0, session)
     }
 
-    /// Like [`valid_token`](Self::valid_token), after an API has rejected `rejected` with a 401: gives
-    /// a token newer than that, even if the rejected one has not expired.
+    /// Like [`valid_token`](Self::valid_token), after an API has rejected `rejected` with a 401:
+    /// gives a token newer than that, even if the rejected one has not expired.
     ///
     /// ```
     /// # use tower_token_refresh::{AccessToken, RefreshError, TokenRefresher, tower_sessions::Session};
@@ -218,12 +247,12 @@ impl TokenRefresher {
         valid_token::newer_token(&self.0, session, rejected.cached()).await
     }
 
-    /// Logs a user in: stores `set` as a new login, points `session` to it, gives the session a new id
-    /// (against fixation) and saves it.
+    /// Logs a user in: stores `set` as a new login, points `session` to it, gives the session a new
+    /// id (against fixation) and saves it.
     ///
-    /// The ID token in `set` is not verified here: your OpenID Connect client has done that, with the
-    /// nonce that only it knows. Every refresh of this login is held against it: tokens of another
-    /// `sub` or `iss` end the login.
+    /// The ID token in `set` is not verified here: your OpenID Connect client has done that, with
+    /// the nonce that only it knows. Every refresh of this login is held against it: tokens of
+    /// another `sub` or `iss` end the login.
     ///
     /// A login that the session pointed to before ends; its tokens are not revoked, because on some
     /// providers that would end the login just made.
@@ -233,8 +262,8 @@ impl TokenRefresher {
     ///
     /// # Errors
     /// [`Unavailable`] if the session store or the token store fails, [`Internal`] if one of them
-    /// panics, [`LoggedOut`](crate::RefreshErrorKind::LoggedOut) if the provider has ended this login
-    /// meanwhile. Nobody is logged in then: the session points to no login.
+    /// panics, [`LoggedOut`](crate::RefreshErrorKind::LoggedOut) if the provider has ended this
+    /// login meanwhile. Nobody is logged in then: the session points to no login.
     ///
     /// [`Internal`]: crate::RefreshErrorKind::Internal
     /// [`Unavailable`]: crate::RefreshErrorKind::Unavailable
@@ -242,18 +271,19 @@ impl TokenRefresher {
         self.0.run_to_the_end(log_in::log_in(self.0.clone(), session.clone(), set)).await
     }
 
-    /// Logs the user of `session` out: ends the login in every session that points to it, and revokes
-    /// its tokens.
+    /// Logs the user of `session` out: ends the login in every session that points to it, and
+    /// revokes its tokens.
     ///
-    /// A refresh under way is told: its waiters get [`LoggedOut`](crate::RefreshErrorKind::LoggedOut)
-    /// and what it still brings is revoked. Without a login in the session only the session itself
-    /// ends: so call this *before* `session.flush()` or axum-login's `logout`, after which it would
-    /// find nothing to revoke.
+    /// The requests that wait for a refresh get
+    /// [`LoggedOut`](crate::RefreshErrorKind::LoggedOut) and what it still brings is revoked.
+    /// Without a login in the session only the session itself ends: so call this *before*
+    /// `session.flush()` or axum-login's `logout`, after which it would find nothing to revoke.
     ///
-    /// It waits at most 2 s for the provider; a revocation that takes longer goes on in the background.
+    /// It waits at most 2 s for the provider; a revocation that takes longer goes on in the
+    /// background.
     ///
-    /// The browser's session at the provider is another matter (OpenID Connect RP-Initiated Logout 1.0):
-    /// send the browser there.
+    /// The browser's session at the provider is another matter (OpenID Connect RP-Initiated Logout
+    /// 1.0): send the browser there.
     ///
     /// ```
     /// # use tower_token_refresh::{Logout, TokenRefresher, tower_sessions::Session};
@@ -270,10 +300,10 @@ impl TokenRefresher {
     ///
     /// # Errors
     /// [`Unavailable`] if the session store or the token store fails, [`Internal`] if one of them
-    /// panics. Unless the session itself could not be read, the login has ended in this process and its
-    /// tokens are revoked even then; the token store is asked again in the background until it takes the
-    /// ending. What the provider said to the revocation is in [`LogoutOutcome::revocation`] and is no
-    /// error.
+    /// panics. Unless the session itself could not be read, the login has ended in this process and
+    /// its tokens are revoked even then; the token store is asked again in the background until it
+    /// takes the ending. What the provider said to the revocation is in
+    /// [`LogoutOutcome::revocation`] and is no error.
     ///
     /// [`Internal`]: crate::RefreshErrorKind::Internal
     /// [`Unavailable`]: crate::RefreshErrorKind::Unavailable
@@ -285,13 +315,13 @@ impl TokenRefresher {
         self.0.run_to_the_end(log_out::log_out(self.0.clone(), session.clone(), how)).await
     }
 
-    /// Where the provider posts its logout tokens (OpenID Connect Back-Channel Logout 1.0): a route for
-    /// your router, without session, authentication or CSRF protection, as no browser calls it. See
-    /// [`end_by_logout_token`](Self::end_by_logout_token) for what it does.
+    /// Where the provider posts its logout tokens (OpenID Connect Back-Channel Logout 1.0): a route
+    /// for your router, without session, authentication or CSRF protection, as no browser calls it.
+    /// See [`end_by_logout_token`](Self::end_by_logout_token) for what it does.
     ///
-    /// It answers 200 when the logins have ended or there are none, 400 to a token that is refused, and
-    /// 503 with `Retry-After` while the provider's keys or the token store cannot be reached, so that
-    /// the provider may send the token again.
+    /// It answers 200 when the logins have ended or there are none, 400 to a token that is refused,
+    /// and 503 with `Retry-After` while the provider's keys or the token store cannot be reached,
+    /// so that the provider may send the token again.
     ///
     /// ```
     /// use axum::Router;
@@ -336,19 +366,19 @@ impl TokenRefresher {
     /// [`back_channel_logout`](Self::back_channel_logout) does, for other frameworks.
     ///
     /// Their sessions end with everything in them; requests that wait for a refresh get
-    /// [`LoggedOut`](crate::RefreshErrorKind::LoggedOut). Tokens are not revoked, as the provider has
-    /// ended them; what a refresh under way still brings is dropped.
+    /// [`LoggedOut`](crate::RefreshErrorKind::LoggedOut). Tokens are not revoked, as the provider
+    /// has ended them; what a refresh under way still brings is dropped.
     ///
-    /// A token counts once. It must be the provider's own (by its keys), for this client and at most
-    /// 5 min old.
+    /// A token counts once. It must be the provider's own (by its keys), for this client and at
+    /// most 5 min old.
     ///
     /// # Cancel safety
     /// Runs to its end even if the future is dropped.
     ///
     /// # Errors
-    /// The token is refused, or the keys or the token store cannot be reached; in this case the same
-    /// token may be used again. Logins that were found have ended in this process even then, and the
-    /// token store is asked again in the background.
+    /// The token is refused, or the keys or the token store cannot be reached; in this case the
+    /// same token may be used again. Logins that were found have ended in this process even then,
+    /// and the token store is asked again in the background.
     pub async fn end_by_logout_token(&self, logout_token: &str) -> Result<(), BackChannelError> {
         let (core, token) = (self.0.clone(), logout_token.to_owned());
         let ending = self
@@ -358,13 +388,13 @@ impl TokenRefresher {
         ending.await.unwrap_or_else(|_| Err(BackChannelError::Unavailable(errors::internal())))
     }
 
-    /// Ends the work of this refresher, before its process or runtime ends: from now on no refresh is
-    /// started, and this waits for those under way, for log ins and log outs, and for one more attempt
-    /// at what the token store has refused so far: new tokens, and the ends of logins.
+    /// Ends the work of this refresher, before its process or runtime ends: from now on no refresh
+    /// is started, and this waits for those under way, for log ins and log outs, and for one more
+    /// attempt at what the token store has refused so far: new tokens, and the ends of logins.
     ///
     /// Requests with a fresh token are served as before; those that need a refresh get
-    /// [`Unavailable`](crate::RefreshErrorKind::Unavailable). Use it after the server has stopped taking
-    /// requests:
+    /// [`Unavailable`](crate::RefreshErrorKind::Unavailable). Use it after the server has stopped
+    /// taking requests:
     ///
     /// ```
     /// # use std::time::Duration;
@@ -383,8 +413,8 @@ impl TokenRefresher {
     /// Dropping the future ends the waiting only.
     ///
     /// # Errors
-    /// `limit` was over before the work was.
-    pub async fn shutdown(&self, limit: Duration) -> Result<(), ShutdownTimeout> {
+    /// `limit` was over before the work was, or the token store still refuses something.
+    pub async fn shutdown(&self, limit: Duration) -> Result<(), ShutdownError> {
         shutdown::shutdown(&self.0, limit).await
     }
 
@@ -404,9 +434,11 @@ pub struct Usage {
     /// Access tokens in the cache. Those that nobody asks for leave it within two minutes, as other
     /// tokens come in.
     pub cached_tokens: usize,
-    /// About how many bytes they take; [`cache_bytes`](TokenRefresherBuilder::cache_bytes) bounds it.
+    /// About how many bytes they take; [`cache_bytes`](TokenRefresherBuilder::cache_bytes) bounds
+    /// it.
     pub cached_bytes: usize,
-    /// About how many bytes the token records take that this process has written within the last 90 s.
+    /// About how many bytes the token records take that this process has written within the last 90
+    /// s.
     pub last_write_bytes: usize,
     /// Logins of which the token store has refused new tokens or the end so far.
     pub unsaved: usize,

@@ -7,7 +7,8 @@
 //! |---|---|
 //! | has no mark, and this process knows of no doubt | presents the token |
 //! | has a young mark of somebody else's | waits for the end of that refresh |
-//! | has a mark past its deadline that stayed the same for two looks 5 s apart, or this process's own request had no usable answer | see below |
+//! | is older than what this process serves, and nobody has the newer refresh token any more | see below |
+//! | has a mark past its deadline that stayed the same in looks 5 s apart, or this process's own request had no usable answer | see below |
 //!
 //! In doubt, the provider may have used the refresh token up, or may never have seen it.
 //!
@@ -21,23 +22,28 @@
 //!
 //! What this process remembers it may forget: the mark in the store says that there is a doubt.
 
-use std::time::{Duration, SystemTime};
+use std::{
+    error::Error,
+    time::{Duration, SystemTime},
+};
 
 use dashmap::DashMap;
 use rustc_hash::FxBuildHasher;
 
 use super::{
-    errors::{unavailable, unavailable_for},
+    errors::{SOON, unavailable_for},
     records::Found,
 };
 use crate::{
     clock::{Clock, Moment},
     error::RefreshError,
     token_store::Nonce,
-    tokens::{Generation, RecordKey, spread},
+    tokens::{CachedToken, Generation, RecordKey, spread},
 };
 
-/// Two looks at a mark are at least this far apart: longer than an unsaved set waits to be written.
+/// For this long a mark must stay the same before somebody else's refresh counts as lost: longer
+/// than an unsaved set waits to be written. Nobody must have looked away for that long meanwhile,
+/// or found that the store was down: the set may be waiting for the end of just that outage.
 const BETWEEN_LOOKS: Duration = Duration::from_secs(5);
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
@@ -58,34 +64,32 @@ struct Attempt {
     generation: Generation,
     /// Of the last mark that this process set.
     nonce: Option<Nonce>,
-    /// Of the mark before that, which the store still holds if it has refused the last one.
-    renewed: Option<Nonce>,
     failures: u32,
     not_before: Moment,
     pause: Duration,
     /// The refresh token was presented, and no usable answer came.
     in_doubt: bool,
-    /// The same of the presentations before the last one: a clear answer to that one does not answer
-    /// those.
+    /// The same of the presentations before the last one: a clear answer to that one does not
+    /// answer those.
     in_doubt_before: bool,
-}
-
-impl Attempt {
-    fn has_set(&self, nonce: Nonce) -> bool {
-        self.nonce == Some(nonce) || self.renewed == Some(nonce)
-    }
 }
 
 /// A mark that somebody else set.
 #[derive(Clone, Copy)]
 struct Sighting {
     nonce: Nonce,
-    first: Moment,
+    /// By the monotonic clock: a wall clock that jumps forward would take two looks at one moment
+    /// for looks that are far apart.
+    first: Duration,
     /// How old the mark was then.
     age: Duration,
+    /// Since when it was looked at without a gap.
+    steady: Duration,
+    last: Moment,
 }
 
 /// What a flight does with the record it has found.
+#[derive(Debug)]
 pub(super) enum Decision {
     Present {
         /// The token may have been presented before.
@@ -104,26 +108,26 @@ impl Presentations {
         Self { attempts, sightings, clock, deadline }
     }
 
-    /// `cache_is_ahead`: this process knows of a later generation, which nobody has any more.
+    /// `ahead`: the access token of a later generation, whose refresh token nobody has any more.
     pub(super) fn decide(
         &self,
         key: RecordKey,
         found: &Found,
-        cache_is_ahead: bool,
+        ahead: Option<&CachedToken>,
         replays: bool,
     ) -> Decision {
         let attempt = self.attempt(key, found.tokens.generation);
-        let is_own = |nonce| attempt.is_some_and(|attempt| attempt.has_set(nonce));
-        if let Some((nonce, since)) = found.mark().filter(|(nonce, _)| !is_own(*nonce)) {
-            let left = self.look(key, nonce, since, found.store_now_at_least(&self.clock));
+        let own = attempt.and_then(|attempt| attempt.nonce);
+        if let Some((nonce, since)) = found.mark().filter(|(nonce, _)| own != Some(*nonce)) {
+            let left = self.look(key, nonce, since, found.store_now(&self.clock));
             if !left.is_zero() {
                 return Decision::Wait(left);
             }
-        } else if !attempt.is_some_and(|attempt| attempt.in_doubt) && !cache_is_ahead {
+        } else if !attempt.is_some_and(|attempt| attempt.in_doubt) && ahead.is_none() {
             return Decision::Present { replay: false };
         }
-        let good_for = found.tokens.expires_at.duration_since(self.clock.now());
-        if let Ok(left) = good_for
+        let good_until = ahead.map_or(found.tokens.expires_at, |token| token.expires_at);
+        if let Ok(left) = good_until.duration_since(self.clock.now())
             && !left.is_zero()
         {
             return Decision::Refuse(unavailable_for(
@@ -147,22 +151,31 @@ impl Presentations {
     fn look(&self, key: RecordKey, nonce: Nonce, since: SystemTime, now: SystemTime) -> Duration {
         // A mark from the future ages from when it is first seen.
         let age = now.duration_since(since).unwrap_or_default();
-        let seen_now = Sighting { nonce, first: self.clock.moment(), age };
+        let last = self.clock.moment();
+        let (first, steady) = (last.monotonic, last.monotonic);
+        let seen_now = Sighting { nonce, first, age, steady, last };
         self.bound();
         let mut sighting = self.sightings.entry(key).or_insert(seen_now);
         if sighting.nonce != nonce {
             *sighting = seen_now;
+        } else if last.since(sighting.last) > BETWEEN_LOOKS {
+            sighting.steady = steady;
         }
-        let seen_for = self.clock.since(sighting.first);
-        let age = age.max(sighting.age + seen_for);
-        self.deadline.saturating_sub(age).max(BETWEEN_LOOKS.saturating_sub(seen_for))
+        sighting.last = last;
+        let age = age.max(sighting.age + self.seen_for(&sighting));
+        let steady_for = last.monotonic.saturating_sub(sighting.steady);
+        self.deadline.saturating_sub(age).max(BETWEEN_LOOKS.saturating_sub(steady_for))
     }
 
     /// For how long somebody else's refresh may still be under way.
     pub(super) fn rest_of_mark(&self, key: RecordKey) -> Option<Duration> {
         let sighting = self.sightings.get(&key)?;
-        let rest = self.deadline.checked_sub(sighting.age + self.clock.since(sighting.first))?;
+        let rest = self.deadline.checked_sub(sighting.age + self.seen_for(&sighting))?;
         Some(rest).filter(|rest| !rest.is_zero())
+    }
+
+    fn seen_for(&self, sighting: &Sighting) -> Duration {
+        self.clock.monotonic().saturating_sub(sighting.first)
     }
 
     /// Whether a refresh of `generation` has failed just now, or has left a doubt: no reason to try
@@ -172,20 +185,22 @@ impl Presentations {
         attempt.is_some_and(|attempt| attempt.in_doubt || !self.rest(&attempt).is_zero())
     }
 
-    /// A mark of ours is about to be set.
-    pub(super) fn marking(&self, key: RecordKey, generation: Generation, nonce: Nonce) {
+    /// A mark of ours is about to be set. `replay`: the token may have been presented before, by this
+    /// process or by another one.
+    pub(super) fn marking(
+        &self,
+        key: RecordKey,
+        generation: Generation,
+        nonce: Nonce,
+        replay: bool,
+    ) {
         self.change(key, generation, |attempt| {
             if attempt.nonce != Some(nonce) {
                 attempt.nonce = Some(nonce);
-                attempt.in_doubt_before = attempt.in_doubt;
+                attempt.in_doubt_before = attempt.in_doubt || replay;
                 self.count(key, attempt);
             }
         });
-    }
-
-    /// The mark of ours is about to be set anew, before another attempt of the same refresh.
-    pub(super) fn renewing(&self, key: RecordKey, generation: Generation, nonce: Nonce) {
-        self.change(key, generation, |attempt| attempt.renewed = attempt.nonce.replace(nonce));
     }
 
     /// The refresh token is about to be presented. Noted before: whatever becomes of the flight, a
@@ -199,8 +214,16 @@ impl Presentations {
         self.change(key, generation, |attempt| attempt.in_doubt = attempt.in_doubt_before);
     }
 
-    /// A refresh of `generation` failed before its request.
+    /// A refresh of `generation` failed before its request, as the token store did not answer.
     pub(super) fn put_off(&self, key: RecordKey, generation: Generation) {
+        if let Some(mut sighting) = self.sightings.get_mut(&key) {
+            sighting.steady = self.clock.monotonic();
+        }
+        self.change(key, generation, |attempt| self.count(key, attempt));
+    }
+
+    /// Another process refreshes the login: no reason to look at its mark with every request.
+    pub(super) fn wait_for_others(&self, key: RecordKey, generation: Generation) {
         self.change(key, generation, |attempt| self.count(key, attempt));
     }
 
@@ -245,7 +268,6 @@ impl Presentations {
         let fresh = || Attempt {
             generation,
             nonce: None,
-            renewed: None,
             failures: 0,
             not_before: self.clock.moment(),
             pause: Duration::ZERO,
@@ -271,18 +293,28 @@ impl Presentations {
     }
 }
 
-/// Doubles from one second to a minute. Up to half of it is taken off, so that what failed together is
-/// not tried again together.
+/// Doubles from one second to a minute. Up to half of it is taken off, so that what failed together
+/// is not tried again together.
 fn backoff(key: RecordKey, generation: Generation, failures: u32) -> Duration {
     let doublings = failures.saturating_sub(1).min(6);
     let whole = (FIRST_PAUSE * 2_u32.pow(doublings)).min(LONGEST_PAUSE);
     whole.mul_f64(1.0 - spread((key, generation, failures)) / 2.0)
 }
 
+/// Another process refreshes the login.
+#[derive(Debug, thiserror::Error)]
+#[error("its mark is in the token record")]
+struct UnderWayElsewhere;
+
 /// A flight that ends because somebody else's goes on.
 pub(super) fn under_way_elsewhere(rest: Duration) -> RefreshError {
-    if rest.is_zero() {
-        return unavailable("another process refreshes this login");
-    }
-    unavailable_for(rest, "another process refreshes this login")
+    let rest = if rest.is_zero() { SOON } else { rest };
+    unavailable_for(rest, "another process refreshes this login").with_source(UnderWayElsewhere)
 }
+
+pub(super) fn is_under_way_elsewhere(error: &RefreshError) -> bool {
+    error.source().is_some_and(|source| source.is::<UnderWayElsewhere>())
+}
+
+#[cfg(test)]
+mod tests;

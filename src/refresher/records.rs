@@ -22,8 +22,8 @@ use super::{
 };
 use crate::{
     back_channel::Names,
-    clock::{Clock, Moment},
-    error::RefreshError,
+    clock::{Clock, Moment, Throttle},
+    error::{Chain, RefreshError},
     metrics,
     token_store::{
         Ended, Ending, EndingReason, NameKey, Nonce, Put, RecordState, RecordVersion, StoreError,
@@ -50,6 +50,7 @@ pub(super) struct Records {
     limit: Duration,
     issuer: Arc<str>,
     warned_of_skew: AtomicBool,
+    warnings: Throttle,
 }
 
 /// What a read has shown.
@@ -63,9 +64,8 @@ pub(super) enum Read {
 pub(super) struct Found {
     pub(super) record: TokenRecord,
     pub(super) tokens: GrantTokens,
-    /// When the read began, and when it was answered.
-    read: (Moment, Moment),
-    /// The store's clock at some moment between these two, or ours where it has none.
+    read_at: Moment,
+    /// The store's clock then, or ours where it has none.
     now: SystemTime,
 }
 
@@ -77,15 +77,20 @@ pub(super) struct Write {
 }
 
 impl Found {
-    /// The store's time now, or less: the age of somebody else's mark must not be overrated because a
-    /// read took long.
-    pub(super) fn store_now_at_least(&self, clock: &Clock) -> SystemTime {
-        later(self.now, clock.since(self.read.1))
+    /// What this read would have shown if `write` had been stored before.
+    pub(super) fn with(&self, write: &Write) -> Self {
+        let (record, tokens) = (write.record.clone(), write.tokens.clone());
+        Self { record, tokens, read_at: self.read_at, now: self.now }
     }
 
-    /// The store's time now, or more: nor may others overrate the age of ours.
-    pub(super) fn store_now_at_most(&self, clock: &Clock) -> SystemTime {
-        later(self.now, clock.since(self.read.0))
+    /// When the read began.
+    pub(super) fn read_at(&self) -> Moment {
+        self.read_at
+    }
+
+    /// The store's time now.
+    pub(super) fn store_now(&self, clock: &Clock) -> SystemTime {
+        later(self.now, clock.since(self.read_at))
     }
 
     /// The mark of a refresh under way: who set it, and when.
@@ -109,7 +114,8 @@ impl Records {
     ) -> Self {
         let last_writes = LastWrites::new(clock.clone(), last_writes_stay);
         let warned_of_skew = AtomicBool::new(false);
-        Self { store, codec, names, last_writes, clock, limit, issuer, warned_of_skew }
+        let warnings = Throttle::due(Duration::from_secs(10));
+        Self { store, codec, names, last_writes, clock, limit, issuer, warned_of_skew, warnings }
     }
 
     /// Whether the store alone keeps two processes from presenting one refresh token.
@@ -124,15 +130,13 @@ impl Records {
     pub(super) async fn read(&self, key: RecordKey) -> Result<Read, RefreshError> {
         let read_at = self.clock.moment();
         let loaded = self.ask(self.store.load(key)).await?;
-        let answered_at = self.clock.moment();
-        self.judge_skew(read_at, loaded.now);
-        let now = loaded.now.unwrap_or(answered_at.wall);
+        let now = self.judge_skew(read_at, loaded.now);
         let Some(record) = loaded.record else { return Ok(Read::Absent) };
         if let Some(ending) = record.ending() {
             return Ok(Read::Ended(ending));
         }
         let tokens = self.open(key, &record)?;
-        Ok(Read::Held(Box::new(Found { record, tokens, read: (read_at, answered_at), now })))
+        Ok(Read::Held(Box::new(Found { record, tokens, read_at, now })))
     }
 
     /// Whether the store holds the mark of `nonce`: a swap whose answer got lost has worked then.
@@ -238,12 +242,6 @@ impl Records {
         Ok(Write { key, record, tokens })
     }
 
-    /// A write in the place of what a read has found.
-    pub(super) fn in_place_of(&self, found: &Found, write: &Write) -> Found {
-        let (record, tokens) = (write.record.clone(), write.tokens.clone());
-        Found { record, tokens, read: found.read, now: found.now }
-    }
-
     /// The tokens of a record.
     pub(super) fn open(
         &self,
@@ -254,7 +252,7 @@ impl Records {
             Ok(tokens) => tokens,
             Err(CodecError::Record(error)) => return Err(record_failed(&error)),
             Err(CodecError::Sealed(error)) => {
-                self.codec.report(&error);
+                self.codec.report(error);
                 return Err(sealed_shut());
             }
         };
@@ -291,16 +289,22 @@ impl Records {
         call: impl Future<Output = Result<T, StoreError>>,
     ) -> Result<T, RefreshError> {
         let call = AssertUnwindSafe(call).catch_unwind();
-        match tokio::time::timeout(self.limit, call).await {
+        let answer = match tokio::time::timeout(self.limit, call).await {
             Ok(Ok(answer)) => answer.map_err(store_failed),
             Ok(Err(_panic)) => Err(internal()),
             Err(_elapsed) => Err(unavailable("the token store did not answer in time")),
-        }
+        };
+        answer.inspect_err(|error| {
+            if self.warnings.is_due(self.clock.monotonic()) {
+                let error = Chain(error);
+                tracing::warn!(%error, "the token store failed (logged every ten seconds at most)");
+            }
+        })
     }
 
     /// The store's clock where it has one: marks that other processes set are dated by it.
-    fn judge_skew(&self, read_at: Moment, store: Option<SystemTime>) {
-        let Some(store) = store else { return };
+    fn judge_skew(&self, read_at: Moment, store: Option<SystemTime>) -> SystemTime {
+        let Some(store) = store else { return read_at.wall };
         let ours = read_at.wall;
         let skew = ours.duration_since(store).unwrap_or_else(|ahead| ahead.duration());
         // The answer took a while to come.
@@ -313,5 +317,6 @@ impl Records {
                 );
             }
         }
+        store
     }
 }

@@ -23,8 +23,8 @@ impl Revoker {
         self.enabled
     }
 
-    /// Revokes the refresh token, with which providers end the access token as well; without one the
-    /// access token.
+    /// Revokes the refresh token, with which providers end the access token as well; without one
+    /// the access token.
     pub(super) async fn revoke(
         &self,
         key: RecordKey,

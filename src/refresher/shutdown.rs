@@ -4,19 +4,26 @@ use std::time::Duration;
 
 use super::Core;
 
-/// [`shutdown`](crate::TokenRefresher::shutdown) did not see everything end within its limit.
+/// [`shutdown`](crate::TokenRefresher::shutdown) has left something undone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("{tasks} refreshes, log ins or log outs were still under way after {limit:?}")]
-pub struct ShutdownTimeout {
+#[error(
+    "after {limit:?}, {tasks} refreshes, log ins or log outs were still under way, and the token \
+     store lacked the newest tokens or the end of {unsaved} logins"
+)]
+pub struct ShutdownError {
     tasks: usize,
+    unsaved: usize,
     limit: Duration,
 }
 
-pub(super) async fn shutdown(core: &Core, limit: Duration) -> Result<(), ShutdownTimeout> {
+pub(super) async fn shutdown(core: &Core, limit: Duration) -> Result<(), ShutdownError> {
     // In this order: whoever is about to start a flight holds a token of the tasks before it looks
     // whether this is the end.
     core.closing.cancel();
     core.tasks.close();
     let ended = tokio::time::timeout(limit, core.tasks.wait()).await;
-    ended.map_err(|_elapsed| ShutdownTimeout { tasks: core.tasks.len(), limit })
+    match (ended, core.unsaved.count()) {
+        (Ok(()), 0) => Ok(()),
+        (_, unsaved) => Err(ShutdownError { tasks: core.tasks.len(), unsaved, limit }),
+    }
 }

@@ -2,23 +2,25 @@
 //!
 //! Two different things may be wrong with them, and they have different ends.
 //!
-//! **They are somebody else's.** OpenID Connect Core 12.2: `iss` and `sub` of a refreshed ID token are
-//! those of the one before. The same is asked of a JWT access token, each kind compared with its own
-//! kind, as some providers give one user a `sub` per audience. Where there was no ID token before, the
-//! subject that the login was made for counts. Otherwise a provider, a cache or a proxy has mixed up
-//! its users: the login ends ([`SubjectChanged`](crate::RefreshErrorKind::SubjectChanged)), and what
-//! came is revoked and handed to nobody. That needs no signature: whoever can forge tokens at the token
-//! endpoint could as well leave `sub` alone.
+//! **They are somebody else's.** OpenID Connect Core 12.2: `iss` and `sub` of a refreshed ID token
+//! are those of the one before. The same is asked of a JWT access token, each kind compared with
+//! its own kind, as some providers give one user a `sub` per audience. Where there was no ID token
+//! before, the subject that the login was made for counts. Otherwise a provider, a cache or a proxy
+//! has mixed up its users: the login ends
+//! ([`SubjectChanged`](crate::RefreshErrorKind::SubjectChanged)), and what came is revoked and
+//! handed to nobody. That needs no signature: whoever can forge tokens at the token endpoint could
+//! as well leave `sub` alone.
 //!
-//! **The ID token does not verify**: its signature, `aud`, `azp` or `exp` is wrong, or the keys cannot
-//! be fetched. The refresh has used up the old refresh token by then, so refusing the whole answer would
-//! log the user out, mostly because of a wrong setting or a JWKS endpoint that is down. The new access
-//! and refresh token are kept; they are for others to judge. Of the ID token only the earlier one is
-//! kept, which serves as a hint at log out as well. The log and a counter tell. The same becomes of an
-//! ID token that is encrypted, or signed with the client's secret: this crate cannot read it.
+//! **The ID token does not verify**: its signature, `aud`, `azp` or `exp` is wrong, or the keys
+//! cannot be fetched. The refresh has used up the old refresh token by then, so refusing the whole
+//! answer would log the user out, mostly because of a wrong setting or a JWKS endpoint that is
+//! down. The new access and refresh token are kept; they are for others to judge. Of the ID token
+//! only the earlier one is kept, which serves as a hint at log out as well. The log and a counter
+//! tell. The same becomes of an ID token that is encrypted, or signed with the client's secret:
+//! this crate cannot read it.
 //!
-//! Without a JWKS the claims of an ID token are checked, but not its signature: it came from the token
-//! endpoint over TLS, which OpenID Connect Core 3.1.3.7 (6) accepts instead.
+//! Without a JWKS the claims of an ID token are checked, but not its signature: it came from the
+//! token endpoint over TLS, which OpenID Connect Core 3.1.3.7 (6) accepts instead.
 
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
@@ -29,6 +31,7 @@ use crate::{
     endpoint::{Expected, KeysError, VerifyError},
     error::Chain,
     metrics,
+    policy::LONGEST_VERIFYING,
     tokens::{GrantTokens, RecordKey, claims},
 };
 
@@ -71,9 +74,12 @@ pub(super) async fn check(
 
 async fn verify_id_token(core: &Core, id_token: &SecretString) -> Result<(), VerifyError> {
     let expected = Expected::id_token(core.provider.issuer(), core.provider.client_id());
-    match core.keys.verify(id_token.expose_secret(), &expected).await {
-        Ok(_) | Err(VerifyError::Keys(KeysError::NoUrl)) => Ok(()),
-        Err(error) => Err(error),
+    let verified = core.keys.verify(id_token.expose_secret(), &expected);
+    // Nobody holds the new tokens meanwhile but this flight.
+    match tokio::time::timeout(LONGEST_VERIFYING, verified).await {
+        Ok(Ok(_)) | Ok(Err(VerifyError::Keys(KeysError::NoUrl))) => Ok(()),
+        Ok(Err(error)) => Err(error),
+        Err(_elapsed) => Err(VerifyError::Keys(KeysError::Timeout)),
     }
 }
 

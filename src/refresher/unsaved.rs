@@ -12,7 +12,11 @@
 //!
 //! A set gives way to an ending: the ending is written then, and the set is not.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    future::Future,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use dashmap::DashMap;
 use rustc_hash::FxBuildHasher;
@@ -20,6 +24,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
     ended_here::EndedHere,
+    errors::unavailable,
     records::{Records, Write},
     revoker::Revoker,
 };
@@ -35,6 +40,8 @@ const FIRST_PAUSE: Duration = Duration::from_millis(50);
 /// Shorter than the time between two looks at a mark: whoever replays a refresh that it takes for
 /// lost must meet the set first.
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+/// The same holds for a store that does not answer.
+const ATTEMPT: Duration = Duration::from_secs(2);
 
 /// Cheap to clone; clones are one.
 #[derive(Clone)]
@@ -53,9 +60,19 @@ struct Inner {
 #[derive(Default)]
 struct Kept {
     set: Option<Arc<Write>>,
+    /// Since when, by the monotonic clock.
+    since: Duration,
     ending: Option<Ending>,
+    /// The store has refused them before.
+    is_refused: bool,
     /// A task tries to write them.
     has_writer: bool,
+}
+
+impl Kept {
+    fn lacks_something(&self) -> bool {
+        self.set.is_some() || self.ending.is_some()
+    }
 }
 
 impl Unsaved {
@@ -74,6 +91,7 @@ impl Unsaved {
     /// Keeps a set that is about to be stored.
     pub(super) fn keep(&self, write: Arc<Write>) {
         let mut kept = self.0.kept.entry(write.key).or_default();
+        kept.since = self.0.clock.monotonic();
         kept.set = Some(write);
     }
 
@@ -109,17 +127,37 @@ impl Unsaved {
         self.0.kept.get(&key)?.set.clone()
     }
 
-    /// How many logins there are of which the store lacks something.
+    /// How many logins there are of which the store has refused something so far.
     pub(super) fn count(&self) -> usize {
-        self.0.kept.len()
+        let is_refused = |kept: &Kept| kept.is_refused && kept.lacks_something();
+        self.0.kept.iter().filter(|kept| is_refused(kept)).count()
     }
 
     fn start_writer(&self, key: RecordKey) {
         let mut kept = self.0.kept.entry(key).or_default();
+        kept.is_refused = true;
         if !std::mem::replace(&mut kept.has_writer, true) {
             self.0.tasks.spawn(self.0.clone().write_until_saved(key));
         }
     }
+}
+
+async fn in_time<T>(
+    call: impl Future<Output = Result<T, RefreshError>>,
+) -> Result<T, RefreshError> {
+    let answer = tokio::time::timeout(ATTEMPT, call).await;
+    answer.unwrap_or_else(|_| Err(unavailable("the token store did not answer in time")))
+}
+
+/// Runs `then` when the returned value is dropped.
+fn defer(then: impl FnMut()) -> impl Drop {
+    struct Deferred<F: FnMut()>(F);
+    impl<F: FnMut()> Drop for Deferred<F> {
+        fn drop(&mut self) {
+            (self.0)();
+        }
+    }
+    Deferred(then)
 }
 
 /// What one attempt came to.
@@ -130,6 +168,12 @@ enum Attempt {
 
 impl Inner {
     async fn write_until_saved(self: Arc<Self>, key: RecordKey) {
+        // However this ends, by a panic too: the next refusal starts another task.
+        let _stopped = defer(|| {
+            if let Some(mut kept) = self.kept.get_mut(&key) {
+                kept.has_writer = false;
+            }
+        });
         let mut pause = FIRST_PAUSE;
         loop {
             let wait = tokio::time::sleep(pause);
@@ -156,17 +200,15 @@ impl Inner {
 
     /// Whether nothing came in the meantime.
     fn stop_writer(&self, key: RecordKey) -> bool {
-        self.kept.remove_if(&key, |_, kept| kept.set.is_none() && kept.ending.is_none()).is_some()
+        self.kept.remove_if(&key, |_, kept| !kept.lacks_something()).is_some()
             || !self.kept.contains_key(&key)
     }
 
     async fn attempt(&self, key: RecordKey) -> Attempt {
-        let Some((set, ending)) = self.kept.get(&key).map(|kept| (kept.set.clone(), kept.ending))
-        else {
-            return Attempt::Saved;
-        };
+        let kept = self.kept.get(&key).map(|kept| (kept.set.clone(), kept.since, kept.ending));
+        let Some((set, since, ending)) = kept else { return Attempt::Saved };
         if let Some(ending) = ending {
-            return match self.records.end(key, ending, None).await {
+            return match in_time(self.records.end(key, ending, None)).await {
                 Ok(ended) => {
                     self.has_ended(key, ending, ended, set).await;
                     Attempt::Saved
@@ -176,12 +218,15 @@ impl Inner {
         }
         let Some(set) = set else { return Attempt::Saved };
         let generation = set.tokens.generation;
-        if set.tokens.refresh_expires_at.is_some_and(|end| end <= self.clock.now()) {
+        // By the monotonic clock: a wall clock that jumps must not lose the only copy.
+        let age = self.clock.monotonic().saturating_sub(since);
+        let life = |end: SystemTime| end.duration_since(set.tokens.obtained_at).unwrap_or_default();
+        if set.tokens.refresh_expires_at.is_some_and(|end| age >= life(end)) {
             tracing::error!(login = %key, "the token store never took new tokens; they are too old now");
             self.release(key, generation);
             return Attempt::Saved;
         }
-        match self.records.put(&set).await {
+        match in_time(self.records.put(&set)).await {
             Ok(put) => {
                 if let Put::Ended(ending) = put {
                     self.ended_here.mark(key, ending, true);
@@ -206,12 +251,12 @@ impl Inner {
         set: Option<Arc<Write>>,
     ) {
         self.ended_here.note_stored(key);
-        if let Ended::Before(before) = &ended {
-            self.ended_here.mark(key, *before, true);
-        }
         if let Some(mut kept) = self.kept.get_mut(&key) {
             kept.ending = None;
-            kept.set = None;
+            // A flight may have brought a newer one since: the store will say that it is too late.
+            if kept.set.as_ref().map(Arc::as_ptr) == set.as_ref().map(Arc::as_ptr) {
+                kept.set = None;
+            }
         }
         let replaced = match ended {
             Ended::Replaced(record) => self.records.open(key, &record).ok(),
@@ -231,8 +276,6 @@ impl Inner {
             kept.set = None;
         }
         // A writer removes what it has written itself.
-        self.kept.remove_if(&key, |_, kept| {
-            kept.set.is_none() && kept.ending.is_none() && !kept.has_writer
-        });
+        self.kept.remove_if(&key, |_, kept| !kept.lacks_something() && !kept.has_writer);
     }
 }

@@ -12,7 +12,10 @@
 //! flight that has landed, one that is under way or a new one answers it. The answer may have been made
 //! for somebody else, so each caller tests it itself.
 
-use std::{sync::Arc, time::SystemTime};
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use http::StatusCode;
 use tower_sessions::Session;
@@ -25,6 +28,7 @@ use super::{
         SOON, internal, logged_out, no_record, pointer_failed, session_failed, unavailable,
         wait_timeout,
     },
+    presentation::is_under_way_elsewhere,
     refresh::{self, Order},
 };
 use crate::{
@@ -32,12 +36,14 @@ use crate::{
     policy::OnUnavailable,
     session::count_as_activity,
     single_flight::{Joined, Start},
-    tokens::{AccessToken, CachedToken, Generation, GrantId, Standing, later},
+    tokens::{AccessToken, CachedToken, Generation, GrantId, RecordKey, Standing, later},
 };
 
 /// An answer made for somebody else may be too old for this caller, and the next one as well. After
 /// this many the caller is told to come back later.
 const TURNS: usize = 3;
+/// How long a request that has its token waits for its session to be prolonged.
+const PROLONGING: Duration = Duration::from_secs(1);
 
 pub(super) async fn valid_token(
     core: &Arc<Core>,
@@ -99,16 +105,21 @@ async fn slow(
     grant: GrantId,
 ) -> Result<AccessToken, RefreshError> {
     let answer = async {
-        let token = confirmed(core, grant).await?;
-        if core.standing(&token, core.clock.now()) == Standing::DueSoon {
-            refresh_early(core, session, grant, &token).await;
-            // Tested last: the session store may have taken its time.
-            core.endings.check(token.key)?;
-        }
+        let confirmed = tokio::time::timeout(core.policy.wait_timeout, confirmed(core, grant));
+        let token = confirmed.await.unwrap_or_else(|_elapsed| {
+            let late = unavailable("the token store did not answer in time");
+            unconfirmed(core, Login::of(grant), core.cache.get(grant), late)
+        })?;
+        core.endings.check(token.key)?;
         match core.standing(&token, core.clock.now()) {
-            Standing::Fresh | Standing::DueSoon => Ok(core.access_token(token)),
-            Standing::Stale => wait_for_fresh(core, session, grant, token).await,
+            Standing::Fresh => {}
+            Standing::DueSoon => {
+                refresh_early(core, session, grant, &token).await;
+                core.endings.check(token.key)?;
+            }
+            Standing::Stale => return wait_for_fresh(core, session, grant, token).await,
         }
+        Ok(core.access_token(token))
     }
     .await;
     if answer.is_err() {
@@ -132,19 +143,32 @@ async fn confirmed(core: &Arc<Core>, grant: GrantId) -> Result<Arc<CachedToken>,
         Joined::Known(read) => read,
         Joined::Waiting { answer, .. } => answer.await.unwrap_or_else(|_lost| Err(internal())),
     };
-    let token = match (read, cached) {
-        (Ok(token), _) => token,
-        // A store that is down ends nothing. The access token's life is the bound.
-        (Err(error), Some(token)) if error.kind() == RefreshErrorKind::Unavailable => {
-            tracing::debug!(login = %login.key, error = %Chain(&error), "a token could not be confirmed");
-            // Not every request of the outage has to wait for the store: for a while they try again in
-            // the background.
-            token.confirm(core.clock.moment().before(core.policy.confirm_after * 3 / 4));
-            token
-        }
-        (Err(error), _) => return Err(error),
+    let token = match read {
+        Ok(token) => token,
+        Err(error) => unconfirmed(core, login, cached, error)?,
     };
     core.endings.check(login.key)?;
+    Ok(token)
+}
+
+/// A store that is down, or panics, ends nothing: what this process has is good to serve. The access
+/// token's life is the bound.
+fn unconfirmed(
+    core: &Core,
+    login: Login,
+    cached: Option<Arc<CachedToken>>,
+    error: RefreshError,
+) -> Result<Arc<CachedToken>, RefreshError> {
+    if !matches!(error.kind(), RefreshErrorKind::Unavailable | RefreshErrorKind::Internal) {
+        return Err(error);
+    }
+    let Some(token) = cached.or_else(|| not_stored_yet(core, login.key)) else {
+        return Err(error);
+    };
+    tracing::debug!(login = %login.key, error = %Chain(&error), "a token could not be confirmed");
+    // Not every request of the outage has to wait for the store: for a while they try again in the
+    // background.
+    token.confirm(core.clock.moment().before(core.policy.confirm_after * 3 / 4));
     Ok(token)
 }
 
@@ -220,20 +244,22 @@ async fn newer_than(
     match tokio::time::timeout(core.policy.wait_timeout, waiting).await {
         Ok(answer) => answer,
         Err(_elapsed) => {
-            // The store may take longer to be told than this caller waits.
             core.endings.check(held.key)?;
             let rest = core.presentations.rest_of_mark(held.key).unwrap_or(SOON);
-            not_stored_yet(core, held, than).ok_or_else(|| wait_timeout(rest))
+            // The store may take longer than this caller waits: what the provider gave is served before
+            // the flight gives up storing it.
+            let stored = core.cache.get(grant);
+            let mut newer = stored.into_iter().chain(not_stored_yet(core, held.key));
+            let newer = newer.find(|token| token.generation > than && core.is_fresh(token));
+            newer.ok_or_else(|| wait_timeout(rest))
         }
     }
 }
 
-/// A set that the provider gave and the store takes too long to take: it may as well be served before
-/// the flight gives up storing it.
-fn not_stored_yet(core: &Core, held: &CachedToken, than: Generation) -> Option<Arc<CachedToken>> {
-    let write = core.unsaved.set(held.key)?;
-    let token = CachedToken::new(held.key, &write.tokens, core.clock.moment());
-    (token.generation > than && core.is_fresh(&token)).then(|| Arc::new(token))
+/// What the provider gave, and the store has not taken so far.
+fn not_stored_yet(core: &Core, key: RecordKey) -> Option<Arc<CachedToken>> {
+    let write = core.unsaved.set(key)?;
+    Some(Arc::new(CachedToken::new(key, &write.tokens, core.clock.moment())))
 }
 
 async fn wait_for_newer(
@@ -251,7 +277,11 @@ async fn wait_for_newer(
                 (answer.await.unwrap_or_else(|_lost| Err(internal())), started)
             }
         };
-        let token = landed?;
+        let token = match landed {
+            // A refresh that began ahead of time does not wait for that of another process.
+            Err(error) if !started && is_under_way_elsewhere(&error) => continue,
+            landed => landed?,
+        };
         if started && token.generation > than {
             prolong(core, session).await;
         }
@@ -305,8 +335,12 @@ fn join_or_start(core: &Arc<Core>, order: Order, held: &CachedToken) -> Joined<L
 
 /// The user is active, and the tokens are stored either way.
 async fn prolong(core: &Core, session: &Session) {
-    if let Err(error) = count_as_activity(session, &core.sessions).await {
-        let error = session_failed(error);
+    let prolonged = tokio::time::timeout(PROLONGING, count_as_activity(session, &core.sessions));
+    let failed = match prolonged.await {
+        Ok(prolonged) => prolonged.map_err(session_failed).err(),
+        Err(_elapsed) => Some(unavailable("the session store did not answer in time")),
+    };
+    if let Some(error) = failed {
         tracing::warn!(error = %Chain(&error), "a session could not be prolonged after a refresh");
     }
 }
@@ -314,10 +348,11 @@ async fn prolong(core: &Core, session: &Session) {
 /// A login that ended with its session takes it along, whatever else it holds.
 async fn end_session_if_ended(core: &Core, session: &Session, grant: GrantId) {
     let ending = core.ended_here.get(Login::of(grant).key);
-    if ending.is_some_and(|ending| ending.with_session)
-        && let Err(error) = session.flush().await
-    {
-        let error = session_failed(error);
+    if !ending.is_some_and(|ending| ending.with_session) {
+        return;
+    }
+    let flushed = core.in_time(session.flush()).await;
+    if let Err(error) = flushed.and_then(|flushed| flushed.map_err(session_failed)) {
         tracing::warn!(error = %Chain(&error), "a session that ended with its login is still stored");
     }
 }

@@ -1,12 +1,12 @@
 //! The guarded store: what tower-sessions sees instead of the application's store.
 //!
-//! Tokens need no guard, as they lie in no session. Three rules are left, for sessions themselves:
+//! Tokens need no guard, because they are in no session. Three rules are left, for the sessions:
 //!
 //! 1. A `save` of a session that is no longer in the store is dropped: it would bring a deleted
 //!    session back.
 //! 2. A `create` always takes a new id: after `flush`, tower-sessions 0.14 would create the deleted
 //!    session again under its old one.
-//! 3. A session whose login ended together with its session is empty to whoever loads or writes it,
+//! 3. A session whose login ended together with its session is empty when it is loaded or written,
 //!    and a token record is never loaded as a session.
 
 use std::{
@@ -32,9 +32,13 @@ use crate::{
     tokens::GrantId,
 };
 
-/// Whether a login has ended together with the sessions that point to it, as far as this process
-/// knows.
-pub(crate) type EndsWithSession = Box<dyn Fn(GrantId) -> bool + Send + Sync>;
+/// What this process knows of logins that have ended together with the sessions that point to them.
+pub(crate) trait EndedSessions: Send + Sync + 'static {
+    /// Whether there are any. Mostly there are none, and then nobody has to look further.
+    fn any(&self) -> bool;
+    /// Whether the sessions of this login have ended.
+    fn contains(&self, grant: GrantId) -> bool;
+}
 
 /// A [`SessionStore`] around the application's own that keeps deleted sessions deleted.
 ///
@@ -42,21 +46,23 @@ pub(crate) type EndsWithSession = Box<dyn Fn(GrantId) -> bool + Send + Sync>;
 /// [`TokenRefresher::session_store`](crate::TokenRefresher::session_store) hands it out. Cheap to
 /// clone; clones are one guard.
 ///
-/// It differs from a plain store in three things: a `save` of a session that is no longer in the
-/// store is dropped, `create` always picks a fresh session id, and a session that ended together
-/// with its login is empty to whoever still loads or saves it. To seed a store in tests use
-/// `create`, not `save`.
+/// It differs from a plain store in three ways. It drops a `save` of a session that is no longer in
+/// the store. `create` always picks a fresh session id. A session that ended together with its
+/// login is empty when it is loaded or saved. So use `create`, not `save`, to fill a store in
+/// tests.
 ///
-/// Within one process nothing gets between the look and the write. Across processes there is a
-/// window between the two, except where the store itself does not save over nothing, as the Redis
-/// store does not.
+/// Within one process nothing comes between the check and the write. Across processes there is a
+/// window between the two, except over the Redis store, which itself drops a save of a session that
+/// is gone.
 #[derive(Clone)]
 pub struct GuardedStore(Arc<Inner>);
 
 struct Inner {
     store: Arc<dyn SessionStore>,
+    /// The same, or what lies below the guard of another refresher.
+    bare: Arc<dyn SessionStore>,
     pointer: Pointer,
-    ends_with_session: EndsWithSession,
+    ended: Box<dyn EndedSessions>,
     locks: KeyLocks,
     warned_of_dropped_save: AtomicBool,
 }
@@ -64,16 +70,23 @@ struct Inner {
 impl GuardedStore {
     pub(crate) fn new(
         store: Arc<dyn SessionStore>,
+        bare: Arc<dyn SessionStore>,
         pointer: Pointer,
-        ends_with_session: EndsWithSession,
+        ended: Box<dyn EndedSessions>,
     ) -> Self {
         Self(Arc::new(Inner {
             store,
+            bare,
             pointer,
-            ends_with_session,
+            ended,
             locks: KeyLocks::new(),
             warned_of_dropped_save: AtomicBool::new(false),
         }))
+    }
+
+    /// The application's own store, past all guards.
+    pub(crate) fn unguarded(&self) -> Arc<dyn SessionStore> {
+        self.0.bare.clone()
     }
 }
 
@@ -142,7 +155,9 @@ impl Inner {
     /// Empties a session whose login ended with it: whatever else in it says who is logged in
     /// (axum-login's user, say) must not live on.
     fn empty_if_ended(&self, record: &mut Record) {
-        if self.pointer.in_record(record).is_some_and(&self.ends_with_session) {
+        if self.ended.any()
+            && self.pointer.in_record(record).is_some_and(|grant| self.ended.contains(grant))
+        {
             record.data.clear();
         }
     }

@@ -15,16 +15,16 @@ use crate::tokens::GrantId;
 
 const VERSION: &str = "g1.";
 
-/// The session key that the pointer lies under. Cheap to clone.
+/// The session key of the pointer. Cheap to clone.
 #[derive(Debug, Clone)]
 pub(crate) struct Pointer(Arc<str>);
 
-/// Why a session does not tell its login.
+/// Why the pointer of a session cannot be read.
 #[derive(Debug)]
 pub(crate) enum PointerError {
     /// The session could not be loaded.
     Session(Error),
-    /// What lies there is no pointer. Its text is not repeated: it may be somebody's secret.
+    /// The value is not a pointer. It is not quoted: it may be somebody's secret.
     Malformed,
 }
 
@@ -45,7 +45,7 @@ impl Pointer {
         }
     }
 
-    /// The login that a record points to. None also for what is no pointer.
+    /// The login that a record points to. None also if the value is not a pointer.
     pub(super) fn in_record(&self, record: &Record) -> Option<GrantId> {
         record.data.get(&*self.0).and_then(parse)
     }

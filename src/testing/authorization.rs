@@ -1,5 +1,6 @@
-//! Where the browser goes: the authorization endpoint, the code's exchange, and the end of the session (OpenID Connect Core 3.1,
-//! RP-Initiated Logout 1.0). There is no form: whoever comes is logged in at once.
+//! The endpoints for browsers: authorization, the exchange of the code, and the end of the session
+//! (OpenID Connect Core 3.1, RP-Initiated Logout 1.0). There is no form: a browser is logged in at
+//! once.
 
 use std::{
     collections::HashMap,
@@ -21,11 +22,11 @@ use super::{
     wire::{Form, OAuthError, fields_once, parse_form, plain_response},
 };
 
-/// Who comes without a `login_hint`.
+/// The user of a request without `login_hint`.
 const DEFAULT_USER: &str = "alice";
 const CODE_LIFETIME: Duration = Duration::from_secs(60);
 
-/// The codes handed out so far. Used ones stay: who presents one again ends the login (RFC 6749, 4.1.2).
+/// The codes so far. Used ones stay: whoever presents one again ends the login (RFC 6749, 4.1.2).
 #[derive(Default)]
 pub(super) struct Codes(HashMap<String, Code>);
 
@@ -41,8 +42,8 @@ struct Code {
 }
 
 impl StrictIssuer {
-    /// A redirect back to the client with a code or an error; an error page if it is not known to be the client's
-    /// (RFC 6749, 4.1.2.1).
+    /// A redirect back to the client with a code or an error. An error page if the URL is not known
+    /// to be the client's (RFC 6749, 4.1.2.1).
     pub(super) fn authorize(
         &self,
         request: &Request<Bytes>,
@@ -72,7 +73,7 @@ impl StrictIssuer {
         }))
     }
 
-    /// A code and its new session's `sid`, or an OAuth error with its words.
+    /// A code and the `sid` of its new session, or an OAuth error with its description.
     fn code_for(
         &self,
         asked: &Form,
@@ -114,7 +115,7 @@ impl StrictIssuer {
         Ok((code, sid))
     }
 
-    /// The `authorization_code` grant. A code is used up by being presented, whatever becomes of it.
+    /// The `authorization_code` grant. Presenting a code uses it up, whatever the answer.
     pub(super) fn exchange_code(&self, form: &Form) -> Result<Value, OAuthError> {
         let field = |name| form.get(name).map_or("", String::as_str);
         let mut state = lock(&self.inner.state);
@@ -161,7 +162,8 @@ impl StrictIssuer {
         Ok(answer)
     }
 
-    /// RP-initiated logout: ends the session of the ID token, expired or not, and sends the browser on.
+    /// RP-initiated logout: ends the session of the ID token, even an expired one, and redirects
+    /// the browser.
     pub(super) fn log_out(&self, request: &Request<Bytes>) -> Result<Response<Bytes>, OAuthError> {
         let asked = parameters(request)?;
         if asked.get("client_id").is_some_and(|id| *id != self.inner.client.id) {
@@ -203,7 +205,7 @@ fn parameters(request: &Request<Bytes>) -> Result<Form, OAuthError> {
     }
 }
 
-/// Any http or https URL will do, but it must have no fragment (RFC 6749, 3.1.2).
+/// Any http or https URL without a fragment (RFC 6749, 3.1.2).
 fn web_url(uri: &str) -> Option<Url> {
     Url::parse(uri)
         .ok()

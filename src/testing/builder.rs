@@ -1,4 +1,4 @@
-//! How strict, how long, for whom.
+//! The settings of a [`StrictIssuer`].
 
 use std::{fmt, time::Duration};
 
@@ -19,15 +19,15 @@ const DEFAULT_ISSUER: &str = "https://id.example.test/realms/test";
 ///
 /// | setting | default |
 /// |---|---|
-/// | provider it is like | [`ProviderKind::Keycloak`] |
-/// | issuer URL | `https://id.example.test/realms/test` (a server puts its own address in its place) |
+/// | which provider it behaves like | [`ProviderKind::Keycloak`] |
+/// | issuer URL | `https://id.example.test/realms/test`; as a server, its own address |
 /// | client | `web` with the secret `secret` |
 /// | its redirect URIs | any, http or https |
 /// | who logs in by the code flow | `login_hint`, else `alice` |
 /// | access token lifetime | 300 s |
 /// | refresh token lifetime | 1800 s, from its issue |
 /// | rotation | on: each refresh token is good once |
-/// | tokens | JWTs, signed with ES256 (opaque like oidc-provider, but for ID tokens); with ID tokens |
+/// | tokens | JWTs, signed with ES256, and ID tokens (like oidc-provider: opaque, and ID tokens) |
 /// | roles | realm: `offline_access`, `user`; client: `reader` |
 #[must_use]
 pub struct StrictIssuerBuilder {
@@ -62,7 +62,8 @@ impl StrictIssuerBuilder {
         }
     }
 
-    /// Whose ways it has. It also says whether access and refresh tokens are opaque; what is set after it wins.
+    /// Sets which provider it behaves like, and with that whether access and refresh tokens are
+    /// opaque. Later settings override this.
     pub fn like(mut self, provider: ProviderKind) -> Self {
         let rules = provider.rules();
         self.provider = provider;
@@ -72,79 +73,81 @@ impl StrictIssuerBuilder {
         self
     }
 
-    /// The clock by which tokens expire.
+    /// Sets the clock by which tokens expire.
     pub fn clock(mut self, clock: Clock) -> Self {
         self.clock = clock;
         self
     }
 
-    /// The issuer URL, as long as no server is started. Its path stays then, too.
+    /// Sets the issuer URL. A server replaces its origin and keeps its path.
     pub fn issuer_url(mut self, url: &str) -> Self {
         url.clone_into(&mut self.issuer_url);
         self
     }
 
-    /// The one client that is accepted, by `client_secret_basic` or `client_secret_post`.
+    /// Sets the only client, which authenticates by `client_secret_basic` or `client_secret_post`.
     pub fn client(mut self, id: &str, secret: &str) -> Self {
         self.client = Client { id: id.to_owned(), secret: Some(secret.to_owned()) };
         self
     }
 
-    /// The one client that is accepted; it has no secret and sends only its id.
+    /// Sets the only client. It has no secret and sends only its id.
     pub fn public_client(mut self, id: &str) -> Self {
         self.client = Client { id: id.to_owned(), secret: None };
         self
     }
 
-    /// How long access tokens live; `expires_in` says it in whole seconds.
+    /// Sets how long access tokens live. `expires_in` says it in whole seconds.
     pub fn access_token_lifetime(mut self, lifetime: Duration) -> Self {
         self.shape.access_lifetime = lifetime;
         self
     }
 
-    /// How long a refresh token lives if it is not used.
+    /// Sets how long a refresh token lives if it is not used.
     pub fn refresh_token_lifetime(mut self, lifetime: Duration) -> Self {
         self.shape.refresh_lifetime = lifetime;
         self
     }
 
-    /// A refresh token is good any number of times; each answer repeats it and prolongs its life.
+    /// Makes a refresh token good any number of times. Each answer repeats it and prolongs its
+    /// life.
     pub fn without_rotation(mut self) -> Self {
         self.rotation = false;
         self
     }
 
-    /// Access tokens are plain strings, not JWTs.
+    /// Sets whether access tokens are plain strings instead of JWTs.
     pub fn opaque_access_tokens(mut self, opaque: bool) -> Self {
         self.shape.opaque_access = opaque;
         self
     }
 
-    /// Refresh tokens are plain strings, not JWTs.
+    /// Sets whether refresh tokens are plain strings instead of JWTs.
     pub fn opaque_refresh_tokens(mut self, opaque: bool) -> Self {
         self.shape.opaque_refresh = opaque;
         self
     }
 
-    /// No ID tokens. With opaque access tokens nothing is signed at all, which is what long random tests want.
+    /// Leaves ID tokens out. With opaque access tokens nothing is signed then, which suits long
+    /// random tests.
     pub fn without_id_tokens(mut self) -> Self {
         self.shape.id_tokens = false;
         self
     }
 
-    /// `realm_access.roles` of every access token.
+    /// Sets `realm_access.roles` of every access token.
     pub fn realm_roles(mut self, roles: impl IntoIterator<Item = impl Into<String>>) -> Self {
         self.shape.realm_roles = roles.into_iter().map(Into::into).collect();
         self
     }
 
-    /// `resource_access.<client>.roles` of every access token.
+    /// Sets `resource_access.<client>.roles` of every access token.
     pub fn client_roles(mut self, roles: impl IntoIterator<Item = impl Into<String>>) -> Self {
         self.shape.client_roles = roles.into_iter().map(Into::into).collect();
         self
     }
 
-    /// The issuer, with nobody logged in.
+    /// Makes the issuer, with nobody logged in.
     ///
     /// # Panics
     /// If the issuer URL is not an `http` or `https` URL with a path.

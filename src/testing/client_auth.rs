@@ -1,4 +1,4 @@
-//! Who is asking: `client_secret_basic`, `client_secret_post` or `none` (RFC 6749, 2.3.1).
+//! Client authentication: `client_secret_basic`, `client_secret_post` or `none` (RFC 6749, 2.3.1).
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use http::{HeaderMap, StatusCode};
@@ -8,10 +8,10 @@ use super::{
     wire::{Form, OAuthError, authorization},
 };
 
-/// The one client the issuer knows.
+/// The only client of the issuer.
 pub(super) struct Client {
     pub(super) id: String,
-    /// None: a public client, which sends its id and nothing else.
+    /// None for a public client, which sends only its id.
     pub(super) secret: Option<String>,
 }
 

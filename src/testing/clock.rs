@@ -10,7 +10,7 @@ use crate::{Clock, TimeSource};
 /// Where every [`ManualClock`] starts: 2033-05-18 03:33:20 UTC.
 const START: Duration = Duration::from_secs(2_000_000_000);
 
-/// A [`TimeSource`] that moves only when told to. Clones share one time.
+/// A [`TimeSource`] that moves only when a test moves it. Clones share one time.
 ///
 /// ```
 /// use std::time::Duration;
@@ -32,8 +32,8 @@ struct Times {
 }
 
 impl ManualClock {
-    /// A clock at 2033-05-18 03:33:20 UTC: always the same, and in the future of the machine's own clock, so that
-    /// code which looks at that one by mistake finds nothing expired.
+    /// Makes a clock at 2033-05-18 03:33:20 UTC. That is in the future of the machine's own clock,
+    /// so code that reads the machine's clock by mistake finds nothing expired.
     #[must_use]
     pub fn new() -> Self {
         let wall = SystemTime::UNIX_EPOCH + START;
@@ -57,7 +57,8 @@ impl ManualClock {
         });
     }
 
-    /// Sets the wall clock forward or back by `seconds`, as an administrator or NTP does. No time passes.
+    /// Sets the wall clock forward or back by `seconds`, as an administrator or NTP does. The
+    /// monotonic clock stands still.
     ///
     /// # Panics
     /// If the wall clock leaves what [`SystemTime`] can hold.

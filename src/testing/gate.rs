@@ -1,4 +1,4 @@
-//! Gates: a test holds one request at a known place, without sleeping and without luck.
+//! Gates: a test holds one request at a known place, without sleeping.
 
 use std::{collections::VecDeque, fmt, sync::Arc};
 
@@ -6,10 +6,11 @@ use tokio::sync::watch;
 
 use super::{Endpoint, StrictIssuer, issuer::lock};
 
-/// Holds the next request to an endpoint until it is opened or dropped.
+/// Holds the next request to an endpoint until the gate is opened or dropped.
 ///
-/// Made by [`StrictIssuer::gate_before`] and [`StrictIssuer::gate_after`]. Several gates at one place hold one request
-/// each, in the order they were made. A gate that is open before a request came to it holds none.
+/// [`StrictIssuer::gate_before`] and [`StrictIssuer::gate_after`] make one. Several gates at one
+/// place hold one request each, in the order in which they were made. A gate that was opened before
+/// a request came holds none.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")] async fn main() {
@@ -19,7 +20,10 @@ use super::{Endpoint, StrictIssuer, issuer::lock};
 /// let issuer = StrictIssuer::new();
 /// let gate = issuer.gate_before(Endpoint::Jwks);
 /// let request = http::Request::get(issuer.jwks_url()).body(Bytes::new()).unwrap();
-/// let under_way = tokio::spawn({ let issuer = issuer.clone(); async move { issuer.exchange(request).await } });
+/// let under_way = tokio::spawn({
+///     let issuer = issuer.clone();
+///     async move { issuer.exchange(request).await }
+/// });
 ///
 /// gate.reached().await;
 /// assert_eq!(issuer.requests(Endpoint::Jwks), 0, "it stands before the issuer");
@@ -36,12 +40,12 @@ struct Latches {
 }
 
 impl Gate {
-    /// Resolves when a request stands at this gate, or has stood there.
+    /// Resolves when a request is at this gate, or has been there.
     pub async fn reached(&self) {
         wait_for(&self.0.reached).await;
     }
 
-    /// Lets the request go on.
+    /// Lets the request continue.
     pub fn open(&self) {
         self.0.open.send_replace(true);
     }
@@ -67,7 +71,7 @@ async fn wait_for(latch: &watch::Sender<bool>) {
     let _ = latch.subscribe().wait_for(|set| *set).await;
 }
 
-/// Where a gate stands.
+/// Where a gate is.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Place {
     Before(Endpoint),
@@ -81,18 +85,20 @@ pub(super) type Gates = VecDeque<(Place, WaitingGate)>;
 pub(super) struct WaitingGate(Arc<Latches>);
 
 impl StrictIssuer {
-    /// The next request to `endpoint` stops before the issuer has seen it.
+    /// Stops the next request to `endpoint` before the issuer has seen it.
     ///
-    /// Gates work in memory and with [`serve`](Self::serve); [`handle`](Self::handle) and wiremock cannot wait.
-    /// A caller that goes away while it stands here was never seen; over a socket, though, nobody knows when the
-    /// server notices that.
+    /// Gates work in memory and with [`serve`](Self::serve). [`handle`](Self::handle) and wiremock
+    /// cannot wait. If the caller goes away meanwhile, the issuer has never seen the request. Over
+    /// a socket, though, nobody knows when the server notices that.
     pub fn gate_before(&self, endpoint: Endpoint) -> Gate {
         self.add_gate(Place::Before(endpoint))
     }
 
-    /// The next request to `endpoint` stops when the issuer has done its work, but before the answer leaves.
+    /// Stops the next request to `endpoint` after the issuer has done its work and before the
+    /// answer leaves.
     ///
-    /// A request that goes away while it stands there has had its effect: a refresh token is consumed.
+    /// If the caller goes away meanwhile, the request has had its effect: a refresh token is
+    /// consumed.
     pub fn gate_after(&self, endpoint: Endpoint) -> Gate {
         self.add_gate(Place::After(endpoint))
     }

@@ -1,4 +1,5 @@
-//! The token endpoint: `refresh_token` and `client_credentials`; the code's exchange is in `authorization`.
+//! The token endpoint: `refresh_token` and `client_credentials`; the code's exchange is in
+//! `authorization`.
 
 use bytes::Bytes;
 use http::{Request, StatusCode};

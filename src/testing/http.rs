@@ -33,7 +33,8 @@ use super::{StrictIssuer, in_memory::connection_broke};
 /// More than any token request needs.
 const BODY_LIMIT: usize = 1024 * 1024;
 
-/// An issuer that serves HTTP on a free port of 127.0.0.1. Dropped, it takes no more connections.
+/// An issuer that serves HTTP on a free port of 127.0.0.1. When it is dropped, it accepts no more
+/// connections.
 #[derive(Debug)]
 pub struct IssuerServer {
     issuer: StrictIssuer,
@@ -67,7 +68,8 @@ impl IssuerServer {
         self.issuer.token_url()
     }
 
-    /// Stops listening, lets the requests under way finish, and returns when the last connection is closed.
+    /// Stops listening, lets running requests finish, and returns when the last connection is
+    /// closed.
     pub async fn shut_down(self) {
         drop(self.stop);
         // The task can only fail by a panic, which has shown itself by now.
@@ -76,10 +78,11 @@ impl IssuerServer {
 }
 
 impl StrictIssuer {
-    /// Serves this issuer, with gates and latency. From now on documents and tokens name that server.
+    /// Serves this issuer, with gates and latency. From now on, documents and tokens name this
+    /// server.
     ///
     /// # Errors
-    /// If no port can be had.
+    /// There is no free port.
     pub async fn serve(&self) -> io::Result<IssuerServer> {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let address = listener.local_addr()?;

@@ -14,7 +14,8 @@ use super::{
 use crate::endpoint::Transport;
 
 impl StrictIssuer {
-    /// A transport that ends in this issuer. Nothing of it needs a socket, so it works under `tokio::time::pause`.
+    /// A transport that ends in this issuer. It needs no socket, so it works with
+    /// `tokio::time::pause`.
     #[must_use]
     pub fn transport(&self) -> Transport {
         let issuer = self.clone();
@@ -27,7 +28,7 @@ impl StrictIssuer {
     /// Like [`handle`](Self::handle), with gates and latency.
     ///
     /// # Errors
-    /// If the script breaks the connection.
+    /// The script breaks the connection.
     pub async fn exchange(&self, request: Request<Bytes>) -> io::Result<Response<Bytes>> {
         let Some(endpoint) = self.endpoint_of(request.uri().path()) else {
             return Ok(self.handle(request));

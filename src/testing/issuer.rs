@@ -25,8 +25,8 @@ use crate::Clock;
 
 pub(super) const SCOPE: &str = "openid profile email";
 
-/// A Keycloak that forgives nothing, or [an oidc-provider](super::ProviderKind). See the [module](super) for what it does
-/// and where the two differ; clones are the same issuer.
+/// A strict Keycloak, or [an oidc-provider](super::ProviderKind). The [module](super) says what it
+/// does and where the two differ. Clones are the same issuer.
 #[derive(Clone)]
 pub struct StrictIssuer {
     pub(super) inner: Arc<Inner>,
@@ -95,25 +95,26 @@ impl Endpoint {
     }
 }
 
-/// Stands in the extensions of an answer that, by the script, does not arrive. The fronts break the connection instead.
+/// Marks, in its extensions, an answer that the script loses. The fronts break the connection
+/// instead.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AnswerLost;
 
 impl StrictIssuer {
-    /// An issuer with the defaults of [`builder`](Self::builder), on the system's clock.
+    /// Makes an issuer with the defaults of [`builder`](Self::builder), on the system's clock.
     #[must_use]
     pub fn new() -> Self {
         Self::builder().build()
     }
 
-    /// Settings, one by one.
+    /// Begins an issuer with settings of your own.
     pub fn builder() -> StrictIssuerBuilder {
         StrictIssuerBuilder::new()
     }
 
-    /// Answers one request, at once. Only the path of its URL matters, not the host.
+    /// Answers one request at once. Only the path of its URL matters, not the host.
     ///
-    /// Gates and latency belong to the fronts, and so does breaking a connection: see [`AnswerLost`].
+    /// Gates, latency and broken connections belong to the fronts: see [`AnswerLost`].
     #[must_use]
     pub fn handle(&self, request: Request<Bytes>) -> Response<Bytes> {
         let Some(endpoint) = self.endpoint_of(request.uri().path()) else {
@@ -149,7 +150,8 @@ impl StrictIssuer {
         if endpoint != Endpoint::Token {
             return;
         }
-        // Deliberately not the strict parser: a token that came in a bad form was presented all the same.
+        // Deliberately not the strict parser: a token that came in a bad form was presented all the
+        // same.
         let fields = || url::form_urlencoded::parse(request.body());
         if fields().any(|(name, value)| name == "grant_type" && value == "refresh_token") {
             state.refresh_requests += 1;
@@ -237,14 +239,14 @@ impl StrictIssuer {
         Self { inner: Arc::new(inner) }
     }
 
-    /// From now on documents and tokens name a server at `origin`.
+    /// From now on, documents and tokens name a server at `origin`.
     pub(super) fn bind_to(&self, origin: &str) {
         origin.trim_end_matches('/').clone_into(&mut lock(&self.inner.base).origin);
     }
 }
 
 /// # Addresses
-/// They change when a server is started; tokens issued before name the old issuer.
+/// They change when a server is started. Tokens from before name the old issuer.
 impl StrictIssuer {
     /// The issuer: `iss` of every token.
     #[must_use]
@@ -253,7 +255,7 @@ impl StrictIssuer {
         format!("{}{}", base.origin, base.path)
     }
 
-    /// Where an endpoint is.
+    /// The URL of an endpoint.
     #[must_use]
     pub fn url_of(&self, endpoint: Endpoint) -> String {
         format!("{}{}", self.issuer_url(), endpoint.path())
@@ -283,7 +285,7 @@ impl StrictIssuer {
         self.url_of(Endpoint::Revocation)
     }
 
-    /// The userinfo endpoint: says whether an access token is live.
+    /// The userinfo endpoint, which accepts live access tokens only.
     #[must_use]
     pub fn userinfo_url(&self) -> String {
         self.url_of(Endpoint::UserInfo)

@@ -1,4 +1,4 @@
-//! What the issuer tells its clients when a login ends there (OpenID Connect Back-Channel Logout 1.0).
+//! Logout tokens (OpenID Connect Back-Channel Logout 1.0).
 
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -7,14 +7,15 @@ use super::{StrictIssuer, tokens::unix_seconds};
 
 /// # Logout tokens
 impl StrictIssuer {
-    /// A logout token for a user, for a session (`sid`), or for both. It ends nothing here; see
-    /// [`end_session`](Self::end_session) for that.
+    /// Makes a logout token for a user, a session (`sid`), or both. It ends nothing at the issuer;
+    /// for that, see [`end_session`](Self::end_session).
     #[must_use]
     pub fn logout_token(&self, user: Option<&str>, sid: Option<&str>) -> String {
         self.sign_jwt(json!({ "typ": "logout+jwt" }), &self.logout_claims(user, sid))
     }
 
-    /// The claims of a [`logout_token`](Self::logout_token), to be changed and [signed](Self::sign_jwt).
+    /// The claims of a [`logout_token`](Self::logout_token), to change and to
+    /// [sign](Self::sign_jwt).
     #[must_use]
     pub fn logout_claims(&self, user: Option<&str>, sid: Option<&str>) -> Value {
         let now = unix_seconds(self.now());

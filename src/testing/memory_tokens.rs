@@ -16,17 +16,18 @@ use crate::{
     },
 };
 
-/// A [`TokenStore`] in memory that compares and swaps, for tests of several processes: give clones of
-/// one to several refreshers. It forgets everything with its last clone, and drops no record.
+/// A [`TokenStore`] in memory that compares and swaps. To test several processes, give clones of
+/// one to several refreshers. It never drops a record while a clone is left.
 ///
 /// ```
-/// use tower_token_refresh::{ClientAuth, TokenEndpoint, TokenRefresher, tower_sessions::MemoryStore};
-/// use tower_token_refresh::testing::MemoryTokens;
+/// use tower_token_refresh::{ClientAuth, TokenEndpoint, TokenRefresher};
+/// use tower_token_refresh::{testing::MemoryTokens, tower_sessions::MemoryStore};
 ///
 /// # fn main() -> Result<(), tower_token_refresh::ConfigError> {
 /// let (sessions, tokens) = (MemoryStore::default(), MemoryTokens::new());
 /// let process = || {
-///     let endpoint = TokenEndpoint::new("https://id.example/token", ClientAuth::basic("web", "secret"));
+///     let auth = ClientAuth::basic("web", "secret");
+///     let endpoint = TokenEndpoint::new("https://id.example/token", auth);
 ///     TokenRefresher::builder(endpoint, sessions.clone()).token_store(tokens.clone()).build()
 /// };
 /// let (one, other) = (process()?, process()?);
@@ -47,13 +48,13 @@ struct Kept {
 }
 
 impl MemoryTokens {
-    /// An empty store without a clock of its own.
+    /// Makes an empty store without a clock of its own.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// A store that tells the time by `clock`, as a database server does.
+    /// Makes the store tell the time by `clock`, as a database server does.
     #[must_use]
     pub fn with_clock(mut self, clock: Clock) -> Self {
         self.clock = Some(clock);
@@ -72,7 +73,7 @@ impl MemoryTokens {
         self.kept().records.iter().map(|(key, record)| (*key, record.clone())).collect()
     }
 
-    /// Writes past every rule, as a store does that comes back without its last write. None removes
+    /// Writes a record without any rule, to simulate a store that lost its last write. None removes
     /// the record.
     pub fn overwrite(&self, key: RecordKey, record: Option<TokenRecord>) {
         let mut kept = self.kept();

@@ -1,28 +1,33 @@
-//! A strict identity provider and a clock you can move, for the tests of your own app (feature `testing`).
+//! A strict identity provider and a movable clock, for the tests of your own application (feature
+//! `testing`).
 //!
-//! [`StrictIssuer`] behaves like Keycloak with *Revoke Refresh Token* on and *Refresh Token Max Reuse* 0, or
-//! [like](StrictIssuerBuilder::like) node's oidc-provider: every refresh rotates the refresh token, and whoever presents a
-//! consumed one ends the whole login, the winner's newest tokens included. An app that refreshes twice with one token is
-//! logged out here as it would be in production.
+//! [`StrictIssuer`] behaves like Keycloak with *Revoke Refresh Token* on and *Refresh Token Max
+//! Reuse* 0, or [like](StrictIssuerBuilder::like) node's oidc-provider. Every refresh rotates the
+//! refresh token, and whoever presents a consumed one ends the whole login, with its newest tokens.
+//! An application that refreshes twice with one token loses its login here, as it would in
+//! production.
 //!
-//! A browser can log in there, too: the authorization endpoint (code flow, PKCE with S256 required) asks for no password, it
-//! logs in `login_hint`, or `alice` without one, and sends the browser back at once. Any http or https `redirect_uri` will do, but
-//! the exchange must name the same; a code is good once, for 60 s. The end session endpoint ends the session of its `id_token_hint`.
+//! A browser can log in there, too. The authorization endpoint (code flow; PKCE with S256 is
+//! required) wants no password: it logs in `login_hint`, or `alice` without one, and sends the
+//! browser back at once. Any http or https `redirect_uri` is accepted, but the exchange must name
+//! the same one. A code is good once, for 60 s. The end session endpoint ends the session of its
+//! `id_token_hint`.
 //!
 //! # The two providers
-//! Both end, by a consumed refresh token that comes back, every refresh and access token that this browser's logins at the
-//! client have brought; another browser keeps its own. The same test runs against this issuer, Keycloak 26.4.0 and
-//! oidc-provider 9.13.3 (`tests/provider_contract`), so these rows are theirs as well as its own:
+//! When a consumed refresh token comes back, both end every refresh and access token of this
+//! browser's logins at the client. Another browser keeps its own. The same tests run against this
+//! issuer, Keycloak 26.4.0 and oidc-provider 9.13.3 (`tests/provider_contract`), so these rows are
+//! true of all three:
 //!
 //! | what | Keycloak 26.4 | oidc-provider 9.13 |
 //! |---|---|---|
 //! | access and refresh tokens | JWTs | opaque |
 //! | `session_state`, `refresh_expires_in` in the answer, `sid` in the ID token | yes | no |
-//! | ID token and `scope` in a refresh's answer | yes | yes |
+//! | ID token and `scope` in the answer to a refresh | yes | yes |
 //! | a refresh ends the old access token | no | no |
-//! | a refresh with a narrower `scope` gets | the whole scope (profile and email are the client's default scopes) | what it asked for |
+//! | a refresh with a narrower `scope` gets | the whole scope | the narrower one |
 //! | a consumed token comes back: `invalid_grant` | `Maximum allowed refresh token reuse exceeded` | `grant request is invalid` |
-//! | an even older one comes back | `Stale token`, ends the same | the same |
+//! | an even older one comes back | `Stale token`, with the same end | the same |
 //! | any token of that login afterwards | `Session doesn't have required client` | the same |
 //! | the browser's other login | ends as well | ends as well |
 //! | the browser logs in again | it was still logged in: the same `sid` | it gets new tokens |
@@ -41,18 +46,20 @@
 //! | a wider scope; an unknown grant type | 400 `invalid_scope`; `unsupported_grant_type` | the same |
 //! | GET at the token endpoint | 405 | 404 |
 //!
-//! In two things the issuer is stricter than the Keycloak it is like:
-//! - a secret by Basic and in the form at once, or from a public client: Keycloak does not mind, RFC 6749 (2.3) does;
-//! - Keycloak counts in seconds. Within one second it takes an older refresh token for a newer one, and tokens of an
-//!   ended login become good again if the browser logs in less than two seconds after they were issued. A test that
-//!   relied on it would fail by luck.
+//! In two things the issuer is stricter than Keycloak:
+//! - It refuses a secret that is sent by Basic and in the form at once, or by a public client, as
+//!   RFC 6749 (2.3) says. Keycloak accepts it.
+//! - Keycloak counts in seconds. Within one second it accepts an older refresh token as the newer
+//!   one, and tokens of an ended login become good again if the browser logs in less than two
+//!   seconds after they were issued. A test that relied on this would fail at random.
 //!
-//! oidc-provider takes an access token for 15 seconds beyond its life (`clockTolerance`); the issuer takes none, nor does
-//! the oidc-provider it is compared with. The `error_description` of a refused refresh token is the provider's own, others
-//! need not be; the answer to a GET is theirs in its status alone.
+//! oidc-provider accepts an access token for 15 s after its end (`clockTolerance`). The issuer does
+//! not, nor does the oidc-provider that it is compared with. The `error_description` of a refused
+//! refresh token is the real provider's; other descriptions may differ, and of the answer to a GET
+//! only the status is the same.
 //!
-//! # Four ways to ask it
-//! It is a state machine without I/O. The same one answers
+//! # Four ways to reach it
+//! The issuer is a state machine without I/O. It answers
 //! - as a function: [`StrictIssuer::handle`];
 //! - in memory: [`StrictIssuer::transport`], which works with paused time;
 //! - over wiremock: [`StrictIssuer::start_wiremock`] and [`StrictIssuer::mount`];

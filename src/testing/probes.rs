@@ -1,4 +1,4 @@
-//! What a test may do to the issuer's logins, and ask about what has happened.
+//! Logins at the issuer, and questions about what has happened.
 
 use serde_json::Value;
 use uuid::Uuid;
@@ -7,7 +7,8 @@ use super::{Endpoint, StrictIssuer, issuer::lock};
 
 /// # Logins
 impl StrictIssuer {
-    /// Logs `user` in: a new user session with a `sid` of its own. Returns the token response of the code exchange.
+    /// Logs `user` in: a new user session with its own `sid`. Returns the token response of the
+    /// code exchange.
     #[must_use]
     pub fn log_in(&self, user: &str) -> Value {
         let sid = Uuid::new_v4().to_string();
@@ -16,10 +17,12 @@ impl StrictIssuer {
         self.issue(&mut state, &sid, user, super::issuer::SCOPE)
     }
 
-    /// Another login in the same browser, which is named by its `sid` or by any access or refresh token of it.
+    /// Logs in again in the same browser, which is named by its `sid` or by an access or refresh
+    /// token.
     ///
-    /// The two logins share the user session, and die together. A browser that is no longer logged in (its session was
-    /// ended, or like Keycloak its refresh token revoked) gets a session with another `sid`.
+    /// The two logins share the user session and end together. If the browser is no longer logged
+    /// in (its session was ended or, like Keycloak, its refresh token revoked), it gets a session
+    /// with another `sid`.
     ///
     /// # Panics
     /// If there has never been such a session.
@@ -40,7 +43,8 @@ impl StrictIssuer {
         self.issue(&mut state, &sid, &user, super::issuer::SCOPE)
     }
 
-    /// Ends the session with this `sid`, or all of this user, as an administrator does. Returns how many were alive.
+    /// Ends the session with this `sid`, or all of this user, as an administrator does. Returns how
+    /// many were alive.
     pub fn end_session(&self, sid_or_user: &str) -> usize {
         lock(&self.inner.state).end_sessions(sid_or_user)
     }
@@ -54,7 +58,7 @@ impl StrictIssuer {
 
 /// # Questions
 impl StrictIssuer {
-    /// Requests that reached this endpoint, whatever became of them.
+    /// Requests that reached this endpoint, whatever the answer.
     #[must_use]
     pub fn requests(&self, endpoint: Endpoint) -> usize {
         lock(&self.inner.state).requests(endpoint)
@@ -78,7 +82,7 @@ impl StrictIssuer {
         lock(&self.inner.state).refresh_requests
     }
 
-    /// Refreshes the issuer granted, whether or not the answer arrived.
+    /// Refreshes that the issuer granted, whether or not the answer arrived.
     #[must_use]
     pub fn refreshes(&self) -> usize {
         lock(&self.inner.state).refreshes
@@ -90,13 +94,14 @@ impl StrictIssuer {
         lock(&self.inner.state).presented(refresh_token)
     }
 
-    /// The most often any one refresh token was presented: 1 in a good client's life.
+    /// How often the most presented refresh token was presented: once by a good client.
     #[must_use]
     pub fn max_presented(&self) -> usize {
         lock(&self.inner.state).max_presented()
     }
 
-    /// Whether the provider would accept this access token now: known, not expired, not revoked, its session alive.
+    /// Whether the provider would accept this access token now: it is known, has neither expired
+    /// nor been revoked, and its session is alive.
     #[must_use]
     pub fn is_access_token_live(&self, token: &str) -> bool {
         lock(&self.inner.state).live_access_token(token, self.now()).is_some()
@@ -108,14 +113,14 @@ impl StrictIssuer {
         lock(&self.inner.state).is_refresh_token_live(token, self.now())
     }
 
-    /// Whether this user session is alive; it is named by its `sid` or by any access or refresh token of it.
+    /// Whether a user session is alive. It is named by its `sid` or by an access or refresh token.
     #[must_use]
     pub fn session_alive(&self, sid_or_token: &str) -> bool {
         lock(&self.inner.state).is_alive(sid_or_token)
     }
 
-    /// Every token and code ever issued, in order: what no log may contain. The client's secret is not among them, because the
-    /// default one is a word that logs may well contain.
+    /// Every token and code ever issued, in order: what no log may contain. The client's secret is
+    /// not among them, because the default one is a word that logs may contain.
     #[must_use]
     pub fn every_secret(&self) -> Vec<String> {
         lock(&self.inner.state).issued().to_vec()

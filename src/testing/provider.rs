@@ -1,4 +1,4 @@
-//! Whose ways the issuer has: all that Keycloak and oidc-provider do differently, in one place.
+//! Everything that Keycloak and oidc-provider do differently, in one place.
 
 use std::fmt;
 
@@ -6,8 +6,8 @@ use http::StatusCode;
 
 use super::state::Refusal;
 
-/// The provider whose ways a [`StrictIssuer`](super::StrictIssuer) has, by
-/// [`like`](super::StrictIssuerBuilder::like). The [module](super) has the table of what differs.
+/// Which provider a [`StrictIssuer`](super::StrictIssuer) behaves like, for
+/// [`like`](super::StrictIssuerBuilder::like). The [module](super) has the table of differences.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ProviderKind {
@@ -20,7 +20,8 @@ pub enum ProviderKind {
 
 /// One column of the table.
 pub(super) struct Rules {
-    /// `sid`, `session_state`, `refresh_expires_in` and `not-before-policy` in what a token request brings.
+    /// `sid`, `session_state`, `refresh_expires_in` and `not-before-policy` in what a token request
+    /// brings.
     pub(super) names_session: bool,
     pub(super) opaque_tokens: bool,
     /// Whether a refresh gets the narrower scope it asks for; else it gets all that was granted.
@@ -38,7 +39,7 @@ pub(super) struct Rules {
     pub(super) wrong_method: StatusCode,
 }
 
-/// What goes with a revoked token.
+/// What ends with a revoked token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Reach {
     /// Only itself.

@@ -1,4 +1,4 @@
-//! What a test tells the issuer to do wrong, one request at a time.
+//! Failures on demand, one request at a time.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -23,9 +23,9 @@ pub(super) struct Script {
     pub(super) down: bool,
 }
 
-/// What becomes of one request.
+/// What happens to one request.
 pub(super) enum Step {
-    /// This answer; the issuer does nothing.
+    /// The answer is this one; the issuer does nothing.
     AnswerInstead(Response<Bytes>),
     /// The issuer does its work; the answer is this one.
     AnswerAfterwards(Response<Bytes>),
@@ -52,11 +52,12 @@ impl Script {
 }
 
 /// # Scripting
-/// Each call adds one step for one request. Steps of an endpoint are used in the order they were added; after them
-/// the issuer is itself again. Those that name no endpoint are for the token endpoint.
+/// Each call adds one step, for one request. The steps of an endpoint are used in the order in
+/// which they were added; after them the issuer is honest again. A step without an endpoint is for
+/// the token endpoint.
 ///
 /// # Panics
-/// Those that take a status panic if it is none.
+/// A step with a status panics if that is not an HTTP status.
 impl StrictIssuer {
     /// The next token request gets this answer. No token is consumed.
     pub fn fail_next(&self, status: u16, body: impl Into<Bytes>) {
@@ -74,13 +75,14 @@ impl StrictIssuer {
         self.answer_next_at(endpoint, plain_response(parse_status(status), body));
     }
 
-    /// The next request to `endpoint` gets this answer, headers and all (`Retry-After`, a redirect), and nothing
-    /// happens to any token.
+    /// The next request to `endpoint` gets this answer, with its headers (`Retry-After`, a
+    /// redirect), and nothing happens to any token.
     pub fn answer_next_at(&self, endpoint: Endpoint, response: Response<Bytes>) {
         self.push(endpoint, Step::AnswerInstead(response));
     }
 
-    /// The next token request is processed, its refresh token consumed; but the answer is this one.
+    /// The next token request is processed, and its refresh token is consumed; but the answer is
+    /// this one.
     pub fn fail_next_after_processing(&self, status: u16, body: impl Into<Bytes>) {
         self.push(
             Endpoint::Token,
@@ -88,7 +90,8 @@ impl StrictIssuer {
         );
     }
 
-    /// The next token request is processed; its answer is a 200 that stops in the middle of the JSON.
+    /// The next token request is processed. Its answer is a 200 that stops in the middle of the
+    /// JSON.
     pub fn malformed_next(&self) {
         let cut = json_response(StatusCode::OK, &json!(""))
             .map(|_| Bytes::from_static(b"{\"access_token\":\"ey"));
@@ -100,8 +103,8 @@ impl StrictIssuer {
         self.push(Endpoint::Token, Step::Edit(Box::new(edit)));
     }
 
-    /// The next token answer says this `expires_in`, be it a number, a string or nonsense. The token itself lives as
-    /// long as ever.
+    /// The next token answer has this `expires_in`: a number, a string or anything else. The
+    /// token's real life does not change.
     pub fn expires_in_next(&self, expires_in: impl Into<Value>) {
         let expires_in = expires_in.into();
         self.edit_next(|answer| answer["expires_in"] = expires_in);
@@ -116,17 +119,18 @@ impl StrictIssuer {
         });
     }
 
-    /// The next refresh brings no refresh token; the presented one stays good (RFC 6749, 6).
+    /// The next refresh returns no refresh token, and the presented one stays good (RFC 6749, 6).
     pub fn omit_refresh_token_next(&self) {
         self.push(Endpoint::Token, Step::KeepRefreshToken);
     }
 
-    /// The next refresh brings access and ID tokens of another user, as no honest provider does.
+    /// The next refresh returns access and ID tokens of another user, as no honest provider does.
     pub fn switch_user_next(&self, user: &str) {
         self.push(Endpoint::Token, Step::AsUser(user.to_owned()));
     }
 
-    /// The next token request is processed, its refresh token consumed; then the connection breaks.
+    /// The next token request is processed, and its refresh token is consumed; then the connection
+    /// breaks.
     pub fn drop_answer_next(&self) {
         self.drop_answer_next_at(Endpoint::Token);
     }
@@ -136,18 +140,19 @@ impl StrictIssuer {
         self.push(endpoint, Step::LoseAnswer);
     }
 
-    /// The connection of the next request to `endpoint` breaks before the issuer sees it: to the caller it looks like
-    /// [`drop_answer_next`](Self::drop_answer_next), but nothing has happened.
+    /// The connection of the next request to `endpoint` breaks before the issuer sees it. To the
+    /// caller it looks like [`drop_answer_next`](Self::drop_answer_next), but nothing has happened.
     pub fn drop_request_next_at(&self, endpoint: Endpoint) {
         self.push(endpoint, Step::LoseRequest);
     }
 
-    /// Every answer takes this long, after the work is done. Zero: at once.
+    /// Every answer takes this long, after the work is done.
     pub fn delay(&self, delay: Duration) {
         lock(&self.inner.script).delay = delay;
     }
 
-    /// While down, every request is answered with 503 and nothing happens to any token. Steps wait.
+    /// While the issuer is down, every request gets 503 and nothing happens to any token. Steps
+    /// wait.
     pub fn set_down(&self, down: bool) {
         lock(&self.inner.script).down = down;
     }

@@ -13,16 +13,18 @@ use super::{StrictIssuer, issuer::lock};
 
 /// # Keys
 impl StrictIssuer {
-    /// From now on tokens are signed with a new key, and `jwks_uri` shows no other: those signed before no longer verify.
+    /// From now on, tokens are signed with a new key, and `jwks_uri` shows only that. Earlier
+    /// tokens no longer verify.
     pub fn rotate_keys(&self) {
         *lock(&self.inner.signing_key) = Arc::new(SigningKey::generate());
     }
 
-    /// A JWT with these claims, signed with the issuer's key as it is now (ES256). What `header` has is added to the usual header, or
-    /// takes its place. For tokens that no honest provider makes; the issuer itself does not know them.
+    /// Makes a JWT with these claims, signed with the issuer's current key (ES256). The fields of
+    /// `header` are added to the usual header or replace its fields. For tokens that no honest
+    /// provider makes; the issuer itself does not know them.
     ///
     /// # Panics
-    /// If `header` is no JSON object.
+    /// `header` is not a JSON object.
     #[must_use]
     pub fn sign_jwt(&self, header: Value, claims: &Value) -> String {
         self.signing_key().sign(header, claims)
@@ -41,7 +43,7 @@ pub(super) struct SigningKey {
 }
 
 impl SigningKey {
-    /// One for the whole process to begin with: making one costs more than a signature, and all issuers may share it.
+    /// The first key of all issuers in this process: making one costs more than a signature.
     pub(super) fn first() -> Arc<Self> {
         static KEY: OnceLock<Arc<SigningKey>> = OnceLock::new();
         KEY.get_or_init(|| Arc::new(Self::generate())).clone()

@@ -1,4 +1,4 @@
-//! What the issuer remembers, and its rules: no HTTP, no clock of its own, no token format.
+//! The issuer's memory and its rules, without HTTP, clock or token format.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -27,11 +27,12 @@ pub(super) struct State {
     pub(super) refreshes: usize,
 }
 
-/// A browser that is logged in, and what its logins at the client share: Keycloak's client session, oidc-provider's grant.
+/// A browser that is logged in, and what its logins at the client share: Keycloak's client session,
+/// or oidc-provider's grant.
 pub(super) struct UserSession {
     pub(super) user: String,
     ended: bool,
-    /// Counts the client sessions: the next login makes a new one where the last has ended.
+    /// Counts the client sessions: the next login makes a new one if the last has ended.
     client_session: usize,
     client_session_ended: bool,
 }
@@ -71,7 +72,7 @@ pub(super) enum Refusal {
     Stale,
 }
 
-/// What became of a revocation.
+/// The outcome of a revocation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Revocation {
     Done,
@@ -99,8 +100,8 @@ impl State {
         self.sessions.get(sid).filter(|session| !session.ended && !session.client_session_ended)
     }
 
-    /// A browser that was logged in as somebody comes again: with a new client session where the last has ended. False
-    /// if it is no longer logged in.
+    /// A browser that was logged in as somebody comes again: with a new client session where the
+    /// last has ended. False if it is no longer logged in.
     pub(super) fn return_to_session(&mut self, sid: &str) -> bool {
         let Some(session) = self.sessions.get_mut(sid).filter(|session| !session.ended) else {
             return false;
@@ -120,7 +121,8 @@ impl State {
         self.session(sid).is_some_and(|session| session.client_session == client_session)
     }
 
-    /// Ends the session with this sid and every session of the user with this name. Says how many were alive.
+    /// Ends the session with this sid and every session of the user with this name. Says how many
+    /// were alive.
     pub(super) fn end_sessions(&mut self, sid_or_user: &str) -> usize {
         let mut ended = 0;
         for (sid, session) in &mut self.sessions {
@@ -132,8 +134,8 @@ impl State {
         ended
     }
 
-    /// Presents a refresh token. With `consume` it cannot be presented again: the second time ends its client session,
-    /// whoever holds the newer tokens by then.
+    /// Presents a refresh token. With `consume` it cannot be presented again: the second time ends
+    /// its client session, whoever holds the newer tokens by then.
     pub(super) fn redeem(
         &mut self,
         token: &str,

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::signing::{SigningKey, segment};
 
-/// What the tokens look like and say.
+/// The format and the claims of the tokens.
 pub(super) struct TokenShape {
     pub(super) client_id: String,
     pub(super) access_lifetime: Duration,
@@ -65,7 +65,8 @@ impl TokenShape {
         Some(claims)
     }
 
-    /// The ID token of a code flow, which proves to the client that it is the answer to its request.
+    /// The ID token of a code flow, which proves to the client that it is the answer to its
+    /// request.
     pub(super) fn id_token_with_nonce(&self, to: &Grantee<'_>, nonce: &str) -> Option<String> {
         self.id_claims(to).map(|mut claims| {
             claims["nonce"] = json!(nonce);
@@ -73,7 +74,7 @@ impl TokenShape {
         })
     }
 
-    /// Nobody but the issuer may look into a refresh token, so its signature is just noise.
+    /// Nobody but the issuer reads a refresh token, so its signature is random bytes.
     pub(super) fn refresh_token(&self, to: &Grantee<'_>) -> String {
         if self.opaque_refresh {
             return opaque("rt");

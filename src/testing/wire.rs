@@ -54,7 +54,7 @@ pub(super) fn json_response(status: StatusCode, body: &Value) -> Response<Bytes>
     response
 }
 
-/// A body as it is; JSON by its first character, because that is what most error bodies are.
+/// A body as it is. Its first character decides whether it is JSON.
 pub(super) fn plain_response(status: StatusCode, body: impl Into<Bytes>) -> Response<Bytes> {
     let body = body.into();
     let kind = if body.starts_with(b"{") { "application/json" } else { "text/plain" };
@@ -64,7 +64,7 @@ pub(super) fn plain_response(status: StatusCode, body: impl Into<Bytes>) -> Resp
     response
 }
 
-/// The fields of a posted form, each at most once.
+/// The fields of a form, each at most once.
 pub(super) type Form = HashMap<String, String>;
 
 pub(super) fn parse_form(request: &Request<Bytes>) -> Result<Form, OAuthError> {

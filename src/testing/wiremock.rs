@@ -1,6 +1,4 @@
-//! The front over wiremock: what most users' tests already speak.
-//!
-//! Its responders are synchronous, so gates do not work here.
+//! The front over wiremock. Its responders are synchronous, so gates do not work here.
 
 use bytes::Bytes;
 use http::Request;
@@ -49,8 +47,8 @@ impl StrictIssuer {
         WiremockIssuer { server, issuer: self.clone() }
     }
 
-    /// Answers for this issuer on `server`, below the issuer's path. Other mocks may stand beside it. From now on
-    /// documents and tokens name that server.
+    /// Answers for this issuer on `server`, below the issuer's path. The server may have other
+    /// mocks. From now on, documents and tokens name that server.
     pub async fn mount(&self, server: &MockServer) {
         self.bind_to(&server.uri());
         let issuer = self.clone();
@@ -70,7 +68,8 @@ impl StrictIssuer {
         Mock::given(ours).respond_with(respond).with_priority(2).mount(server).await;
     }
 
-    /// wiremock breaks connections by a mock of another kind, so it must be known before the work is done.
+    /// wiremock needs another kind of mock to break a connection, so this is decided before the
+    /// work.
     fn will_lose(&self, request: &wiremock::Request) -> bool {
         let Some(endpoint) = self.endpoint_of(request.url.path()) else { return false };
         let script = lock(&self.inner.script);

@@ -109,9 +109,9 @@ impl Codec {
     }
 
     /// Logs one line for each reason and key id: one wrong key can fail every request.
-    pub(crate) fn report(&self, error: &SealError) {
+    pub(crate) fn report(&self, error: SealError) {
         let mut reported = self.reported.lock().unwrap_or_else(PoisonError::into_inner);
-        if reported.len() < REPORTS && reported.insert(*error) {
+        if reported.len() < REPORTS && reported.insert(error) {
             tracing::error!(
                 %error,
                 "a token record cannot be opened; it is kept as it is (logged once per key)"
@@ -137,3 +137,6 @@ struct Tokens {
     #[serde(skip_serializing_if = "Option::is_none")]
     refresh_expires_at: Option<u64>,
 }
+
+#[cfg(test)]
+mod tests;

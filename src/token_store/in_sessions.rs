@@ -26,15 +26,16 @@ const MARK: &str = "tower_token_refresh";
 
 /// A [`TokenStore`] in any store of tower-sessions, for one process.
 ///
-/// It is what a refresher uses that was given no token store. Name it yourself where the sessions
-/// go through a cache (tower-sessions' `CachingSessionStore`) and the tokens should not: give the
-/// cached store to [`TokenRefresher::builder`](crate::TokenRefresher::builder), and one over the
-/// bare store to [`token_store`](crate::TokenRefresherBuilder::token_store).
+/// A refresher without a [`token_store`](crate::TokenRefresherBuilder::token_store) uses it over
+/// the session store. Name it yourself if your sessions go through a cache (tower-sessions'
+/// `CachingSessionStore`): give the cached store to
+/// [`TokenRefresher::builder`](crate::TokenRefresher::builder), and this over the bare store to
+/// `token_store`.
 ///
-/// A token record is never served as a session by the store that
-/// [`TokenRefresher::session_store`](crate::TokenRefresher::session_store) gives. Any other session
-/// layer over the same store would serve it, to whoever comes with its id for a cookie; nobody
-/// can make that id who cannot read the session store.
+/// The store that [`TokenRefresher::session_store`](crate::TokenRefresher::session_store) returns
+/// never serves a token record as a session. Another session layer over the same store would, to
+/// whoever sends the record's id as a cookie. Only somebody who can read the session store can know
+/// that id.
 #[derive(Clone)]
 pub struct InSessions(Arc<Inner>);
 
@@ -189,8 +190,8 @@ impl Inner {
         Ok(Some(TokenRecord::from_text(text)?))
     }
 
-    /// Writes over a record and looks whether it has been written: a store may report success where
-    /// there was nothing to write over (Redis `SET XX`).
+    /// Writes over a record and reads it back: a store may report success where there was nothing
+    /// to write over (Redis `SET XX`).
     async fn replace(&self, key: RecordKey, new: &TokenRecord) -> Result<(), StoreError> {
         self.put(key.to_bytes(), new, true).await?;
         match self.load(key).await? {
@@ -208,7 +209,7 @@ impl Inner {
         let Some(mut record) = self.store.load(&id).await.map_err(backend)? else {
             return Ok(None);
         };
-        let rule = "a session lies in its place";
+        let rule = "a session is in its place";
         record.data.remove(MARK).map(Some).ok_or(RecordError::Malformed { rule }.into())
     }
 
@@ -224,12 +225,16 @@ impl Inner {
         let mut record = Record { id, data, expiry_date: expiry(until) };
         if !exists {
             // Some stores save over a record only. All of them create under another id where this
-            // one is taken: by another process just now, or by a record that has expired.
+            // one is taken.
             self.store.create(&mut record).await.map_err(backend)?;
             if record.id == id {
                 return Ok(());
             }
             self.store.delete(&record.id).await.map_err(backend)?;
+            if self.store.load(&id).await.map_err(backend)?.is_some() {
+                return Err(StoreError::backend("there is a record already"));
+            }
+            // It has expired, and lies there still.
             record.id = id;
         }
         self.store.save(&record).await.map_err(backend)
@@ -247,7 +252,8 @@ impl TokenRecord {
     }
 }
 
-/// A minute longer and in whole seconds: stores compare with clocks of their own, some by the second.
+/// A minute longer and in whole seconds: stores compare with clocks of their own, some by the
+/// second.
 fn expiry(keep_until: SystemTime) -> OffsetDateTime {
     const LATEST: i64 = 253_402_300_799; // the end of the year 9999
     let since = keep_until.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();

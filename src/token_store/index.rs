@@ -1,7 +1,8 @@
 //! Which records a name finds, in a session store: one record per name, with a list of keys.
 //!
-//! It holds at most 100 keys; those not heard of for longest go first. A key is kept for longer than its record lives, so that not each refresh has to write.
-//! A key too many does no harm: its record says that it has ended, or is gone.
+//! It holds at most 100 keys; those not heard of for longest go first. A key is kept for longer
+//! than its record lives, so that not each refresh has to write. A key too many does no harm: its
+//! record says that it has ended, or is gone.
 
 use std::time::{Duration, SystemTime};
 
@@ -11,7 +12,7 @@ use serde_json::Value;
 use super::record::{from_millis, to_millis};
 use crate::tokens::RecordKey;
 
-/// The most keys that are kept under one name.
+/// The most keys of one name.
 const MOST: usize = 100;
 /// How much longer than its record a key is kept at the most.
 const SPARE: Duration = Duration::from_secs(30 * 24 * 60 * 60);
@@ -23,8 +24,8 @@ struct Entry {
     until: u64,
 }
 
-/// The list with `key` in it until `until`, and until when the list must be kept. None: it is there
-/// for that long already.
+/// The list with `key` in it until `until`, and how long the list must be kept. None if the key is
+/// already there for that long.
 pub(super) fn with(
     list: Option<&Value>,
     key: RecordKey,
@@ -54,7 +55,7 @@ pub(super) fn keys(list: &Value) -> Vec<RecordKey> {
     entries(Some(list)).into_iter().filter_map(key).map(RecordKey::from_bytes).collect()
 }
 
-/// What cannot be read was not written by us, and names nobody.
+/// An entry that cannot be read is not ours, and names nobody.
 fn entries(list: Option<&Value>) -> Vec<Entry> {
     let list = list.and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
     list.iter().filter_map(|entry| Entry::deserialize(entry).ok()).collect()

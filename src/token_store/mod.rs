@@ -1,19 +1,20 @@
-//! Where the tokens of all logins lie: a record of its own for each grant.
+//! Where the tokens are: a record of its own for each login.
 //!
-//! A session holds the id of its grant and nothing else of it. The tokens lie in a [`TokenRecord`]
-//! that only a log in, a refresh or an ending writes, so that no late save of a session can undo a
+//! A session holds only the id of its login (its *grant*). The tokens are in a [`TokenRecord`],
+//! which only a log in, a refresh or an ending writes. So no late save of a session can undo a
 //! refresh or a log out.
 //!
 //! | who | calls | may write over |
 //! |---|---|---|
 //! | log in | [`create`](TokenStore::create) | nothing |
-//! | a refresh, before it presents the refresh token and after it knows that it was not used up | [`swap`](TokenStore::swap) | the very record it has read |
-//! | a refresh that brings new tokens | [`put_newer`](TokenStore::put_newer) | every older generation that has not ended |
+//! | a refresh, to set its mark and to take it back | [`swap`](TokenStore::swap) | the very record that it read |
+//! | a refresh that brings new tokens | [`put_newer`](TokenStore::put_newer) | any older generation that has not ended |
 //! | an ending | [`end`](TokenStore::end) | everything but an earlier ending |
 //!
 //! [`InSessions`] keeps the records in the application's session store. It compares and writes in
-//! two steps, so it is for one process. A store that does both in one step
+//! separate steps, so it is for one process. A store that does both in one step
 //! ([`compares_and_swaps`](TokenStore::compares_and_swaps)) is safe with any number of processes.
+//! Stores for Redis, PostgreSQL and SQLite will come with the next release.
 
 pub(crate) mod codec;
 mod in_sessions;
@@ -34,18 +35,18 @@ pub use crate::tokens::RecordKey;
 
 pub(crate) use self::in_sessions::is_token_record;
 
-/// Keeps token records. Object-safe; implement it to keep them in a database of your own.
+/// Keeps token records. Implement it to keep them in a database of your own. It is object-safe.
 ///
-/// An implementation must do each call as one step for all who share the store, or say that it
-/// does not by [`compares_and_swaps`](Self::compares_and_swaps). The `contract` test suite of this
-/// crate (`tests/store_contract`) shows what each call promises.
+/// Each call must be one step for everybody who shares the store. If it is not,
+/// [`compares_and_swaps`](Self::compares_and_swaps) must return false. The test suite in
+/// `tests/store_contract` shows what each call promises.
 ///
-/// A call may be dropped before it has answered. It then has taken effect or not, never in part.
+/// The caller may drop the future of a call. The call then has taken effect or not, never in part.
 ///
 /// # Errors
 /// Every call fails with [`StoreError::Backend`] if the store cannot be reached or refuses, and
-/// with [`StoreError::Record`] if what lies under the key cannot be read. It leaves such a record as
-/// it is.
+/// with [`StoreError::Record`] if what lies under the key cannot be read. It leaves such a record
+/// as it is.
 #[async_trait]
 pub trait TokenStore: fmt::Debug + Send + Sync + 'static {
     /// Whether [`swap`](Self::swap), [`put_newer`](Self::put_newer) and [`end`](Self::end) compare
@@ -55,8 +56,8 @@ pub trait TokenStore: fmt::Debug + Send + Sync + 'static {
     /// Reads the record of `key`.
     async fn load(&self, key: RecordKey) -> Result<Loaded, StoreError>;
 
-    /// Writes the first record of a grant. From when this returns, [`find`](Self::find) finds it
-    /// by each of `names`.
+    /// Writes the first record of a grant, and fails where there is one already. After that,
+    /// [`find`](Self::find) finds it by each of `names`.
     async fn create(
         &self,
         key: RecordKey,
@@ -73,9 +74,9 @@ pub trait TokenStore: fmt::Debug + Send + Sync + 'static {
         new: &TokenRecord,
     ) -> Result<Swapped, StoreError>;
 
-    /// Writes `new` over a record of an older generation that has not ended, whatever its nonce. A
-    /// record of the same generation and nonce is `new` itself, stored before: that is
-    /// [`Put::Stored`], too. Keeps `names` findable for as long as the record lives.
+    /// Writes `new` over a record of an older generation that has not ended, whatever its nonce. If
+    /// the stored record has the same generation and nonce, it is `new` itself, and the answer is
+    /// [`Put::Stored`], too. `names` find the record for as long as it lives.
     async fn put_newer(
         &self,
         key: RecordKey,
@@ -83,8 +84,8 @@ pub trait TokenStore: fmt::Debug + Send + Sync + 'static {
         names: &[NameKey],
     ) -> Result<Put, StoreError>;
 
-    /// Ends a grant: replaces its record by one that says only how it ended. The first ending
-    /// stays. With `up_to`, a record of a later generation stays as well.
+    /// Ends a grant: replaces its record with one that says only how it ended. The first ending
+    /// stays. With `up_to`, a record of a later generation stays, too.
     async fn end(
         &self,
         key: RecordKey,
@@ -92,8 +93,9 @@ pub trait TokenStore: fmt::Debug + Send + Sync + 'static {
         up_to: Option<u64>,
     ) -> Result<Ended, StoreError>;
 
-    /// The records that were created under `name` and have not ended, for back-channel logout. It may
-    /// give keys whose record has ended or is gone. The store need not keep more than 100 per name.
+    /// The records that were created under `name` and have not ended, for back-channel logout. It
+    /// may give keys whose record has ended or is gone. The store need not keep more than 100 per
+    /// name.
     async fn find(&self, name: NameKey) -> Result<Vec<RecordKey>, StoreError>;
 }
 
@@ -101,20 +103,20 @@ pub trait TokenStore: fmt::Debug + Send + Sync + 'static {
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Loaded {
-    /// None: there is no record.
+    /// None if there is no record.
     pub record: Option<TokenRecord>,
-    /// The store's own clock, where it has one. Ages of marks are judged by it.
+    /// The time of the store's own clock, if it has one. The ages of marks are measured by it.
     pub now: Option<SystemTime>,
 }
 
 impl Loaded {
-    /// A record, or none, from a store without a clock.
+    /// What a store without a clock found.
     #[must_use]
     pub fn new(record: Option<TokenRecord>) -> Self {
         Self { record, now: None }
     }
 
-    /// With the store's own time.
+    /// Adds the store's own time.
     #[must_use]
     pub fn at(mut self, now: SystemTime) -> Self {
         self.now = Some(now);
@@ -147,9 +149,9 @@ pub enum Put {
 /// What [`TokenStore::end`] did.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Ended {
-    /// The ending is stored, over this record.
+    /// The ending is stored. It replaced this record.
     Replaced(TokenRecord),
-    /// The grant had ended before, in this way.
+    /// The grant had ended before, like this. Nothing was written.
     Before(Ending),
     /// The record is of a later generation than `up_to`. Nothing was written.
     Newer(TokenRecord),
@@ -157,13 +159,14 @@ pub enum Ended {
     Absent,
 }
 
-/// A name that a provider may end logins by (`sid` or `sub`), as the token store sees it: an HMAC
-/// under the key given to `back_channel_logout`.
+/// A `sid` or `sub` by which a provider may end logins, as the token store sees it: an HMAC under
+/// the key that [`back_channel_logout`](crate::TokenRefresherBuilder::back_channel_logout) was
+/// given.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct NameKey([u8; 16]);
 
 impl NameKey {
-    /// A key from its 16 bytes, as [`to_bytes`](Self::to_bytes) gave them.
+    /// Makes a key from the bytes that [`to_bytes`](Self::to_bytes) returned.
     #[must_use]
     pub const fn from_bytes(bytes: [u8; 16]) -> Self {
         Self(bytes)
@@ -182,11 +185,11 @@ impl fmt::Debug for NameKey {
     }
 }
 
-/// Why a token store did not do what it was asked for. Cheap to clone.
+/// Why a call of a token store failed. Cheap to clone.
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum StoreError {
-    /// The store cannot be reached, or refuses.
+    /// The store cannot be reached or refuses.
     #[error("the token store failed")]
     Backend(#[source] std::sync::Arc<dyn std::error::Error + Send + Sync>),
     /// The record cannot be read. It is left as it is.
@@ -195,7 +198,8 @@ pub enum StoreError {
 }
 
 impl StoreError {
-    /// The store cannot be reached, or refuses. The source must show no token and no key.
+    /// The error of a store that cannot be reached or refuses. The source must show no token and no
+    /// key.
     pub fn backend(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         Self::Backend(source.into().into())
     }

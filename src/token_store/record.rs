@@ -3,7 +3,7 @@
 //! ```json
 //! { "v": 1, "state": "live", "generation": 3, "nonce": "5f0c…", "issuer": "https://id.example",
 //!   "expires_at": 2000000060000, "keep_until": 2002592000000,
-//!   "tokens": { "access_token": "…", "refresh_token": "…", "id_token": "…", "obtained_at": … } }
+//!   "tokens": { "access_token": "…", "refresh_token": "…", "obtained_at": 2000000000000 } }
 //! ```
 //!
 //! | state | means | fields |
@@ -12,9 +12,9 @@
 //! | `presenting` | the same, and a refresh presents their refresh token | `since` |
 //! | `ended` | the login is over; there are no tokens | `why`, `revoke`, `with_session` |
 //!
-//! Times are milliseconds since 1970. With seal keys, `sealed` takes the place of `tokens`; it opens
-//! only beside the fields it was written with and under the key of its own record. Everything else
-//! is in the clear, so that a process without the seal key can still end the login.
+//! Times are milliseconds since 1970. With seal keys, `sealed` takes the place of `tokens`; it
+//! opens only beside the fields it was written with and under the key of its own record. Everything
+//! else is in the clear, so that a process without the seal key can still end the login.
 //!
 //! A record of a newer version (`v`) is left alone: another process of a later release wrote it.
 
@@ -89,14 +89,14 @@ pub struct Nonce(u64);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Ending {
-    /// Why.
+    /// Why the grant ended.
     pub reason: EndingReason,
-    /// Whether tokens that a refresh still brings are revoked. They are dropped otherwise.
+    /// Whether tokens that a refresh still brings are revoked. Otherwise they are dropped.
     pub revoke: bool,
     /// Whether the sessions that point to the login end with it.
     pub with_session: bool,
-    /// How long the record of the ending must stay. It stays as long as the record that it replaces,
-    /// if that is longer.
+    /// How long the record of the ending must stay. It stays as long as the record that it
+    /// replaces, if that is longer.
     pub keep_until: SystemTime,
 }
 
@@ -110,7 +110,7 @@ pub enum EndingReason {
     Replaced,
     /// The log in that made it failed.
     FailedLogin,
-    /// The provider said so (OpenID Connect Back-Channel Logout 1.0).
+    /// The provider ended it (OpenID Connect Back-Channel Logout 1.0).
     Provider,
     /// The provider no longer takes the refresh token, or there is none.
     Expired,
@@ -118,11 +118,11 @@ pub enum EndingReason {
     SubjectChanged,
 }
 
-/// Why a record cannot be read. Names the rule and never the value, which holds tokens.
+/// Why a record cannot be read. It names the rule and never the value, which holds tokens.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum RecordError {
-    /// It is not what this crate writes.
+    /// It is not a record of this crate.
     #[error("{rule}")]
     Malformed {
         /// The rule it breaks.
@@ -144,7 +144,7 @@ impl TokenRecord {
         RecordVersion { generation: self.generation, state, nonce: self.nonce }
     }
 
-    /// What the record says of its grant.
+    /// The state of the grant.
     #[must_use]
     pub fn state(&self) -> RecordState {
         self.state
@@ -165,20 +165,25 @@ impl TokenRecord {
         self.generation
     }
 
-    /// Until when the store must keep the record. It may drop it after that.
+    /// How long the store must keep the record. After that it may drop it.
     #[must_use]
     pub fn keep_until(&self) -> SystemTime {
         self.keep_until
     }
 
-    /// The record that takes the place of this one when its grant ends.
+    /// The record that replaces this one when its grant ends.
     #[must_use]
     pub fn ended(&self, ending: &Ending) -> Self {
+        let keep_until = self.keep_until.max(ending.keep_until);
+        let (generation, nonce, expires_at) = (self.generation, self.nonce, self.expires_at);
         Self {
-            state: RecordState::Ended(*ending),
-            keep_until: self.keep_until.max(ending.keep_until),
+            state: RecordState::Ended(Ending { keep_until, ..*ending }),
+            generation,
+            nonce,
+            issuer: self.issuer.clone(),
+            expires_at,
+            keep_until,
             payload: Payload::None,
-            ..self.clone()
         }
     }
 
@@ -234,8 +239,10 @@ impl TokenRecord {
         let broken = |rule| RecordError::Malformed { rule };
         let version: Version = serde_json::from_str(text)
             .map_err(|_| broken("it is not a JSON object with a version"))?;
-        if version.v != VERSION {
-            return Err(RecordError::NewerVersion { version: version.v });
+        match version.v {
+            VERSION => {}
+            0 => return Err(broken("there is no version 0")),
+            version => return Err(RecordError::NewerVersion { version }),
         }
         let written: Written = serde_json::from_str(text)
             .map_err(|_| broken("a field is missing, or is not of its type"))?;
@@ -282,7 +289,8 @@ impl TokenRecord {
             RecordState::Presenting { since } => to_millis(since),
             RecordState::Live | RecordState::Ended(_) => 0,
         };
-        // Numbers, hexadecimal digits and fixed words before the issuer: no two heads look the same.
+        // Numbers, hexadecimal digits and fixed words before the issuer: no two heads look the
+        // same.
         format!(
             "{VERSION} {:032x} {} {} {} {since} {} {} {}",
             u128::from_be_bytes(key.to_bytes()),
@@ -353,7 +361,8 @@ impl Nonce {
     }
 
     fn parse(text: &str) -> Option<Self> {
-        if text.len() != 16 {
+        // `from_str_radix` would take a sign as well.
+        if text.len() != 16 || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
             return None;
         }
         u64::from_str_radix(text, 16).ok().map(Self)
@@ -401,7 +410,7 @@ struct Written {
     sealed: Option<String>,
 }
 
-/// Times before 1970 are told as 1970: long past either way.
+/// Times before 1970 count as 1970: both are long past.
 pub(super) fn to_millis(time: SystemTime) -> u64 {
     let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)

@@ -1,8 +1,8 @@
-//! The keys that token sets are sealed with in the session store, and what they do.
+//! The keys that token sets are sealed with in their records, and what they do.
 //!
-//! AES-256-GCM-SIV (RFC 8452) with a random nonce. Not plain GCM: there one repeated nonce gives the key away, and clones of a
-//! virtual machine do repeat random numbers; here it tells only that two payloads were equal. The cost is a few microseconds per
-//! refresh.
+//! AES-256-GCM-SIV (RFC 8452) with a random nonce. Not plain GCM: there one repeated nonce gives
+//! the key away, and clones of a virtual machine do repeat random numbers; here it tells only that
+//! two payloads were equal. The cost is a few microseconds per refresh.
 
 use std::{fmt, sync::Arc};
 
@@ -20,33 +20,35 @@ use secrecy::zeroize::Zeroizing;
 
 const KEY_BYTES: usize = 32;
 
-/// The keys that seal the tokens in the session store: the first one seals, all of them open.
+/// The keys that seal the tokens in the token store: the first one seals, all of them open.
 ///
-/// For [`seal_with`](crate::TokenRefresherBuilder::seal_with). A key is 32 random bytes, such as `openssl rand -base64 32` prints.
+/// For [`seal_with`](crate::TokenRefresherBuilder::seal_with). A key is 32 random bytes, such as
+/// `openssl rand -base64 32` prints.
 ///
 /// ```
-/// # use tower_token_refresh::{SealKeys, SealKeysError};
+/// # use tower_token_refresh::token_store::{SealKeys, SealKeysError};
 /// # fn main() -> Result<(), SealKeysError> {
 /// # let variable = "h4XZBmrk5tqRrpGmNjRqRbmzjGPGGVYsBqYjkTtdV2Q=".to_owned();
-/// // The value of an environment variable: one key, or several with commas between them.
+/// // The value of an environment variable: one key, or several separated by commas.
 /// let keys = SealKeys::from_base64(&variable)?;
 /// # let _ = keys;
 /// # Ok(())
 /// # }
 /// ```
 ///
-/// To change the key, put a new one before the old one, and take the old one out when no session is left that it has sealed: after
-/// the longest life of a session. Entries are sealed with the new key as they are written, and nobody is logged out. Where several
-/// processes share a store, first give the new key to all of them behind the old one, then change the order.
+/// To change the key, put a new one before the old one, and take the old one out when no record is
+/// left that it has sealed. Each refresh seals with the new key, and nobody is logged out; a login
+/// that was not refreshed since is lost with the old key. Where several processes share a store,
+/// first give the new key to all of them behind the old one, then change the order.
 ///
-/// `Debug` shows the ids of the keys, as they lie in the entries, and no key.
+/// `Debug` shows the ids of the keys, as they lie in the records, and no key.
 #[derive(Clone)]
 pub struct SealKeys {
     sealing: Arc<Key>,
     older: Vec<Arc<Key>>,
 }
 
-/// Why a text gives no [`SealKeys`]. Says the rule and never the text.
+/// Why a text gives no [`SealKeys`]. It names the rule and never the text.
 #[derive(Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SealKeysError {
@@ -77,18 +79,20 @@ impl SealKeys {
         Self { sealing: Arc::new(Key::new(&Zeroizing::new(key))), older: Vec::new() }
     }
 
-    /// Opens with `key` as well.
+    /// Also opens with `key`.
     #[must_use]
     pub fn also_open(mut self, key: [u8; KEY_BYTES]) -> Self {
         self.older.push(Arc::new(Key::new(&Zeroizing::new(key))));
         self
     }
 
-    /// From base64 text, such as the value of an environment variable: one key, or several with commas between them, of which the
-    /// first one seals. Standard and URL-safe base64 are taken, with or without padding, and space around a key.
+    /// From base64 text, such as the value of an environment variable: one key, or several with
+    /// commas between them, of which the first one seals. Standard and URL-safe base64 are taken,
+    /// with or without padding, and space around a key.
     ///
     /// # Errors
-    /// A key that is not base64 or does not have 32 bytes. The error names its position and the rule, never the value.
+    /// A key that is not base64 or does not have 32 bytes. The error names its position and the
+    /// rule, never the value.
     pub fn from_base64(text: &str) -> Result<Self, SealKeysError> {
         let mut keys =
             text.split(',').enumerate().map(|(index, key)| decode_key(key.trim(), index + 1));
@@ -146,14 +150,14 @@ impl fmt::Debug for SealKeys {
     }
 }
 
-/// `Debug` prints the same as `Display`, because that is what a `main` that returns it prints.
+/// `Debug` prints the same as `Display`, because a `main` that returns the error prints `Debug`.
 impl fmt::Debug for SealKeysError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
     }
 }
 
-/// Names a key in the entries it has sealed, so that the right one is tried at once.
+/// Names a key in the records it has sealed, so that the right one is tried at once.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct KeyId([u8; 6]);
 
@@ -176,7 +180,7 @@ impl fmt::Debug for KeyId {
     }
 }
 
-/// Why an entry stays shut.
+/// Why a record stays shut.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
 pub(crate) enum SealError {
     #[error("it is sealed with the key {0}, and this refresher was given no keys: `seal_with`")]

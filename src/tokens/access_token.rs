@@ -8,13 +8,15 @@ use serde::de::DeserializeOwned;
 use super::{CachedToken, ClaimsError, ClaimsVerifier};
 use crate::error::RefreshError;
 
-/// An access token that was fresh when the request asked for it, or is marked [stale](Self::is_stale). Cheap to clone. `Debug` does not show it.
+/// An access token that was fresh when the request got it, or is marked [stale](Self::is_stale).
+/// Cheap to clone. `Debug` does not show the token.
 ///
-/// What it says is trusted because of where it came from: the token endpoint's own answer over TLS, kept on the server side. It
-/// never passed through the browser, so its signature is verified only where [`ClaimsTrust::Verified`](crate::ClaimsTrust) asks for it.
+/// Its claims are trusted because of where it came from: the token endpoint sent it over TLS, and
+/// it never passed through the browser. Its signature is verified only with
+/// [`ClaimsTrust::Verified`](crate::ClaimsTrust).
 ///
-/// With the `axum` feature it is an extractor; see [`TokenRefreshLayer`](crate::TokenRefreshLayer) for who answers when there is
-/// no token.
+/// With the `axum` feature it is an extractor. [`TokenRefreshLayer`](crate::TokenRefreshLayer) says
+/// who answers when there is no token.
 #[derive(Clone)]
 pub struct AccessToken {
     token: Arc<CachedToken>,
@@ -36,8 +38,8 @@ impl AccessToken {
         &self.token
     }
 
-    /// Whether the token has expired and is served all the same, because the provider cannot be asked and
-    /// [`OnUnavailable::ServeExpired`](crate::OnUnavailable::ServeExpired) is chosen.
+    /// Whether the token has expired and is served because the provider cannot be reached. That
+    /// needs [`OnUnavailable::ServeExpired`](crate::OnUnavailable::ServeExpired).
     #[must_use]
     pub fn is_stale(&self) -> bool {
         self.stale
@@ -49,7 +51,8 @@ impl AccessToken {
         self.token.access_token.expose()
     }
 
-    /// The value of an `Authorization` header (RFC 6750 section 2.1), marked sensitive so that clients do not print it.
+    /// The value of an `Authorization` header (RFC 6750, section 2.1). It is marked sensitive, so
+    /// that clients do not print it.
     #[must_use]
     pub fn header(&self) -> HeaderValue {
         self.token.access_token.header().clone()
@@ -61,37 +64,42 @@ impl AccessToken {
         self.token.expires_at
     }
 
-    /// The scope as the provider told it (RFC 6749 section 3.3), if it did.
+    /// The scope that the provider named (RFC 6749, section 3.3), if it named one.
     #[must_use]
     pub fn scope(&self) -> Option<&str> {
         self.token.scope.as_deref()
     }
 
-    /// Whom the token is for: the `sub` of the ID token or, without one, of the access token. None for opaque tokens alone.
+    /// The user: the `sub` of the ID token or, without one, of the access token. None if all tokens
+    /// are opaque.
     #[must_use]
     pub fn subject(&self) -> Option<&str> {
         self.token.subject.as_deref()
     }
 
-    /// Verifies the token where the refresher's [`claims_trust`](crate::TokenRefresherBuilder::claims_trust) asks for it and nobody has
-    /// done so yet; otherwise it returns at once. The first token that a new key of the provider's has signed may wait for one fetch, at
-    /// most 5 s.
+    /// Verifies the token, if the refresher's
+    /// [`claims_trust`](crate::TokenRefresherBuilder::claims_trust) wants that and it has not been
+    /// done yet. Otherwise it returns at once. If the provider has a new key, the first token of
+    /// that key waits for one fetch, at most 5 s.
     ///
     /// # Errors
-    /// [`Unavailable`](crate::RefreshErrorKind::Unavailable) if the provider's keys cannot be fetched in time,
-    /// [`Misconfigured`](crate::RefreshErrorKind::Misconfigured) if the token does not verify or is not a JWT.
+    /// [`Unavailable`](crate::RefreshErrorKind::Unavailable) if the provider's keys cannot be
+    /// fetched in time, [`Misconfigured`](crate::RefreshErrorKind::Misconfigured) if the token does
+    /// not verify or is not a JWT.
     pub async fn verify(&self) -> Result<(), RefreshError> {
         match &self.verifier {
             None => Ok(()),
-            // Boxed: few ask for it, and every handler with claims would carry it.
+            // Boxed: few need it, and every handler with claims would carry its state.
             Some(verifier) => Box::pin(verifier.verify(&self.token, self.stale)).await,
         }
     }
 
-    /// The token's claims, if it is a JWT. The first `T` asked for is decoded once per token, another one each time.
+    /// The token's claims, if it is a JWT. The first `T` is decoded once per token, another one
+    /// each time.
     ///
     /// # Errors
-    /// The token is opaque, or its claims do not fit `T`, or they are to be verified and [`verify`](Self::verify) has not been called.
+    /// The token is opaque, or its claims do not fit `T`, or they need [`verify`](Self::verify)
+    /// first.
     pub fn claims<T: DeserializeOwned + Send + Sync + 'static>(
         &self,
     ) -> Result<Arc<T>, ClaimsError> {

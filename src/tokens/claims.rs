@@ -1,7 +1,8 @@
-//! What a JWT says about its bearer: decoded, and verified only where [`ClaimsTrust`] asks for it.
+//! The claims of a JWT: decoded, and verified only with [`ClaimsTrust::Verified`].
 //!
-//! The tokens read here came from the provider's token endpoint over a connection this crate made itself, which OpenID Connect
-//! Core 3.1.3.7 (6) accepts in place of a signature check. Do not decode with this what a browser or another service handed in.
+//! The tokens read here came from the provider's token endpoint, over a connection that this crate
+//! made itself. OpenID Connect Core 3.1.3.7 (6) accepts that in place of a signature check. Do not
+//! use this for tokens that a browser or another service sent.
 
 mod trust;
 
@@ -16,7 +17,8 @@ pub(crate) use self::trust::ClaimsVerifier;
 
 /// The payload of `jwt` as a `T`, without any verification.
 pub(crate) fn payload<T: DeserializeOwned>(jwt: &str) -> Result<T, ClaimsError> {
-    // jsonwebtoken looks at the last two dots only: it would take the fourth part of an encrypted token (JWE) for a payload.
+    // jsonwebtoken looks at the last two dots only: it would take the fourth part of an encrypted
+    // token (JWE) for a payload.
     if jwt.split('.').count() != 3 {
         return Err(ClaimsError::NotAJwt);
     }
@@ -24,7 +26,7 @@ pub(crate) fn payload<T: DeserializeOwned>(jwt: &str) -> Result<T, ClaimsError> 
         .map_err(|error| ClaimsError::without_content(&error))
 }
 
-/// Why a token gave no claims. It names the place and the rule, never what stood there.
+/// Why a token has no claims. It names the place and the rule, never the value.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ClaimsError {
@@ -42,7 +44,7 @@ pub enum ClaimsError {
         /// The column in that line, from 1; 0 where it is not known.
         column: usize,
     },
-    /// The payload is JSON, but does not fit the claims type it was asked for as.
+    /// The payload is JSON, but does not fit the claims type.
     #[error("the token's payload does not fit the claims type (line {line}, column {column})")]
     WrongShape {
         /// The line in the decoded payload, from 1; 0 where it is not known.
@@ -50,14 +52,15 @@ pub enum ClaimsError {
         /// The column in that line, from 1; 0 where it is not known.
         column: usize,
     },
-    /// Claims are to be verified ([`ClaimsTrust::Verified`]), and those of this token have not been yet:
-    /// [`AccessToken::verify`](crate::AccessToken::verify) does it, and so does the `Claims` extractor.
+    /// With [`ClaimsTrust::Verified`], claims must be verified first. The `Claims` extractor does
+    /// that, and so does [`AccessToken::verify`](crate::AccessToken::verify).
     #[error("the token has not been verified yet")]
     NotVerified,
 }
 
 impl ClaimsError {
-    /// Deliberately not a `source`: serde_json quotes the values it stumbles over, and base64 the characters.
+    /// Deliberately not a `source`: serde_json quotes the values that it rejects, and base64 the
+    /// characters.
     fn without_content(error: &jsonwebtoken::errors::Error) -> Self {
         match error.kind() {
             ErrorKind::Base64(_) => Self::NotBase64Url,
@@ -71,10 +74,12 @@ impl ClaimsError {
     }
 }
 
-/// The claims most providers put into an access token (RFC 7519, 4.1; RFC 9068, 2.2; OpenID Connect Core, 5.1), with Keycloak's
-/// roles. Whatever a provider leaves out is `None` or empty. For other claims, write a type of your own.
+/// The claims most providers put into an access token (RFC 7519, 4.1; RFC 9068, 2.2; OpenID Connect
+/// Core, 5.1), with Keycloak's roles. Whatever a provider leaves out is `None` or empty. For other
+/// claims, write a type of your own.
 ///
-/// `Debug` leaves out what identifies the user and the login (`sub`, `sid`, `jti`, names and e-mail).
+/// `Debug` leaves out what identifies the user and the login (`sub`, `sid`, `jti`, names and
+/// e-mail).
 #[derive(Clone, Default, PartialEq, Eq, Deserialize)]
 #[non_exhaustive]
 pub struct StandardClaims {
@@ -82,7 +87,7 @@ pub struct StandardClaims {
     pub iss: Option<String>,
     /// The user, unique at the issuer.
     pub sub: Option<String>,
-    /// Who the token is for; one string in the token counts as a list of one.
+    /// The audience. One string in the token counts as a list of one.
     #[serde(default, deserialize_with = "one_or_many")]
     pub aud: Vec<String>,
     /// When it expires, in seconds since 1970; a fraction is cut off.
@@ -91,21 +96,21 @@ pub struct StandardClaims {
     /// When it was issued, in seconds since 1970.
     #[serde(default, deserialize_with = "seconds")]
     pub iat: Option<u64>,
-    /// From when on it is good, in seconds since 1970.
+    /// When it begins to be valid, in seconds since 1970.
     #[serde(default, deserialize_with = "seconds")]
     pub nbf: Option<u64>,
     /// The token's own identifier.
     pub jti: Option<String>,
-    /// The client it was issued to.
+    /// The client that it was issued to.
     pub azp: Option<String>,
     /// The login at the provider (OpenID Connect Back-Channel Logout, 2.1).
     pub sid: Option<String>,
-    /// The scopes, with spaces between them; a list in the token is joined.
+    /// The scopes, separated by spaces. A list in the token is joined.
     #[serde(default, deserialize_with = "words")]
     pub scope: Option<String>,
-    /// The name the user logs in with. Not unique, may change.
+    /// The name that the user logs in with. It may change, and may not be unique.
     pub preferred_username: Option<String>,
-    /// The user's e-mail address. Not unique, may change, may be unverified.
+    /// The user's e-mail address. It may change, and may be neither unique nor verified.
     pub email: Option<String>,
     /// The user's full name.
     pub name: Option<String>,
@@ -127,19 +132,21 @@ pub struct Roles {
 }
 
 impl StandardClaims {
-    /// Who the token is for; empty if it does not say.
+    /// The audience; empty if the token names none.
     #[must_use]
     pub fn audience(&self) -> &[String] {
         &self.aud
     }
 
-    /// Whether the user has `role` at `client` (Keycloak's `resource_access`). Names are compared exactly.
+    /// Whether the user has `role` at `client` (Keycloak's `resource_access`). Names are compared
+    /// exactly.
     #[must_use]
     pub fn has_role(&self, client: &str, role: &str) -> bool {
         self.resource_access.get(client).is_some_and(|at_client| at_client.contains(role))
     }
 
-    /// Whether the user has `role` in the realm (Keycloak's `realm_access`). Names are compared exactly.
+    /// Whether the user has `role` in the realm (Keycloak's `realm_access`). Names are compared
+    /// exactly.
     #[must_use]
     pub fn has_realm_role(&self, role: &str) -> bool {
         self.realm_access.contains(role)
@@ -166,7 +173,8 @@ impl fmt::Debug for StandardClaims {
     }
 }
 
-/// A number, whole or not, also as a string: some providers write all their numbers so. `None` for anything else.
+/// A number, whole or not, or a string of one, as some providers write all their numbers. `None`
+/// for anything else.
 pub(crate) fn lenient_number(value: &Value) -> Option<f64> {
     let number = match value {
         Value::Number(number) => number.as_f64()?,

@@ -97,6 +97,26 @@ impl GrantTokens {
     }
 }
 
+#[cfg(test)]
+impl GrantTokens {
+    /// Tokens that were obtained at `now` and live for `life`.
+    pub(crate) fn sample(generation: u64, now: SystemTime, life: Duration) -> Self {
+        Self {
+            generation: Generation(generation),
+            access_token: BearerToken::new(&format!("at-{generation}")).expect("visible ASCII"),
+            refresh_token: Some(format!("rt-{generation}").into()),
+            id_token: None,
+            scope: None,
+            issuer: "https://id.example".into(),
+            subject: Some("alice".into()),
+            sid: None,
+            obtained_at: now,
+            expires_at: now + life,
+            refresh_expires_at: None,
+        }
+    }
+}
+
 impl fmt::Debug for GrantTokens {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("GrantTokens")

@@ -1,4 +1,4 @@
-//! [`TokenSet`]: what a token response says, read once, before it is stamped into a session.
+//! [`TokenSet`]: a token response, read once.
 
 use std::{
     fmt,
@@ -14,23 +14,24 @@ use super::{
     claims::{self, lenient_number, lenient_words},
 };
 
-/// No lifetime is taken for longer than this (100 years), so that adding it to a time cannot overflow.
+/// No lifetime counts for more than 100 years, so that adding it to a time cannot overflow.
 const LONGEST_LIFE: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 
-/// The tokens of one login, as the provider's token response gave them.
+/// The tokens of one login, from the provider's token response.
 ///
-/// Make one with [`TokenSet::from_response`] in the callback of your login, and hand it to the refresher's `log_in`.
+/// Make one with [`TokenSet::from_response`] in the callback of your login, and give it to
+/// [`log_in`](crate::TokenRefresher::log_in).
 ///
 /// | field of the response | rule |
 /// |---|---|
-/// | `access_token` | required; visible ASCII, as it goes into an `Authorization` header (RFC 6750, 2.1) |
-/// | `token_type` | required (RFC 6749, 5.1), "Bearer" in any case. A response without it is refused: a client must not use a token whose type it does not know (RFC 6749, 7.1) |
-/// | `expires_in` | seconds, above 0; a number, whole or not, or a string of one. Without it, the access token's own `exp` counts, if it is a JWT |
-/// | `refresh_token`, `id_token` | absent, null and empty are the same |
-/// | `refresh_expires_in`, `refresh_token_expires_in` | not in any RFC, so never an error: seconds above 0, all else (Keycloak's 0 too) means "no limit known" |
-/// | `scope` | words with spaces between them, or a list of words |
+/// | `access_token` | required; visible ASCII, because it goes into a header (RFC 6750, 2.1) |
+/// | `token_type` | required (RFC 6749, 5.1 and 7.1): "Bearer" in any case |
+/// | `expires_in` | seconds, above 0: a number or a string of one. Without it, a JWT's own `exp` counts |
+/// | `refresh_token`, `id_token` | null and empty count as absent |
+/// | `refresh_expires_in`, `refresh_token_expires_in` | seconds above 0; anything else (also Keycloak's 0) means "no limit known" |
+/// | `scope` | words separated by spaces, or a list of words |
 ///
-/// `Debug` shows no token, and there is no `Serialize`: how tokens lie in a session is this crate's business.
+/// `Debug` shows no token, and there is no `Serialize`: only this crate stores tokens.
 #[derive(Clone)]
 pub struct TokenSet {
     pub(crate) access_token: BearerToken,
@@ -46,16 +47,20 @@ pub struct TokenSet {
 }
 
 impl TokenSet {
-    /// Reads any token response that serializes as RFC 6749, 5.1 writes it, by value or by reference: `CoreTokenResponse` of
-    /// `openidconnect`, `BasicTokenResponse` of `oauth2`, a `serde_json::Value`, a struct of your own.
+    /// Reads a token response, by value or by reference: `CoreTokenResponse` of `openidconnect`,
+    /// `BasicTokenResponse` of `oauth2`, a `serde_json::Value`, or anything else that serializes to
+    /// the JSON of RFC 6749, section 5.1.
     ///
-    /// `subject` and `sid` come from the ID token, else from the access token if it is a JWT; neither is verified here.
+    /// The subject and `sid` come from the ID token, or else from the access token if it is a JWT.
+    /// Neither is verified here.
     ///
     /// ```
     /// use tower_token_refresh::TokenSet;
     ///
     /// # fn main() -> Result<(), tower_token_refresh::TokenSetError> {
-    /// let response = serde_json::json!({ "access_token": "2YotnFZFEjr1zCsicMWpAA", "token_type": "Bearer", "expires_in": 300 });
+    /// let response = serde_json::json!({
+    ///     "access_token": "2YotnFZFEjr1zCsicMWpAA", "token_type": "Bearer", "expires_in": 300,
+    /// });
     /// let tokens = TokenSet::from_response(&response)?.with_subject("alice");
     /// # let _ = tokens;
     /// # Ok(())
@@ -70,7 +75,7 @@ impl TokenSet {
         Self::from_json(json)
     }
 
-    /// Reads the body of a token response, as it came.
+    /// Reads the body of a token response.
     ///
     /// # Errors
     /// [`TokenSetError`] names the field and the rule it breaks.
@@ -81,22 +86,23 @@ impl TokenSet {
         wire.into_token_set()
     }
 
-    /// Names the user, unique at the issuer. It wins over what the tokens say. Where the log in brings no ID token, those that come with
-    /// a refresh must have this as their `sub`, or the login ends.
+    /// Names the user, unique at the issuer. It overrides what the tokens say. If the log in has no
+    /// ID token, an ID token that comes with a refresh must have this `sub`, or the login ends.
     #[must_use]
     pub fn with_subject(mut self, subject: impl Into<String>) -> Self {
         self.subject = Some(subject.into());
         self
     }
 
-    /// When the token request was *sent*: `expires_in` counts from here. Without it, the time of the log in counts.
+    /// Sets when the token request was *sent*: `expires_in` counts from then. Without it, it counts
+    /// from the log in.
     #[must_use]
     pub fn with_obtained_at(mut self, at: SystemTime) -> Self {
         self.obtained_at = Some(at);
         self
     }
 
-    /// When the access token expires. It wins over `expires_in`.
+    /// Sets when the access token expires. It overrides `expires_in`.
     #[must_use]
     pub fn with_expires_at(mut self, at: SystemTime) -> Self {
         self.expires_at = Some(at);
@@ -126,7 +132,7 @@ pub enum TokenSetError {
     /// The response given to [`TokenSet::from_response`] does not serialize.
     #[error("the token response does not serialize to JSON")]
     NotSerializable,
-    /// Not a JSON object, or one that has a field twice (RFC 6749, 5.1).
+    /// It is not a JSON object, or has a field twice (RFC 6749, 5.1).
     #[error(
         "the token response is not a JSON object with each field once (line {line}, column {column})"
     )]
@@ -141,12 +147,13 @@ pub enum TokenSetError {
     Field {
         /// Which field.
         field: &'static str,
-        /// What is wrong with it.
+        /// The rule that it breaks.
         rule: &'static str,
     },
 }
 
-/// The fields as they came. All are `Value` so that the error for a wrong type is ours, names the field and quotes nothing.
+/// The fields as they came. All are `Value`, so that the error for a wrong type is ours: it names
+/// the field and quotes nothing.
 #[derive(Deserialize)]
 struct WireTokens {
     access_token: Option<Value>,
@@ -226,7 +233,7 @@ fn positive_life(value: &Value) -> Option<Duration> {
     Some(life).filter(|life| !life.is_zero())
 }
 
-/// The three claims looked at here, each by itself: one odd claim must not hide the others.
+/// The three claims that are read here, each by itself: one odd claim must not hide the others.
 #[derive(Deserialize, Default)]
 struct Hints {
     sub: Option<Value>,
@@ -235,7 +242,7 @@ struct Hints {
 }
 
 impl Hints {
-    /// Nothing for a token that is opaque or encrypted: that is no error.
+    /// Nothing if the token is opaque or encrypted, which is no error.
     fn of(jwt: &str) -> Self {
         claims::payload(jwt).unwrap_or_default()
     }

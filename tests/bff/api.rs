@@ -7,7 +7,8 @@ use axum::{
 };
 use tokio::net::TcpListener;
 
-/// Answers `GET /orders` with the token that it was called with, and everything else as `more` does; gives its URL.
+/// Answers `GET /orders` with the token that it was called with, and everything else as `more`
+/// does; gives its URL.
 pub async fn serve(more: Router) -> String {
     let orders = async |headers: HeaderMap| {
         let bearer = headers

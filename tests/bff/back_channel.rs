@@ -1,4 +1,5 @@
-//! The provider ends logins, by a token that it signs: no cookie and no header of a browser plays a part.
+//! The provider ends logins, by a token that it signs: no cookie and no header of a browser plays a
+//! part.
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use reqwest::{RequestBuilder, Response, StatusCode};
@@ -12,7 +13,7 @@ use crate::{
 
 pub(crate) const INDEX_KEY: &str = "aW5kZXgta2V5LWluZGV4LWtleS1pbmRleC1rZXktMDE=";
 
-fn told() -> Setup {
+fn listening() -> Setup {
     World::setup().setting("INDEX_KEY", INDEX_KEY)
 }
 
@@ -44,7 +45,7 @@ fn assert_not_kept(response: &Response) {
 
 #[tokio::test]
 async fn the_login_it_names_is_over_and_the_other_browsers_lives() {
-    let world = told().start().await;
+    let world = listening().start().await;
     let (browser, other) = (world.logged_in().await, world.logged_in().await);
     let answer = end_session(&world, &sid_of(&browser).await).await;
     assert_eq!(answer.status(), StatusCode::OK);
@@ -53,12 +54,12 @@ async fn the_login_it_names_is_over_and_the_other_browsers_lives() {
     assert_eq!(browser.api_status().await, 401);
     assert!(browser.get("/").await.text().await.unwrap().contains("not logged in"));
     assert_eq!(other.api_status().await, 200);
-    assert_eq!(world.issuer.issuer().refreshes(), 0, "nobody had to ask the provider");
+    assert_eq!(world.issuer.issuer().refreshes(), 0, "without a request to the provider");
 }
 
 #[tokio::test]
 async fn all_logins_of_a_user_end_at_once() {
-    let world = told().start().await;
+    let world = listening().start().await;
     let (browser, other) = (world.logged_in().await, world.logged_in().await);
     let token = world.issuer.issuer().logout_token(Some("alice"), None);
     let answer = from_provider(&world, &format!("logout_token={token}")).send().await.unwrap();
@@ -69,7 +70,7 @@ async fn all_logins_of_a_user_end_at_once() {
 /// A gateway between provider and application may add what it likes.
 #[tokio::test]
 async fn the_check_against_forged_forms_does_not_apply() {
-    let world = told().https().start().await;
+    let world = listening().https().start().await;
     let browser = world.logged_in().await;
     let sid = sid_of(&browser).await;
     let token = world.issuer.issuer().logout_token(None, Some(&sid));
@@ -89,7 +90,7 @@ async fn the_check_against_forged_forms_does_not_apply() {
 
 #[tokio::test]
 async fn garbage_ends_nothing() {
-    let world = told().start().await;
+    let world = listening().start().await;
     let browser = world.logged_in().await;
     let token = world.issuer.issuer().logout_token(Some("alice"), None);
     let (signed, _) = token.rsplit_once('.').unwrap();
@@ -113,7 +114,7 @@ async fn garbage_ends_nothing() {
 #[tokio::test]
 async fn a_restart_forgets_nobody() {
     let store = Database::new();
-    let mut world = told().setting("DATABASE_URL", store.url()).start().await;
+    let mut world = listening().setting("DATABASE_URL", store.url()).start().await;
     let browser = world.logged_in().await;
     let (session, sid) = (browser.cookie("session").unwrap(), sid_of(&browser).await);
 

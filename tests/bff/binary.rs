@@ -78,7 +78,7 @@ fn it_starts_without_its_provider_and_stops_when_asked() {
     while !log.contains("serving") {
         assert_ne!(stderr.read_line(&mut log).expect("read"), 0, "{log}");
     }
-    assert!(log.contains("asked again"), "{log}");
+    assert!(log.contains("the next login will try again"), "{log}");
     assert!(log.contains("sessions are kept in memory"), "{log}");
 
     let pid = running.id().to_string();

@@ -1,4 +1,5 @@
-//! A browser: keeps cookies by the rules of RFC 6265bis that matter here, and follows redirects when told.
+//! A browser: it keeps cookies by the rules of RFC 6265bis that matter here, and follows redirects
+//! where a test wants it.
 
 use std::{
     collections::BTreeMap,
@@ -57,7 +58,8 @@ impl Browser {
         response
     }
 
-    /// Follows a redirect to the provider, and gives the path of the application that this leads back to.
+    /// Follows a redirect to the provider, and gives the path of the application that this leads
+    /// back to.
     pub(crate) async fn visit_provider(&self, from: &Response) -> String {
         let response = self.client.get(location(from)).send().await.expect("the provider answers");
         assert_eq!(response.status(), StatusCode::FOUND, "the provider sends the browser back");
@@ -82,7 +84,7 @@ impl Browser {
         self.get("/api/orders").await.status().as_u16()
     }
 
-    /// The token that the API is called with, as an upstream tells it that echoes.
+    /// The token that the API is called with, by the word of an upstream that echoes.
     pub(crate) async fn access_token(&self) -> String {
         let echoed = self.get("/api/orders").await.json().await.expect("the upstream echoes");
         header(&echoed, "authorization")[0].trim_start_matches("Bearer ").to_owned()
@@ -112,8 +114,8 @@ impl Browser {
         (!pairs.is_empty()).then(|| pairs.join("; "))
     }
 
-    /// RFC 6265bis, 5.6: a line about a `__Host-` name counts only with `Secure`, the path `/` and no domain; one that has expired
-    /// removes.
+    /// RFC 6265bis, 5.6: a line about a `__Host-` name counts only with `Secure`, the path `/` and
+    /// no domain; one that has expired removes.
     fn take(&self, line: &str) {
         let cookie = Cookie::parse(line).expect("a cookie");
         let host_rules = cookie.secure() == Some(true)

@@ -1,4 +1,4 @@
-//! What the browser is told about our cookies.
+//! How our cookies are set, and how they are removed.
 
 use crate::{browser::set_cookies, world::World};
 

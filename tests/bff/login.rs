@@ -107,21 +107,17 @@ async fn an_attempt_lasts_ten_minutes_even_if_the_browser_keeps_its_cookie() {
     let in_time = browser.until_callback("/").await;
     world.clock.advance(Duration::from_secs(1));
     let late = browser.until_callback("/").await;
-    // The codes are older than their minute, so the provider refuses both; only one is asked about.
+    // The codes are older than their minute, so the provider refuses both; only one is sent to it.
     world.clock.advance(Duration::from_secs(599));
-    let asked = world.issuer.issuer().token_requests();
+    let before = world.issuer.issuer().token_requests();
     assert_eq!(browser.get(&in_time).await.status(), 400);
     assert_eq!(
         world.issuer.issuer().token_requests(),
-        asked,
-        "too late: the provider is not asked"
+        before,
+        "too late: nothing is sent to the provider"
     );
     assert_eq!(browser.get(&late).await.status(), 400);
-    assert_eq!(
-        world.issuer.issuer().token_requests(),
-        asked + 1,
-        "in time: the provider has the word"
-    );
+    assert_eq!(world.issuer.issuer().token_requests(), before + 1, "in time: the provider decides");
 }
 
 #[tokio::test]

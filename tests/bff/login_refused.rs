@@ -1,4 +1,5 @@
-//! Logins that must not succeed: somebody else's, a second time, with an ID token that proves nothing.
+//! Logins that must not succeed: somebody else's, a second time, with an ID token that proves
+//! nothing.
 
 use reqwest::Response;
 use tower_token_refresh::testing::StrictIssuer;
@@ -23,10 +24,10 @@ async fn a_callback_with_a_state_of_another_browser_is_refused() {
     let world = World::new().await;
     let (attacker, victim) = (world.browser(), world.browser());
     let callback = attacker.until_callback("/").await;
-    let asked = world.issuer.issuer().token_requests();
+    let before = world.issuer.issuer().token_requests();
     let page = refused(&victim, victim.get(&callback).await, 400).await;
-    assert!(page.contains("not begun in this browser"));
-    assert_eq!(world.issuer.issuer().token_requests(), asked, "the code was not presented");
+    assert!(page.contains("not started in this browser"));
+    assert_eq!(world.issuer.issuer().token_requests(), before, "the code was not presented");
 
     // Nor if the victim has an attempt of its own.
     victim.get("/auth/login").await;

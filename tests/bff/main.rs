@@ -1,4 +1,6 @@
-//! The example `bff`, whole: a strict provider and an upstream on loopback, and a browser that keeps cookies as browsers do.
+//! Proves that the example `bff` keeps its users logged in and gives away no token: the whole
+//! application, between a strict provider and an API on loopback, and a browser that keeps cookies
+//! as browsers do.
 
 #[path = "../../examples/bff/app/mod.rs"]
 #[allow(dead_code, reason = "the example's own main uses the rest")]
@@ -10,9 +12,6 @@ mod browser;
 mod cookies;
 mod csrf;
 mod database;
-#[path = "../common/log.rs"]
-#[allow(dead_code, unreachable_pub, reason = "other test files use the rest")]
-mod log;
 mod login;
 mod login_refused;
 mod logout;

@@ -1,4 +1,5 @@
-//! The example as a program: cargo builds examples for `cargo test`, but not for a single test or bench.
+//! The example as a program: cargo builds examples for `cargo test`, but not for a single test or
+//! bench.
 
 use std::{
     path::PathBuf,

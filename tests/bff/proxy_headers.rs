@@ -1,4 +1,5 @@
-//! Which headers go on, and which stay: what is about one connection, what is a secret of ours, what a browser could make up.
+//! Which headers go on, and which stay: what is about one connection, what is a secret of ours,
+//! what a browser could make up.
 
 use axum::{Router, response::AppendHeaders, routing::get};
 use reqwest::Method;

@@ -102,7 +102,7 @@ async fn an_upstream_that_is_not_there_or_hangs_up_is_a_502() {
     );
 }
 
-/// Tells whether a body arrived whole, also if its reader is dropped half way.
+/// Reports whether a body arrived whole, also if its reader is dropped half way.
 struct Reader {
     whole: bool,
     tell: mpsc::Sender<bool>,

@@ -1,4 +1,5 @@
-//! Whoever is not logged in: a browser that opens a page is sent to log in and comes back, all else is told in problem JSON.
+//! Whoever is not logged in: a browser that opens a page is sent to log in and comes back, all else
+//! gets problem JSON.
 
 use std::time::Duration;
 
@@ -50,7 +51,7 @@ async fn a_path_too_long_to_be_kept_leads_home() {
 }
 
 #[tokio::test]
-async fn a_script_is_told_in_problem_json() {
+async fn a_script_gets_problem_json() {
     let world = World::new().await;
     let browser = world.browser();
     let plain = browser.get("/api/orders").await;

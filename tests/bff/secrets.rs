@@ -1,4 +1,5 @@
-//! Nothing that is logged, and no page, holds a token, a key, a code, a session id or what is in a login's cookie.
+//! Nothing that is logged, and no page, holds a token, a key, a code, a session id or what is in a
+//! login's cookie.
 
 use std::{
     io,

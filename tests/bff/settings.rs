@@ -15,9 +15,9 @@ pub(crate) const GOOD: [(&str, &str); 3] = [
 
 /// What is wrong, as a whole environment's difference from [`GOOD`], and the line that says so.
 pub(crate) const BAD: [(&[(&str, &str)], &str); 35] = [
-    (&[("ISSUER_URL", "")], "ISSUER_URL: it is required, but missing or empty"),
-    (&[("CLIENT_ID", "")], "CLIENT_ID: it is required, but missing or empty"),
-    (&[("UPSTREAM_URL", "")], "UPSTREAM_URL: it is required, but missing or empty"),
+    (&[("ISSUER_URL", "")], "ISSUER_URL: it is required, but it is missing or empty"),
+    (&[("CLIENT_ID", "")], "CLIENT_ID: it is required, but it is missing or empty"),
+    (&[("UPSTREAM_URL", "")], "UPSTREAM_URL: it is required, but it is missing or empty"),
     (&[("ISSUER_URL", "id.example")], "ISSUER_URL \"id.example\": it must be an absolute URL"),
     (
         &[("ISSUER_URL", "ftp://id.example")],
@@ -25,7 +25,7 @@ pub(crate) const BAD: [(&[(&str, &str)], &str); 35] = [
     ),
     (
         &[("ISSUER_URL", "http://id.example")],
-        "ISSUER_URL \"http://id.example\": plain http is for loopback only: tokens would travel in the open",
+        "ISSUER_URL \"http://id.example\": plain http is allowed for loopback only: tokens would travel unencrypted",
     ),
     (
         &[("ISSUER_URL", "https://a:hunter2@id.example")],
@@ -59,7 +59,7 @@ pub(crate) const BAD: [(&[(&str, &str)], &str); 35] = [
     ),
     (
         &[("BASE_URL", "http://shop.example/app")],
-        "BASE_URL \"http://shop.example/app\": it must have no path: the cookies are for the whole host",
+        "BASE_URL \"http://shop.example/app\": it must have no path: the cookies are valid for the whole host",
     ),
     (
         &[("BASE_URL", "http://hunter2@shop.example")],
@@ -67,7 +67,7 @@ pub(crate) const BAD: [(&[(&str, &str)], &str); 35] = [
     ),
     (
         &[("BASE_URL", "https://shop.example")],
-        "LISTEN: it is required where BASE_URL is https, as TLS ends in front of this application",
+        "LISTEN: it is required if BASE_URL is https: this application speaks plain http, behind a proxy that does TLS",
     ),
     (&[("LISTEN", "8080")], "LISTEN \"8080\": it must be host:port, with a port from 0 to 65535"),
     (
@@ -82,7 +82,7 @@ pub(crate) const BAD: [(&[(&str, &str)], &str); 35] = [
     (&[("SCOPES", "profile")], "SCOPES \"profile\": openid must be among them"),
     (
         &[("SCOPES", "openid \"x\"")],
-        "SCOPES \"openid \\\"x\\\"\": they must be ASCII words with spaces between them",
+        "SCOPES \"openid \\\"x\\\"\": they must be ASCII words separated by spaces",
     ),
     (
         &[("REDIS_URL", "127.0.0.1:6379")],
@@ -102,7 +102,7 @@ pub(crate) const BAD: [(&[(&str, &str)], &str); 35] = [
     ),
     (
         &[("REDIS_URL", "redis://:hunter2@r:1"), ("DATABASE_URL", "sqlite:x")],
-        "REDIS_URL \"redis://…@r:1\": sessions are kept in one place: set REDIS_URL or DATABASE_URL, not both",
+        "REDIS_URL \"redis://…@r:1\": set REDIS_URL or DATABASE_URL, not both",
     ),
     (
         &[("TOKEN_KEYS", "hunter2!")],

@@ -1,11 +1,11 @@
-//! The session store fails: a user is asked to come again, and the log says why.
+//! The session store fails: a user reads that it will work again soon, and the log says why.
 
 use reqwest::Response;
-use tracing_subscriber::filter::LevelFilter;
+use support::log::Log;
 
-use crate::{database::Database, log::Log, world::World};
+use crate::{database::Database, world::World};
 
-async fn assert_asked_to_come_again(response: Response) {
+async fn assert_try_again_soon(response: Response) {
     assert_eq!(response.status(), 503);
     assert!(response.headers().contains_key("retry-after"));
     assert!(response.text().await.unwrap().contains("try again soon"));
@@ -19,8 +19,8 @@ async fn nobody_is_logged_in_and_the_log_says_why() {
     let callback = browser.until_callback("/").await;
     store.fail().await;
 
-    let (log, _logging) = Log::of_this_thread(LevelFilter::WARN);
-    assert_asked_to_come_again(browser.get(&callback).await).await;
+    let log = Log::of_this_thread();
+    assert_try_again_soon(browser.get(&callback).await).await;
     assert!(log.text().contains("no such table"), "{}", log.text());
     assert_eq!(browser.cookie("session"), None);
 }
@@ -33,10 +33,10 @@ async fn a_user_who_is_logged_in_is_not_taken_for_nobody() {
     let callback = browser.until_callback("/").await;
     store.fail().await;
 
-    let (log, _logging) = Log::of_this_thread(LevelFilter::WARN);
-    assert_asked_to_come_again(browser.get("/").await).await;
+    let log = Log::of_this_thread();
+    assert_try_again_soon(browser.get("/").await).await;
     assert!(log.text().contains("a request failed"), "{}", log.text());
-    assert_asked_to_come_again(browser.get(&callback).await).await;
+    assert_try_again_soon(browser.get(&callback).await).await;
     assert!(log.text().contains("a session could not be read"), "{}", log.text());
     assert_eq!(browser.api_status().await, 503);
 }

@@ -38,7 +38,7 @@ pub(crate) struct Setup {
 }
 
 impl World {
-    /// Over plain http, before an upstream that tells what it was sent.
+    /// Over plain http, before an upstream that echoes what it gets.
     pub(crate) async fn new() -> Self {
         Self::setup().start().await
     }
@@ -197,7 +197,7 @@ async fn echo(request: Request) -> impl IntoResponse {
     }))
 }
 
-/// One header of what [`echo`] tells.
+/// One header of what [`echo`] gives.
 pub(crate) fn header<'a>(echoed: &'a Value, name: &str) -> Vec<&'a str> {
     let values = echoed["headers"][name].as_array();
     values.map(|values| values.iter().filter_map(Value::as_str).collect()).unwrap_or_default()

@@ -1,23 +1,20 @@
 //! The layer and the extractors in an axum application.
 
-
 use std::convert::Infallible;
 
 use ::http::{Method, StatusCode, header, request::Parts};
 use axum::{
     Extension, Router,
     extract::FromRequestParts,
-    response::IntoResponse,
     routing::{get, options},
 };
 use support::{
-    LIFE, StoredTokens, World,
+    LIFE, Op, TokenOp, World,
     http::{self, ask},
-    Op,
 };
-use tower_sessions::{Expiry, Session, SessionManagerLayer, cookie::time::Duration};
+use tower_sessions::{Expiry, cookie::time::Duration};
 use tower_token_refresh::{
-    AccessToken, Claims, Logout, RefreshError, RefreshErrorKind, TokenRefreshLayer, TokenSet,
+    AccessToken, Claims, Logout, RefreshError, RefreshErrorKind, TokenRefreshLayer,
     testing::{Endpoint, ManualClock},
     tower_sessions,
 };
@@ -96,6 +93,21 @@ async fn a_lazy_home_page_touches_no_session() {
 }
 
 #[tokio::test]
+async fn a_token_that_this_process_knows_costs_one_load_of_the_session() {
+    let world = World::on_memory();
+    let id = Some(world.log_in("alice").await);
+    // The first one reads the token record.
+    ask(&guarded(&world), http::get("/token", id)).await;
+    let reads = world.tokens.calls(TokenOp::Load);
+    for app in [guarded(&world), lazy(&world)] {
+        let loads = world.sessions.calls(Op::Load);
+        assert_eq!(ask(&app, http::get("/token", id)).await.status, 200);
+        assert_eq!(world.sessions.calls(Op::Load), loads + 1);
+    }
+    assert_eq!(world.tokens.calls(TokenOp::Load), reads);
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_option_is_none_for_the_anonymous_the_expired_and_the_logged_out() {
     let world = World::on_memory();
     let app = lazy(&world);
@@ -176,43 +188,6 @@ async fn without_a_token_refresh_layer_the_extractor_names_it() {
     assert!(
         answer.extensions.get::<RefreshError>().unwrap().to_string().contains("TokenRefreshLayer")
     );
-}
-
-#[tokio::test]
-async fn a_session_layer_over_the_raw_store_is_told_apart_on_a_request() {
-    let world = World::on_memory();
-    let id = world.log_in("alice").await;
-    let app = routes()
-        .layer(TokenRefreshLayer::new(&world.refresher))
-        .layer(SessionManagerLayer::new(world.sessions.clone()));
-    let answer = ask(&app, http::get("/token", Some(id))).await;
-    assert_eq!(answer.status, 500);
-    let error = answer.extensions.get::<RefreshError>().unwrap();
-    assert!(error.to_string().contains("session_layer()"), "{error}");
-}
-
-#[tokio::test]
-async fn a_log_in_over_the_raw_store_fails_and_nothing_stays_logged_in() {
-    let world = World::on_memory();
-    let (refresher, issuer) = (world.refresher.clone(), world.issuer.clone());
-    let log_in = move |session: Session| async move {
-        let set = TokenSet::from_response(issuer.log_in("alice")).unwrap();
-        let logged_in = refresher.log_in(&session, set).await;
-        // Answered with a redirect as most callbacks do; tower-sessions saves the session then.
-        let error = logged_in.expect_err("not logged in");
-        (StatusCode::SEE_OTHER, Extension(error), session.id().unwrap().to_string()).into_response()
-    };
-    let app = Router::new()
-        .route("/callback", get(log_in))
-        .layer(SessionManagerLayer::new(world.sessions.clone()));
-
-    let answer = ask(&app, http::get("/callback", None)).await;
-
-    let error = answer.extensions.get::<RefreshError>().unwrap();
-    assert_eq!(error.kind(), RefreshErrorKind::Misconfigured);
-    assert!(error.to_string().contains("session_layer()"), "{error}");
-    let id = answer.body.parse().unwrap();
-    assert_eq!(world.stored_tokens(id).await, StoredTokens::NoEntry);
 }
 
 /// Between two extractors: the token expires.

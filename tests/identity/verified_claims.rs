@@ -1,17 +1,16 @@
 //! With `ClaimsTrust::Verified` nobody sees claims whose token has not been verified.
 
-
 use std::{sync::Arc, time::Duration};
 
 use ::http::header;
 use axum::{Router, routing::get};
+use futures_util::future::join_all;
+use serde_json::{Value, json};
 use support::{
-    World,
+    TokenOp, World,
     http::{self, Answer, ask},
     settle,
 };
-use futures_util::future::join_all;
-use serde_json::{Value, json};
 use tower_sessions::{MemoryStore, Session, session::Id};
 use tower_token_refresh::{
     AccessToken, Claims, ClaimsError, ClaimsTrust, ClientAuth, OnUnavailable, RefreshErrorKind,
@@ -28,10 +27,14 @@ fn endpoint(issuer: &StrictIssuer) -> TokenEndpoint {
         .transport(issuer.transport())
 }
 
+/// Whatever API the tokens are for.
+const VERIFIED: ClaimsTrust = ClaimsTrust::Verified { audience: None };
+
 fn verifying(configure: impl FnOnce(TokenRefresherBuilder) -> TokenRefresherBuilder) -> World {
     let world = World::on_memory();
     let builder = TokenRefresher::builder(endpoint(&world.issuer), world.sessions.clone())
-        .claims_trust(ClaimsTrust::Verified)
+        .token_store(world.tokens.clone())
+        .claims_trust(VERIFIED)
         .clock(world.clock.clock());
     World { refresher: configure(builder).build().expect("the settings agree"), ..world }
 }
@@ -56,7 +59,8 @@ async fn who(world: &World, id: Id) -> Answer {
 /// Logs in with an access token of these claims, signed by the issuer's key.
 async fn log_in_with(world: &World, header: Value, edit: impl FnOnce(&mut Value)) -> Id {
     let mut claims = json!({
-        "iss": world.issuer.issuer_url(), "sub": "alice", "aud": "api", "exp": 2_000_000_300, "iat": 2_000_000_000,
+        "iss": world.issuer.issuer_url(), "sub": "alice", "aud": "api",
+        "exp": 2_000_000_300, "iat": 2_000_000_000,
     });
     edit(&mut claims);
     log_in_by(world, world.issuer.sign_jwt(header, &claims)).await
@@ -64,7 +68,10 @@ async fn log_in_with(world: &World, header: Value, edit: impl FnOnce(&mut Value)
 
 async fn log_in_by(world: &World, access_token: String) -> Id {
     let session = world.session_with(None, None);
-    let response = json!({"access_token": access_token, "token_type": "Bearer", "expires_in": 60, "refresh_token": "r"});
+    let response = json!({
+        "access_token": access_token, "token_type": "Bearer", "expires_in": 60,
+        "refresh_token": "r",
+    });
     let set = TokenSet::from_response(response).expect("a token set");
     world.refresher.log_in(&session, set).await.expect("logged in");
     session.id().expect("saved")
@@ -99,6 +106,21 @@ async fn a_token_is_verified_once() {
     for answer in join_all((0..20).map(|_| who(&world, id))).await {
         assert_eq!(answer.status, 200);
     }
+    assert_eq!(fetches(&world), 1);
+}
+
+/// The token record is read again now and then, and the token in it is the same.
+#[tokio::test]
+async fn what_was_verified_stays_so_when_the_record_is_read_again() {
+    let policy = RefreshPolicy::default().confirm_after(Duration::from_secs(10));
+    let world = verifying(|builder| builder.policy(policy));
+    let id = world.log_in("alice").await;
+    assert_eq!(who(&world, id).await.status, 200);
+    world.issuer.rotate_keys();
+    let reads = world.tokens.calls(TokenOp::Load);
+    world.clock.advance(Duration::from_secs(20));
+    assert_eq!(who(&world, id).await.status, 200);
+    assert!(world.tokens.calls(TokenOp::Load) > reads);
     assert_eq!(fetches(&world), 1);
 }
 
@@ -179,7 +201,8 @@ async fn issuer_expiry_and_type_have_to_be_right() {
 #[tokio::test]
 async fn the_audience_is_looked_at_where_one_is_set() {
     for (audience, status) in [("api", 200), ("another-api", 500)] {
-        let world = verifying(|builder| builder.claims_audience(audience));
+        let trust = ClaimsTrust::Verified { audience: Some(audience.into()) };
+        let world = verifying(|builder| builder.claims_trust(trust));
         let id = log_in_with(&world, json!({}), |_| {}).await;
         assert_eq!(who(&world, id).await.status.as_u16(), status);
     }
@@ -268,9 +291,7 @@ async fn settings_that_could_never_verify_are_refused() {
             .transport(issuer.transport())
     };
     let build = |endpoint: TokenEndpoint| {
-        TokenRefresher::builder(endpoint, MemoryStore::default())
-            .claims_trust(ClaimsTrust::Verified)
-            .build()
+        TokenRefresher::builder(endpoint, MemoryStore::default()).claims_trust(VERIFIED).build()
     };
     for lacking in
         [bare(), bare().issuer("https://id.example"), bare().jwks_url("https://id.example/keys")]
@@ -287,12 +308,6 @@ async fn settings_that_could_never_verify_are_refused() {
         .transport(issuer.transport())
         .lazy();
     assert!(build(discovered).is_ok());
-    let unused =
-        TokenRefresher::builder(bare(), MemoryStore::default()).claims_audience("api").build();
-    assert_eq!(
-        unused.expect_err("an audience that nobody looks at").to_string(),
-        "claims_audience is \"api\": it is looked at with ClaimsTrust::Verified only"
-    );
 }
 
 #[tokio::test]
@@ -306,7 +321,7 @@ async fn a_discovery_document_without_keys_is_a_setting_to_change() {
             .transport(world.issuer.transport())
             .lazy();
     let refresher = TokenRefresher::builder(endpoint, world.sessions.clone())
-        .claims_trust(ClaimsTrust::Verified)
+        .claims_trust(VERIFIED)
         .clock(world.clock.clock())
         .build()
         .expect("the settings agree");

@@ -1,13 +1,12 @@
-//! Refreshed tokens are those of the user who logged in, or nobody gets them; and an ID token that does not verify is not kept.
-
+//! Refreshed tokens are those of the user who logged in, or nobody gets them.
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
-use support::{StoredTokens, World, Op};
 use serde_json::{Value, json};
+use support::{StoredTokens, TokenOp, World, settle, variants::session_at};
 use tower_sessions::session::Id;
 use tower_token_refresh::{
     AccessToken, ClientAuth, RefreshError, RefreshErrorKind, TokenEndpoint, TokenSet,
-    testing::Endpoint, tower_sessions,
+    tower_sessions,
 };
 
 fn endpoint(world: &World) -> TokenEndpoint {
@@ -19,14 +18,14 @@ fn endpoint(world: &World) -> TokenEndpoint {
 }
 
 /// A world whose refresher knows where the provider's keys are.
-fn world() -> World {
+pub(super) fn world() -> World {
     let world = World::on_memory();
     let endpoint = endpoint(&world);
     world.asking(endpoint)
 }
 
 /// One whose refresher knows nothing but the token endpoint and the issuer.
-fn world_without_keys() -> World {
+pub(super) fn world_without_keys() -> World {
     World::on_memory()
 }
 
@@ -37,7 +36,7 @@ fn claims_of(token: &str) -> Value {
 }
 
 /// The next answer's `field`, with other claims, well signed.
-fn edit_claims_next(
+pub(super) fn edit_claims_next(
     world: &World,
     field: &'static str,
     edit: impl FnOnce(&mut Value) + Send + 'static,
@@ -51,17 +50,17 @@ fn edit_claims_next(
 }
 
 /// The next answer's `field` is this.
-fn replace_next(world: &World, field: &'static str, value: impl Into<Value>) {
+pub(super) fn replace_next(world: &World, field: &'static str, value: impl Into<Value>) {
     let value = value.into();
     world.issuer.edit_next(move |answer| answer[field] = value);
 }
 
-async fn refresh(world: &World, id: Id) -> Result<AccessToken, RefreshError> {
+pub(super) async fn refresh(world: &World, id: Id) -> Result<AccessToken, RefreshError> {
     world.expire();
     world.refresher.valid_token(&world.session(id)).await
 }
 
-async fn id_token(world: &World, id: Id) -> String {
+pub(super) async fn id_token(world: &World, id: Id) -> String {
     match world.stored_tokens(id).await {
         StoredTokens::Live { payload, .. } => {
             payload["id_token"].as_str().expect("an ID token").to_owned()
@@ -70,16 +69,8 @@ async fn id_token(world: &World, id: Id) -> String {
     }
 }
 
-/// The login goes on with the new access and refresh token, and with the earlier ID token.
-async fn assert_only_the_id_token_was_dropped(world: &World, id: Id, earlier: &str) {
-    let token = refresh(world, id).await.expect("the access token is good");
-    assert!(world.issuer.is_access_token_live(token.secret()));
-    assert_eq!(token.id_token(), Some(earlier));
-    assert_eq!(id_token(world, id).await, earlier);
-    world.assert_logged_in(id).await;
-}
-
-/// The login has ended, for whoever waited and whoever comes; what came is dead at the provider, and no token is left in the store.
+/// The login has ended, for whoever waited and whoever comes; what came is dead at the provider,
+/// and no token is left in the store.
 async fn assert_nobody_gets_them(world: &World, id: Id) {
     world.expire();
     let requests: Vec<_> = (0..3).map(|_| world.session(id)).collect();
@@ -89,36 +80,20 @@ async fn assert_nobody_gets_them(world: &World, id: Id) {
         assert_eq!(error.kind(), RefreshErrorKind::SubjectChanged);
         assert_eq!(error.kind().status(), 401);
     }
+    settle().await;
     assert_eq!(world.issuer.refresh_requests(), 1);
     assert_eq!(world.issuer.revocations(), 1);
-    assert!(matches!(world.stored_tokens(id).await, StoredTokens::Tombstone { .. }));
+    let ended = world.stored_tokens(id).await;
+    let StoredTokens::Ended { why, revoke, .. } = ended else { panic!("{ended:?}") };
+    assert_eq!((why.as_str(), revoke), ("subject_changed", true));
     for token in world.issuer.every_secret() {
         assert!(!world.issuer.is_refresh_token_live(&token), "what came was revoked");
     }
-    let later =
-        world.refresher.valid_token(&world.session(id)).await.expect_err("nobody is logged in");
-    assert_eq!(later.kind(), RefreshErrorKind::NoTokens);
-    let restarted = world.restarted();
-    let session = support::variants::session_at(&restarted, id);
-    assert_eq!(
-        restarted.valid_token(&session).await.expect_err("nobody").kind(),
-        RefreshErrorKind::NoTokens
-    );
-}
-
-#[tokio::test]
-async fn a_refreshed_id_token_that_verifies_is_kept() {
-    let world = world();
-    let id = world.log_in("alice").await;
-    let first = id_token(&world, id).await;
-    let token = refresh(&world, id).await.expect("refreshed");
-    let second = id_token(&world, id).await;
-    assert_ne!(first, second);
-    assert_eq!(token.id_token(), Some(second.as_str()));
-    assert_eq!(world.issuer.requests(Endpoint::Jwks), 1);
-    refresh(&world, id).await.expect("refreshed again");
-    assert_ne!(id_token(&world, id).await, second);
-    assert_eq!(world.issuer.requests(Endpoint::Jwks), 1, "the keys are kept");
+    for process in [world.refresher.clone(), world.restarted()] {
+        let error = process.valid_token(&session_at(&process, id)).await.expect_err("ended");
+        assert_eq!(error.kind(), RefreshErrorKind::SubjectChanged);
+    }
+    assert_eq!(world.issuer.refresh_requests(), 1);
 }
 
 #[tokio::test]
@@ -211,116 +186,6 @@ async fn opaque_access_tokens_say_nothing_that_could_change() {
 }
 
 #[tokio::test]
-async fn an_id_token_whose_signature_is_wrong_is_dropped_and_the_login_goes_on() {
-    let world = world();
-    let id = world.log_in("alice").await;
-    let earlier = id_token(&world, id).await;
-    world.issuer.edit_next(|answer| {
-        let token = answer["id_token"].as_str().expect("an ID token");
-        let (signed, signature) = token.rsplit_once('.').expect("a JWT");
-        let forged = signature.chars().rev().skip(6).collect::<String>();
-        answer["id_token"] = json!(format!("{signed}.{forged}"));
-    });
-    assert_only_the_id_token_was_dropped(&world, id, &earlier).await;
-    refresh(&world, id).await.expect("the next one is good again");
-    assert_ne!(id_token(&world, id).await, earlier);
-}
-
-#[tokio::test]
-async fn an_id_token_for_somebody_elses_ears_or_past_its_time_is_dropped() {
-    for world in [world, world_without_keys] {
-        for (claim, value) in [
-            ("aud", json!("another-client")),
-            ("azp", json!("another-client")),
-            ("aud", json!(["web", "another-client"])),
-            ("exp", json!(1_000_000_000)),
-            ("iat", json!(3_000_000_000_u64)),
-            ("nbf", json!(3_000_000_000_u64)),
-        ] {
-            let world = world();
-            let id = world.log_in("alice").await;
-            let earlier = id_token(&world, id).await;
-            edit_claims_next(&world, "id_token", move |claims| {
-                if claim == "aud" {
-                    claims.as_object_mut().expect("claims").remove("azp");
-                }
-                claims[claim] = value;
-            });
-            assert_only_the_id_token_was_dropped(&world, id, &earlier).await;
-        }
-    }
-}
-
-#[tokio::test]
-async fn an_id_token_that_is_none_is_dropped() {
-    for odd in ["opaque", "a.b.c", "a.b.c.d.e", "..."] {
-        let world = world();
-        let id = world.log_in("alice").await;
-        let earlier = id_token(&world, id).await;
-        replace_next(&world, "id_token", odd);
-        assert_only_the_id_token_was_dropped(&world, id, &earlier).await;
-    }
-}
-
-#[tokio::test]
-async fn a_dropped_id_token_takes_its_sid_with_it() {
-    let world = world();
-    let id = world.log_in("alice").await;
-    let sid = |entry| match entry {
-        StoredTokens::Live { payload, .. } => payload["sid"].clone(),
-        other => panic!("{other:?}"),
-    };
-    let earlier = sid(world.stored_tokens(id).await);
-    assert!(earlier.is_string());
-    edit_claims_next(&world, "id_token", |claims| {
-        claims["sid"] = json!("another");
-        claims["aud"] = json!("another-client");
-    });
-    refresh(&world, id).await.expect("refreshed");
-    assert_eq!(sid(world.stored_tokens(id).await), earlier);
-}
-
-#[tokio::test]
-async fn keys_that_cannot_be_fetched_cost_the_id_token_only() {
-    let world = world();
-    let id = world.log_in("alice").await;
-    let earlier = id_token(&world, id).await;
-    world.issuer.fail_next_at(Endpoint::Jwks, 503, "");
-    assert_only_the_id_token_was_dropped(&world, id, &earlier).await;
-    refresh(&world, id).await.expect("refreshed");
-    assert_ne!(id_token(&world, id).await, earlier, "the keys are back");
-}
-
-#[tokio::test(start_paused = true)]
-async fn keys_that_never_come_hold_nobody_up_for_long() {
-    let world = world();
-    let id = world.log_in("alice").await;
-    let earlier = id_token(&world, id).await;
-    let gate = world.issuer.gate_before(Endpoint::Jwks);
-    let started = tokio_now();
-    assert_only_the_id_token_was_dropped(&world, id, &earlier).await;
-    assert_eq!((tokio_now() - started).as_secs(), 5);
-    gate.open();
-}
-
-#[expect(clippy::disallowed_methods, reason = "tokio's own paused clock is what is measured")]
-fn tokio_now() -> tokio::time::Instant {
-    tokio::time::Instant::now()
-}
-
-#[tokio::test]
-async fn the_providers_keys_change_and_nobody_notices() {
-    let world = world();
-    let id = world.log_in("alice").await;
-    refresh(&world, id).await.expect("refreshed");
-    world.issuer.rotate_keys();
-    let before = id_token(&world, id).await;
-    refresh(&world, id).await.expect("refreshed");
-    assert_ne!(id_token(&world, id).await, before, "verified by the new key");
-    assert_eq!(world.issuer.requests(Endpoint::Jwks), 2);
-}
-
-#[tokio::test]
 async fn an_endpoint_that_is_not_told_its_issuer_holds_tokens_against_the_earlier_ones() {
     let world = World::on_memory();
     let nameless = TokenEndpoint::new(world.issuer.token_url(), ClientAuth::basic("web", "secret"))
@@ -337,33 +202,27 @@ async fn an_endpoint_that_is_not_told_its_issuer_holds_tokens_against_the_earlie
     );
 }
 
-#[tokio::test]
-async fn a_refresh_without_an_id_token_keeps_the_earlier_one_and_fetches_no_keys() {
-    let world = world();
-    let id = world.log_in("alice").await;
-    let earlier = id_token(&world, id).await;
-    replace_next(&world, "id_token", json!(null));
-    assert_only_the_id_token_was_dropped(&world, id, &earlier).await;
-    replace_next(&world, "id_token", earlier.clone());
-    assert_only_the_id_token_was_dropped(&world, id, &earlier).await;
-    assert_eq!(world.issuer.requests(Endpoint::Jwks), 0);
-}
-
+/// Told at once, however long the store takes.
 #[tokio::test(start_paused = true)]
 async fn the_login_has_ended_even_if_the_store_cannot_be_told() {
-    let world = world();
-    let id = world.log_in("alice").await;
-    let request = world.request(id).await;
-    world.issuer.switch_user_next("mallory");
-    world.sessions.refuse(Op::Save);
-    let told = refresh(&world, id).await.expect_err("mallory").kind();
-    assert_eq!(
-        told,
-        RefreshErrorKind::LoggedOut,
-        "the store holds the flight up for longer than a request waits"
-    );
-    for session in [request, world.session(id)] {
-        world.refresher.valid_token(&session).await.expect_err("the login has ended");
+    for hangs in [false, true] {
+        let world = world();
+        let id = world.log_in("alice").await;
+        world.issuer.switch_user_next("mallory");
+        let stuck = hangs.then(|| world.tokens.gate_before(TokenOp::End));
+        world.tokens.refuse(TokenOp::End);
+        let request = world.request(id).await;
+        let told = refresh(&world, id).await.expect_err("mallory").kind();
+        assert_eq!(told, RefreshErrorKind::SubjectChanged);
+        for session in [request, world.session(id)] {
+            let error = world.refresher.valid_token(&session).await.expect_err("it has ended");
+            assert_eq!(error.kind(), RefreshErrorKind::SubjectChanged);
+        }
+        assert_eq!(world.issuer.refresh_requests(), 1, "the old token is not presented again");
+
+        drop(stuck);
+        world.tokens.accept(TokenOp::End);
+        tokio::time::sleep(std::time::Duration::from_secs(2)).await;
+        assert!(world.stored_tokens(id).await.is_ended(), "the store is told as soon as it can be");
     }
-    assert_eq!(world.issuer.refresh_requests(), 1, "the old refresh token is not presented again");
 }

@@ -1,4 +1,5 @@
-//! Two applications with the same three routes: log in with a token response, show the token, log out.
+//! Two applications with the same three routes: log in with a token response, show the token, log
+//! out.
 
 use std::time::Duration;
 
@@ -11,26 +12,31 @@ use axum::{
 };
 use futures_util::future::join_all;
 use serde_json::Value;
+use support::{
+    providers::{CLIENT_ID, CLIENT_SECRET, Provider},
+    seal,
+    stores::AnyStore,
+};
 use tokio::{net::TcpListener, task::JoinHandle};
 use tower_sessions::{Session, SessionManagerLayer, session::Id};
 use tower_token_refresh::{
     AccessToken, ClientAuth, Logout, RefreshError, TokenEndpoint, TokenRefreshLayer,
-    TokenRefresher, TokenSet, testing::ManualClock, tower_sessions,
+    TokenRefresher, TokenRefresherBuilder, TokenSet,
+    testing::{ManualClock, MemoryTokens},
+    tower_sessions,
 };
 
-use super::{
+use crate::{
     arrivals::Arrivals,
     gate::Gate,
     naive::{self, Naive},
-    stores::AnyStore,
     way::Way,
 };
-use crate::providers::{CLIENT_ID, CLIENT_SECRET, Provider};
 
 /// Longer than any access token of the test providers lives.
 const LIFE: Duration = Duration::from_secs(3600);
 
-/// An application that runs, and the strings its test pulls.
+/// An application that runs, and what its test controls.
 pub struct App {
     pub url: String,
     pub clock: ManualClock,
@@ -40,13 +46,26 @@ pub struct App {
 }
 
 impl App {
-    /// With our middleware.
+    /// With our middleware, sessions and tokens in `store`.
     pub async fn ours(provider: &Provider, store: AnyStore) -> Self {
-        let gate = Gate::new();
-        let auth = ClientAuth::basic(CLIENT_ID, CLIENT_SECRET);
-        let discovered =
-            TokenEndpoint::discover(&provider.issuer_url, auth).transport(gate.transport());
-        Self::asking(discovered.await.expect("the provider is found"), gate, store).await
+        Self::configured(provider, store, ManualClock::new(), |builder| builder).await
+    }
+
+    /// The same, with the tokens sealed.
+    pub async fn sealed(provider: &Provider, store: AnyStore) -> Self {
+        let seal = |builder: TokenRefresherBuilder| builder.seal_with(seal::keys());
+        Self::configured(provider, store, ManualClock::new(), seal).await
+    }
+
+    /// With our middleware, as one of several processes that share their sessions and tokens.
+    pub async fn process(
+        provider: &Provider,
+        sessions: &AnyStore,
+        tokens: &MemoryTokens,
+        clock: &ManualClock,
+    ) -> Self {
+        let share = |builder: TokenRefresherBuilder| builder.token_store(tokens.clone());
+        Self::configured(provider, sessions.clone(), clock.clone(), share).await
     }
 
     /// With our middleware and its default transport, on a way that can be cut.
@@ -55,14 +74,34 @@ impl App {
         token_url.set_port(Some(way.address.port())).expect("an http URL has a port");
         let auth = ClientAuth::basic(CLIENT_ID, CLIENT_SECRET);
         let endpoint = TokenEndpoint::new(token_url.as_str(), auth).issuer(&provider.issuer_url);
-        Self::asking(endpoint, Gate::new(), store).await
+        let clock = ManualClock::new();
+        let refresher = TokenRefresher::builder(endpoint, store.clone()).clock(clock.clock());
+        Self::with_refresher(refresher, clock, Gate::new(), store).await
     }
 
-    async fn asking(endpoint: TokenEndpoint, gate: Gate, store: AnyStore) -> Self {
-        let clock = ManualClock::new();
-        let refresher =
-            TokenRefresher::builder(endpoint, store.clone()).clock(clock.clock()).build();
-        let refresher = refresher.expect("the settings agree");
+    async fn configured(
+        provider: &Provider,
+        store: AnyStore,
+        clock: ManualClock,
+        configure: impl FnOnce(TokenRefresherBuilder) -> TokenRefresherBuilder,
+    ) -> Self {
+        let gate = Gate::new();
+        let auth = ClientAuth::basic(CLIENT_ID, CLIENT_SECRET);
+        let endpoint = TokenEndpoint::discover(&provider.issuer_url, auth)
+            .transport(gate.transport())
+            .await
+            .expect("the provider is found");
+        let refresher = TokenRefresher::builder(endpoint, store.clone()).clock(clock.clock());
+        Self::with_refresher(configure(refresher), clock, gate, store).await
+    }
+
+    async fn with_refresher(
+        refresher: TokenRefresherBuilder,
+        clock: ManualClock,
+        gate: Gate,
+        store: AnyStore,
+    ) -> Self {
+        let refresher = refresher.build().expect("the settings agree");
         let router = Router::new()
             .route("/token", get(async |token: AccessToken| token.secret().to_owned()))
             .layer(TokenRefreshLayer::new(&refresher))
@@ -113,7 +152,8 @@ impl App {
         self.clock.advance(LIFE);
     }
 
-    /// `count` requests at once: the provider's answers are kept back until all of them have arrived.
+    /// `count` requests at once: the provider's answers are kept back until all of them have
+    /// arrived.
     pub async fn storm(&self, visitor: &Visitor, count: usize) -> Vec<Reply> {
         let before = self.arrivals.arrived_so_far();
         self.gate.close();
@@ -175,6 +215,11 @@ impl Visitor {
 
     pub async fn log_out(&self) -> Reply {
         send(self.http.post(format!("{}/logout", self.app)).header("cookie", &self.cookie)).await
+    }
+
+    /// The same cookie, shown to another process.
+    pub fn at(&self, app: &App) -> Self {
+        Self { app: app.url.clone(), ..self.clone() }
     }
 
     pub fn session_id(&self) -> Id {

@@ -1,12 +1,5 @@
-//! A provider ends a session and says so: the sessions here that belong to it are over, and no others.
-
-#[path = "bff/api.rs"]
-mod api;
-#[path = "bff/program.rs"]
-mod program;
-mod providers;
-#[path = "bff/running.rs"]
-mod running;
+//! A provider ends a session and says so: the sessions here that belong to it are over, and no
+//! others.
 
 use std::{
     sync::Arc,
@@ -15,9 +8,8 @@ use std::{
 
 use axum::Router;
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
-use providers::{Browser, Provider, Refreshes, User};
-use running::Running;
 use serde_json::Value;
+use support::providers::{Browser, Provider, Refreshes, User};
 use tokio::{net::TcpListener, time::sleep};
 use tower_sessions::{MemoryStore, Session, session::Id};
 use tower_token_refresh::{
@@ -25,10 +17,12 @@ use tower_token_refresh::{
 };
 use uuid::Uuid;
 
+use crate::{api, program, running::Running};
+
 const SECRET: &str = "secret";
 const INDEX_KEY: &str = "aW5kZXgta2V5LWluZGV4LWtleS1pbmRleC1rZXktMDE=";
 
-/// An application whose provider tells it who has logged out.
+/// An application that its provider informs of log outs.
 struct App {
     provider: Provider,
     refresher: TokenRefresher,
@@ -40,21 +34,21 @@ impl App {
         let (listener, url) = address().await;
         let id: &'static str = new_client_id().leak();
         let keycloak = Provider::keycloak().await;
-        keycloak.admin().create_told_client(id, SECRET, &url, by_session).await;
+        keycloak.admin().create_back_channel_client(id, SECRET, &url, by_session).await;
         Self::start(keycloak.with_client(id, Some(SECRET)), listener).await
     }
 
     async fn at_oidc_provider() -> Self {
         let (listener, url) = address().await;
-        Self::start(Provider::oidc_provider().await.with_told_client(&url).await, listener).await
+        Self::start(Provider::oidc_provider().await.with_back_channel_client(&url).await, listener)
+            .await
     }
 
     async fn start(provider: Provider, listener: TcpListener) -> Self {
         let auth = ClientAuth::basic(provider.client_id(), provider.client_secret());
         let endpoint = TokenEndpoint::discover(&provider.issuer_url, auth).await.expect("found");
-        let store = MemoryStore::default();
-        let refresher = TokenRefresher::builder(endpoint, store.clone())
-            .back_channel_logout(store, [7; 32])
+        let refresher = TokenRefresher::builder(endpoint, MemoryStore::default())
+            .back_channel_logout([7; 32])
             .build()
             .expect("the settings agree");
         let route = refresher.back_channel_logout().expect("it is turned on");
@@ -89,7 +83,7 @@ impl App {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "needs Keycloak: tests/services/run keycloak -- cargo test --test live_back_channel -- --include-ignored"]
+#[ignore = "needs Keycloak: see tests/services/run"]
 async fn a_session_that_an_administrator_ends_is_over_here() {
     let app = App::at_keycloak(true).await;
     let user = app.provider.new_user().await;
@@ -108,9 +102,10 @@ async fn a_session_that_an_administrator_ends_is_over_here() {
     assert!(app.is_logged_in(elsewhere).await, "another browser's is not");
 }
 
-/// Keycloak 26.4 tells a client once per such log out, whichever of the user's sessions it then names.
+/// Keycloak 26.4 calls a client once per such log out, whichever of the user's sessions it then
+/// names.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "needs Keycloak: tests/services/run keycloak -- cargo test --test live_back_channel -- --include-ignored"]
+#[ignore = "needs Keycloak: see tests/services/run"]
 async fn a_user_whom_an_administrator_logs_out_is_out_here() {
     let app = App::at_keycloak(false).await;
     let (user, other) = (app.provider.new_user().await, app.provider.new_user().await);
@@ -126,7 +121,7 @@ async fn a_user_whom_an_administrator_logs_out_is_out_here() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "needs oidc-provider: tests/services/run oidc-provider -- cargo test --test live_back_channel -- --include-ignored oidc_provider"]
+#[ignore = "needs oidc-provider: see tests/services/run"]
 async fn a_session_that_its_user_ends_at_oidc_provider_is_over_here() {
     let app = App::at_oidc_provider().await;
     let user = app.provider.new_user().await;
@@ -143,7 +138,7 @@ async fn a_session_that_its_user_ends_at_oidc_provider_is_over_here() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "needs Keycloak: tests/services/run keycloak -- cargo test --test live_back_channel -- --include-ignored"]
+#[ignore = "needs Keycloak: see tests/services/run"]
 async fn the_bff_ends_a_login_that_keycloak_has_ended() {
     let provider = Provider::keycloak().await;
     let user = provider.new_user().await;
@@ -151,7 +146,7 @@ async fn the_bff_ends_a_login_that_keycloak_has_ended() {
     let (api, settings) = (api::serve(Router::new()).await, [("INDEX_KEY", INDEX_KEY)]);
     let bff = Running::start(&program, &provider.issuer_url, &client_id, &api, &settings).await;
     let url = format!("{}/auth/back-channel-logout", bff.url);
-    provider.admin().create_told_client(&client_id, SECRET, &url, true).await;
+    provider.admin().create_back_channel_client(&client_id, SECRET, &url, true).await;
     let (browser, other) = (Browser::new(), Browser::new());
     let claims = claims_of(&log_in_at(&bff, &browser, &user).await);
     log_in_at(&bff, &other, &user).await;
@@ -169,7 +164,7 @@ async fn the_bff_ends_a_login_that_keycloak_has_ended() {
     assert_eq!(other.get(&orders(&bff)).await.status(), 200, "the other browser's login lives");
 }
 
-/// Where an application will be told.
+/// Where an application will listen for log outs.
 async fn address() -> (TcpListener, String) {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a free port");
     let url = format!("http://{}/back-channel", listener.local_addr().expect("an address"));
@@ -177,7 +172,7 @@ async fn address() -> (TcpListener, String) {
 }
 
 fn new_client_id() -> String {
-    format!("told-{}", Uuid::new_v4().simple())
+    format!("back-channel-{}", Uuid::new_v4().simple())
 }
 
 fn orders(bff: &Running) -> String {
@@ -204,7 +199,7 @@ async fn until_refused(bff: &Running, browser: &Browser) {
         }
     };
     let status = tokio::time::timeout(Duration::from_secs(30), refused).await;
-    assert_eq!(status.expect("the application has been told"), 401);
+    assert_eq!(status.expect("the application knows of it"), 401);
 }
 
 fn claims_of(token: &str) -> Value {

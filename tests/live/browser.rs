@@ -1,22 +1,15 @@
-//! `examples/bff` in a real browser, at a real Keycloak: log in, three expiries under a page with thirty parallel calls, log out,
-//! and back to the page by way of another log in.
-
-#[path = "bff/api.rs"]
-mod api;
-#[path = "bff/program.rs"]
-mod program;
-mod providers;
-#[path = "bff/running.rs"]
-mod running;
+//! `examples/bff` in a real browser, at a real Keycloak: log in, three expiries under a page with
+//! thirty parallel calls, log out, and back to the page by way of another log in.
 
 use std::time::Duration;
 
 use axum::{Router, response::Html, routing::get};
 use fantoccini::{Client, ClientBuilder, Locator};
-use providers::{Provider, Refreshes, User, service};
-use running::Running;
 use serde_json::{Value, json};
+use support::providers::{Provider, Refreshes, User, service};
 use tokio::time::sleep;
+
+use crate::{api, program, running::Running};
 
 /// A client of the test realm whose access tokens live for seconds.
 const CLIENT_ID: &str = "web-short";
@@ -29,7 +22,7 @@ const calls = (count) => Promise.all(Array.from({ length: count }, call));
 </script>";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "needs Keycloak and Chromium: tests/services/run keycloak browser -- cargo test --test live_browser -- --include-ignored"]
+#[ignore = "needs Keycloak and Chromium: see tests/services/run"]
 async fn a_user_logs_in_stays_logged_in_over_three_expiries_and_logs_out() {
     let provider = Provider::keycloak().await;
     let user = provider.new_user().await;

@@ -1,15 +1,15 @@
-//! At real providers: the caller that started a refresh goes away, and a log out comes while one is under way.
+//! At real providers: the caller that started a refresh goes away, and a log out comes while one is
+//! under way.
 
-mod live;
-mod providers;
-
-use live::{
-    app::{App, replies},
+use support::{
+    providers::{Browser, Provider, Refreshes},
     stores,
 };
-use providers::{Browser, Provider, Refreshes};
 
-/// The provider has taken the refresh token and answered, and the answer is on its way, when the first caller's connection closes.
+use crate::app::{App, replies};
+
+/// The provider has taken the refresh token and answered, and the answer is on its way, when the
+/// first caller's connection closes.
 async fn the_leader_disconnects_and_nobody_else_notices(provider: Provider) {
     let app = App::ours(&provider, stores::memory().await).await;
     let user = provider.new_user().await;
@@ -35,7 +35,8 @@ async fn the_leader_disconnects_and_nobody_else_notices(provider: Provider) {
     assert_eq!(visitor.token().await.status.as_u16(), 200, "the newest refresh token was kept");
 }
 
-/// Log out while the provider's answer is on its way: whoever waits is logged out, and what was brought is dead at the provider.
+/// Log out while the provider's answer is on its way: whoever waits is logged out, and what was
+/// brought is dead at the provider.
 async fn a_log_out_during_the_refresh_leaves_nothing_alive(provider: Provider) {
     let app = App::ours(&provider, stores::memory().await).await;
     let user = provider.new_user().await;
@@ -73,13 +74,15 @@ macro_rules! at {
             #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             #[ignore = $needs]
             async fn the_leader_disconnects_and_nobody_else_notices() {
-                super::the_leader_disconnects_and_nobody_else_notices(Provider::$provider().await).await;
+                let provider = Provider::$provider().await;
+                super::the_leader_disconnects_and_nobody_else_notices(provider).await;
             }
 
             #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             #[ignore = $needs]
             async fn a_log_out_during_the_refresh_leaves_nothing_alive() {
-                super::a_log_out_during_the_refresh_leaves_nothing_alive(Provider::$provider().await).await;
+                let provider = Provider::$provider().await;
+                super::a_log_out_during_the_refresh_leaves_nothing_alive(provider).await;
             }
         }
     )*};
@@ -87,7 +90,7 @@ macro_rules! at {
 
 at! {
     keycloak: keycloak,
-        "needs Keycloak: tests/services/run keycloak -- cargo test --test live_callers -- --include-ignored keycloak";
+        "needs Keycloak: see tests/services/run";
     oidc_provider: oidc_provider,
-        "needs oidc-provider: tests/services/run oidc-provider -- cargo test --test live_callers -- --include-ignored oidc_provider";
+        "needs oidc-provider: see tests/services/run";
 }

@@ -12,7 +12,8 @@ use tower_token_refresh::Transport;
 /// So that a promise that is broken fails a test instead of stopping it; nothing else hangs on it.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Carries requests to a provider. While it is closed it keeps back the answers: the provider has done its part by then.
+/// Carries requests to a provider. While it is closed it keeps back the answers: the provider has
+/// done its part by then.
 #[derive(Clone)]
 pub struct Gate {
     http: Client,

@@ -1,4 +1,5 @@
-//! The middleware one writes in an afternoon: look at the token; if it has expired, refresh it; go on.
+//! The middleware one writes in an afternoon: look at the token; if it has expired, refresh it; go
+//! on.
 
 use std::time::{Duration, SystemTime};
 
@@ -15,11 +16,11 @@ use http::{Request, StatusCode, header};
 use http_body_util::BodyExt;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use support::providers::{CLIENT_ID, CLIENT_SECRET, Provider};
 use tower_sessions::Session;
 use tower_token_refresh::{Clock, tower_sessions};
 
-use super::gate::Gate;
-use crate::providers::{CLIENT_ID, CLIENT_SECRET, Provider};
+use crate::gate::Gate;
 
 #[derive(Clone)]
 pub struct Naive {

@@ -1,17 +1,17 @@
 //! The way to a real provider is cut for twenty seconds under load: no request fails.
 
-mod live;
-mod providers;
-
 use std::time::Duration;
 
-use live::{
-    app::{App, Visitor},
+use support::{
+    providers::{Browser, Provider, Refreshes},
     stores,
+};
+use tower_token_refresh::testing::ManualClock;
+
+use crate::{
+    app::{App, Visitor},
     way::Way,
 };
-use providers::{Browser, Provider, Refreshes};
-use tower_token_refresh::testing::ManualClock;
 
 const CUT: Duration = Duration::from_secs(20);
 const BETWEEN_REQUESTS: Duration = Duration::from_millis(100);
@@ -25,7 +25,8 @@ enum How {
     Silent,
 }
 
-/// Tokens live for sixty seconds. The cut begins where they are refreshed early, and lasts for twenty real seconds.
+/// Tokens live for sixty seconds. The cut begins where they are refreshed early, and lasts for
+/// twenty real seconds.
 async fn no_request_fails(provider: Provider, how: How) {
     let way = Way::to(&provider.url("token_endpoint")).await;
     let provider = provider.by_way_of(way.address.port()).await;
@@ -48,7 +49,8 @@ async fn no_request_fails(provider: Provider, how: How) {
     assert_eq!(provider.refreshes(&user).await, Refreshes { granted: 1, refused: 0 });
 }
 
-/// How many requests fail. The application's clock goes with the real one: the sockets' time limits are real.
+/// How many requests fail. The application's clock goes with the real one: the sockets' time limits
+/// are real.
 async fn under_load(clock: &ManualClock, visitor: &Visitor, how_long: Duration) -> usize {
     let mut pulse = tokio::time::interval(BETWEEN_REQUESTS);
     let mut failed = 0;
@@ -82,7 +84,7 @@ macro_rules! at {
 
 at! {
     keycloak: keycloak,
-        "needs Keycloak: tests/services/run keycloak -- cargo test --test live_outage -- --include-ignored keycloak";
+        "needs Keycloak: see tests/services/run";
     oidc_provider: oidc_provider,
-        "needs oidc-provider: tests/services/run oidc-provider -- cargo test --test live_outage -- --include-ignored oidc_provider";
+        "needs oidc-provider: see tests/services/run";
 }

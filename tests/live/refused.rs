@@ -1,10 +1,9 @@
-//! Keycloak refuses what it took before: a user is disabled, a session ended, the client has another secret.
-
-mod providers;
+//! Keycloak refuses what it took before: a user is disabled, a session ended, the client has
+//! another secret.
 
 use std::{sync::Arc, time::Duration};
 
-use providers::{Browser, Provider, User};
+use support::providers::{Browser, Provider, User};
 use tower_sessions::{MemoryStore, Session, session::Id};
 use tower_token_refresh::{
     ClientAuth, RefreshErrorKind, TokenEndpoint, TokenRefresher, TokenSet, testing::ManualClock,
@@ -30,7 +29,7 @@ impl App {
         let keycloak = Provider::keycloak().await;
         keycloak
             .admin()
-            .create_told_client(client, SECRET, "http://127.0.0.1:9/nobody", true)
+            .create_back_channel_client(client, SECRET, "http://127.0.0.1:9/nobody", true)
             .await;
         let provider = keycloak.with_client(client, Some(SECRET));
         let endpoint =
@@ -64,26 +63,26 @@ impl App {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "needs Keycloak: tests/services/run keycloak -- cargo test --test live_refused -- --include-ignored"]
+#[ignore = "needs Keycloak: see tests/services/run"]
 async fn a_user_who_is_disabled_is_logged_out_with_the_next_refresh() {
     let app = App::start().await;
     app.provider.admin().disable(&app.user.subject).await;
     assert_eq!(app.refreshed().await, Err(RefreshErrorKind::SessionExpired));
-    assert_eq!(app.refreshed().await, Err(RefreshErrorKind::NoTokens));
+    assert_eq!(app.refreshed().await, Err(RefreshErrorKind::SessionExpired), "and stays so");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "needs Keycloak: tests/services/run keycloak -- cargo test --test live_refused -- --include-ignored"]
+#[ignore = "needs Keycloak: see tests/services/run"]
 async fn a_session_that_was_ended_is_over_with_the_next_refresh() {
     let app = App::start().await;
     app.provider.admin().end_session(&app.sid).await;
     assert_eq!(app.refreshed().await, Err(RefreshErrorKind::SessionExpired));
-    assert_eq!(app.refreshed().await, Err(RefreshErrorKind::NoTokens));
+    assert_eq!(app.refreshed().await, Err(RefreshErrorKind::SessionExpired), "and stays so");
 }
 
 /// That is ours to mend, and nobody is logged out meanwhile.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "needs Keycloak: tests/services/run keycloak -- cargo test --test live_refused -- --include-ignored"]
+#[ignore = "needs Keycloak: see tests/services/run"]
 async fn another_client_secret_logs_nobody_out() {
     let app = App::start().await;
     let client = app.provider.client_id();

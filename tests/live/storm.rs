@@ -1,19 +1,17 @@
-//! A page fires many calls just after its access token has expired: at real providers, on real stores, over TCP.
+//! A page fires many calls just after its access token has expired: at real providers, on real
+//! stores, over TCP.
 
-mod live;
-mod providers;
-
-use live::{
-    app::{App, Reply},
-    stores::{self, AnyStore},
+use support::{
+    providers::{Browser, Provider, Refreshes},
+    stores,
 };
-use providers::{Browser, Provider, Refreshes};
+
+use crate::app::{App, Reply};
 
 const EXPIRIES: usize = 3;
 
 /// Three expiries in a row, each met by `callers` requests at once.
-async fn one_refresh_for_all(provider: Provider, store: AnyStore, callers: usize) {
-    let app = App::ours(&provider, store).await;
+async fn one_refresh_for_all(app: App, provider: Provider, callers: usize) {
     let user = provider.new_user().await;
     let visitor = app.log_in(&Browser::new().log_in(&provider, &user).await).await;
 
@@ -68,48 +66,64 @@ fn newest_token(app: &App) -> String {
 }
 
 macro_rules! storms {
-    ($($name:ident: $provider:ident, $store:ident, $needs:literal;)*) => {$(
+    ($($name:ident: $app:ident at $provider:ident on $store:ident, $needs:literal;)*) => {$(
         mod $name {
             use super::*;
+
+            async fn app(provider: &Provider) -> App {
+                App::$app(provider, stores::$store().await).await
+            }
 
             #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             #[ignore = $needs]
             async fn fifty_callers_share_one_refresh() {
-                one_refresh_for_all(Provider::$provider().await, stores::$store().await, 50).await;
+                let provider = Provider::$provider().await;
+                one_refresh_for_all(app(&provider).await, provider, 50).await;
             }
 
             #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             #[ignore = $needs]
             async fn five_hundred_callers_share_one_refresh() {
-                one_refresh_for_all(Provider::$provider().await, stores::$store().await, 500).await;
+                let provider = Provider::$provider().await;
+                one_refresh_for_all(app(&provider).await, provider, 500).await;
             }
         }
     )*};
 }
 
 storms! {
-    keycloak_and_memory: keycloak, memory,
-        "needs Keycloak: tests/services/run keycloak -- cargo test --test live_storm -- --include-ignored keycloak_and_memory";
-    keycloak_and_redis: keycloak, redis,
-        "needs Keycloak and Redis: tests/services/run keycloak redis -- cargo test --test live_storm -- --include-ignored keycloak_and_redis";
-    keycloak_and_postgres: keycloak, postgres,
-        "needs Keycloak and PostgreSQL: tests/services/run keycloak postgres -- cargo test --test live_storm -- --include-ignored keycloak_and_postgres";
-    oidc_provider_and_memory: oidc_provider, memory,
-        "needs oidc-provider: tests/services/run oidc-provider -- cargo test --test live_storm -- --include-ignored oidc_provider_and_memory";
-    oidc_provider_and_redis: oidc_provider, redis,
-        "needs oidc-provider and Redis: tests/services/run oidc-provider redis -- cargo test --test live_storm -- --include-ignored oidc_provider_and_redis";
-    oidc_provider_and_postgres: oidc_provider, postgres,
-        "needs oidc-provider and PostgreSQL: tests/services/run oidc-provider postgres -- cargo test --test live_storm -- --include-ignored oidc_provider_and_postgres";
+    keycloak_and_memory: ours at keycloak on memory,
+        "needs Keycloak: see tests/services/run";
+    keycloak_and_sqlite: ours at keycloak on sqlite,
+        "needs Keycloak: see tests/services/run";
+    keycloak_and_redis: ours at keycloak on redis,
+        "needs Keycloak and Redis: see tests/services/run";
+    keycloak_and_postgres: ours at keycloak on postgres,
+        "needs Keycloak and PostgreSQL: see tests/services/run";
+    keycloak_and_memory_sealed: sealed at keycloak on memory,
+        "needs Keycloak: see tests/services/run";
+    keycloak_and_sqlite_sealed: sealed at keycloak on sqlite,
+        "needs Keycloak: see tests/services/run";
+    keycloak_and_redis_sealed: sealed at keycloak on redis,
+        "needs Keycloak and Redis: see tests/services/run";
+    keycloak_and_postgres_sealed: sealed at keycloak on postgres,
+        "needs Keycloak and PostgreSQL: see tests/services/run";
+    oidc_provider_and_memory: ours at oidc_provider on memory,
+        "needs oidc-provider: see tests/services/run";
+    oidc_provider_and_redis: ours at oidc_provider on redis,
+        "needs oidc-provider and Redis: see tests/services/run";
+    oidc_provider_and_postgres: ours at oidc_provider on postgres,
+        "needs oidc-provider and PostgreSQL: see tests/services/run";
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "needs Keycloak: tests/services/run keycloak -- cargo test --test live_storm -- --include-ignored naive"]
+#[ignore = "needs Keycloak: see tests/services/run"]
 async fn naive_middleware_loses_the_login_at_keycloak() {
     every_request_refreshes_and_the_login_is_lost(Provider::keycloak().await).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "needs oidc-provider: tests/services/run oidc-provider -- cargo test --test live_storm -- --include-ignored naive"]
+#[ignore = "needs oidc-provider: see tests/services/run"]
 async fn naive_middleware_loses_the_login_at_oidc_provider() {
     every_request_refreshes_and_the_login_is_lost(Provider::oidc_provider().await).await;
 }

@@ -1,15 +1,14 @@
-//! Two logins in one browser share the provider's session. What happens to one of them must not reach further than the provider takes it.
+//! Two logins in one browser share the provider's session. What happens to one of them must not
+//! reach further than the provider takes it.
 
-mod live;
-mod providers;
-
-use live::{
-    app::{App, Visitor},
+use support::{
+    providers::{Browser, Provider, Refreshes, User},
     stores,
 };
-use providers::{Browser, Provider, Refreshes, User};
 use tower_sessions::SessionStore;
 use tower_token_refresh::tower_sessions;
+
+use crate::app::{App, Visitor};
 
 /// One user: two logins in one browser, a third in another.
 struct Household {
@@ -65,12 +64,8 @@ async fn a_log_out_ends_what_the_provider_ends_and_nothing_else(provider: Provid
     app.expire();
     assert_eq!(first.token().await.status.as_u16(), 401);
     assert_logged_in(&provider, &elsewhere).await;
-    println!(
-        "{} second: {:?} {:?}",
-        provider.name,
-        second.token().await.status,
-        provider.refreshes(&user).await
-    );
+    assert_eq!(second.token().await.status.as_u16(), 401, "the provider ended the whole browser's");
+    assert_eq!(provider.refreshes(&user).await, Refreshes { granted: 1, refused: 1 });
 }
 
 macro_rules! at {
@@ -81,13 +76,16 @@ macro_rules! at {
             #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             #[ignore = $needs]
             async fn a_session_that_vanishes_during_its_refresh_harms_no_other_login() {
-                super::a_session_that_vanishes_during_its_refresh_harms_no_other_login(Provider::$provider().await).await;
+                let provider = Provider::$provider().await;
+                super::a_session_that_vanishes_during_its_refresh_harms_no_other_login(provider)
+                    .await;
             }
 
             #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             #[ignore = $needs]
             async fn a_log_out_ends_what_the_provider_ends_and_nothing_else() {
-                super::a_log_out_ends_what_the_provider_ends_and_nothing_else(Provider::$provider().await).await;
+                let provider = Provider::$provider().await;
+                super::a_log_out_ends_what_the_provider_ends_and_nothing_else(provider).await;
             }
         }
     )*};
@@ -95,7 +93,7 @@ macro_rules! at {
 
 at! {
     keycloak: keycloak,
-        "needs Keycloak: tests/services/run keycloak -- cargo test --test live_two_logins -- --include-ignored keycloak";
+        "needs Keycloak: see tests/services/run";
     oidc_provider: oidc_provider,
-        "needs oidc-provider: tests/services/run oidc-provider -- cargo test --test live_two_logins -- --include-ignored oidc_provider";
+        "needs oidc-provider: see tests/services/run";
 }

@@ -1,47 +1,49 @@
 //! A log in takes the place of what the session held, and is there once it has been reported.
 
-
 use axum::{Router, http::StatusCode, routing};
 use support::{
-    KEY, StoredTokens, World,
-    browser::{Cookie, cookie_of, get},
-    on_every_store,
-    races::{Station::AfterPost, at_every_gate},
-    settle, shown_generation,
-    Op,
+    Gate, Op, StoredTokens, TokenOp, World, at_every_gate,
+    browser::{cookie_of, get},
+    on_every_store, shown_pointer,
 };
-use tower_sessions::Session;
-use tower_token_refresh::{RefreshError, RefreshErrorKind, TokenSet, tower_sessions};
+use tokio::task::JoinHandle;
+use tower_sessions::{Session, session::Id};
+use tower_token_refresh::{RefreshError, RefreshErrorKind, tower_sessions};
 
-fn new_set(world: &World) -> TokenSet {
-    TokenSet::from_response(world.issuer.log_in("bob")).expect("a token set")
+/// Logs bob in, in a task of its own.
+fn log_in(world: &World, session: &Session) -> JoinHandle<Result<(), RefreshError>> {
+    let (refresher, session, set) =
+        (world.refresher.clone(), session.clone(), world.token_set("bob"));
+    tokio::spawn(async move { refresher.log_in(&session, set).await })
+}
+
+/// A session that alice is logged in to, as a request has it; its id; and her login.
+async fn alices(world: &World) -> (Session, Id, String) {
+    let id = world.log_in("alice").await;
+    (world.request(id).await, id, world.pointer(id).await.unwrap())
 }
 
 at_every_gate! {
-    // On some providers a revocation would end the new login as well.
-    async fn a_log_in_during_a_flight_of_the_old_login_drops_what_that_brings(world: World, at: Station) {
-        let id = world.log_in("alice").await;
-        let session = world.request(id).await;
+    // RACES row 10. On some providers a revocation would end the new login as well.
+    async fn a_flight_of_the_old_login_drops_what_it_brings(world: World, at: Station) {
+        let (session, id, grant) = alices(&world).await;
         let slow = world.request(id).await;
-        let flight = world.flight_at(at, id).await;
+        let mut flight = world.flight_at(at, id).await;
 
-        let logged_in = tokio::spawn({
-            let (refresher, session, set) = (world.refresher.clone(), session.clone(), new_set(&world));
-            async move { refresher.log_in(&session, set).await }
-        });
-        settle().await;
-        let error = flight.land().await.expect_err("the old login has ended");
-        assert_eq!(error.kind(), RefreshErrorKind::LoggedOut);
-        logged_in.await.unwrap().expect("logged in");
+        world.log_in_on(&session, "bob").await;
+        let error = flight.answer_meanwhile().await.expect_err("the old login has ended");
+        flight.land_alone().await;
         slow.insert("cart", 3).await.unwrap();
         slow.save().await.unwrap();
 
+        assert_eq!(error.kind(), RefreshErrorKind::LoggedOut);
         let new = session.id().unwrap();
-        assert_eq!(world.held_by("alice").await, []);
         assert_eq!(world.held_by("bob").await, [(new, 1)]);
+        assert_eq!(world.held_by("alice").await, []);
+        assert_eq!(world.tokens_of(&grant).await.ended_by(), Some("replaced"));
         assert_eq!(world.issuer.revocations(), 0);
         world.assert_logged_in(new).await;
-        let error = world.refresher.valid_token(&slow).await.expect_err("no token of the old login");
+        let error = world.refresher.valid_token(&slow).await.expect_err("it has ended");
         assert_eq!(error.kind(), RefreshErrorKind::LoggedOut);
     }
 }
@@ -57,30 +59,58 @@ on_every_store! {
 
         let after = session.id().unwrap();
         assert_ne!(after, before, "whoever knew the id before knows nothing now");
-        assert_eq!(world.stored_tokens(before).await, StoredTokens::NoRecord);
+        assert_eq!(world.stored(before).await, None);
         assert_eq!(world.stored(after).await.unwrap().data["cart"], 3);
         assert_eq!(world.held_by("alice").await, [(after, 1)]);
     }
 
     async fn a_new_log_in_on_the_same_session_takes_the_place_of_the_old_one(world: World) {
-        let session = world.session_with(None, None);
-        world.log_in_on(&session, "alice").await;
-        let before = session.id().unwrap();
+        let (session, before, grant) = alices(&world).await;
 
         world.log_in_on(&session, "bob").await;
 
-        assert_ne!(session.id(), Some(before));
-        assert_eq!(world.held_by("alice").await, []);
-        assert_eq!(world.held_by("bob").await, [(session.id().unwrap(), 1)]);
+        let new = session.id().unwrap();
+        assert_ne!(new, before);
+        assert_eq!(world.tokens_of(&grant).await, StoredTokens::Ended {
+            why: "replaced".into(), revoke: false, with_session: false,
+        });
+        assert_eq!(world.held_by("bob").await, [(new, 1)]);
         assert_eq!(world.issuer.revocations(), 0);
-        world.refresh(session.id().unwrap()).await;
-        world.assert_logged_in(session.id().unwrap()).await;
+        world.refresh(new).await;
+        world.assert_logged_in(new).await;
+    }
+
+    // RACES row 2: a crash at any point leaves alice or bob logged in, or nobody; never a pointer
+    // that leads nowhere.
+    async fn first_the_record_then_the_end_of_the_old_login_then_the_session(world: World) {
+        let (session, before, grant) = alices(&world).await;
+        let (created, ended) =
+            (world.tokens.gate_after(TokenOp::Create), world.tokens.gate_after(TokenOp::End));
+        let (deleting, creating) =
+            (world.sessions.gate_before(Op::Delete), world.sessions.gate_before(Op::Create));
+        let logging_in = log_in(&world, &session);
+
+        created.reached().await;
+        assert!(world.tokens.records().await.iter().all(StoredTokens::is_live), "both");
+        assert_eq!(world.pointer(before).await.as_deref(), Some(&*grant));
+        created.open();
+        ended.reached().await;
+        assert_eq!(world.tokens_of(&grant).await.ended_by(), Some("replaced"));
+        assert_eq!(world.pointer(before).await.as_deref(), Some(&*grant));
+        ended.open();
+        deleting.reached().await;
+        deleting.open();
+        creating.reached().await;
+        assert_eq!(world.stored(before).await, None);
+        creating.open();
+
+        logging_in.await.unwrap().expect("logged in");
+        assert_eq!(world.held_by("bob").await, [(session.id().unwrap(), 1)]);
     }
 
     // Another request has moved the old login; this one holds the session from before.
-    async fn log_in_ends_the_old_login_where_it_lives_now(world: World) {
-        let id = world.log_in("alice").await;
-        let session = world.request(id).await;
+    async fn log_in_ends_the_old_login_wherever_it_lives_now(world: World) {
+        let (session, id, _) = alices(&world).await;
         let cycling = world.request(id).await;
         cycling.cycle_id().await.unwrap();
         cycling.save().await.unwrap();
@@ -88,100 +118,86 @@ on_every_store! {
 
         world.log_in_on(&session, "bob").await;
 
-        assert!(matches!(world.stored_tokens(moved).await, StoredTokens::Tombstone { .. }));
-        let mut world = world;
-        world.refresher = world.restarted();
-        let error = world.refresher.valid_token(&world.session(moved)).await.expect_err("even after a restart");
-        assert_eq!(error.kind(), RefreshErrorKind::NoTokens);
+        for refresher in [world.refresher.clone(), world.restarted()] {
+            let session = support::variants::session_at(&refresher, moved);
+            let error = refresher.valid_token(&session).await.expect_err("replaced");
+            assert_eq!(error.kind(), RefreshErrorKind::LoggedOut);
+        }
         world.assert_logged_in(session.id().unwrap()).await;
     }
 
-    async fn log_in_while_the_old_login_is_moving_leaves_none_of_its_tokens(world: World) {
-        let id = world.log_in("alice").await;
-        let (session, cycling) = (world.request(id).await, world.request(id).await);
-        cycling.cycle_id().await.unwrap();
-        let made = world.sessions.gate_after(Op::Create);
-        let save = tokio::spawn({
-            let cycling = cycling.clone();
-            async move { cycling.save().await }
-        });
-        made.reached().await;
-
-        world.log_in_on(&session, "bob").await;
-        made.open();
-        save.await.unwrap().unwrap();
-
-        assert_eq!(world.held_by("alice").await, []);
-        assert_eq!(world.held_by("bob").await, [(session.id().unwrap(), 1)]);
-    }
-
-    async fn a_cycle_from_before_log_in_carries_no_tokens_of_the_old_login(world: World) {
-        let id = world.log_in("alice").await;
-        let (session, slow) = (world.request(id).await, world.request(id).await);
+    async fn an_id_cycled_from_before_log_in_points_to_a_login_that_has_ended(world: World) {
+        let (session, id, _) = alices(&world).await;
+        let slow = world.request(id).await;
         world.log_in_on(&session, "bob").await;
 
         slow.cycle_id().await.unwrap();
         slow.save().await.unwrap();
 
-        assert_eq!(world.stored_tokens(slow.id().unwrap()).await, StoredTokens::NoEntry);
+        let error = world.refresher.valid_token(&slow).await.expect_err("replaced");
+        assert_eq!(error.kind(), RefreshErrorKind::LoggedOut);
         assert_eq!(world.held_by("alice").await, []);
         world.assert_logged_in(session.id().unwrap()).await;
     }
 
-    async fn a_log_in_that_the_store_refuses_logs_nobody_in(world: World) {
-        for op in [Op::Create, Op::Delete] {
-            let session = world.session_with(None, None);
-            session.insert("cart", 3).await.unwrap();
-            session.save().await.unwrap();
-            world.sessions.fail_next(op);
+    // RACES row 21. The tab is closed at any step.
+    async fn log_in_goes_on_when_its_caller_goes_away(world: World) {
+        let gates: [&dyn Fn() -> Gate; 8] = [
+            &|| world.tokens.gate_before(TokenOp::Create),
+            &|| world.tokens.gate_after(TokenOp::Create),
+            &|| world.tokens.gate_before(TokenOp::End),
+            &|| world.tokens.gate_after(TokenOp::End),
+            &|| world.sessions.gate_before(Op::Delete),
+            &|| world.sessions.gate_after(Op::Delete),
+            &|| world.sessions.gate_before(Op::Create),
+            &|| world.sessions.gate_after(Op::Create),
+        ];
+        for (step, gate) in gates.into_iter().enumerate() {
+            let (session, _, grant) = alices(&world).await;
+            let gate = gate();
+            let logging_in = log_in(&world, &session);
+            gate.reached().await;
+            logging_in.abort();
+            assert!(logging_in.await.unwrap_err().is_cancelled());
 
-            let error = world.refresher.log_in(&session, new_set(&world)).await.expect_err("refused");
-            assert_eq!(error.kind(), RefreshErrorKind::Unavailable);
-            // What tower-sessions does with the response, be it a redirect.
-            session.save().await.unwrap();
+            gate.open();
+            // It lasts until nothing is under way any more.
+            support::settle().await;
 
-            assert_eq!(world.held_by("bob").await, [], "{op:?}");
-            let saved = world.stored(session.id().unwrap()).await.expect("the session itself is saved");
-            assert_eq!(saved.data["cart"], 3);
-            let error = world.refresher.valid_token(&session).await.expect_err("nobody is logged in");
-            assert_eq!(error.kind(), RefreshErrorKind::NoTokens);
+            assert!(world.tokens_of(&grant).await.is_ended(), "step {step}");
+            let id = session.id().expect("it was saved");
+            assert_eq!(world.stored_tokens(id).await.generation(), Some(1), "step {step}");
+            assert!(shown_pointer(&session).await.is_some(), "step {step}");
+            world.refresher.valid_token(&world.session(id)).await.expect("logged in");
         }
     }
 
-    async fn a_failed_log_in_may_be_tried_again(world: World) {
-        let session = world.session_with(None, None);
-        world.sessions.fail_next(Op::Create);
-        world.refresher.log_in(&session, new_set(&world)).await.expect_err("refused");
-
-        world.refresher.log_in(&session, new_set(&world)).await.expect("logged in");
-
-        assert_eq!(world.held_by("bob").await, [(session.id().unwrap(), 1)]);
-        assert_eq!(shown_generation(&session).await, Some(1));
-    }
-
-    async fn log_in_goes_on_when_its_caller_goes_away(world: World) {
-        let session = world.session_with(None, None);
+    async fn a_crash_at_any_step_leaves_no_pointer_that_leads_nowhere(world: World) {
+        let (session, before, grant) = alices(&world).await;
+        let gates = [
+            world.tokens.gate_after(TokenOp::Create),
+            world.tokens.gate_after(TokenOp::End),
+        ];
         let creating = world.sessions.gate_before(Op::Create);
-        let logging_in = tokio::spawn({
-            let (refresher, session, set) = (world.refresher.clone(), session.clone(), new_set(&world));
-            async move { refresher.log_in(&session, set).await }
-        });
+        let logging_in = log_in(&world, &session);
+        for gate in gates {
+            gate.reached().await;
+            // What a process finds that is started now.
+            assert_eq!(world.pointer(before).await.as_deref(), Some(&*grant));
+            assert_ne!(world.tokens_of(&grant).await, StoredTokens::NoRecord);
+            gate.open();
+        }
         creating.reached().await;
-        logging_in.abort();
-        assert!(logging_in.await.unwrap_err().is_cancelled());
-
+        assert_eq!(world.sessions.records().await, [], "nobody is logged in");
         creating.open();
-        // Its task holds the session until it is done.
-        assert!(session.get_value(KEY).await.unwrap().is_some());
-
-        assert_eq!(world.held_by("bob").await, [(session.id().unwrap(), 1)]);
+        logging_in.await.unwrap().expect("logged in");
     }
 }
 
 fn callback(world: &World, status: StatusCode) -> Router {
-    let (refresher, set) = (world.refresher.clone(), new_set(world));
+    let (refresher, set) = (world.refresher.clone(), world.token_set("bob"));
     let log_in = move |session: Session| async move {
-        let logged_in: Result<(), RefreshError> = refresher.log_in(&session, set).await;
+        let logged_in = refresher.log_in(&session, set).await;
         let answer = session.id().map(|id| id.to_string()).unwrap_or_default();
         (logged_in.map_or(StatusCode::SEE_OTHER, |()| status), answer)
     };
@@ -213,28 +229,23 @@ async fn the_redirect_after_a_failed_log_in_logs_nobody_in() {
 
     assert_eq!(response.status(), StatusCode::SEE_OTHER);
     assert_eq!(world.held_by("bob").await, []);
-    if let Cookie::Set(id) = cookie_of(&response) {
-        let error =
-            world.refresher.valid_token(&world.session(id)).await.expect_err("nobody is logged in");
+    if let support::browser::Cookie::Set(id) = cookie_of(&response) {
+        let session = world.session(id);
+        let error = world.refresher.valid_token(&session).await.expect_err("nobody is logged in");
         assert_eq!(error.kind(), RefreshErrorKind::NoTokens);
     }
 }
 
-// The same grant must not come back by a flight that a log in was too late to stop.
+// What lies under our key may be anybody's: it is no login to end, and no reason to refuse one.
 #[tokio::test]
-async fn an_old_flight_that_lands_after_log_in_leaves_a_tombstone_where_the_old_login_lived() {
+async fn what_is_no_pointer_gives_way_to_a_log_in() {
     let world = World::on_memory();
-    let id = world.log_in("alice").await;
-    let cycling = world.request(id).await;
-    let session = world.request(id).await;
-    cycling.cycle_id().await.unwrap();
-    cycling.save().await.unwrap();
-    let moved = cycling.id().unwrap();
-    let flight = world.flight_at(AfterPost, moved).await;
+    let session = world.session_with(None, None);
+    session.insert(support::KEY, 5).await.unwrap();
+    session.save().await.unwrap();
 
-    world.log_in_on(&session, "bob").await;
-    flight.land().await.expect_err("replaced");
+    world.log_in_on(&session, "alice").await;
 
-    assert!(matches!(world.stored_tokens(moved).await, StoredTokens::Tombstone { .. }));
-    assert_eq!(world.issuer.revocations(), 0);
+    assert_eq!(world.held_by("alice").await, [(session.id().unwrap(), 1)]);
+    assert_eq!(world.tokens.calls(TokenOp::End), 0);
 }

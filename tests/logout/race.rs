@@ -1,135 +1,163 @@
-//! Log out ends a login for good, whatever is under way at that moment.
-
+//! Log out ends a login for good, whatever refresh is under way at that moment.
 
 use support::{
-    KEY, StoredTokens, on_every_store,
+    Gate, Op, StoredTokens, TokenOp, World, at_every_gate, on_every_store,
     races::{
+        ELSEWHERE,
         Station::{AfterPost, BeforePost},
-        at_every_gate,
     },
     settle,
-    Op,
 };
 use tower_token_refresh::{
     Logout::{EndSession, KeepSession},
-    RefreshErrorKind,
-    testing::Endpoint,
+    RefreshErrorKind, Revocation,
+    testing::{self, Endpoint},
+    token_store::Put,
 };
 
 at_every_gate! {
-    async fn log_out_during_a_flight_answers_its_waiters_at_once_and_leaves_nothing(world: World, at: Station) {
+    async fn log_out_answers_waiters_at_once_and_leaves_nothing(world: World, at: Station) {
         let id = world.log_in("alice").await;
-        let leaving = world.request(id).await;
-        let slow = world.request(id).await;
+        let grant = world.pointer(id).await.unwrap();
+        let (leaving, slow) = (world.request(id).await, world.request(id).await);
         let mut flight = world.flight_at(at, id).await;
 
-        let log_out = world.log_out(&leaving, EndSession);
+        world.refresher.log_out(&leaving, EndSession).await.expect("it waits for no flight");
         let error = flight.answer_meanwhile().await.expect_err("logged out");
         assert_eq!(error.kind(), RefreshErrorKind::LoggedOut);
         flight.land_alone().await;
-        log_out.await.unwrap().expect("logged out");
 
-        assert_eq!(world.stored_tokens(id).await, StoredTokens::NoRecord);
-        assert_eq!(world.held_by("alice").await, []);
+        assert_eq!(world.stored(id).await, None);
+        assert_eq!(world.tokens_of(&grant).await, StoredTokens::Ended {
+            why: "logout".into(), revoke: true, with_session: true,
+        });
         world.assert_dead_at_the_provider();
-        let error = world.refresher.valid_token(&slow).await.expect_err("no token for a slow request");
+        let error = world.refresher.valid_token(&slow).await.expect_err("no token for it");
         assert_eq!(error.kind(), RefreshErrorKind::LoggedOut);
     }
 
-    async fn log_out_that_keeps_the_session_leaves_no_tokens_in_it(world: World, at: Station) {
+    async fn log_out_that_keeps_the_session_leaves_no_login_in_it(world: World, at: Station) {
         let id = world.log_in("alice").await;
-        let leaving = world.request(id).await;
+        let grant = world.pointer(id).await.unwrap();
+        let (leaving, slow) = (world.request(id).await, world.request(id).await);
         leaving.insert("cart", 3).await.unwrap();
-        let slow = world.request(id).await;
         let mut flight = world.flight_at(at, id).await;
 
-        let log_out = world.log_out(&leaving, KeepSession);
+        world.refresher.log_out(&leaving, KeepSession).await.expect("logged out");
         let error = flight.answer_meanwhile().await.expect_err("logged out");
         assert_eq!(error.kind(), RefreshErrorKind::LoggedOut);
         flight.land_alone().await;
-        log_out.await.unwrap().expect("logged out");
         slow.insert("language", "sv").await.unwrap();
         slow.save().await.unwrap();
 
         let kept = leaving.id().expect("the session goes on");
         assert_ne!(kept, id, "under a new id");
-        assert_eq!(world.stored_tokens(kept).await, StoredTokens::NoEntry);
         assert_eq!(world.stored(kept).await.unwrap().data["cart"], 3);
-        assert_eq!(world.stored_tokens(id).await, StoredTokens::NoRecord);
-        assert_eq!(world.held_by("alice").await, []);
+        assert_eq!(world.pointer(kept).await, None);
+        assert_eq!(world.stored(id).await, None);
+        assert_eq!(world.tokens_of(&grant).await.ended_by(), Some("logout"));
         world.assert_dead_at_the_provider();
-    }
-
-    // Flush ends the session that its request saw. It is no log out: nothing is revoked.
-    async fn a_session_flushed_during_a_flight_stays_deleted(world: World, at: Station) {
-        let id = world.log_in("alice").await;
-        let leaving = world.request(id).await;
-        let slow = world.request(id).await;
-        let flight = world.flight_at(at, id).await;
-
-        let flush = tokio::spawn(async move { leaving.flush().await });
-        settle().await;
-        let _ = flight.land().await;
-        flush.await.unwrap().unwrap();
-        slow.insert("cart", 3).await.unwrap();
-        slow.save().await.unwrap();
-
-        assert_eq!(world.held_by("alice").await, []);
-        assert_eq!(world.stored_tokens(id).await, StoredTokens::NoRecord);
-        assert_eq!(world.issuer.revocations(), 0);
-        let error = world.refresher.valid_token(&world.session(id)).await.expect_err("no session");
-        assert_eq!(error.kind(), RefreshErrorKind::NoTokens);
-    }
-
-    async fn a_session_deleted_during_a_flight_stays_deleted(world: World, at: Station) {
-        let id = world.log_in("alice").await;
-        let leaving = world.request(id).await;
-        let slow = world.request(id).await;
-        let flight = world.flight_at(at, id).await;
-
-        let delete = tokio::spawn(async move { leaving.delete().await });
-        settle().await;
-        let _ = flight.land().await;
-        delete.await.unwrap().unwrap();
-        slow.insert("cart", 3).await.unwrap();
-        slow.save().await.unwrap();
-
-        assert_eq!(world.held_by("alice").await, []);
-        assert_eq!(world.stored_tokens(id).await, StoredTokens::NoRecord);
-    }
-
-    async fn a_session_cleared_during_a_flight_holds_no_tokens_afterwards(world: World, at: Station) {
-        let id = world.log_in("alice").await;
-        let leaving = world.request(id).await;
-        let slow = world.request(id).await;
-        let flight = world.flight_at(at, id).await;
-
-        leaving.clear().await;
-        let save = tokio::spawn(async move { leaving.save().await });
-        settle().await;
-        let _ = flight.land().await;
-        save.await.unwrap().unwrap();
-        slow.insert("cart", 3).await.unwrap();
-        slow.save().await.unwrap();
-
-        assert_eq!(world.held_by("alice").await, []);
-        assert!(matches!(world.stored_tokens(id).await, StoredTokens::Tombstone { .. }));
-        let error = world.refresher.valid_token(&slow).await.expect_err("no token for a slow request");
-        assert_eq!(error.kind(), RefreshErrorKind::LoggedOut);
     }
 }
 
 on_every_store! {
-    async fn a_save_that_comes_after_log_out_brings_nothing_back(world: World) {
+    // RACES row 8: what came over `ended(revoke)` is revoked.
+    async fn what_a_flight_brings_after_log_out_is_revoked(world: World) {
         let id = world.log_in("alice").await;
+        let leaving = world.request(id).await;
+        let mut flight = world.flight_at(AfterPost, id).await;
+
+        world.refresher.log_out(&leaving, EndSession).await.expect("logged out");
+        assert_eq!(world.issuer.revocations(), 1);
+        flight.answer_meanwhile().await.expect_err("logged out");
+        flight.land_alone().await;
+
+        assert_eq!(world.issuer.revocations(), 2);
+    }
+
+    // RACES row 13: else the set would be lost, and a crash before the end is stored would leave
+    // its predecessor to be presented again.
+    async fn between_the_post_and_the_write_the_store_decides_and_not_this_process(world: World) {
+        let id = world.log_in("alice").await;
+        let grant = world.pointer(id).await.unwrap();
+        let leaving = world.request(id).await;
+        let mut flight = world.flight_at(AfterPost, id).await;
+        let ending = world.tokens.gate_before(TokenOp::End);
+        let log_out = world.log_out(&leaving, KeepSession);
+        ending.reached().await;
+        flight.answer_meanwhile().await.expect_err("ended in this process");
+
+        flight.land_alone().await;
+
+        assert_eq!(world.tokens_of(&grant).await.generation(), Some(2), "stored all the same");
+        let newest = world.stored_refresh_token(id).await.unwrap();
+        assert!(world.issuer.is_refresh_token_live(&newest));
         let slow = world.request(id).await;
-
-        world.log_out(&world.session(id), EndSession).await.unwrap().unwrap();
-        slow.insert("cart", 3).await.unwrap();
-        slow.save().await.unwrap();
-
-        assert_eq!(world.stored_tokens(id).await, StoredTokens::NoRecord);
+        world.refresher.valid_token(&slow).await.expect_err("and not served");
+        ending.open();
+        log_out.await.unwrap().expect("logged out");
+        assert!(world.tokens_of(&grant).await.is_ended());
         world.assert_dead_at_the_provider();
+    }
+
+    // RACES row 10. A log out that comes with the pointer of a login that another one has replaced.
+    async fn the_first_ending_stays_and_says_what_becomes_of_the_tokens(world: World) {
+        let id = world.log_in("alice").await;
+        let grant = world.pointer(id).await.unwrap();
+        let (session, slow) = (world.request(id).await, world.request(id).await);
+        let mut flight = world.flight_at(AfterPost, id).await;
+        world.log_in_on(&session, "bob").await;
+
+        let done = world.refresher.log_out(&slow, EndSession).await.expect("logged out");
+        flight.answer_meanwhile().await.expect_err("replaced");
+        flight.land_alone().await;
+
+        assert!(matches!(done.revocation, Revocation::NothingToRevoke), "{done:?}");
+        assert_eq!(world.tokens_of(&grant).await.ended_by(), Some("replaced"));
+        assert_eq!(world.issuer.revocations(), 0, "neither by log out nor by the flight");
+        world.assert_logged_in(session.id().unwrap()).await;
+    }
+
+    async fn two_log_outs_at_once_both_succeed(world: World) {
+        let id = world.log_in("alice").await;
+        let (one, two) = (world.request(id).await, world.request(id).await);
+        let mut flight = world.flight_at(BeforePost, id).await;
+
+        let (one, two) = (world.log_out(&one, EndSession), world.log_out(&two, EndSession));
+        one.await.unwrap().unwrap();
+        two.await.unwrap().unwrap();
+        flight.answer_meanwhile().await.expect_err("logged out");
+        flight.land_alone().await;
+
+        assert_eq!(world.stored(id).await, None);
+        world.assert_dead_at_the_provider();
+    }
+
+    // RACES row 21. The tab is closed at any step.
+    async fn log_out_goes_on_when_its_caller_goes_away(world: World) {
+        let gates: [&dyn Fn() -> AnyGate; 5] = [
+            &|| AnyGate::Store(world.tokens.gate_before(TokenOp::End)),
+            &|| AnyGate::Store(world.tokens.gate_after(TokenOp::End)),
+            &|| AnyGate::Store(world.sessions.gate_before(Op::Delete)),
+            &|| AnyGate::Store(world.sessions.gate_after(Op::Delete)),
+            &|| AnyGate::Issuer(world.issuer.gate_before(Endpoint::Revocation)),
+        ];
+        for (step, gate) in gates.into_iter().enumerate() {
+            let id = world.log_in("alice").await;
+            let grant = world.pointer(id).await.unwrap();
+            let revoked = world.issuer.gate_after(Endpoint::Revocation);
+            let gate = gate();
+            let log_out = world.log_out(&world.session(id), EndSession);
+            gate.reached().await;
+            log_out.abort();
+            assert!(log_out.await.unwrap_err().is_cancelled());
+            gate.open();
+            revoked.reached().await;
+
+            assert_eq!(world.stored(id).await, None, "step {step}");
+            assert_eq!(world.tokens_of(&grant).await.ended_by(), Some("logout"), "step {step}");
+            world.assert_dead_at_the_provider();
+        }
     }
 
     async fn a_save_under_way_when_the_user_logs_out_brings_nothing_back(world: World) {
@@ -147,116 +175,66 @@ on_every_store! {
         save.await.unwrap().unwrap();
         log_out.await.unwrap().unwrap();
 
-        assert_eq!(world.stored_tokens(id).await, StoredTokens::NoRecord);
+        assert_eq!(world.stored(id).await, None);
         world.assert_dead_at_the_provider();
     }
+}
 
-    // A request with the old snapshot asks for something newer, and a flight has just brought it.
-    async fn a_slow_request_gets_no_token_of_a_flight_that_landed_before_log_out(world: World) {
-        let id = world.log_in("alice").await;
-        let slow = world.request(id).await;
-        world.refresh(id).await;
+/// A gate of a store, or of the provider.
+enum AnyGate {
+    Store(Gate),
+    Issuer(testing::Gate),
+}
 
-        world.log_out(&world.session(id), EndSession).await.unwrap().unwrap();
-
-        let error = world.refresher.valid_token(&slow).await.expect_err("logged out");
-        assert_eq!(error.kind(), RefreshErrorKind::LoggedOut);
-        assert_eq!(world.issuer.refresh_requests(), 1, "and nothing was presented for it");
+impl AnyGate {
+    async fn reached(&self) {
+        match self {
+            Self::Store(gate) => gate.reached().await,
+            Self::Issuer(gate) => gate.reached().await,
+        }
     }
 
-    async fn a_slow_request_gets_no_token_after_log_out_even_if_its_own_is_fresh(world: World) {
-        let id = world.log_in("alice").await;
-        let slow = world.request(id).await;
-
-        world.log_out(&world.session(id), EndSession).await.unwrap().unwrap();
-
-        let error = world.refresher.valid_token(&slow).await.expect_err("logged out");
-        assert_eq!(error.kind(), RefreshErrorKind::LoggedOut);
+    fn open(&self) {
+        match self {
+            Self::Store(gate) => gate.open(),
+            Self::Issuer(gate) => gate.open(),
+        }
     }
+}
 
-    async fn what_a_flight_brings_after_log_out_is_revoked(world: World) {
+// RACES row 14. The refusal is for generation 1; another process's set is on its way to the store,
+// and comes after this one has looked for it for the last time.
+#[tokio::test(start_paused = true)]
+async fn a_refused_refresh_token_ends_no_newer_tokens() {
+    for world in [World::on_memory(), World::on_swapping()] {
         let id = world.log_in("alice").await;
-        let leaving = world.request(id).await;
-        let mut flight = world.flight_at(AfterPost, id).await;
+        world.issuer.fail_next_oauth(400, "invalid_grant");
+        let flight = world.flight_at(AfterPost, id).await;
+        let ending = world.tokens.gate_before(TokenOp::End);
+        flight.open();
+        ending.reached().await;
+        assert_eq!(world.store_elsewhere(id, 2).await, Put::Stored);
+        ending.open();
 
-        world.log_out(&leaving, EndSession).await.unwrap().unwrap();
-        assert_eq!(world.issuer.revocations(), 1);
-        flight.answer_meanwhile().await.expect_err("logged out");
-        flight.land_alone().await;
+        let token = flight.waiter.await.unwrap().expect("the newer token");
 
-        assert_eq!(world.issuer.revocations(), 2);
+        assert_eq!(token.secret(), ELSEWHERE);
+        assert_eq!(world.held_by("alice").await, [(id, 2)]);
     }
+}
 
-    // The provider ends the login. Requests see a session without tokens and save it so; then comes one from before.
-    async fn a_login_that_the_provider_ended_stays_ended_whoever_saves(world: World) {
+// As above, seen by the first look.
+#[tokio::test(start_paused = true)]
+async fn who_lost_a_race_to_another_process_gets_its_tokens() {
+    for world in [World::on_memory(), World::on_swapping()] {
         let id = world.log_in("alice").await;
-        let slow = world.request(id).await;
-        world.issuer.end_session("alice");
-        world.expire();
-        let error = world.refresher.valid_token(&world.session(id)).await.expect_err("invalid_grant");
-        assert_eq!(error.kind(), RefreshErrorKind::SessionExpired);
+        world.issuer.fail_next_oauth(400, "invalid_grant");
+        let flight = world.flight_at(AfterPost, id).await;
+        assert_eq!(world.store_elsewhere(id, 2).await, Put::Stored);
 
-        let ordinary = world.request(id).await;
-        assert_eq!(ordinary.get_value(KEY).await.unwrap(), None, "a request sees no tombstone");
-        ordinary.insert("cart", 3).await.unwrap();
-        ordinary.save().await.unwrap();
-        assert!(matches!(world.stored_tokens(id).await, StoredTokens::Tombstone { .. }));
-        slow.insert("cart", 4).await.unwrap();
-        slow.save().await.unwrap();
+        let token = flight.land().await.expect("the newer token");
 
-        assert!(matches!(world.stored_tokens(id).await, StoredTokens::Tombstone { .. }));
-        assert_eq!(world.stored(id).await.unwrap().data["cart"], 4);
-    }
-
-    // As above, where this process knows nothing of the grant.
-    async fn a_tombstone_in_the_store_outlives_the_process_that_wrote_it(world: World) {
-        let id = world.log_in("alice").await;
-        let old = world.request(id).await.get_value(KEY).await.unwrap().unwrap();
-        world.issuer.end_session("alice");
-        world.expire();
-        world.refresher.valid_token(&world.session(id)).await.expect_err("invalid_grant");
-        let mut world = world;
-        world.refresher = world.restarted();
-
-        let slow = world.session(id);
-        slow.insert_value(KEY, old).await.unwrap();
-        slow.save().await.unwrap();
-
-        assert!(matches!(world.stored_tokens(id).await, StoredTokens::Tombstone { .. }));
-        let error = world.refresher.valid_token(&world.session(id)).await.expect_err("nobody is logged in");
-        assert_eq!(error.kind(), RefreshErrorKind::NoTokens);
-    }
-
-    // The tab is closed while the session is being deleted.
-    async fn log_out_goes_on_when_its_caller_goes_away(world: World) {
-        let id = world.log_in("alice").await;
-        let leaving = world.request(id).await;
-        let deleting = world.sessions.gate_before(Op::Delete);
-        let revoked = world.issuer.gate_after(Endpoint::Revocation);
-        let log_out = world.log_out(&leaving, EndSession);
-        deleting.reached().await;
-
-        log_out.abort();
-        assert!(log_out.await.unwrap_err().is_cancelled());
-        deleting.open();
-        revoked.reached().await;
-
-        assert_eq!(world.stored_tokens(id).await, StoredTokens::NoRecord);
-        world.assert_dead_at_the_provider();
-    }
-
-    async fn two_log_outs_at_once_both_succeed(world: World) {
-        let id = world.log_in("alice").await;
-        let (one, two) = (world.request(id).await, world.request(id).await);
-        let mut flight = world.flight_at(BeforePost, id).await;
-
-        let (one, two) = (world.log_out(&one, EndSession), world.log_out(&two, EndSession));
-        one.await.unwrap().unwrap();
-        two.await.unwrap().unwrap();
-        flight.answer_meanwhile().await.expect_err("logged out");
-        flight.land_alone().await;
-
-        assert_eq!(world.stored_tokens(id).await, StoredTokens::NoRecord);
-        world.assert_dead_at_the_provider();
+        assert_eq!(token.secret(), ELSEWHERE);
+        assert_eq!(world.tokens.calls(TokenOp::End), 0);
     }
 }

@@ -1,10 +1,10 @@
 //! Who is asking.
 
 use reqwest::Method;
+use support::providers::{Answer, CLIENT_ID, CLIENT_SECRET};
 
 use crate::{
     manners::Refused,
-    providers::{Answer, CLIENT_ID, CLIENT_SECRET},
     subject::{Subject, Tokens},
 };
 

@@ -1,11 +1,13 @@
-//! All that differs between the providers, and where the strict issuer deliberately differs from them.
+//! All that differs between the providers, and where the strict issuer deliberately differs from
+//! them.
 
 use tower_token_refresh::testing::ProviderKind;
 
 /// What a provider does and says.
 #[derive(Clone, Debug)]
 pub(crate) struct Manners {
-    /// `session_state`, `refresh_expires_in`, `not-before-policy` in the answer, and `sid` in the ID token.
+    /// `session_state`, `refresh_expires_in`, `not-before-policy` in the answer, and `sid` in the
+    /// ID token.
     pub(crate) names_session: bool,
     pub(crate) jwt_tokens: bool,
     /// The scope of a refresh that asked for `openid` alone.
@@ -18,7 +20,8 @@ pub(crate) struct Manners {
     pub(crate) before_new_login: &'static str,
     pub(crate) expired: &'static str,
     pub(crate) unknown: &'static str,
-    /// Whether the browser gets another session after a refresh token was revoked; None where no token names one.
+    /// Whether the browser gets another session after a refresh token was revoked; None where no
+    /// token names one.
     pub(crate) revocation_ends_session: Option<bool>,
     pub(crate) revoked_access_token: Reach,
     /// `error` in the 200 that answers the revocation of a token which is not live.

@@ -1,11 +1,9 @@
-//! Requests that ask for nothing a provider could give.
+//! Requests that no provider can grant.
 
 use reqwest::Method;
+use support::providers::{Answer, CLIENT_ID, CLIENT_SECRET};
 
-use crate::{
-    providers::{Answer, CLIENT_ID, CLIENT_SECRET},
-    subject::Subject,
-};
+use crate::subject::Subject;
 
 fn assert_error(answer: &Answer, status: u16, error: &str) {
     assert_eq!((answer.status.as_u16(), answer.text("error")), (status, error));

@@ -1,6 +1,8 @@
 //! A consumed refresh token comes back.
 
-use crate::{providers::Browser, subject::Subject};
+use support::providers::Browser;
+
+use crate::subject::Subject;
 
 pub(crate) async fn a_consumed_token_ends_every_token_of_its_login(subject: &Subject) {
     let manners = &subject.manners;

@@ -1,6 +1,8 @@
 //! RFC 7009.
 
-use crate::{manners::Reach, providers::Browser, subject::Subject};
+use support::providers::Browser;
+
+use crate::{manners::Reach, subject::Subject};
 
 async fn revoke(subject: &Subject, token: &str) {
     let answer = subject.provider.revoke(token, "refresh_token").await;

@@ -1,15 +1,14 @@
-//! Who is being asked: one of the providers or the strict issuer, with the manners expected of it.
+//! Who a rule is checked on: one of the providers or the strict issuer, with the manners expected
+//! of it.
 
 use std::time::Duration;
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use serde_json::Value;
+use support::providers::{Answer, Browser, Provider, User};
 use tower_token_refresh::testing::{ManualClock, ProviderKind, StrictIssuer};
 
-use crate::{
-    manners::{self, Manners, Refused},
-    providers::{Answer, Browser, Provider, User},
-};
+use crate::manners::{self, Manners, Refused};
 
 pub(crate) struct Subject {
     pub(crate) provider: Provider,
@@ -54,7 +53,8 @@ impl Subject {
         }
     }
 
-    /// Asked by a client whose access tokens live for two seconds and whose refresh tokens live for four.
+    /// Asked by a client whose access tokens live for two seconds and whose refresh tokens live for
+    /// four.
     pub(crate) async fn with_brief_tokens(&self) -> Self {
         let Time::Manual { clock, kind } = &self.time else {
             return self.with_client("web-brief", Some("secret"));
@@ -119,7 +119,8 @@ impl Subject {
         self.provider.is_live(tokens.access()).await
     }
 
-    /// Until the provider's clock, which counts whole seconds, is more than a second past the issue of these.
+    /// Until the provider's clock, which counts whole seconds, is more than a second past the issue
+    /// of these.
     pub(crate) async fn until_well_after(&self, tokens: &Tokens) {
         let (_, _, mut newest) = self.log_in().await;
         for _ in 0..PATIENCE {

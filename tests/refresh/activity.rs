@@ -1,16 +1,16 @@
 //! A refresh counts as activity: a user whose requests only read is not logged out for being idle.
 
-
 use axum::{Router, http::header, routing};
 use support::{
-    World,
+    LIFE, Op, World,
     browser::{Cookie, cookie_of, get},
     on_every_store,
-    Op,
+    races::Station::BeforePost,
+    settle,
 };
 use time::Duration;
-use tower_sessions::{Expiry, session::Id};
-use tower_token_refresh::{TokenRefreshLayer, tower_sessions};
+use tower_sessions::{Expiry, Session, session::Id};
+use tower_token_refresh::{TokenRefreshLayer, testing::Endpoint, tower_sessions};
 
 const HOUR: Duration = Duration::hours(1);
 
@@ -18,10 +18,17 @@ const HOUR: Duration = Duration::hours(1);
 async fn idle_for_fifty_minutes(world: &World) -> Id {
     let session = world.session_with(None, Some(Expiry::OnInactivity(HOUR)));
     world.log_in_on(&session, "alice").await;
-    let mut record = world.stored(session.id().unwrap()).await.unwrap();
+    let mut record = world.stored(session.id().expect("saved")).await.expect("stored");
     record.expiry_date -= Duration::minutes(50);
     world.sessions.overwrite(&record).await;
     record.id
+}
+
+/// A request of it that has read its session.
+async fn request_of(world: &World, id: Id) -> Session {
+    let session = world.session_with(Some(id), Some(Expiry::OnInactivity(HOUR)));
+    session.load().await.expect("the session loads");
+    session
 }
 
 fn reading_app(world: &World, expiry: Expiry) -> Router {
@@ -34,44 +41,35 @@ fn reading_app(world: &World, expiry: Expiry) -> Router {
 on_every_store! {
     async fn a_refresh_prolongs_the_session_of_a_user_who_only_reads(world: World) {
         let id = idle_for_fifty_minutes(&world).await;
-        let before = world.stored(id).await.unwrap().expiry_date;
-        world.expire();
-
-        let session = world.session_with(Some(id), Some(Expiry::OnInactivity(HOUR)));
-        world.refresher.valid_token(&session).await.expect("refreshed");
-
-        let after = world.stored(id).await.unwrap().expiry_date;
-        assert!(after - before >= Duration::minutes(50), "prolonged by {}", after - before);
-        assert!(session.is_modified(), "its cookie is set again");
-    }
-
-    // The request that started the refresh may be gone by the time it lands.
-    async fn the_stored_session_is_prolonged_even_if_the_request_goes_away(world: World) {
-        let id = idle_for_fifty_minutes(&world).await;
-        let before = world.stored(id).await.unwrap().expiry_date;
-        world.expire();
-        let session = world.session_with(Some(id), Some(Expiry::OnInactivity(HOUR)));
-        session.get_value(support::KEY).await.unwrap();
-        let flight = world.flight_of(support::races::Station::BeforePost, session).await;
-        flight.waiter.abort();
-        flight.land_alone().await;
-
-        let after = world.stored(id).await.unwrap().expiry_date;
-        assert!(after - before >= Duration::minutes(50), "prolonged by {}", after - before);
-    }
-
-    async fn the_browser_keeps_its_cookie_for_as_long_as_the_session(world: World) {
-        let id = idle_for_fifty_minutes(&world).await;
+        let before = world.stored(id).await.expect("stored").expiry_date;
         let app = reading_app(&world, Expiry::OnInactivity(HOUR));
-        assert_eq!(cookie_of(&get(&app, "/read", Some(id)).await), Cookie::Untouched, "no refresh, no cookie");
+        let untouched = get(&app, "/read", Some(id)).await;
+        assert_eq!(cookie_of(&untouched), Cookie::Untouched, "no refresh, no cookie");
         world.expire();
 
         let response = get(&app, "/read", Some(id)).await;
 
         assert_eq!(cookie_of(&response), Cookie::Set(id));
-        assert!(response.headers()[header::SET_COOKIE].to_str().unwrap().contains("Max-Age=3600"));
+        let cookie = response.headers()[header::SET_COOKIE].to_str().expect("ASCII");
+        assert!(cookie.contains("Max-Age=3600"), "the browser keeps it for as long: {cookie}");
+        let after = world.stored(id).await.expect("stored").expiry_date;
+        assert!(after - before >= Duration::minutes(50), "prolonged by {}", after - before);
         assert_eq!(world.stored_tokens(id).await.generation(), Some(2));
         world.assert_logged_in(id).await;
+    }
+
+    async fn an_early_refresh_counts_as_well(world: World) {
+        let id = idle_for_fifty_minutes(&world).await;
+        let before = world.stored(id).await.expect("stored").expiry_date;
+        let app = reading_app(&world, Expiry::OnInactivity(HOUR));
+        world.clock.advance(LIFE - std::time::Duration::from_secs(10));
+        let _provider_is_slow = world.issuer.gate_before(Endpoint::Token);
+
+        let response = get(&app, "/read", Some(id)).await;
+
+        assert_eq!(cookie_of(&response), Cookie::Set(id));
+        let after = world.stored(id).await.expect("stored").expiry_date;
+        assert!(after - before >= Duration::minutes(50), "prolonged by {}", after - before);
     }
 
     async fn a_session_that_does_not_expire_on_inactivity_is_not_marked_modified(world: World) {
@@ -87,14 +85,11 @@ on_every_store! {
 
     async fn only_the_request_that_started_the_refresh_sets_the_cookie(world: World) {
         let id = idle_for_fifty_minutes(&world).await;
-        let second = world.session_with(Some(id), Some(Expiry::OnInactivity(HOUR)));
-        let first = world.session_with(Some(id), Some(Expiry::OnInactivity(HOUR)));
-        first.get_value(support::KEY).await.unwrap();
-        second.get_value(support::KEY).await.unwrap();
+        let (first, second) = (request_of(&world, id).await, request_of(&world, id).await);
         world.expire();
-        let flight = world.flight_of(support::races::Station::BeforePost, first.clone()).await;
+        let flight = world.flight_of(BeforePost, first.clone()).await;
         let waiting = world.ask(&second);
-        support::settle().await;
+        settle().await;
 
         flight.land().await.expect("a token");
         waiting.await.unwrap().expect("a token");
@@ -102,24 +97,76 @@ on_every_store! {
         assert!(first.is_modified());
         assert!(!second.is_modified());
     }
+
+    // It was saved by another request while this one waited, and is saved again only to be
+    // prolonged.
+    async fn a_slow_request_does_not_save_its_old_snapshot(world: World) {
+        let id = idle_for_fifty_minutes(&world).await;
+        let slow = request_of(&world, id).await;
+        world.expire();
+        let flight = world.flight_of(BeforePost, slow.clone()).await;
+        let quick = request_of(&world, id).await;
+        quick.insert("basket", "3 apples").await.expect("inserted");
+        quick.save().await.expect("saved");
+
+        flight.land().await.expect("a token");
+        slow.save().await.expect("saved at the end of the request");
+
+        assert_eq!(world.stored(id).await.expect("stored").data["basket"], "3 apples");
+    }
+
+    async fn what_the_request_itself_has_changed_stays(world: World) {
+        let id = idle_for_fifty_minutes(&world).await;
+        let session = request_of(&world, id).await;
+        session.insert("basket", "3 apples").await.expect("inserted");
+        world.expire();
+
+        world.refresher.valid_token(&session).await.expect("refreshed");
+        session.save().await.expect("saved at the end of the request");
+
+        assert_eq!(world.stored(id).await.expect("stored").data["basket"], "3 apples");
+    }
+
+    // The browser has moved on to another id, whose cookie it must not lose.
+    async fn a_session_that_has_gone_meanwhile_is_left_alone(world: World) {
+        let id = idle_for_fifty_minutes(&world).await;
+        let slow = request_of(&world, id).await;
+        world.expire();
+        let flight = world.flight_of(BeforePost, slow.clone()).await;
+        let quick = request_of(&world, id).await;
+        quick.cycle_id().await.expect("cycled");
+        quick.save().await.expect("saved");
+
+        flight.land().await.expect("a token");
+
+        assert!(!slow.is_modified());
+        assert_eq!(world.stored(id).await, None);
+        world.assert_logged_in(quick.id().expect("saved")).await;
+    }
+
+    async fn a_session_store_that_fails_costs_the_request_nothing(world: World) {
+        let id = idle_for_fifty_minutes(&world).await;
+        let session = request_of(&world, id).await;
+        world.expire();
+        world.sessions.refuse(Op::Load);
+
+        let token = world.refresher.valid_token(&session).await.expect("served all the same");
+
+        assert!(world.issuer.is_access_token_live(token.secret()));
+        assert_eq!(world.stored_tokens(id).await.generation(), Some(2));
+    }
 }
 
-/// The store refused the new set, the user went on, and the set is written when its request is long over.
-#[tokio::test(start_paused = true)]
-async fn a_set_that_is_written_late_does_not_shorten_the_session() {
-    let world = World::patient();
+/// The request that started the refresh goes away: nobody writes the session for it.
+#[tokio::test]
+async fn the_session_of_a_request_that_went_away_stays_as_it_is() {
+    let world = World::on_memory();
     let id = idle_for_fifty_minutes(&world).await;
+    let before = world.stored(id).await;
     world.expire();
-    world.sessions.refuse(Op::Save);
-    let session = world.session_with(Some(id), Some(Expiry::OnInactivity(HOUR)));
-    world.refresher.valid_token(&session).await.expect("served all the same");
-    let mut record = world.stored(id).await.expect("a record");
-    record.expiry_date += Duration::hours(3);
-    world.sessions.overwrite(&record).await;
-
-    world.sessions.accept(Op::Save);
-    assert_eq!(world.refresher.shutdown(std::time::Duration::from_secs(20)).await, Ok(()));
-
-    assert_eq!(world.stored_tokens(id).await.generation(), Some(2));
-    assert_eq!(world.stored(id).await.expect("a record").expiry_date, record.expiry_date);
+    let mut flight = world.flight_of(BeforePost, request_of(&world, id).await).await;
+    flight.client_leaves().await;
+    flight.land_alone().await;
+    assert_eq!(world.stored(id).await, before);
+    world.assert_logged_in(id).await;
 }

@@ -1,6 +1,5 @@
 //! Browsers that close the tab: over real connections, a request whose client goes away.
 
-
 use std::sync::Arc;
 
 use axum::{
@@ -11,9 +10,8 @@ use axum::{
     routing::get,
 };
 use support::{
-    StoredTokens, World,
+    TokenOp, World,
     http::{cookie, serve},
-    Op,
     variants::leave,
 };
 use tokio::sync::Notify;
@@ -91,18 +89,18 @@ async fn a_browser_leaves_during_the_refresh_and_the_next_request_finds_its_resu
 }
 
 #[tokio::test]
-async fn a_browser_leaves_during_the_write_back_and_the_other_tab_is_served() {
+async fn a_browser_leaves_while_the_tokens_are_stored_and_the_other_tab_is_served() {
     let world = World::on_memory();
     let id = world.log_in("alice").await;
     world.expire();
     let (url, abandoned) = application(&world).await;
-    let write_back = world.sessions.gate_before(Op::Save);
+    let put = world.tokens.gate_before(TokenOp::Put);
     let browser = open(format!("{url}/guarded"), id);
-    write_back.reached().await;
+    put.reached().await;
     let other_tab = open(format!("{url}/guarded"), id);
     leave(browser).await;
     abandoned.0.notified().await;
-    write_back.open();
+    put.open();
 
     assert!(world.issuer.is_access_token_live(&other_tab.await.unwrap().unwrap()));
     assert_eq!(world.issuer.refresh_requests(), 1);
@@ -113,17 +111,19 @@ async fn a_browser_leaves_during_the_write_back_and_the_other_tab_is_served() {
 async fn a_browser_leaves_during_its_log_out_and_is_logged_out() {
     let world = World::on_memory();
     let id = world.log_in("alice").await;
-    let refresh_token = world.stored_refresh_token(id).await.unwrap();
+    let grant = world.pointer(id).await.expect("a login");
+    let refresh_token = world.stored_refresh_token(id).await.expect("a refresh token");
     let (url, abandoned) = application(&world).await;
-    let (delete, revoked) =
-        (world.sessions.gate_before(Op::Delete), world.issuer.gate_after(Endpoint::Revocation));
+    let (end, revoked) =
+        (world.tokens.gate_before(TokenOp::End), world.issuer.gate_after(Endpoint::Revocation));
     let browser = open(format!("{url}/logout"), id);
-    delete.reached().await;
+    end.reached().await;
     leave(browser).await;
     abandoned.0.notified().await;
-    delete.open();
+    end.open();
     revoked.reached().await;
 
-    assert_eq!(world.stored_tokens(id).await, StoredTokens::NoRecord);
+    assert_eq!(world.stored(id).await, None);
+    assert!(world.tokens_of(&grant).await.is_ended());
     assert!(!world.issuer.session_alive(&refresh_token));
 }

@@ -1,146 +1,152 @@
-//! The session store fails at the worst moment.
-
+//! The token store fails at the worst moment of a refresh.
 
 use std::time::Duration;
 
 use support::{
-    World,
-    races::Station,
+    TokenOp, World, on_every_store,
+    races::Station::{AfterPost, BeforePost},
     settle,
-    store::{Op, ScriptedStore},
 };
-use tower_sessions::{Session, session::Id};
-use tower_token_refresh::{Logout, RefreshErrorKind, Revocation, tower_sessions};
+use tower_token_refresh::{RefreshErrorKind, testing::Endpoint};
 
-/// The second `cycle_id` makes its record, and the store refuses the tombstone in the first one.
-async fn moved_with_a_refused_tombstone(world: &World) -> Session {
-    let id = world.log_in("alice").await;
-    let (one, two) = (world.request(id).await, world.request(id).await);
-    one.cycle_id().await.expect("cycled");
-    one.save().await.expect("saved");
-    two.cycle_id().await.expect("cycled");
-    world.sessions.fail_next(Op::Save);
-    two.save().await.expect("the record is made, and its id is told");
-    assert_eq!(world.held_by("alice").await.len(), 2, "the store refuses the tombstone for now");
-    two
-}
+on_every_store! {
+    // Neither reads nor writes work once the provider has answered.
+    async fn a_waiter_is_served_though_the_whole_store_is_down(world: World) {
+        let id = world.log_in("alice").await;
+        let flight = world.flight_at(AfterPost, id).await;
+        world.tokens.refuse_everything(true);
 
-#[tokio::test(start_paused = true)]
-async fn a_refused_tombstone_neither_fails_the_request_nor_leaves_a_second_login() {
-    let world = World::on_memory();
-    let two = moved_with_a_refused_tombstone(&world).await;
-    tokio::time::sleep(Duration::from_secs(1)).await;
-    settle().await;
+        let token = flight.land().await.expect("what the provider gave");
 
-    let home = two.id().expect("saved");
-    assert_eq!(world.held_by("alice").await, [(home, 1)]);
-    world.refresh(home).await;
-    world.assert_logged_in(home).await;
-}
+        assert!(world.issuer.is_access_token_live(token.secret()));
+        let again = world.refresher.valid_token(&world.session(id)).await.expect("from memory");
+        assert_eq!(again.secret(), token.secret());
+        let stored = world.tokens.gate_after(TokenOp::Put);
+        world.tokens.refuse_everything(false);
+        stored.reached().await;
+        world.assert_logged_in(id).await;
+    }
 
-/// The process ends before the store is asked again.
-#[tokio::test(start_paused = true)]
-async fn a_shutdown_buries_what_a_move_has_left() {
-    let world = World::on_memory();
-    let two = moved_with_a_refused_tombstone(&world).await;
+    async fn a_store_that_cannot_be_read_lets_nobody_present_a_refresh_token(world: World) {
+        let id = world.log_in("alice").await;
+        world.expire();
+        world.tokens.refuse(TokenOp::Load);
 
-    assert_eq!(world.refresher.shutdown(Duration::from_secs(60)).await, Ok(()));
+        let error = world.refresher.valid_token(&world.session(id)).await.expect_err("not known");
 
-    assert_eq!(world.held_by("alice").await, [(two.id().expect("saved"), 1)]);
-}
+        assert_eq!(error.kind(), RefreshErrorKind::Unavailable);
+        assert_eq!(world.issuer.refresh_requests(), 0);
+        world.tokens.accept(TokenOp::Load);
+        assert!(world.refresher.valid_token(&world.session(id)).await.is_ok());
+        world.assert_logged_in(id).await;
+    }
 
-/// A flight lands while the record is being made, and the store refuses to write that into it.
-async fn landed_while_moving(world: &World, refuse: impl FnOnce(&ScriptedStore)) -> Id {
-    let id = world.log_in("alice").await;
-    let cycling = world.request(id).await;
-    let flight = world.flight_at(Station::AfterPost, id).await;
-    cycling.cycle_id().await.expect("cycled");
-    let creating = world.sessions.gate_before(Op::Create);
-    let saving = {
-        let cycling = cycling.clone();
-        tokio::spawn(async move { cycling.save().await })
-    };
-    creating.reached().await;
-    flight.land().await.expect("a token");
-    refuse(&world.store);
-    creating.open();
-    saving.await.expect("no panic").expect("the record is made");
-    cycling.id().expect("saved")
-}
+    async fn a_mark_whose_answer_got_lost_is_found_by_its_nonce(world: World) {
+        let id = world.log_in("alice").await;
+        world.expire();
+        world.tokens.lose_next_answer(TokenOp::Swap);
 
-#[tokio::test(start_paused = true)]
-async fn a_refused_comparison_leaves_the_newest_tokens_pending() {
-    let world = World::on_memory();
-    let home = landed_while_moving(&world, |store| store.fail_next(Op::Save)).await;
-    world.refresher.valid_token(&world.session(home)).await.expect("from memory");
-    settle().await;
-    assert_eq!(world.held_by("alice").await, [(home, 2)]);
-    world.assert_logged_in(home).await;
-}
+        let token = world.refresher.valid_token(&world.session(id)).await.expect("refreshed");
 
-/// No request comes any more: the set is written by the background task, or by the shutdown.
-#[tokio::test(start_paused = true)]
-async fn what_a_refused_comparison_leaves_is_written_without_a_request() {
-    for shutdown in [false, true] {
-        let world = World::patient();
-        let home = landed_while_moving(&world, |store| store.refuse(Op::Save)).await;
-        assert_eq!(world.held_by("alice").await, [(home, 1)]);
-        world.sessions.accept(Op::Save);
-
-        if shutdown {
-            assert_eq!(world.refresher.shutdown(Duration::from_secs(20)).await, Ok(()));
-        } else {
-            tokio::time::sleep(Duration::from_secs(2)).await;
-        }
-
-        assert_eq!(world.held_by("alice").await, [(home, 2)], "shutdown: {shutdown}");
+        assert!(world.issuer.is_access_token_live(token.secret()));
         assert_eq!(world.issuer.refresh_requests(), 1);
-        world.assert_logged_in(home).await;
+        assert!(world.stored_tokens(id).await.is_live());
+        world.assert_logged_in(id).await;
+    }
+
+    // It is stored, and tried again all the same: that finds itself.
+    async fn a_write_whose_answer_got_lost_is_made_once(world: World) {
+        let id = world.log_in("alice").await;
+        world.expire();
+        world.tokens.lose_next_answer(TokenOp::Put);
+        world.refresher.valid_token(&world.session(id)).await.expect("refreshed");
+        let again = world.tokens.gate_after(TokenOp::Put);
+        again.reached().await;
+        again.open();
+        settle().await;
+
+        assert_eq!(world.refresher.usage().unsaved, 0);
+        assert_eq!(world.stored_tokens(id).await.generation(), Some(2));
+        world.assert_logged_in(id).await;
+    }
+
+    // The provider has certainly not used the token up, and the store refuses to take the mark
+    // back.
+    async fn a_mark_that_cannot_be_taken_back_is_no_obstacle_to_the_process_that_set_it(
+        world: World
+    ) {
+        let id = world.log_in("alice").await;
+        world.expire();
+        world.issuer.fail_next(403, "a firewall's");
+        let post = world.issuer.gate_before(Endpoint::Token);
+        let request = world.ask(&world.session(id));
+        post.reached().await;
+        world.tokens.fail_next(TokenOp::Swap);
+        post.open();
+        assert!(request.await.unwrap().is_err());
+        assert!(world.stored_tokens(id).await.is_presenting());
+
+        let token = world.refresher.valid_token(&world.session(id)).await.expect("tried afresh");
+
+        assert!(world.issuer.is_access_token_live(token.secret()));
+        assert!(world.stored_tokens(id).await.is_live());
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn log_out_survives_a_session_that_cannot_be_read_at_first() {
+/// One process excludes by itself: a store that only refuses writes is noticed by nobody.
+#[tokio::test]
+async fn a_plain_store_that_refuses_the_mark_does_not_hold_the_refresh_up() {
     let world = World::on_memory();
     let id = world.log_in("alice").await;
-    world.sessions.fail_next(Op::Load);
+    world.expire();
+    world.tokens.refuse(TokenOp::Swap);
 
-    let done =
-        world.refresher.log_out(&world.session(id), Logout::EndSession).await.expect("logged out");
-
-    assert!(matches!(done.revocation, Revocation::Revoked));
-    world.assert_dead_at_the_provider();
-}
-
-/// Neither reads nor writes work once the provider has answered: the waiter is served what this process holds.
-#[tokio::test(start_paused = true)]
-async fn a_waiter_is_served_though_the_whole_store_is_down() {
-    let world = World::on_memory();
-    let id = world.log_in("alice").await;
-    let flight = world.flight_at(Station::AfterPost, id).await;
-    world.sessions.refuse(Op::Save);
-    world.sessions.refuse(Op::Load);
-
-    let token = flight.land().await.expect("a token");
+    let token = world.refresher.valid_token(&world.session(id)).await.expect("refreshed");
 
     assert!(world.issuer.is_access_token_live(token.secret()));
-    world.sessions.accept(Op::Save);
-    world.sessions.accept(Op::Load);
-    world.refresher.valid_token(&world.session(id)).await.expect("from memory");
-    settle().await;
+    assert_eq!(world.stored_tokens(id).await.generation(), Some(2));
     world.assert_logged_in(id).await;
 }
 
+/// Nothing else would keep another process from presenting the same token.
+#[tokio::test]
+async fn a_swapping_store_that_refuses_the_mark_lets_nobody_present() {
+    let world = World::on_swapping();
+    let id = world.log_in("alice").await;
+    world.expire();
+    world.tokens.refuse(TokenOp::Swap);
+
+    let error = world.refresher.valid_token(&world.session(id)).await.expect_err("no mark");
+
+    assert_eq!(error.kind(), RefreshErrorKind::Unavailable);
+    assert_eq!(world.issuer.refresh_requests(), 0);
+    world.tokens.accept(TokenOp::Swap);
+    assert!(world.refresher.valid_token(&world.session(id)).await.is_ok());
+    world.assert_logged_in(id).await;
+}
+
+#[tokio::test]
+async fn a_swapping_store_that_goes_down_after_the_mark_is_set_stops_no_answer() {
+    let world = World::on_swapping();
+    let id = world.log_in("alice").await;
+    let flight = world.flight_at(BeforePost, id).await;
+    world.tokens.refuse_everything(true);
+    let token = flight.land().await.expect("served");
+    assert!(world.issuer.is_access_token_live(token.secret()));
+    assert!(world.stored_tokens(id).await.is_presenting());
+    assert_eq!(world.refresher.usage().unsaved, 1);
+}
+
 #[tokio::test(start_paused = true)]
-async fn a_store_that_does_not_answer_the_re_read_holds_nobody_for_longer_than_ten_seconds() {
+async fn a_store_that_does_not_answer_holds_nobody_for_longer_than_ten_seconds() {
     let world = World::patient();
     let id = world.log_in("alice").await;
     let session = world.request(id).await;
     world.expire();
-    let _stuck = world.sessions.gate_before(Op::Load);
-    let told =
+    let _stuck = world.tokens.gate_before(TokenOp::Load);
+    let answer =
         tokio::time::timeout(Duration::from_millis(10_100), world.refresher.valid_token(&session))
             .await;
-    assert_eq!(told.expect("in time").unwrap_err().kind(), RefreshErrorKind::Unavailable);
+    assert_eq!(answer.expect("in time").unwrap_err().kind(), RefreshErrorKind::Unavailable);
     assert_eq!(world.issuer.refresh_requests(), 0, "nobody knows what the store holds");
 }

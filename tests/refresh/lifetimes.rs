@@ -1,11 +1,13 @@
 //! How long a token counts as fresh, and what a refresh takes over from the set before.
 
-
 use std::time::Duration;
 
-use support::{LIFE, World, shown_generation};
 use serde_json::json;
-use tower_token_refresh::{RefreshErrorKind, RefreshPolicy, testing::StrictIssuerBuilder};
+use support::{LIFE, StoredTokens, World};
+use tower_token_refresh::{
+    RefreshErrorKind, RefreshPolicy,
+    testing::{Endpoint, StrictIssuerBuilder},
+};
 
 const MOMENT: Duration = Duration::from_millis(1);
 
@@ -80,7 +82,7 @@ async fn a_lifetime_counts_from_when_the_request_was_sent() {
     let session = world.session(world.log_in("alice").await);
     world.expire();
     let sent_at = world.clock.clock().now();
-    let gate = world.issuer.gate_after(tower_token_refresh::testing::Endpoint::Token);
+    let gate = world.issuer.gate_after(Endpoint::Token);
     let request = world.ask(&session);
     gate.reached().await;
     world.clock.advance(Duration::from_secs(8));
@@ -101,7 +103,7 @@ async fn opaque_tokens_are_refreshed_like_any_other() {
         let token = world.refresher.valid_token(&session).await.unwrap();
         assert!(world.issuer.is_access_token_live(token.secret()));
         assert_eq!(token.subject(), None);
-        assert_eq!(shown_generation(&session).await, Some(generation));
+        assert_eq!(world.stored_tokens(id).await.generation(), Some(generation));
     }
     world.assert_logged_in(id).await;
 }
@@ -137,15 +139,23 @@ async fn a_provider_that_does_not_rotate_is_served_as_well() {
 #[tokio::test]
 async fn an_answer_without_an_id_token_or_a_scope_keeps_those_before() {
     let world = World::on_memory();
-    let session = world.session(world.log_in("alice").await);
-    let before = world.refresher.valid_token(&session).await.unwrap();
+    let id = world.log_in("alice").await;
+    let before = id_token_and_scope(world.stored_tokens(id).await);
     world.expire();
     world.issuer.edit_next(|answer| {
         let answer = answer.as_object_mut().unwrap();
         answer.remove("id_token");
         answer.remove("scope");
     });
-    let after = world.refresher.valid_token(&session).await.unwrap();
-    assert!(before.id_token().is_some() && before.scope().is_some());
-    assert_eq!((after.id_token(), after.scope()), (before.id_token(), before.scope()));
+    let token = world.refresher.valid_token(&world.session(id)).await.unwrap();
+    assert!(before.0.is_some() && before.1.is_some());
+    assert_eq!(id_token_and_scope(world.stored_tokens(id).await), before);
+    assert_eq!(token.scope(), before.1.as_deref());
+    assert_eq!(world.stored_tokens(id).await.generation(), Some(2));
+}
+
+fn id_token_and_scope(tokens: StoredTokens) -> (Option<String>, Option<String>) {
+    let StoredTokens::Live { payload, .. } = tokens else { panic!("there are tokens") };
+    let text = |field: &str| payload[field].as_str().map(str::to_owned);
+    (text("id_token"), text("scope"))
 }

@@ -1,3 +1,18 @@
 //! One refresh for any number of requests, and what becomes of it when things go wrong.
 
+mod activity;
+mod cancellation;
+mod confirm;
+mod dropped_clients;
+mod eviction;
+mod failing_store;
+mod failures;
+mod faster_process;
+mod lifetimes;
+mod lost_writes;
+mod newer_than;
+mod newer_token;
 mod single_flight;
+mod unreadable;
+mod unsaved;
+mod unsaved_and_ended;

@@ -1,179 +1,187 @@
-//! "I hold generation g; give me one that is newer and fresh now": late callers, rejected tokens, answers made for others.
-
+//! "I hold generation g; give me one that is newer and fresh now": late callers, rejected tokens,
+//! and answers that were made for somebody else.
 
 use std::time::Duration;
 
+use serde_json::json;
 use support::{
-    LIFE, World, settle, shown_generation,
-    Op,
-    variants::{leave, session_at},
+    LIFE, TokenOp, World, on_every_store, races::Station::AfterRead, settle, variants::session_at,
 };
-use tower_token_refresh::testing::Endpoint;
+use tokio::task::JoinHandle;
+use tower_sessions::Session;
+use tower_token_refresh::{
+    AccessToken, RefreshError, RefreshErrorKind, testing::Endpoint, tower_sessions,
+};
 
-const LATE: Duration = Duration::from_secs(30);
+const MOMENT: Duration = Duration::from_millis(1);
 
-#[tokio::test]
-async fn a_late_caller_gets_the_set_of_the_flight_it_missed() {
-    let world = World::on_memory();
-    let id = world.log_in("alice").await;
-    let late = world.request(id).await;
-    world.expire();
-    let token = world.refresher.valid_token(&world.session(id)).await.unwrap();
-    world.clock.advance(LATE);
-    let loads = world.sessions.calls(Op::Load);
-
-    let got = world.refresher.valid_token(&late).await.unwrap();
-
-    assert_eq!(got.secret(), token.secret());
-    assert_eq!(world.issuer.refresh_requests(), 1);
-    assert_eq!(shown_generation(&late).await, Some(2));
-    assert_eq!(
-        world.sessions.calls(Op::Load) - loads,
-        1,
-        "one read, to bring its own session up to date"
-    );
+/// Asks for a newer token in a task of its own.
+fn ask_newer(
+    world: &World,
+    session: &Session,
+    rejected: &AccessToken,
+) -> JoinHandle<Result<AccessToken, RefreshError>> {
+    let (refresher, session, rejected) =
+        (world.refresher.clone(), session.clone(), rejected.clone());
+    tokio::spawn(async move { refresher.newer_token(&session, &rejected).await })
 }
 
-#[tokio::test]
-async fn a_caller_later_than_that_re_reads_the_store() {
-    let world = World::on_memory();
-    let id = world.log_in("alice").await;
-    let late = world.request(id).await;
-    world.expire();
-    let token = world.refresher.valid_token(&world.session(id)).await.unwrap();
-    world.clock.advance(LATE + Duration::from_millis(1));
-    let loads = world.sessions.calls(Op::Load);
+on_every_store! {
+    async fn a_late_caller_gets_what_the_flight_brought_and_asks_no_store(world: World) {
+        let id = world.log_in("alice").await;
+        let late = world.request(id).await;
+        let token = world.refresh(id).await;
+        world.clock.advance(Duration::from_secs(20));
+        let loads = world.tokens.calls(TokenOp::Load);
 
-    let got = world.refresher.valid_token(&late).await.unwrap();
+        let again = world.refresher.valid_token(&late).await.expect("a token");
 
-    assert_eq!(got.secret(), token.secret());
-    assert_eq!(world.issuer.refresh_requests(), 1);
-    assert_eq!(shown_generation(&late).await, Some(2));
-    assert_eq!(world.sessions.calls(Op::Load) - loads, 2, "the flight re-read the store");
-}
-
-#[tokio::test]
-async fn a_set_that_another_process_stored_is_found_by_the_re_read() {
-    let world = World::on_memory();
-    let id = world.log_in("alice").await;
-    let stale = world.request(id).await;
-    world.expire();
-    let elsewhere = world.restarted();
-    let theirs = elsewhere.valid_token(&session_at(&elsewhere, id)).await.unwrap();
-
-    let ours = world.refresher.valid_token(&stale).await.unwrap();
-
-    assert_eq!(ours.secret(), theirs.secret());
-    assert_eq!(world.issuer.refresh_requests(), 1);
-    assert_eq!(shown_generation(&stale).await, Some(2));
-    world.assert_logged_in(id).await;
-}
-
-#[tokio::test]
-async fn a_late_caller_whose_late_result_has_expired_starts_a_flight() {
-    let short = Duration::from_secs(10);
-    let world = World::configured(|issuer| issuer.access_token_lifetime(short), |builder| builder);
-    let id = world.log_in("alice").await;
-    let late = world.request(id).await;
-    world.clock.advance(short);
-    world.refresher.valid_token(&world.session(id)).await.unwrap();
-    world.clock.advance(Duration::from_secs(20));
-
-    let token = world.refresher.valid_token(&late).await.unwrap();
-
-    assert!(world.issuer.is_access_token_live(token.secret()));
-    assert_eq!(world.issuer.refresh_requests(), 2);
-    assert_eq!(shown_generation(&late).await, Some(3));
-    world.assert_logged_in(id).await;
-}
-
-#[tokio::test]
-async fn a_flight_that_lasted_longer_than_its_tokens_live_serves_nobody_an_expired_one() {
-    let world = World::on_memory();
-    let id = world.log_in("alice").await;
-    world.expire();
-    let gate = world.issuer.gate_after(Endpoint::Token);
-    let request = world.ask(&world.session(id));
-    gate.reached().await;
-    world.expire();
-    gate.open();
-
-    let token = request.await.unwrap().unwrap();
-
-    assert!(world.issuer.is_access_token_live(token.secret()));
-    assert_eq!(world.issuer.refresh_requests(), 2);
-    world.assert_logged_in(id).await;
-}
-
-#[tokio::test]
-async fn a_caller_that_joins_a_flight_made_for_an_older_set_asks_again() {
-    let world = World::on_memory();
-    let id = world.log_in("alice").await;
-    let old = world.request(id).await;
-    world.expire();
-    // A request that holds generation 1 starts a flight, which finds generation 2 in the store ...
-    let elsewhere = world.restarted();
-    let second = elsewhere.valid_token(&session_at(&elsewhere, id)).await.unwrap();
-    let re_read = world.sessions.gate_after(Op::Load);
-    let holds_first = world.ask(&old);
-    re_read.reached().await;
-    // ... and is joined by one that holds generation 3, which an API has rejected.
-    elsewhere.newer_token(&session_at(&elsewhere, id), &second).await.unwrap();
-    let session = world.session(id);
-    let third = world.refresher.valid_token(&session).await.unwrap();
-    let holds_third = tokio::spawn({
-        let (refresher, session, third) = (world.refresher.clone(), session.clone(), third.clone());
-        async move { refresher.newer_token(&session, &third).await }
-    });
-    settle().await;
-    assert!(!holds_third.is_finished());
-    re_read.open();
-
-    assert!(holds_first.await.unwrap().is_ok());
-    let fourth = holds_third.await.unwrap().unwrap();
-    assert_ne!(fourth.secret(), third.secret());
-    assert_eq!(shown_generation(&session).await, Some(4));
-    assert_eq!(world.issuer.refresh_requests(), 3);
-    world.assert_logged_in(id).await;
-}
-
-#[tokio::test]
-async fn a_token_that_an_api_rejected_is_refreshed_before_it_expires() {
-    let world = World::on_memory();
-    let id = world.log_in("alice").await;
-    let session = world.session(id);
-    let rejected = world.refresher.valid_token(&session).await.unwrap();
-
-    let newer = world.refresher.newer_token(&session, &rejected).await.unwrap();
-
-    assert_ne!(newer.secret(), rejected.secret());
-    assert_eq!(world.issuer.refresh_requests(), 1);
-    assert_eq!(shown_generation(&session).await, Some(2));
-    world.assert_logged_in(id).await;
-}
-
-#[tokio::test]
-async fn many_requests_with_the_same_rejected_token_make_one_post() {
-    let world = World::on_memory();
-    let id = world.log_in("alice").await;
-    let rejected = world.refresher.valid_token(&world.session(id)).await.unwrap();
-    let gate = world.issuer.gate_before(Endpoint::Token);
-    let requests: Vec<_> = (0..10)
-        .map(|_| {
-            let (refresher, session, rejected) =
-                (world.refresher.clone(), world.session(id), rejected.clone());
-            tokio::spawn(async move { refresher.newer_token(&session, &rejected).await })
-        })
-        .collect();
-    gate.reached().await;
-    gate.open();
-    for request in requests {
-        assert_ne!(request.await.unwrap().unwrap().secret(), rejected.secret());
+        assert_eq!(again.secret(), token.secret());
+        assert_eq!(world.tokens.calls(TokenOp::Load), loads);
+        assert_eq!(world.issuer.refresh_requests(), 1);
     }
-    // One more that was slow to hear of the rejection.
-    let late = world.refresher.newer_token(&world.session(id), &rejected).await.unwrap();
-    assert_ne!(late.secret(), rejected.secret());
-    assert_eq!(world.issuer.refresh_requests(), 1);
+
+    // Tokens that live for 10 s, and a caller that comes 20 s after the flight.
+    async fn a_late_caller_never_gets_a_token_that_has_expired_meanwhile(world: World) {
+        let id = world.log_in("alice").await;
+        let late = world.request(id).await;
+        world.issuer.edit_next(|answer| answer["expires_in"] = json!(10));
+        world.refresh(id).await;
+        world.clock.advance(Duration::from_secs(20));
+
+        let token = world.refresher.valid_token(&late).await.expect("a newer token");
+
+        assert!(world.issuer.is_access_token_live(token.secret()));
+        assert_eq!(world.stored_tokens(id).await.generation(), Some(3));
+        world.assert_logged_in(id).await;
+    }
+
+    async fn tokens_that_another_process_stored_are_found_and_nothing_is_presented(world: World) {
+        let id = world.log_in("alice").await;
+        let stale = world.request(id).await;
+        world.expire();
+        let elsewhere = world.restarted();
+        let theirs = elsewhere.valid_token(&session_at(&elsewhere, id)).await.expect("refreshed");
+
+        let ours = world.refresher.valid_token(&stale).await.expect("theirs");
+
+        assert_eq!(ours.secret(), theirs.secret());
+        assert_eq!(world.issuer.refresh_requests(), 1);
+        world.assert_logged_in(id).await;
+    }
+
+    async fn a_flight_that_lasts_longer_than_its_tokens_live_serves_nobody_an_expired_one(
+        world: World
+    ) {
+        let id = world.log_in("alice").await;
+        world.expire();
+        let gate = world.issuer.gate_after(Endpoint::Token);
+        let request = world.ask(&world.session(id));
+        gate.reached().await;
+        world.expire();
+        gate.open();
+
+        let token = request.await.unwrap().expect("of a second flight");
+
+        assert!(world.issuer.is_access_token_live(token.secret()));
+        assert_eq!(world.issuer.refresh_requests(), 2);
+        world.assert_logged_in(id).await;
+    }
+
+    async fn a_caller_whose_answers_are_too_old_each_time_is_told_to_come_back(world: World) {
+        let id = world.log_in("alice").await;
+        world.expire();
+        let gates = [(); 3].map(|()| world.issuer.gate_after(Endpoint::Token));
+        let request = world.ask(&world.session(id));
+        for gate in gates {
+            gate.reached().await;
+            world.expire();
+            gate.open();
+        }
+
+        let error = request.await.unwrap().expect_err("three in a row were too old");
+
+        assert_eq!(error.kind(), RefreshErrorKind::Unavailable);
+        assert!(error.retry_after().is_some());
+        assert_eq!(world.stored_tokens(id).await.generation(), Some(4), "all of them were stored");
+        assert!(world.refresher.valid_token(&world.session(id)).await.is_ok());
+        world.assert_logged_in(id).await;
+    }
+
+    // A flight for one that holds generation 1 has found generation 2 in the store. Meanwhile the
+    // record was read again, somebody was served generation 2, and an API has rejected it.
+    async fn a_caller_that_holds_what_a_flight_finds_gets_a_newer_one(world: World) {
+        let id = world.log_in("alice").await;
+        let (first, second) = (world.request(id).await, world.request(id).await);
+        world.expire();
+        let elsewhere = world.restarted();
+        elsewhere.valid_token(&session_at(&elsewhere, id)).await.expect("generation 2");
+        let flight = world.flight_of(AfterRead, first).await;
+        world.clock.advance(MOMENT);
+        let rejected = world.refresher.valid_token(&second).await.expect("generation 2");
+        assert!(!flight.waiter.is_finished());
+        let asking = ask_newer(&world, &second, &rejected);
+        settle().await;
+        assert!(!asking.is_finished(), "it has joined the flight");
+
+        let found = flight.land().await.expect("good enough for the first");
+        let newer = asking.await.unwrap().expect("a newer token");
+
+        assert_eq!(found.secret(), rejected.secret());
+        assert_ne!(newer.secret(), rejected.secret());
+        assert_eq!(world.stored_tokens(id).await.generation(), Some(3));
+        assert_eq!(world.issuer.refresh_requests(), 2);
+        world.assert_logged_in(id).await;
+    }
+
+    async fn a_token_that_an_api_rejected_is_refreshed_before_it_expires(world: World) {
+        let id = world.log_in("alice").await;
+        let session = world.session(id);
+        let rejected = world.refresher.valid_token(&session).await.expect("fresh");
+
+        let newer = world.refresher.newer_token(&session, &rejected).await.expect("a newer one");
+
+        assert_ne!(newer.secret(), rejected.secret());
+        assert_eq!(world.issuer.refresh_requests(), 1);
+        assert_eq!(world.stored_tokens(id).await.generation(), Some(2));
+        world.assert_logged_in(id).await;
+    }
+
+    async fn many_requests_with_the_same_rejected_token_make_one_post(world: World) {
+        let id = world.log_in("alice").await;
+        let rejected = world.refresher.valid_token(&world.session(id)).await.expect("fresh");
+        let gate = world.issuer.gate_before(Endpoint::Token);
+        let requests: Vec<_> =
+            (0..10).map(|_| ask_newer(&world, &world.session(id), &rejected)).collect();
+        gate.reached().await;
+        settle().await;
+        gate.open();
+        for request in requests {
+            let newer = request.await.unwrap().expect("a newer one");
+            assert_ne!(newer.secret(), rejected.secret());
+        }
+
+        let slow_to_hear = ask_newer(&world, &world.session(id), &rejected).await.unwrap();
+
+        assert_ne!(slow_to_hear.expect("a newer one").secret(), rejected.secret());
+        assert_eq!(world.issuer.refresh_requests(), 1);
+    }
+
+    async fn a_caller_that_gave_up_waiting_finds_the_result_of_its_flight(world: World) {
+        let id = world.log_in("alice").await;
+        world.expire();
+        let gate = world.issuer.gate_after(Endpoint::Token);
+        let request = world.ask(&world.session(id));
+        gate.reached().await;
+        request.abort();
+        gate.open();
+
+        let token = world.refresher.valid_token(&world.session(id)).await.expect("the flight's");
+
+        assert!(world.issuer.is_access_token_live(token.secret()));
+        assert_eq!(world.issuer.refresh_requests(), 1);
+        assert_eq!(token.expires_at(), world.clock.clock().now() + LIFE);
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -181,30 +189,24 @@ async fn a_rejected_token_is_not_given_again_while_its_refresh_fails() {
     let world = World::on_memory();
     let id = world.log_in("alice").await;
     let session = world.session(id);
-    let rejected = world.refresher.valid_token(&session).await.unwrap();
+    let rejected = world.refresher.valid_token(&session).await.expect("fresh");
     world.issuer.set_down(true);
     assert!(world.refresher.newer_token(&session, &rejected).await.is_err());
     world.issuer.set_down(false);
-    assert_ne!(
-        world.refresher.newer_token(&session, &rejected).await.unwrap().secret(),
-        rejected.secret()
-    );
+    let newer = world.refresher.newer_token(&session, &rejected).await.expect("a newer one");
+    assert_ne!(newer.secret(), rejected.secret());
 }
 
 #[tokio::test]
-async fn a_caller_that_gave_up_waiting_finds_the_result_of_its_flight() {
+async fn a_rejected_token_of_the_sessions_earlier_login_gives_the_token_of_the_new_one() {
     let world = World::on_memory();
     let id = world.log_in("alice").await;
-    world.expire();
-    let gate = world.issuer.gate_after(Endpoint::Token);
-    let request = world.ask(&world.session(id));
-    gate.reached().await;
-    leave(request).await;
-    gate.open();
+    let session = world.session(id);
+    let rejected = world.refresher.valid_token(&session).await.expect("fresh");
+    world.log_in_on(&session, "bob").await;
 
-    let token = world.refresher.valid_token(&world.session(id)).await.unwrap();
+    let newer = world.refresher.newer_token(&session, &rejected).await.expect("bob's");
 
-    assert!(world.issuer.is_access_token_live(token.secret()));
-    assert_eq!(world.issuer.refresh_requests(), 1);
-    assert_eq!(token.expires_at(), world.clock.clock().now() + LIFE);
+    assert_eq!(newer.subject(), Some(world.issuer.subject_of("bob").as_str()));
+    assert_eq!(world.issuer.refresh_requests(), 0);
 }

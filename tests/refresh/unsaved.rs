@@ -1,237 +1,287 @@
-//! The provider has given a new set and the session store does not take it: the set is kept in memory, served and written later.
-
+//! The provider has given new tokens and the token store does not take them: they are kept in
+//! memory, served, and written later.
 
 use std::time::Duration;
 
-use support::{StoredTokens, World, settle, shown_generation, Op};
+use support::{
+    LIFE, StoredTokens, TokenOp, World, paused_on_every_store, settle, variants::session_at,
+};
+use tokio::time::sleep;
 use tower_sessions::session::Id;
 use tower_token_refresh::{
-    Logout, RefreshErrorKind, RefreshPolicy, Revocation,
+    RefreshErrorKind, RefreshPolicy, TokenRefresherBuilder,
     testing::{Endpoint, StrictIssuerBuilder},
+    token_store::TokenRecord,
     tower_sessions,
 };
 
-/// A world whose store refused the write-back of generation 2 for as long as a flight tries.
-async fn with_a_pending_set() -> (World, Id) {
-    let world = World::patient();
+/// Within this time after the store accepts again it has the tokens.
+const WITHIN: Duration = Duration::from_secs(2);
+
+/// A user whose second token set the store refuses.
+pub async fn with_unsaved_tokens(world: &World) -> Id {
     let id = world.log_in("alice").await;
-    made_pending(&world, id).await;
+    refuse_the_next_set(world, id).await;
     assert_eq!(world.stored_tokens(id).await.generation(), Some(1));
-    (world, id)
+    assert_eq!(world.refresher.usage().unsaved, 1);
+    id
 }
 
-async fn made_pending(world: &World, id: Id) {
+async fn refuse_the_next_set(world: &World, id: Id) {
     world.expire();
-    world.sessions.refuse(Op::Save);
+    world.tokens.refuse(TokenOp::Put);
     world.refresher.valid_token(&world.session(id)).await.expect("served all the same");
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_pending_set_is_served_and_the_consumed_token_is_not_presented_again() {
-    let (world, id) = with_a_pending_set().await;
-    for _ in 0..10 {
-        let token = world.refresher.valid_token(&world.session(id)).await.unwrap();
+paused_on_every_store! {
+    async fn unsaved_tokens_are_served_at_once_and_the_used_refresh_token_is_not_presented_again(
+        world: World
+    ) {
+        let id = with_unsaved_tokens(&world).await;
+        for _ in 0..10 {
+            let session = world.session(id);
+            let asking = world.refresher.valid_token(&session);
+            let token = tokio::time::timeout(Duration::from_millis(1), asking).await;
+            let token = token.expect("at once").expect("served");
+            assert!(world.issuer.is_access_token_live(token.secret()));
+        }
+        assert_eq!(world.issuer.refresh_requests(), 1);
+    }
+
+    // No request comes any more.
+    async fn they_are_written_in_the_background_as_soon_as_the_store_accepts(world: World) {
+        let id = with_unsaved_tokens(&world).await;
+        sleep(Duration::from_secs(120)).await;
+        assert_eq!(world.stored_tokens(id).await.generation(), Some(1), "refused all along");
+        world.tokens.accept(TokenOp::Put);
+        let puts = world.tokens.calls(TokenOp::Put);
+
+        sleep(WITHIN).await;
+
+        assert_eq!(world.stored_tokens(id).await.generation(), Some(2));
+        assert!(world.stored_tokens(id).await.is_live(), "the mark went with it");
+        assert_eq!(world.refresher.usage().unsaved, 0);
+        sleep(Duration::from_secs(600)).await;
+        assert_eq!(world.tokens.calls(TokenOp::Put) - puts, 1, "written once");
+        assert_eq!(world.issuer.refresh_requests(), 1);
+        world.assert_logged_in(id).await;
+    }
+
+    async fn a_store_that_hiccups_has_them_a_moment_later(world: World) {
+        let id = world.log_in("alice").await;
+        world.expire();
+        world.tokens.fail_next(TokenOp::Put);
+        world.refresher.valid_token(&world.session(id)).await.expect("served");
+
+        sleep(Duration::from_millis(60)).await;
+
+        assert_eq!(world.stored_tokens(id).await.generation(), Some(2));
+        assert_eq!(world.refresher.usage().unsaved, 0);
+    }
+
+    // While the store refuses, for hours perhaps.
+    async fn the_store_is_tried_every_two_seconds_and_no_more_often(world: World) {
+        with_unsaved_tokens(&world).await;
+        sleep(Duration::from_secs(300)).await;
+        let puts = world.tokens.calls(TokenOp::Put);
+        sleep(Duration::from_secs(600)).await;
+        let puts = world.tokens.calls(TokenOp::Put) - puts;
+        assert!((299..=301).contains(&puts), "{puts}");
+    }
+
+    // It asks the provider nothing, even if they have expired by then.
+    async fn writing_them_late_presents_no_refresh_token(world: World) {
+        let id = with_unsaved_tokens(&world).await;
+        world.expire();
+        world.tokens.accept(TokenOp::Put);
+        sleep(WITHIN).await;
+        assert_eq!(world.stored_tokens(id).await.generation(), Some(2));
+        assert_eq!(world.issuer.refresh_requests(), 1);
+    }
+
+    async fn the_next_set_that_the_store_refuses_is_written_as_well(world: World) {
+        let id = with_unsaved_tokens(&world).await;
+        world.tokens.accept(TokenOp::Put);
+        sleep(WITHIN).await;
+        refuse_the_next_set(&world, id).await;
+        assert_eq!(world.stored_tokens(id).await.generation(), Some(2));
+
+        world.tokens.accept(TokenOp::Put);
+        sleep(WITHIN).await;
+
+        assert_eq!(world.stored_tokens(id).await.generation(), Some(3));
+        world.assert_logged_in(id).await;
+    }
+
+    async fn a_request_that_needs_newer_ones_writes_them_first(world: World) {
+        let id = with_unsaved_tokens(&world).await;
+        world.expire();
+        world.tokens.accept(TokenOp::Put);
+
+        let token = world.refresher.valid_token(&world.session(id)).await.expect("refreshed");
+
         assert!(world.issuer.is_access_token_live(token.secret()));
-    }
-    assert_eq!(world.issuer.refresh_requests(), 1);
-    assert_eq!(world.stored_tokens(id).await.generation(), Some(1));
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_request_does_not_wait_for_a_store_that_still_refuses() {
-    let (world, id) = with_a_pending_set().await;
-    let session = world.request(id).await;
-    let served =
-        tokio::time::timeout(Duration::from_millis(1), world.refresher.valid_token(&session)).await;
-    assert!(served.expect("at once").is_ok());
-}
-
-#[tokio::test(start_paused = true)]
-async fn the_next_request_writes_the_pending_set_once_the_store_accepts() {
-    let (world, id) = with_a_pending_set().await;
-    world.sessions.accept(Op::Save);
-    let saves = world.sessions.calls(Op::Save);
-
-    for _ in 0..5 {
-        world.refresher.valid_token(&world.session(id)).await.unwrap();
-        settle().await;
+        assert_eq!((world.issuer.refresh_requests(), world.issuer.max_presented()), (2, 1));
+        assert_eq!(world.stored_tokens(id).await.generation(), Some(3));
+        assert_eq!(world.refresher.usage().unsaved, 0);
+        world.assert_logged_in(id).await;
     }
 
-    assert_eq!(world.stored_tokens(id).await.generation(), Some(2));
-    assert_eq!(world.sessions.calls(Op::Save) - saves, 1, "written once");
-    assert_eq!(world.issuer.refresh_requests(), 1);
-    assert_eq!(shown_generation(&world.session(id)).await, Some(2));
-    world.assert_logged_in(id).await;
+    // Whatever somebody else did: it is theirs that counts.
+    async fn they_give_way_to_newer_ones_in_the_store(world: World) {
+        if world.keys.is_some() {
+            return; // nobody else can seal
+        }
+        let id = with_unsaved_tokens(&world).await;
+        let key = world.record_key(id).await;
+        let text = world.record(id).await.to_text();
+        let newer = text.replace("\"generation\":1", "\"generation\":3");
+        let newer = TokenRecord::from_text(&newer).expect("a record");
+        world.put_back(key, Some(&newer)).await;
+        world.tokens.accept(TokenOp::Put);
+
+        sleep(WITHIN).await;
+
+        assert_eq!(world.stored_tokens(id).await.generation(), Some(3));
+        assert_eq!(world.refresher.usage().unsaved, 0);
+    }
+
+    async fn a_record_that_has_gone_is_not_made_again_for_them(world: World) {
+        let id = with_unsaved_tokens(&world).await;
+        world.put_back(world.record_key(id).await, None).await;
+        world.tokens.accept(TokenOp::Put);
+
+        sleep(WITHIN).await;
+
+        assert_eq!(world.stored_tokens(id).await, StoredTokens::NoRecord);
+        assert_eq!(world.refresher.usage().unsaved, 0);
+        assert_eq!(world.issuer.requests(Endpoint::Revocation), 0, "that is not a log out");
+    }
+
+    // The session of a request that runs on meanwhile is saved under another id.
+    async fn a_session_cycled_meanwhile_points_to_them(world: World) {
+        let old = with_unsaved_tokens(&world).await;
+        let session = world.session(old);
+        session.cycle_id().await.expect("cycled");
+        session.save().await.expect("saved");
+        world.tokens.accept(TokenOp::Put);
+        sleep(WITHIN).await;
+        let new = session.id().expect("saved");
+        assert_eq!(world.stored_tokens(new).await.generation(), Some(2));
+        world.assert_logged_in(new).await;
+    }
 }
 
+fn without_cache(builder: TokenRefresherBuilder) -> TokenRefresherBuilder {
+    builder.cache_bytes(0)
+}
+
+/// The cache may forget anything at any moment; what is unsaved is not in its hands alone.
 #[tokio::test(start_paused = true)]
-async fn a_store_that_hiccups_during_the_write_back_leaves_nothing_pending() {
+async fn they_are_served_though_the_cache_has_forgotten_them() {
+    for world in [World::with(without_cache), World::swapping_with(without_cache)] {
+        let id = with_unsaved_tokens(&world).await;
+        let token = world.refresher.valid_token(&world.session(id)).await.expect("unsaved");
+        assert!(world.issuer.is_access_token_live(token.secret()));
+
+        world.tokens.refuse_everything(true);
+        let again = world.refresher.valid_token(&world.session(id)).await.expect("unsaved");
+        assert_eq!(again.secret(), token.secret());
+        assert_eq!(world.issuer.refresh_requests(), 1);
+    }
+}
+
+/// One process excludes by itself.
+#[tokio::test(start_paused = true)]
+async fn over_a_plain_store_expired_ones_are_refreshed_with_their_own_refresh_token() {
     let world = World::on_memory();
-    let id = world.log_in("alice").await;
+    let id = with_unsaved_tokens(&world).await;
     world.expire();
-    world.sessions.fail_next(Op::Save);
-    world.sessions.fail_next(Op::Save);
-    world.refresher.valid_token(&world.session(id)).await.unwrap();
-    assert_eq!(world.stored_tokens(id).await.generation(), Some(2));
-}
 
-#[tokio::test(start_paused = true)]
-async fn a_pending_set_that_expires_is_refreshed_with_its_own_refresh_token() {
-    let (world, id) = with_a_pending_set().await;
-    world.expire();
-    let token = world.refresher.valid_token(&world.session(id)).await.unwrap();
+    let token = world.refresher.valid_token(&world.session(id)).await.expect("refreshed");
+
     assert!(world.issuer.is_access_token_live(token.secret()));
     assert_eq!((world.issuer.refresh_requests(), world.issuer.max_presented()), (2, 1));
-
-    world.sessions.accept(Op::Save);
-    world.refresher.valid_token(&world.session(id)).await.unwrap();
-    settle().await;
+    assert_eq!(world.refresher.usage().unsaved, 1, "the newer one has taken its place");
+    world.tokens.accept(TokenOp::Put);
+    sleep(WITHIN).await;
     assert_eq!(world.stored_tokens(id).await.generation(), Some(3));
     world.assert_logged_in(id).await;
 }
 
+/// No mark can be set on what the store does not have.
 #[tokio::test(start_paused = true)]
-async fn a_session_cycled_meanwhile_carries_the_pending_set() {
-    let (world, old) = with_a_pending_set().await;
-    let session = world.session(old);
-    session.cycle_id().await.unwrap();
-    session.save().await.expect("a create, which the store takes");
-    let new = session.id().unwrap();
-    assert_eq!(world.stored_tokens(new).await.generation(), Some(2));
-    assert_eq!(world.stored_tokens(old).await, StoredTokens::NoRecord);
-    world.assert_logged_in(new).await;
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_log_out_drops_and_revokes_the_pending_set() {
-    let (world, id) = with_a_pending_set().await;
-    let pending = world.refresher.valid_token(&world.session(id)).await.unwrap();
-    let slow = world.request(id).await;
-
-    let out = world.refresher.log_out(&world.session(id), Logout::EndSession).await.unwrap();
-    world.sessions.accept(Op::Save);
-    settle().await;
-
-    assert!(matches!(out.revocation, Revocation::Revoked));
-    assert!(!world.issuer.session_alive(pending.secret()));
-    assert_eq!(world.stored_tokens(id).await, StoredTokens::NoRecord);
-    let error = world.refresher.valid_token(&slow).await.unwrap_err();
-    assert_eq!(error.kind(), RefreshErrorKind::LoggedOut);
-    assert_eq!(world.stored_tokens(id).await, StoredTokens::NoRecord);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_pending_set_whose_record_goes_is_not_written_to_any() {
-    let (world, id) = with_a_pending_set().await;
-    let session = world.request(id).await;
-    world.sessions.vanish(id).await;
-    world.sessions.accept(Op::Save);
-    world.refresher.valid_token(&session).await.unwrap();
-    settle().await;
-    assert_eq!(world.stored_tokens(id).await, StoredTokens::NoRecord);
-    assert_eq!(
-        world.issuer.requests(Endpoint::Revocation),
-        0,
-        "a vanished session is not a log out"
-    );
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_store_that_does_not_answer_the_write_back_holds_the_waiters_for_ten_seconds_at_the_most()
-{
-    let world = World::on_memory();
-    let id = world.log_in("alice").await;
+async fn over_a_swapping_store_expired_ones_are_written_before_any_request_to_the_provider() {
+    let world = World::on_swapping();
+    let id = with_unsaved_tokens(&world).await;
     world.expire();
-    let stuck = world.sessions.gate_before(Op::Save);
-    let session = world.session(id);
-    let served =
-        tokio::time::timeout(Duration::from_millis(10_100), world.refresher.valid_token(&session))
-            .await;
-    assert!(world.issuer.is_access_token_live(served.expect("in time").unwrap().secret()));
-    stuck.open();
-    settle().await;
-    assert_eq!(world.stored_tokens(id).await.generation(), Some(2), "the write landed in the end");
+
+    let error = world.refresher.valid_token(&world.session(id)).await.expect_err("no mark");
+
+    assert_eq!(error.kind(), RefreshErrorKind::Unavailable);
+    assert_eq!(world.issuer.refresh_requests(), 1);
+    assert!(world.stored_tokens(id).await.is_presenting(), "the mark stays");
+    world.tokens.accept(TokenOp::Put);
+    assert!(world.refresher.valid_token(&world.session(id)).await.is_ok());
+    assert_eq!(world.stored_tokens(id).await.generation(), Some(3));
+    world.assert_logged_in(id).await;
 }
 
-/// No request comes any more; a task of its own writes the set as soon as the store takes it.
+/// The store was down for longer than a mark holds others off. When it is back, another process
+/// looks twice, five seconds apart, before it presents the used token again; it meets the tokens
+/// before that.
 #[tokio::test(start_paused = true)]
-async fn a_pending_set_is_written_in_the_background() {
-    let (world, id) = with_a_pending_set().await;
-    tokio::time::sleep(Duration::from_secs(120)).await;
-    assert_eq!(world.stored_tokens(id).await.generation(), Some(1), "refused all along");
-    let attempts = world.sessions.calls(Op::Save);
-    world.sessions.accept(Op::Save);
+async fn another_process_meets_them_before_it_may_present_the_used_refresh_token_again() {
+    let world = World::on_swapping();
+    let elsewhere = world.restarted_with(|builder| builder.token_store(world.tokens.another_way()));
+    let id = with_unsaved_tokens(&world).await;
+    world.clock.advance(Duration::from_secs(45));
+    let session = session_at(&elsewhere, id);
+    let theirs = tokio::spawn(async move { elsewhere.valid_token(&session).await });
+    settle().await;
+    assert!(!theirs.is_finished(), "it has looked once");
+    world.tokens.accept(TokenOp::Put);
 
-    tokio::time::sleep(Duration::from_secs(61)).await;
+    let theirs = theirs.await.unwrap().expect("ours");
 
-    assert_eq!(world.stored_tokens(id).await.generation(), Some(2));
-    assert!(world.sessions.calls(Op::Save) > attempts);
+    let ours = world.refresher.valid_token(&world.session(id)).await.expect("fresh");
+    assert_eq!(theirs.secret(), ours.secret());
     assert_eq!(world.issuer.refresh_requests(), 1);
     world.assert_logged_in(id).await;
 }
 
-/// It asks the provider nothing, even if the set has expired by then.
 #[tokio::test(start_paused = true)]
-async fn the_background_writer_presents_no_refresh_token() {
-    let (world, id) = with_a_pending_set().await;
-    world.expire();
-    world.sessions.accept(Op::Save);
-    tokio::time::sleep(Duration::from_secs(61)).await;
-    assert_eq!(world.stored_tokens(id).await.generation(), Some(2));
-    assert_eq!(world.issuer.refresh_requests(), 1);
-}
-
-#[tokio::test(start_paused = true)]
-async fn the_background_writer_stops_with_the_login() {
-    let (world, id) = with_a_pending_set().await;
-    world.refresher.log_out(&world.session(id), Logout::EndSession).await.expect("logged out");
-    let calls = world.sessions.calls(Op::Save) + world.sessions.calls(Op::Load);
-    world.sessions.accept(Op::Save);
-    tokio::time::sleep(Duration::from_secs(600)).await;
-    assert_eq!(world.sessions.calls(Op::Save) + world.sessions.calls(Op::Load), calls);
-    assert_eq!(world.stored_tokens(id).await, StoredTokens::NoRecord);
-}
-
-/// While the store refuses, for hours perhaps, it is asked ever more rarely.
-#[tokio::test(start_paused = true)]
-async fn the_background_writer_pauses_between_its_attempts() {
-    let (world, _) = with_a_pending_set().await;
-    tokio::time::sleep(Duration::from_secs(300)).await;
-    let calls = world.sessions.calls(Op::Save);
-    tokio::time::sleep(Duration::from_secs(600)).await;
-    let calls = world.sessions.calls(Op::Save) - calls;
-    // An attempt lasts ten seconds, with some fifteen calls; the pause after it half a minute at the least.
-    assert!(calls > 0 && calls < 300, "{calls}");
-}
-
-/// Nobody could refresh with the set any more, and the session it belongs to is as good as over.
-#[tokio::test(start_paused = true)]
-async fn the_background_writer_stops_when_the_refresh_token_has_expired() {
-    let policy = RefreshPolicy::default().wait_timeout(Duration::from_secs(120));
-    let lives =
-        |issuer: StrictIssuerBuilder| issuer.refresh_token_lifetime(Duration::from_secs(900));
-    let world = World::configured(lives, |builder| builder.policy(policy));
-    made_pending(&world, world.log_in("alice").await).await;
-    let calls = || world.sessions.calls(Op::Save) + world.sessions.calls(Op::Load);
-    for minutes in 0..20 {
-        let before = calls();
-        world.clock.advance(Duration::from_secs(60));
-        tokio::time::sleep(Duration::from_secs(90)).await;
-        // The end comes within the fifteenth minute, and an attempt may be under way.
-        assert!(minutes == 14 || (calls() > before) == (minutes < 14), "{minutes}");
+async fn a_store_that_does_not_answer_holds_the_waiters_for_ten_seconds_at_the_most() {
+    for world in [World::on_memory(), World::on_swapping()] {
+        let id = world.log_in("alice").await;
+        world.expire();
+        let _stuck = world.tokens.gate_before(TokenOp::Put);
+        let session = world.session(id);
+        let asking = world.refresher.valid_token(&session);
+        let served = tokio::time::timeout(Duration::from_millis(10_100), asking).await;
+        let token = served.expect("in time").expect("served");
+        assert!(world.issuer.is_access_token_live(token.secret()));
+        sleep(WITHIN).await;
+        assert_eq!(world.stored_tokens(id).await.generation(), Some(2), "in the end");
     }
 }
 
+/// Nobody could refresh with them any more, and the login is as good as over.
 #[tokio::test(start_paused = true)]
-async fn the_next_set_that_the_store_refuses_is_written_in_the_background_as_well() {
-    let (world, id) = with_a_pending_set().await;
-    world.sessions.accept(Op::Save);
-    tokio::time::sleep(Duration::from_secs(61)).await;
-    made_pending(&world, id).await;
-    assert_eq!(world.stored_tokens(id).await.generation(), Some(2));
+async fn they_are_given_up_when_their_refresh_token_has_expired() {
+    let lives =
+        |issuer: StrictIssuerBuilder| issuer.refresh_token_lifetime(Duration::from_secs(900));
+    let world = World::configured(lives, |builder| builder.policy(RefreshPolicy::default()));
+    with_unsaved_tokens(&world).await;
+    world.clock.advance(Duration::from_secs(900) - LIFE);
+    sleep(WITHIN).await;
+    assert_eq!(world.refresher.usage().unsaved, 1);
 
-    world.sessions.accept(Op::Save);
-    tokio::time::sleep(Duration::from_secs(61)).await;
-    assert_eq!(world.stored_tokens(id).await.generation(), Some(3));
-    world.assert_logged_in(id).await;
+    world.clock.advance(LIFE);
+    sleep(WITHIN).await;
+
+    assert_eq!(world.refresher.usage().unsaved, 0);
+    let puts = world.tokens.calls(TokenOp::Put);
+    sleep(Duration::from_secs(60)).await;
+    assert_eq!(world.tokens.calls(TokenOp::Put), puts);
 }

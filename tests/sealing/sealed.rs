@@ -1,72 +1,64 @@
-//! Sealed at rest: nobody reads a token in the store, and no payload opens but in its own place.
+//! What is sealed, and what opens it.
 
-
+use futures_util::future::join_all;
+use serde_json::Value;
 use support::{
-    KEY, StoredTokens, World,
-    seal::{
-        ask, assert_shows_no_token, entry_text, kind_of, open, put_entry, sealed_on_every_store,
-    },
-    shown_generation,
+    World,
+    seal::{ask, assert_shows_no_token, kind_of, open},
+    sealed_on_every_store,
     variants::session_at,
 };
-use futures_util::future::join_all;
 use tower_token_refresh::{Logout, RefreshErrorKind, Revocation};
 
+use crate::{key_of, put, record, record_text};
+
 sealed_on_every_store! {
-    async fn log_in_stores_a_sealed_entry_and_a_storm_at_expiry_another(world: World) {
+    async fn a_log_in_and_each_refresh_store_a_sealed_record(world: World) {
         let id = world.log_in("alice").await;
-        let first = entry_text(&world, id).await;
-        assert!(first.starts_with("s2."), "{first}");
+        let key = key_of(&world, id).await;
+        let first = record(&world, key).await;
         world.expire();
 
         let requests: Vec<_> = (0..20).map(|_| world.ask(&world.session(id))).collect();
-        let tokens: Vec<_> = join_all(requests).await.into_iter().map(|token| token.unwrap().unwrap()).collect();
+        let tokens = join_all(requests).await;
+        let tokens: Vec<_> = tokens.into_iter().map(|token| token.unwrap().unwrap()).collect();
 
         assert_eq!(world.issuer.refresh_requests(), 1);
-        let second = entry_text(&world, id).await;
-        assert_eq!(open(&second)["access_token"], tokens[0].secret());
-        assert_eq!(world.stored_tokens(id).await.generation(), Some(2));
-        world.assert_logged_in(id).await;
-        for entry in [&first, &second] {
-            assert_shows_no_token(&world, entry);
+        let second = record(&world, key).await;
+        assert_eq!(open(key, &second)["access_token"], tokens[0].secret());
+        assert_eq!(second["generation"], 2);
+        for record in [&first, &second] {
+            assert!(record["sealed"].is_string() && record["tokens"].is_null(), "{record}");
+            assert_shows_no_token(&world, &record.to_string());
         }
+        world.assert_logged_in(id).await;
     }
 
-    async fn a_printed_session_shows_no_token(world: World) {
+    async fn a_record_is_sealed_while_its_token_is_presented(world: World) {
+        let id = world.log_in("alice").await;
+        let flight = world.flight_at(support::races::Station::BeforePost, id).await;
+        let marked = record(&world, key_of(&world, id).await).await;
+        assert_eq!(marked["state"], "presenting");
+        assert_shows_no_token(&world, &marked.to_string());
+        flight.land().await.expect("refreshed");
+    }
+
+    async fn a_session_shows_no_token_printed_or_stored(world: World) {
         let session = world.session_with(None, None);
         world.log_in_on(&session, "alice").await;
-        assert_shows_no_token(&world, &format!("{session:?}"));
-        let (untouched, modified) = (world.request(session.id().unwrap()).await, world.request(session.id().unwrap()).await);
-        modified.insert("cart", 3).await.unwrap();
-        world.expire();
-
-        for session in [&untouched, &modified] {
-            world.refresher.valid_token(session).await.expect("refreshed");
-            assert_eq!(shown_generation(session).await, Some(2));
-            assert_shows_no_token(&world, &format!("{session:?} {session:#?}"));
-        }
-    }
-
-    async fn the_set_that_cycle_id_carries_stays_sealed(world: World) {
-        let id = world.log_in("alice").await;
-        let slow = world.request(id).await;
+        assert_shows_no_token(&world, &format!("{session:?} {session:#?}"));
+        let id = session.id().expect("saved");
         world.refresh(id).await;
-
-        slow.cycle_id().await.unwrap();
-        slow.save().await.unwrap();
-
-        let new = slow.id().unwrap();
-        assert!(entry_text(&world, new).await.starts_with("s2."));
-        assert_eq!(world.held_by("alice").await, [(new, 2)]);
-        world.refresh(new).await;
-        world.assert_logged_in(new).await;
+        let stored = world.stored(id).await.expect("a session");
+        assert_shows_no_token(&world, &format!("{stored:?}"));
     }
 
-    async fn log_out_revokes_what_only_the_sealed_entry_tells(world: World) {
+    async fn log_out_revokes_what_only_the_sealed_record_tells(world: World) {
         for how in [Logout::EndSession, Logout::KeepSession] {
             let id = world.log_in("alice").await;
             let restarted = world.restarted();
-            let done = restarted.log_out(&session_at(&restarted, id), how).await.expect("logged out");
+            let session = session_at(&restarted, id);
+            let done = restarted.log_out(&session, how).await.expect("logged out");
             assert!(matches!(done.revocation, Revocation::Revoked), "{done:?}");
             assert!(done.id_token().is_some());
         }
@@ -83,67 +75,111 @@ sealed_on_every_store! {
         world.assert_logged_in(id).await;
     }
 
-    async fn a_tombstone_holds_no_secret_and_needs_no_key(world: World) {
+    async fn an_ending_holds_no_secret_and_needs_no_key(world: World) {
         let id = world.log_in("alice").await;
-        let session = world.request(id).await;
-        session.remove_value(KEY).await.unwrap();
-        session.save().await.unwrap();
-        assert!(matches!(world.stored_tokens(id).await, StoredTokens::Tombstone { .. }));
-        assert_eq!(kind_of(ask(&world.restarted_with(|builder| builder), id).await), RefreshErrorKind::NoTokens);
+        let key = key_of(&world, id).await;
+        let keyless = world.restarted_with(|builder| builder);
+        let late = session_at(&keyless, id);
+        late.get_value(support::KEY).await.expect("it loads");
+        let session = world.session(id);
+        world.refresher.log_out(&session, Logout::KeepSession).await.expect("logged out");
+
+        let ended = record(&world, key).await;
+        assert!(ended["sealed"].is_null() && ended["tokens"].is_null(), "{ended}");
+        assert_eq!(kind_of(keyless.valid_token(&late).await), RefreshErrorKind::LoggedOut);
     }
 
-    async fn a_byte_changed_in_any_part_opens_nothing_and_crashes_nobody(world: World) {
+    async fn a_byte_changed_in_the_sealed_part_opens_nothing_and_crashes_nobody(world: World) {
         let id = world.log_in("alice").await;
-        let entry = entry_text(&world, id).await;
-        // One byte in each part, and the dots between them.
-        let dots: Vec<_> = entry.match_indices('.').map(|(at, _)| at).collect();
-        assert_eq!(dots.len(), 5);
-        let within = dots.iter().flat_map(|dot| [*dot, dot + 1]).chain([entry.len() - 1]).skip(1);
-        for at in within {
+        let key = key_of(&world, id).await;
+        let good = record(&world, key).await;
+        let sealed = good["sealed"].as_str().expect("a text").to_owned();
+        let dot = sealed.find('.').expect("a key id");
+        for at in [0, dot - 1, dot, dot + 1, sealed.len() / 2, sealed.len() - 1] {
             for byte in [b'0', b'A', b'.', b'~'] {
-                if entry.as_bytes()[at] == byte {
+                if sealed.as_bytes()[at] == byte {
                     continue;
                 }
-                let mut changed = entry.clone().into_bytes();
+                let mut changed = sealed.clone().into_bytes();
                 changed[at] = byte;
-                let changed = String::from_utf8(changed).unwrap();
-                put_entry(&world, id, changed.clone()).await;
-                let restarted = world.restarted();
-                assert_eq!(kind_of(ask(&restarted, id).await), RefreshErrorKind::SessionExpired, "{changed}");
-                assert_eq!(entry_text(&world, id).await, changed, "kept as it is");
+                let changed = String::from_utf8(changed).expect("ASCII");
+                assert_stays_shut(&world, id, "sealed", changed.into()).await;
             }
         }
-        put_entry(&world, id, entry).await;
+        put(&world, key, &good).await;
         ask(&world.restarted(), id).await.expect("the login itself was never touched");
         world.assert_logged_in(id).await;
     }
 
+    async fn a_field_changed_beside_the_sealed_part_opens_nothing(world: World) {
+        let id = world.log_in("alice").await;
+        let good = record(&world, key_of(&world, id).await).await;
+        let much_later = |field: &str| (good[field].as_u64().expect("a time") + 3_600_000).into();
+        for (field, value) in [
+            ("generation", 2.into()),
+            ("nonce", "00000000000000aa".into()),
+            ("issuer", "https://other.example".into()),
+            ("expires_at", much_later("expires_at")),
+            ("keep_until", much_later("keep_until")),
+        ] {
+            assert_stays_shut(&world, id, field, value).await;
+            put(&world, key_of(&world, id).await, &good).await;
+        }
+        let mut marked = good.clone();
+        marked["since"] = good["expires_at"].clone();
+        put(&world, key_of(&world, id).await, &marked).await;
+        assert_stays_shut(&world, id, "state", "presenting".into()).await;
+        put(&world, key_of(&world, id).await, &good).await;
+        ask(&world.restarted(), id).await.expect("as it was");
+    }
+
     async fn payloads_cannot_be_swapped_between_logins_or_generations(world: World) {
         let (alices, bobs) = (world.log_in("alice").await, world.log_in("bob").await);
-        let (alice, bob) = (entry_text(&world, alices).await, entry_text(&world, bobs).await);
+        let key = key_of(&world, alices).await;
+        let older = record(&world, key).await;
+        let bob = record(&world, key_of(&world, bobs).await).await;
         world.refresh(alices).await;
-        let newer = entry_text(&world, alices).await;
-        let head = |entry: &str| entry[..=entry.rfind('.').unwrap()].to_owned();
-        let payload = |entry: &str| entry[entry.rfind('.').unwrap() + 1..].to_owned();
-        let swaps = [(&alice, &bob), (&bob, &alice), (&newer, &alice), (&alice, &newer)];
-        for (place, content) in swaps {
-            put_entry(&world, alices, head(place) + &payload(content)).await;
-            assert_eq!(kind_of(ask(&world.restarted(), alices).await), RefreshErrorKind::SessionExpired);
+        let newer = record(&world, key).await;
+        for (place, content) in [(&newer, &older), (&older, &newer), (&newer, &bob)] {
+            put(&world, key, place).await;
+            assert_stays_shut(&world, alices, "sealed", content["sealed"].clone()).await;
         }
-        put_entry(&world, alices, newer).await;
+        put(&world, key, &bob).await;
+        assert_eq!(kind_of(ask(&world.restarted(), alices).await), RefreshErrorKind::SessionExpired);
+        put(&world, key, &newer).await;
         ask(&world.restarted(), alices).await.expect("in its own place it opens");
+        world.assert_logged_in(alices).await;
     }
 }
 
-/// Once a generation was read, its entry is not opened again: here it could not be.
+/// A process that has not read the record yet meets this change of it, and leaves it as it is.
+async fn assert_stays_shut(
+    world: &World,
+    id: tower_token_refresh::tower_sessions::session::Id,
+    field: &str,
+    value: Value,
+) {
+    let key = key_of(world, id).await;
+    let mut changed = record(world, key).await;
+    changed[field] = value;
+    put(world, key, &changed).await;
+    let restarted = world.restarted();
+    let error = kind_of(ask(&restarted, id).await);
+    assert_eq!(error, RefreshErrorKind::SessionExpired, "{field}: {changed}");
+    assert_eq!(record_text(world, key).await, changed.to_string(), "kept as it is");
+}
+
+/// What a process has opened it serves from memory: here it could not open it again.
 #[tokio::test]
-async fn a_generation_is_opened_once() {
+async fn a_record_that_was_read_is_not_opened_for_every_request() {
     let world = World::on_memory_sealed();
     let id = world.log_in("alice").await;
     let restarted = world.restarted();
     ask(&restarted, id).await.expect("opened");
-    let entry = entry_text(&world, id).await;
-    put_entry(&world, id, format!("{entry}AAAA")).await;
+    let key = key_of(&world, id).await;
+    let mut changed = record(&world, key).await;
+    changed["sealed"] = format!("{}AAAA", changed["sealed"].as_str().expect("a text")).into();
+    put(&world, key, &changed).await;
 
     ask(&restarted, id).await.expect("from memory");
     assert_eq!(kind_of(ask(&world.restarted(), id).await), RefreshErrorKind::SessionExpired);

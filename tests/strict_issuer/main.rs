@@ -1,4 +1,5 @@
-//! The strict issuer keeps its own promises: tests that lean on it need it to be as strict as it says.
+//! The strict issuer keeps its own promises: tests that lean on it need it to be as strict as it
+//! says.
 
 mod authorization;
 mod fronts;

@@ -1,9 +1,10 @@
 //! A login under way: what the callback must know of the request it answers.
 //!
-//! Each attempt lies in a cookie of its own, named after its state. So tabs that log in at once do not overwrite each other, nothing
-//! is kept here for whoever never comes back, and a session that gets a new id loses no attempt. The cookie binds the state to this
-//! browser: a callback with somebody else's state finds none. Who can read the cookie is the browser that makes the attempt, and
-//! nonce and verifier are worth nothing without the code that is sent to the same browser.
+//! Each attempt lies in a cookie of its own, named after its state. So tabs that log in at once do
+//! not overwrite each other, nothing is kept here for whoever never comes back, and a session that
+//! gets a new id loses no attempt. The cookie binds the state to this browser: a callback with
+//! somebody else's state finds none. Who can read the cookie is the browser that makes the attempt,
+//! and nonce and verifier are worth nothing without the code that is sent to the same browser.
 
 use std::time::{Duration, SystemTime};
 
@@ -19,7 +20,8 @@ use super::{
 
 /// How long a user may take at the provider.
 pub const LIFETIME: Duration = Duration::from_secs(600);
-/// Attempts beyond this are dropped, the oldest first: all cookies together must fit into a request's header.
+/// Attempts beyond this are dropped, the oldest first: all cookies together must fit into a
+/// request's header.
 pub const MOST: usize = 8;
 
 pub struct Attempt {

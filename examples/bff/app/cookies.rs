@@ -1,7 +1,7 @@
 //! The names of our cookies, and what a browser demands of them.
 //!
-//! Over https they carry the prefix `__Host-`: the browser takes them only from this very host, `Secure`, for the path `/`, and no
-//! sibling domain can plant one.
+//! Over https they carry the prefix `__Host-`: the browser takes them only from this very host,
+//! `Secure`, for the path `/`, and no sibling domain can plant one.
 
 use axum::http::{HeaderMap, HeaderValue, Response, header};
 use tower_token_refresh::tower_sessions::cookie::{Cookie, CookieBuilder, SameSite};
@@ -52,8 +52,8 @@ pub fn sent(headers: &HeaderMap) -> impl Iterator<Item = (&str, &str)> {
     })
 }
 
-/// tower-sessions removes its cookie without `Secure`, and a browser ignores such a line about a `__Host-` name: the cookie would
-/// stay. Only lines about the session are mended.
+/// tower-sessions removes its cookie without `Secure`, and a browser ignores such a line about a
+/// `__Host-` name: the cookie would stay. Only lines about the session are mended.
 pub fn mend_removal<B>(name: &'static str, mut response: Response<B>) -> Response<B> {
     if let header::Entry::Occupied(mut lines) = response.headers_mut().entry(header::SET_COOKIE) {
         for line in lines.iter_mut() {

@@ -1,4 +1,4 @@
-//! The code flow: out to the provider, and back.
+//! The code flow: to the provider, and back.
 
 use axum::{
     extract::{Query, State, rejection::QueryRejection},
@@ -12,7 +12,7 @@ use super::{
     App,
     attempt::Attempt,
     page::{self, sorry},
-    provider::{Arrival, ProviderError, registered},
+    provider::{ProviderError, VerifiedLogin, registered},
     return_path::ReturnPath,
 };
 
@@ -24,7 +24,7 @@ pub struct LogIn {
     return_to: Option<String>,
 }
 
-/// What the provider sends the browser back with (RFC 6749, 4.1.2; RFC 9207).
+/// The query of the callback (RFC 6749, 4.1.2; RFC 9207).
 #[derive(Deserialize)]
 pub struct Callback {
     state: Option<String>,
@@ -33,26 +33,27 @@ pub struct Callback {
     iss: Option<String>,
 }
 
-/// `GET /auth/login`. A `return_to` that leads elsewhere counts as none: the user lands on the home page.
+/// `GET /auth/login`. A `return_to` that leads to another site is ignored: the user comes back to
+/// the home page.
 pub(crate) async fn start(
     State(app): State<App>,
     headers: HeaderMap,
     query: Result<Query<LogIn>, QueryRejection>,
 ) -> Response {
     let Ok(Query(asked)) = query else {
-        return sorry(StatusCode::BAD_REQUEST, "Not logged in", "This link is broken.");
+        return sorry(StatusCode::BAD_REQUEST, "Not logged in", "This link is not valid.");
     };
     let return_to = asked.return_to.and_then(|path| ReturnPath::parse(&path, &app.base));
     let return_to = return_to.unwrap_or_else(ReturnPath::home);
-    let Ok(departure) = app.provider.depart().await else {
+    let Ok(request) = app.provider.login_request().await else {
         return page::unavailable();
     };
-    let attempt = Attempt::new(departure.nonce, departure.verifier, return_to, app.clock.now());
+    let attempt = Attempt::new(request.nonce, request.verifier, return_to, app.clock.now());
     let forgotten = Attempt::surplus(&headers, app.names);
     let mut cookies: Vec<_> =
         forgotten.iter().map(|state| Attempt::removal(app.names, state)).collect();
-    cookies.push(attempt.cookie(app.names, &departure.state));
-    see_other(departure.url.as_str(), &cookies)
+    cookies.push(attempt.cookie(app.names, &request.state));
+    see_other(request.url.as_str(), &cookies)
 }
 
 /// `GET /auth/callback`
@@ -66,27 +67,27 @@ pub(crate) async fn callback(
         return sorry(
             StatusCode::BAD_REQUEST,
             "Not logged in",
-            "This is not an answer of the provider.",
+            "This link is not an answer from the identity provider.",
         );
     };
-    // Before anything else is looked at: whoever has no attempt of this state did not begin this login.
+    // First of all: a browser without an attempt of this state did not start this login.
     let Some(attempt) = Attempt::find(&headers, app.names, &state, &app.base, app.clock.now())
     else {
-        let text = "This login was not begun in this browser, has been used, or took more than ten minutes.";
+        let text = "This login was not started in this browser, was used before, or took more than ten minutes.";
         return sorry(StatusCode::BAD_REQUEST, "Not logged in", text);
     };
     let mut response = match (code, error) {
         _ if iss.is_some_and(|iss| !app.provider.is_issuer(&iss)) => sorry(
             StatusCode::BAD_REQUEST,
             "Not logged in",
-            "The answer comes from another provider.",
+            "The answer comes from another identity provider.",
         ),
         (_, Some(error)) => refused(&registered(&error)),
         (Some(code), None) => finish(&app, &session, code, attempt).await,
         (None, None) => sorry(
             StatusCode::BAD_REQUEST,
             "Not logged in",
-            "This is not an answer of the provider.",
+            "This link is not an answer from the identity provider.",
         ),
     };
     // Good once, whatever came of it.
@@ -95,12 +96,12 @@ pub(crate) async fn callback(
 }
 
 async fn finish(app: &App, session: &Session, code: String, attempt: Attempt) -> Response {
-    let Arrival { tokens, name } =
-        match app.provider.arrive(code, attempt.nonce, attempt.verifier).await {
-            Ok(arrival) => arrival,
-            Err(error) => return not_arrived(&error),
+    let VerifiedLogin { tokens, name } =
+        match app.provider.exchange(code, attempt.nonce, attempt.verifier).await {
+            Ok(login) => login,
+            Err(error) => return login_failed(&error),
         };
-    // Before the log in, which saves the session.
+    // Before `log_in`, which saves the session.
     if session.insert(NAME, name).await.is_err() {
         return page::no_session();
     }
@@ -110,7 +111,8 @@ async fn finish(app: &App, session: &Session, code: String, attempt: Attempt) ->
     }
 }
 
-/// The provider said no (RFC 6749, 4.1.2.1; OpenID Connect Core 3.1.2.6). Its own words are free text and not shown.
+/// The provider said no (RFC 6749, 4.1.2.1; OpenID Connect Core 3.1.2.6). Its description is free
+/// text and is not shown.
 fn refused(code: &str) -> Response {
     tracing::info!(code, "the provider refused a login");
     let (status, text) = match code {
@@ -124,24 +126,24 @@ fn refused(code: &str) -> Response {
         "temporarily_unavailable" | "server_error" => return page::unavailable(),
         _ => (
             StatusCode::BAD_GATEWAY,
-            "The provider does not accept the request of this application.",
+            "The identity provider does not accept this application's request.",
         ),
     };
     sorry(status, "Not logged in", text)
 }
 
-fn not_arrived(error: &ProviderError) -> Response {
+fn login_failed(error: &ProviderError) -> Response {
     tracing::warn!(%error, "a login failed");
     match error {
         ProviderError::Unreachable => page::unavailable(),
         ProviderError::CodeRefused(code) if code == "invalid_grant" => {
-            let text = "This login has been used or took too long.";
+            let text = "This login was used before, or took too long.";
             sorry(StatusCode::BAD_REQUEST, "Not logged in", text)
         }
         _ => sorry(
             StatusCode::BAD_GATEWAY,
             "Not logged in",
-            "The provider's answer was not accepted.",
+            "The identity provider's answer cannot be used.",
         ),
     }
 }
@@ -151,7 +153,7 @@ pub fn see_other(to: &str, cookies: &[Cookie<'_>]) -> Response {
         return sorry(
             StatusCode::BAD_GATEWAY,
             "Sorry",
-            "The provider names an address that cannot be used.",
+            "The identity provider gave an address that cannot be used.",
         );
     };
     let headers =
@@ -164,7 +166,7 @@ pub fn see_other(to: &str, cookies: &[Cookie<'_>]) -> Response {
 }
 
 fn append(response: &mut Response, cookie: &Cookie<'_>) {
-    // A state that came from outside may not fit into a header; then no browser holds a cookie of that name.
+    // A state from outside may not fit into a header. Then no browser has a cookie of that name.
     if let Ok(line) = HeaderValue::try_from(cookie.to_string()) {
         response.headers_mut().append(header::SET_COOKIE, line);
     }

@@ -1,12 +1,15 @@
 //! The application: what stands where, and in which order a request passes it.
 //!
 //! ```text
-//! CSRF -> session -> token -> proxy                /api
-//!                          -> home page            /   (the token is asked for by the page)
+//! CSRF -> session -> token layer -> proxy          /api   needs a login
+//!                                -> home page      /      works without one
 //!                 -> callback, log out             /auth
 //!      -> log in, health                           no session is read
-//!      -> log out by the provider                  no browser asks, and no cookie counts
+//!      -> log out by the provider                  no browser calls it, and no cookie counts
 //! ```
+//!
+//! The token layer is lazy, so one of it serves public and guarded routes: a handler that extracts
+//! an `AccessToken` is guarded, one that extracts an `Option` of it is open to everybody.
 
 pub mod attempt;
 pub mod cookies;
@@ -39,9 +42,9 @@ use tower_token_refresh::{
     rejection::redirect_browsers_to,
 };
 
-/// How long refreshes under way may take after that: as long as one attempt to write new tokens.
+/// How long refreshes may take after that: a little longer than one write of new tokens.
 pub const LAST_REFRESHES: Duration = Duration::from_secs(15);
-/// How long requests under way may take once the process was asked to stop.
+/// How long requests may take once the process has to stop.
 const LAST_REQUESTS: Duration = Duration::from_secs(10);
 
 const LOG_IN: &str = "/auth/login";
@@ -53,16 +56,15 @@ pub(crate) struct App(Arc<Parts>);
 
 pub(crate) struct Parts {
     base: BaseUrl,
-    client_id: String,
     names: CookieNames,
     clock: Clock,
     provider: Provider,
-    endpoint: TokenEndpoint,
     refresher: TokenRefresher,
     proxy: Arc<Proxy>,
 }
 
-/// Opens the session store and puts the application together; the refresher is for its shutdown. An error is one line without secrets.
+/// Opens the session store and puts the application together. The refresher is given back for its
+/// shutdown. An error is one line without secrets.
 pub async fn start(settings: &Settings, clock: Clock) -> Result<(Router, TokenRefresher), String> {
     start_with(settings, clock, Limits::default()).await
 }
@@ -78,28 +80,26 @@ pub async fn start_with(
         None => ClientAuth::none(&settings.client_id),
     };
     let endpoint = TokenEndpoint::discover(&settings.issuer, auth).lazy();
-    let refresher = stores::open(settings, endpoint.clone()).await?.clock(clock.clone());
+    let refresher = stores::open(settings, endpoint).await?.clock(clock.clone());
     let refresher = refresher.build().map_err(cannot_work)?;
     let names = CookieNames::new(settings.base.is_https());
     let app = App(Arc::new(Parts {
         base: settings.base.clone(),
-        client_id: settings.client_id.clone(),
         names,
         clock: clock.clone(),
         provider: Provider::new(settings, clock)?,
-        endpoint,
         refresher: refresher.clone(),
         proxy: Arc::new(Proxy::new(&settings.upstream, &settings.base, names, limits)),
     }));
-    app.provider.look_for().await;
+    app.provider.discover_early().await;
     let mut router = router(app)?;
     if settings.index_key.is_some() {
-        // The token's signature says who asks: neither a cookie nor the CSRF check has a part in it.
+        // The token's signature says who calls. Cookies and the CSRF check play no part.
         router = router
             .route(LOG_OUT_BY_PROVIDER, refresher.back_channel_logout().map_err(cannot_work)?);
         tracing::info!(
             url = settings.base.with_path(LOG_OUT_BY_PROVIDER),
-            "the provider may end logins"
+            "the provider can end logins here"
         );
     }
     Ok((router, refresher))
@@ -112,19 +112,17 @@ fn cannot_work(error: ConfigError) -> String {
 fn router(app: App) -> Result<Router, String> {
     let (names, refresher) = (app.names, app.refresher.clone());
     let log_in_first = redirect_browsers_to(LOG_IN).map_err(cannot_work)?;
-    let api = Router::new()
-        .route("/api/", any(proxy::forward))
-        .route("/api/{*path}", any(proxy::forward))
-        .layer(TokenRefreshLayer::new(&refresher).on_rejection(log_in_first));
-    let home =
-        Router::new().route("/", get(page::home)).layer(TokenRefreshLayer::new(&refresher).lazy());
+    let tokens = TokenRefreshLayer::new(&refresher).lazy().on_rejection(log_in_first);
     let sessions = refresher.session_layer().with_name(names.session()).with_secure(names.secure());
-    // TLS may end in front and `Host` differ, so the browser's origin is named.
+    // TLS may end in a proxy, and `Host` may differ there: so the browser's origin is given.
     let csrf = CsrfLayer::new()
         .add_trusted_origin(app.base.origin())
         .map_err(|error| format!("BASE_URL cannot be used: {error}"))?;
-    let router = api
-        .merge(home)
+    let router = Router::new()
+        .route("/", get(page::home))
+        .route("/api/", any(proxy::forward))
+        .route("/api/{*path}", any(proxy::forward))
+        .layer(tokens)
         .route("/auth/callback", get(login::callback))
         .route("/auth/logout", post(logout::log_out))
         .layer(sessions)
@@ -150,7 +148,7 @@ pub async fn serve(
     serve_with(listener, app, stop, LAST_REQUESTS).await
 }
 
-/// The same with another limit for the requests under way.
+/// The same with another limit for the last requests.
 pub async fn serve_with(
     listener: TcpListener,
     app: Router,
@@ -178,7 +176,7 @@ pub async fn serve_with(
     tokio::select! {
         ended = serving.with_graceful_shutdown(stop) => ended,
         () = at_the_latest => {
-            tracing::warn!("requests under way were broken off");
+            tracing::warn!("requests that took too long were cut off");
             Ok(())
         }
     }

@@ -1,4 +1,5 @@
-//! The few pages of this application. They hold neither script nor style, so the strictest policy fits.
+//! The few pages of this application. They hold no script and no style, so the strictest policy
+//! fits.
 
 use std::{fmt::Write, time::SystemTime};
 
@@ -11,8 +12,8 @@ use tower_token_refresh::{AccessToken, RefreshError, tower_sessions::Session};
 
 use super::{App, login::NAME};
 
-/// Deliberately without `form-action`: browsers apply it to the redirects that follow a form too, and the log out leads to the
-/// provider and wherever that leads on.
+/// Deliberately without `form-action`: browsers apply it also to the redirects that follow a form,
+/// and log out leads to the provider and wherever that leads.
 const POLICY: &str = "default-src 'none'; base-uri 'none'; frame-ancestors 'none'";
 
 const HEADERS: [(HeaderName, &str); 4] = [
@@ -53,7 +54,7 @@ pub(crate) async fn home(
     page(StatusCode::OK, "Welcome", &text)
 }
 
-/// A page that says what went wrong. `text` is ours, not the provider's.
+/// A page that says what went wrong. `text` is our own, never the provider's.
 pub fn sorry(status: StatusCode, title: &str, text: &str) -> Response {
     let text = format!("<p>{}</p>\n<p><a href=\"/\">Home</a></p>", escaped(text));
     page(status, title, &text)
@@ -65,17 +66,17 @@ pub fn failed(error: &RefreshError) -> Response {
     if status == StatusCode::SERVICE_UNAVAILABLE {
         return unavailable();
     }
-    sorry(status, "Sorry", "Something went wrong here. The log says more.")
+    sorry(status, "Sorry", "Something went wrong. The log of this application has the details.")
 }
 
-/// Why is not logged: a store may quote the record that it cannot read.
+/// The cause is not logged: a store may quote the record that it cannot read.
 pub fn no_session() -> Response {
     tracing::warn!("a session could not be read");
     unavailable()
 }
 
 pub fn unavailable() -> Response {
-    let text = "This does not work for the moment. Please try again soon.";
+    let text = "This is not available at the moment. Please try again soon.";
     let mut response = sorry(StatusCode::SERVICE_UNAVAILABLE, "Please try again", text);
     response.headers_mut().insert(header::RETRY_AFTER, header::HeaderValue::from_static("5"));
     response

@@ -1,4 +1,5 @@
-//! Where the browser goes after it has logged in: a path of this application, whatever the link said.
+//! Where the browser goes after it has logged in: a path of this application, whatever the link
+//! said.
 
 use url::Url;
 
@@ -16,9 +17,11 @@ impl ReturnPath {
         Self("/".to_owned())
     }
 
-    /// None for everything that could lead elsewhere: another origin or scheme, `//host`, `/\host`, control characters.
+    /// None for everything that could lead elsewhere: another origin or scheme, `//host`, `/\host`,
+    /// control characters.
     pub fn parse(value: &str, base: &BaseUrl) -> Option<Self> {
-        // Browsers drop tabs and line breaks, and read a backslash as a slash: what they do to a URL must not change its meaning.
+        // Browsers drop tabs and line breaks, and read a backslash as a slash: what they do to a
+        // URL must not change its meaning.
         let harmless = |c: char| !c.is_control() && !c.is_whitespace() && c != '\\';
         if value.len() > LONGEST || !value.chars().all(harmless) {
             return None;
@@ -28,7 +31,8 @@ impl ReturnPath {
             return None;
         }
         let path = &url[url::Position::BeforePath..];
-        // A path of its own right, such as `/a/..//evil.example`, may become a host when a browser reads it again.
+        // A path of its own right, such as `/a/..//evil.example`, may become a host when a browser
+        // reads it again.
         (path.starts_with('/') && !path.starts_with("//") && path.len() <= LONGEST)
             .then(|| Self(path.to_owned()))
     }

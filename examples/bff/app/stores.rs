@@ -1,4 +1,4 @@
-//! Where the sessions are kept, and how the tokens lie in them.
+//! Where the sessions are kept, and the token records with them.
 
 use std::{str::FromStr, time::Duration};
 
@@ -35,11 +35,13 @@ pub async fn open(
 ) -> Result<TokenRefresherBuilder, String> {
     let sessions = &settings.sessions;
     if settings.token_keys.is_none() && !matches!(sessions, Sessions::Memory) {
-        tracing::warn!("who can read the session store can read the tokens in it: set TOKEN_KEYS");
+        tracing::warn!(
+            "whoever can read the session store can read the tokens in it; set TOKEN_KEYS to seal them"
+        );
     }
     match sessions {
         Sessions::Memory => {
-            tracing::warn!("sessions are kept in memory: a restart logs everybody out");
+            tracing::warn!("sessions are kept in memory; a restart logs everybody out");
             Ok(on(MemoryStore::default(), endpoint, settings))
         }
         Sessions::Redis(url) => {
@@ -71,25 +73,24 @@ pub async fn open(
     }
 }
 
-/// What finds the logins that the provider ends lies beside the sessions.
 fn on(
-    store: impl SessionStore + Clone,
+    store: impl SessionStore,
     endpoint: TokenEndpoint,
     settings: &Settings,
 ) -> TokenRefresherBuilder {
-    let mut refresher = TokenRefresher::builder(endpoint, store.clone());
+    let mut refresher = TokenRefresher::builder(endpoint, store);
     if let Some(keys) = &settings.token_keys {
         refresher = refresher.seal_with(keys.clone());
     }
     if let Some(key) = &settings.index_key {
-        refresher = refresher.back_channel_logout(store, key);
+        refresher = refresher.back_channel_logout(key);
     }
     refresher
 }
 
 async fn redis(url: &str) -> Result<Pool, tower_sessions_redis_store::fred::error::Error> {
     let mut builder = Builder::from_config(Config::from_url(url)?);
-    // For ever: a Redis that comes back after an hour is used again.
+    // Without an end: a Redis that comes back after an hour is used again.
     builder.set_policy(ReconnectPolicy::new_exponential(0, 100, 5_000, 2));
     let pool = builder.build_pool(REDIS_CONNECTIONS)?;
     pool.init().await?;

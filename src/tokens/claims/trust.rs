@@ -1,4 +1,4 @@
-//! Claims that were verified before anybody sees them.
+//! Whether claims are verified before anybody sees them.
 
 use std::{sync::Arc, time::Duration};
 
@@ -8,25 +8,25 @@ use crate::{
     tokens::CachedToken,
 };
 
-/// What the claims of an access token are believed for.
+/// Why the claims of an access token are believed.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum ClaimsTrust {
-    /// The token is the provider's own answer over TLS, kept on the server side since (compare OpenID
-    /// Connect Core 3.1.3.7, item 6). Who can write to the token store can be anybody.
+    /// The provider sent the token over TLS, and it has stayed on the server (compare OpenID
+    /// Connect Core 3.1.3.7, item 6). Whoever can write to the token store can be anybody.
     #[default]
     Issued,
-    /// The token's signature, by the provider's keys, and its `iss`, `typ`, `exp`, `nbf` and `iat`:
-    /// checked once per token, before anybody is given its claims. Needs access tokens that are JWTs, the
-    /// endpoint's issuer, and its keys: by discovery, or by
+    /// The provider's keys have signed the token, and its `iss`, `typ`, `exp`, `nbf` and `iat` are
+    /// right. This is checked once per token, before anybody gets its claims. Access tokens must be
+    /// JWTs, and the endpoint needs an issuer and keys: by discovery, or by
     /// [`jwks_url`](crate::TokenEndpoint::jwks_url).
     ///
-    /// A token that is [stale](crate::AccessToken::is_stale) may be past its `exp`. The wall clocks of
-    /// this process and of the provider may be 60 s apart: a token from further ahead is refused
-    /// (`iat`), and so is one that looks expired.
+    /// A token that is [stale](crate::AccessToken::is_stale) may be past its `exp`. The wall clocks
+    /// of this process and of the provider may differ by 60 s. Beyond that, a token may look
+    /// expired or not yet valid, and is refused.
     Verified {
-        /// What `aud` must contain: the API that the tokens are for, seldom the client's id. None:
-        /// anything.
+        /// What `aud` must contain: mostly the API that the tokens are for, not the client's id.
+        /// None accepts anything.
         audience: Option<String>,
     },
 }
@@ -46,7 +46,8 @@ impl ClaimsVerifier {
         Self(Arc::new(Inner { keys, issuer, audience }))
     }
 
-    /// Verifies the access token of `token`, unless that has been done. One that is served stale has expired.
+    /// Verifies the access token of `token`, unless that has been done. A stale one may have
+    /// expired.
     pub(crate) async fn verify(
         &self,
         token: &CachedToken,

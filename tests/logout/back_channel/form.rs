@@ -4,12 +4,10 @@ use axum::body::Body;
 use http::{Request, StatusCode, header};
 use proptest::prelude::*;
 use serde_json::{Value, json};
+use support::http::{Answer, ask};
 use tower_token_refresh::BackChannelError;
 
-use crate::{
-    support::http::{Answer, ask},
-    world::{PATH, Told, app, form},
-};
+use super::world::{PATH, Told, app, form};
 
 async fn send(told: &Told, request: Request<Body>) -> Answer {
     ask(&app(&told.refresher), request).await
@@ -111,7 +109,11 @@ proptest! {
 
     /// Signed by the provider, with one claim that may be anything.
     #[test]
-    fn no_claim_makes_it_panic_or_is_shown(name in prop::sample::select(&CLAIMS[..]), value in any_json(), marker in "[a-z]{24}") {
+    fn no_claim_makes_it_panic_or_is_shown(
+        name in prop::sample::select(&CLAIMS[..]),
+        value in any_json(),
+        marker in "[a-z]{24}",
+    ) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
             let told = Told::on_memory();

@@ -1,29 +1,20 @@
-//! Nothing of a logout token, its key or the sessions it ends is printed.
-
-#[allow(
-    dead_code,
-    unused_macros,
-    unused_imports,
-    reason = "the tests of back-channel logout use all of it"
-)]
-#[path = "back_channel/world.rs"]
-mod world;
+//! Nothing of a logout token, its key or the logins it ends is printed.
 
 use std::{error::Error, fmt::Write as _};
 
-use support::log::Log;
 use serde_json::json;
-use tower_token_refresh::TokenRefresher;
-use world::{Told, endpoint, form, post_to, sid_of};
+use support::log::Log;
+
+use super::world::{Told, app, builder, form, post_to, sid_of};
 
 #[tokio::test]
 async fn nothing_of_a_logout_token_is_printed() {
-    let captured = Log::of_this_process();
+    let captured = Log::of_this_thread();
 
     let told = Told::on_memory();
-    let key = "an-index-key-that-nobody-sees-at-all";
-    let builder = TokenRefresher::builder(endpoint(&told.issuer), told.store.clone())
-        .back_channel_logout(told.index.clone(), key);
+    let key = "a-name-key-that-nobody-sees-at-all";
+    let builder = builder(&told.issuer, &told.clock, &told.sessions, &told.tokens);
+    let builder = builder.back_channel_logout(key);
     let mut shown = format!("{builder:?} {builder:#?}");
     write!(shown, "{:?} {:?}", builder.build().expect("the settings agree"), told.refresher)
         .expect("text");
@@ -31,6 +22,7 @@ async fn nothing_of_a_logout_token_is_printed() {
     let tokens = told.issuer.log_in("alice");
     let sid = sid_of(&tokens);
     let id = told.log_in_with(tokens).await;
+    let grant = told.pointer(id).await.expect("logged in");
     let mut claims = told.issuer.logout_claims(Some("alice"), Some(&sid));
     let good = told.issuer.sign_jwt(json!({}), &claims);
     let jti = claims["jti"].as_str().expect("text").to_owned();
@@ -50,7 +42,7 @@ async fn nothing_of_a_logout_token_is_printed() {
         }
     }
     let unread = form("logout_token=a-first-that-nobody-sees&logout_token=another");
-    support::http::ask(&world::app(&told.refresher), unread).await;
+    support::http::ask(&app(&told.refresher), unread).await;
 
     let log = captured.text();
     for line in
@@ -61,7 +53,7 @@ async fn nothing_of_a_logout_token_is_printed() {
     let subject = told.issuer.subject_of("alice");
     let tokens = tokens.iter().flat_map(|token| token.split('.')).filter(|part| part.len() > 16);
     let id = id.to_string();
-    for secret in tokens.chain([sid.as_str(), &jti, &subject, &id, "nobody-sees"]) {
+    for secret in tokens.chain([sid.as_str(), &jti, &subject, &id, &grant, "nobody-sees"]) {
         assert!(!log.contains(secret), "the log shows {secret}: {log}");
         assert!(!shown.contains(secret), "a print shows {secret}: {shown}");
     }

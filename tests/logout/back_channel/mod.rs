@@ -1,19 +1,14 @@
-//! The provider ends logins (OpenID Connect Back-Channel Logout 1.0): only it can, and they end wherever they live.
-
+//! The provider ends logins (OpenID Connect Back-Channel Logout 1.0): only it can, and they end in
+//! every session that points to them.
 
 mod ends;
 mod form;
-mod hung_index;
-mod index;
+mod hung_store;
+mod log;
 mod log_in_races;
 mod nameless;
+mod names;
 mod outages;
-#[path = "../providers/mod.rs"]
-mod providers;
 mod races;
-mod servers;
-#[allow(dead_code, reason = "other test files use the rest")]
-#[path = "../live/stores.rs"]
-mod stores;
 mod validation;
 mod world;

@@ -5,30 +5,28 @@ use std::ops::Deref;
 use axum::{Router, body::Body};
 use http::{Request, header};
 use serde_json::Value;
+use support::{
+    LIFE, ScriptedSessions, ScriptedTokens, StoredTokens, World,
+    http::{Answer, ask},
+    seal, sqlite, stores,
+};
+use tokio::task::JoinHandle;
 use tower_sessions::{MemoryStore, SessionStore, session::Id};
 use tower_token_refresh::{
-    ClientAuth, TokenEndpoint, TokenRefresher, TokenRefresherBuilder, TokenSet,
-    testing::{ManualClock, StrictIssuer},
+    RefreshErrorKind, TokenEndpoint, TokenRefresher, TokenRefresherBuilder, TokenSet,
+    testing::{ManualClock, MemoryTokens, StrictIssuer},
+    token_store::InSessions,
     tower_sessions,
 };
-
 use uuid::Uuid;
-
-use support::{
-    LIFE, World,
-    http::{Answer, ask},
-    seal, sqlite,
-    store::ScriptedStore,
-};
 
 pub const PATH: &str = "/back-channel";
 
-/// A world whose index lies in the session store, but behind gates of its own.
 pub struct Told {
     pub world: World,
-    pub index: ScriptedStore,
-    /// What the index's ids are made with: another one for each world, as tests may share a Redis.
-    pub index_key: [u8; 32],
+    /// What the token store finds logins by is made with it: another one for each world, as tests
+    /// may share a Redis.
+    pub key: [u8; 32],
 }
 
 impl Deref for Told {
@@ -39,13 +37,13 @@ impl Deref for Told {
     }
 }
 
-/// Runs each test on every store, and with entries that are sealed.
+/// Runs each test on every store, and with records that are sealed.
 macro_rules! on_each_store {
     ($(async fn $name:ident($told:ident: Told) $body:block)*) => {$(
-        async fn $name($told: $crate::world::Told) $body
+        async fn $name($told: $crate::back_channel::world::Told) $body
 
         mod $name {
-            use $crate::world::Told;
+            use $crate::back_channel::world::Told;
 
             #[tokio::test]
             async fn on_memory() {
@@ -63,13 +61,18 @@ macro_rules! on_each_store {
             }
 
             #[tokio::test]
-            #[ignore = "needs Redis: tests/services/run redis -- cargo test --test back_channel -- --include-ignored on_redis"]
+            async fn on_swapping() {
+                super::$name(Told::on_swapping()).await;
+            }
+
+            #[tokio::test]
+            #[ignore = "needs Redis: tests/services/run redis -- cargo test --test logout -- --include-ignored on_redis"]
             async fn on_redis() {
                 super::$name(Told::on_redis().await).await;
             }
 
             #[tokio::test]
-            #[ignore = "needs PostgreSQL: tests/services/run postgres -- cargo test --test back_channel -- --include-ignored on_postgres"]
+            #[ignore = "needs PostgreSQL: tests/services/run postgres -- cargo test --test logout -- --include-ignored on_postgres"]
             async fn on_postgres() {
                 super::$name(Told::on_postgres().await).await;
             }
@@ -84,30 +87,61 @@ impl Told {
     }
 
     pub fn on_memory_sealed() -> Self {
-        Self::on(MemoryStore::default(), |builder| builder.seal_with(seal::keys()))
+        let told = Self::on(MemoryStore::default(), |builder| builder.seal_with(seal::keys()));
+        let world = World { keys: Some(seal::keys()), ..told.world };
+        Self { world, key: told.key }
     }
 
     pub async fn on_sqlite() -> Self {
         Self::on(sqlite().await, |builder| builder)
     }
 
+    pub fn on_swapping() -> Self {
+        let sessions = ScriptedSessions::new(MemoryStore::default());
+        Self::over(sessions, ScriptedTokens::new(MemoryTokens::new()), |builder| builder)
+    }
+
+    pub async fn on_redis() -> Self {
+        Self::on(stores::redis().await, |builder| builder)
+    }
+
+    pub async fn on_postgres() -> Self {
+        Self::on(stores::postgres().await, |builder| builder)
+    }
+
     pub fn on(
-        store: impl SessionStore + Clone,
+        store: impl SessionStore,
+        configure: impl FnOnce(TokenRefresherBuilder) -> TokenRefresherBuilder,
+    ) -> Self {
+        let sessions = ScriptedSessions::new(store);
+        let tokens = ScriptedTokens::new(InSessions::new(sessions.clone()));
+        Self::over(sessions, tokens, configure)
+    }
+
+    pub fn over(
+        sessions: ScriptedSessions,
+        tokens: ScriptedTokens,
         configure: impl FnOnce(TokenRefresherBuilder) -> TokenRefresherBuilder,
     ) -> Self {
         let clock = ManualClock::new();
         let issuer =
             StrictIssuer::builder().clock(clock.clock()).access_token_lifetime(LIFE).build();
-        let (store, index) = (ScriptedStore::new(store.clone()), ScriptedStore::new(store));
-        let index_key = random_key();
-        let refresher = refresher(&issuer, &clock, &store, (&index, index_key), configure);
-        Self { world: World { issuer, clock, store, refresher, keys: None }, index, index_key }
+        let key = random_key();
+        let refresher = configure(builder(&issuer, &clock, &sessions, &tokens))
+            .back_channel_logout(key)
+            .build()
+            .expect("the settings agree");
+        Self { world: World { issuer, clock, sessions, tokens, refresher, keys: None }, key }
     }
 
     /// Another process on the same stores, or this one after a restart.
     pub fn restarted(&self) -> TokenRefresher {
-        let index = (&self.index, self.index_key);
-        refresher(&self.issuer, &self.clock, &self.store, index, |builder| builder)
+        let builder = builder(&self.issuer, &self.clock, &self.sessions, &self.tokens);
+        let builder = match &self.keys {
+            Some(keys) => builder.seal_with(keys.clone()),
+            None => builder,
+        };
+        builder.back_channel_logout(self.key).build().expect("the settings agree")
     }
 
     /// Logs in with this token response; gives the session's id.
@@ -129,6 +163,12 @@ impl Told {
         post_to(&self.refresher, token).await
     }
 
+    /// The same, in a task of its own.
+    pub fn posting(&self, token: &str) -> JoinHandle<Answer> {
+        let (refresher, token) = (self.refresher.clone(), token.to_owned());
+        tokio::spawn(async move { post_to(&refresher, &token).await })
+    }
+
     /// As [`end_sid`](Self::end_sid), told to a process that knows nothing but what is stored.
     pub async fn end_sid_after_a_restart(&self, sid: &str) -> Answer {
         post_to(&self.restarted(), &self.issuer.logout_token(None, Some(sid))).await
@@ -143,9 +183,26 @@ impl Told {
         self.post(&self.issuer.logout_token(Some(user), None)).await
     }
 
-    /// Records in the index: those that hold what no session holds.
-    pub async fn index_records(&self) -> Vec<tower_sessions::session::Record> {
-        self.index.records().await
+    /// Whether the login that the stored session points to has ended as the provider ends one:
+    /// quietly, and with its sessions.
+    pub async fn has_ended(&self, id: Id) -> bool {
+        let ended =
+            StoredTokens::Ended { why: "provider".into(), revoke: false, with_session: true };
+        self.stored_tokens(id).await == ended
+    }
+
+    /// The login has ended, and nobody is logged in to its session.
+    pub async fn assert_ended(&self, id: Id) {
+        assert!(self.has_ended(id).await);
+        let session = self.session(id);
+        let error = self.refresher.valid_token(&session).await.expect_err("it has ended");
+        assert_eq!(error.kind(), RefreshErrorKind::NoTokens);
+        let shown = self.refresher.session_store().load(&id).await.expect("loads");
+        assert!(shown.is_none_or(|record| record.data.is_empty()), "nothing else is left in it");
+    }
+
+    pub async fn assert_stands(&self, id: Id) {
+        self.refresher.valid_token(&self.session(id)).await.expect("still logged in");
     }
 }
 
@@ -153,17 +210,15 @@ pub fn sid_of(tokens: &Value) -> String {
     tokens["session_state"].as_str().expect("the issuer names its session").to_owned()
 }
 
-pub fn refresher(
+pub fn builder(
     issuer: &StrictIssuer,
     clock: &ManualClock,
-    store: &ScriptedStore,
-    (index, index_key): (&ScriptedStore, [u8; 32]),
-    configure: impl FnOnce(TokenRefresherBuilder) -> TokenRefresherBuilder,
-) -> TokenRefresher {
-    let builder = TokenRefresher::builder(endpoint(issuer), store.clone())
+    sessions: &ScriptedSessions,
+    tokens: &ScriptedTokens,
+) -> TokenRefresherBuilder {
+    TokenRefresher::builder(endpoint(issuer), sessions.clone())
+        .token_store(tokens.clone())
         .clock(clock.clock())
-        .back_channel_logout(index.clone(), index_key);
-    configure(builder).build().expect("the settings agree")
 }
 
 fn random_key() -> [u8; 32] {
@@ -174,11 +229,7 @@ fn random_key() -> [u8; 32] {
 }
 
 pub fn endpoint(issuer: &StrictIssuer) -> TokenEndpoint {
-    TokenEndpoint::new(issuer.token_url(), ClientAuth::basic("web", "secret"))
-        .issuer(issuer.issuer_url())
-        .revocation_url(issuer.revocation_url())
-        .jwks_url(issuer.jwks_url())
-        .transport(issuer.transport())
+    support::endpoint(issuer).jwks_url(issuer.jwks_url())
 }
 
 pub fn app(refresher: &TokenRefresher) -> Router {

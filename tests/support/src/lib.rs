@@ -2,12 +2,15 @@
 //! gates.
 
 pub mod browser;
+pub mod failover;
 pub mod http;
 pub mod log;
+pub mod providers;
 pub mod races;
 pub mod script;
 pub mod seal;
 pub mod sessions;
+pub mod stores;
 pub mod tokens;
 pub mod variants;
 
@@ -31,7 +34,8 @@ use tower_token_refresh::{
     tower_sessions,
 };
 
-/// The key that a session's pointer to its login lies under, unless the refresher is told otherwise.
+/// The key that a session's pointer to its login lies under, unless the refresher is told
+/// otherwise.
 pub const KEY: &str = "oauth.login";
 /// How long an access token of the test issuer lives.
 pub const LIFE: Duration = Duration::from_secs(60);

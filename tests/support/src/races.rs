@@ -1,4 +1,5 @@
-//! Two requests of one session, a flight that stops where it is told to, and what is left when all is over.
+//! Two requests of one session, a flight that stops where it is told to, and what is left when all
+//! is over.
 
 use std::{sync::Arc, time::Duration};
 
@@ -10,10 +11,14 @@ use tower_sessions::{Session, session::Id};
 use tower_token_refresh::{
     AccessToken, Logout, LogoutOutcome, RefreshError,
     testing::{self, Endpoint},
+    token_store::Put,
     tower_sessions,
 };
 
-use super::{Gate, StoredTokens, TokenOp, World};
+use super::{Gate, StoredTokens, TokenOp, World, tokens};
+
+/// The access token that another process has stored.
+pub const ELSEWHERE: &str = "stored-elsewhere";
 
 /// Where a flight can be stopped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -106,6 +111,13 @@ impl Flight {
         (&mut self.waiter).await.expect("no panic")
     }
 
+    /// The client of the request that waits for it goes away.
+    pub async fn client_leaves(&mut self) {
+        self.waiter.abort();
+        let ended = (&mut self.waiter).await;
+        assert!(ended.is_err_and(|error| error.is_cancelled()), "the request was still waiting");
+    }
+
     /// Opens the gate, and waits for the end of a flight whose waiter has its answer.
     pub async fn land_alone(mut self) {
         self.open();
@@ -128,7 +140,8 @@ impl World {
         self.flight_of(at, session).await
     }
 
-    /// As [`flight_at`](Self::flight_at), for a session that is loaded and whose tokens have expired.
+    /// As [`flight_at`](Self::flight_at), for a session that is loaded and whose tokens have
+    /// expired.
     pub async fn flight_of(&self, at: Station, session: Session) -> Flight {
         let gate = match at {
             Station::BeforeRead => AnyGate::Store(self.tokens.gate_before(TokenOp::Load)),
@@ -173,6 +186,23 @@ impl World {
             self.clock.advance(Duration::from_secs(61));
             self.log_in("somebody else").await;
         }
+    }
+
+    /// Another process stores a set of `generation` for the login behind the session, whose access
+    /// token is [`ELSEWHERE`]. Its record is not sealed.
+    pub async fn store_elsewhere(&self, id: Id, generation: u64) -> Put {
+        let grant = self.pointer(id).await.expect("the session points to a login");
+        let key = tokens::key_of(&grant);
+        let stored = self.tokens.peek(key).await.expect("there is a record");
+        let newer = tokens::changed(&stored, |record| {
+            let expires_at = record["expires_at"].as_u64().expect("a time") + 3_600_000;
+            record["expires_at"] = expires_at.into();
+            record["generation"] = generation.into();
+            record["state"] = "live".into();
+            record["nonce"] = "00000000000000bb".into();
+            record["tokens"]["access_token"] = ELSEWHERE.into();
+        });
+        self.tokens.inner().put_newer(key, &newer, &[]).await.expect("the inner store does not fail")
     }
 
     /// Every session that points to live tokens of `user`, and their generation.

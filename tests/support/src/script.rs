@@ -53,8 +53,8 @@ impl Gate {
         Self(Arc::new(Latches { reached: Semaphore::new(0), opened: Semaphore::new(0) }))
     }
 
-    /// Until a call stands at the gate. With the clock paused the limit is over as soon as nothing else
-    /// can happen.
+    /// Until a call stands at the gate. With the clock paused the limit is over as soon as nothing
+    /// else can happen.
     pub async fn reached(&self) {
         let reached = tokio::time::timeout(Duration::from_secs(60), self.0.reached.acquire()).await;
         reached.expect("no call came to the gate").expect("never closed").forget();
@@ -201,8 +201,8 @@ fn take<Op: PartialEq>(gates: &mut Vec<(Op, usize, Arc<Latches>)>, op: Op) -> Op
     None
 }
 
-/// Polls everything that can run until nothing moves any more: no task of this thread's runtime, and no
-/// call of a store that works on a thread of its own.
+/// Polls everything that can run until nothing moves any more: no task of this thread's runtime,
+/// and no call of a store that works on a thread of its own.
 pub async fn settle() {
     let mut quiet = 0;
     while quiet < 100 {

@@ -79,7 +79,8 @@ pub fn rotated() -> SealKeys {
     SealKeys::new(OTHER_KEY).also_open(SEAL_KEY)
 }
 
-/// No token that the provider has ever handed out, nor anything of one, lies in what was printed or stored.
+/// No token that the provider has ever handed out, nor anything of one, lies in what was printed or
+/// stored.
 pub fn assert_shows_no_token(world: &World, text: &str) {
     let secrets = world.issuer.every_secret();
     assert!(secrets.len() >= 2, "there are tokens to look for");

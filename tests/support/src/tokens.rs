@@ -1,13 +1,19 @@
 //! A token store that stops at gates, fails or panics when told to, and its records as a stranger
 //! reads them.
 
-use std::sync::Arc;
+use std::{
+    any::Any,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use aws_lc_rs::digest::{Context, SHA256};
 use serde_json::Value;
-use tower_token_refresh::token_store::{
-    Ended, Ending, Loaded, NameKey, Put, RecordKey, RecordVersion, StoreError, Swapped,
-    TokenRecord, TokenStore,
+use tower_token_refresh::{
+    testing::MemoryTokens,
+    token_store::{
+        Ended, Ending, Loaded, NameKey, Put, RecordKey, RecordVersion, StoreError, Swapped,
+        TokenRecord, TokenStore,
+    },
 };
 
 use crate::{
@@ -29,7 +35,10 @@ pub enum TokenOp {
 #[derive(Clone, Debug)]
 pub struct ScriptedTokens {
     inner: Arc<dyn TokenStore>,
+    /// The same, if it is one.
+    memory: Option<MemoryTokens>,
     script: NoDebug,
+    created: Arc<Mutex<Vec<RecordKey>>>,
 }
 
 #[derive(Clone, Default)]
@@ -43,12 +52,14 @@ impl std::fmt::Debug for NoDebug {
 
 impl ScriptedTokens {
     pub fn new(inner: impl TokenStore) -> Self {
-        Self { inner: Arc::new(inner), script: NoDebug::default() }
+        let memory = (&inner as &dyn Any).downcast_ref().cloned();
+        let (script, created) = (NoDebug::default(), Arc::default());
+        Self { inner: Arc::new(inner), memory, script, created }
     }
 
     /// The same records, by a way with gates of its own: another process.
     pub fn another_way(&self) -> Self {
-        Self { inner: self.inner.clone(), script: NoDebug::default() }
+        Self { script: NoDebug::default(), ..self.clone() }
     }
 
     /// The next call of `op` stops before the store sees it.
@@ -109,6 +120,21 @@ impl ScriptedTokens {
         self.inner.load(key).await.expect("the inner store does not fail").record
     }
 
+    pub(crate) fn memory(&self) -> Option<&MemoryTokens> {
+        self.memory.as_ref()
+    }
+
+    /// Every token record that a log in has tried to create, in this order. Reads past every gate
+    /// and script.
+    pub async fn records(&self) -> Vec<StoredTokens> {
+        let created = self.created.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let mut records = Vec::new();
+        for key in created {
+            records.push(StoredTokens::of(key, self.peek(key).await.as_ref()));
+        }
+        records
+    }
+
     /// The store itself.
     pub fn inner(&self) -> &Arc<dyn TokenStore> {
         &self.inner
@@ -148,6 +174,7 @@ impl TokenStore for ScriptedTokens {
         record: &TokenRecord,
         names: &[NameKey],
     ) -> Result<(), StoreError> {
+        self.created.lock().unwrap_or_else(PoisonError::into_inner).push(key);
         self.run(TokenOp::Create, self.inner.create(key, record, names)).await
     }
 
@@ -196,6 +223,13 @@ pub fn key_of(grant: &str) -> RecordKey {
     let mut key = [0; 16];
     key.copy_from_slice(&context.finish().as_ref()[..16]);
     RecordKey::from_bytes(key)
+}
+
+/// The same record with some of its fields changed.
+pub fn changed(record: &TokenRecord, change: impl FnOnce(&mut Value)) -> TokenRecord {
+    let mut json = serde_json::from_str(&record.to_text()).expect("a record is JSON");
+    change(&mut json);
+    TokenRecord::from_text(&json.to_string()).expect("still a record")
 }
 
 /// What a session points to, read the way a stranger would read it.
@@ -260,5 +294,13 @@ impl StoredTokens {
 
     pub fn is_ended(&self) -> bool {
         matches!(self, Self::Ended { .. })
+    }
+
+    /// Why the login ended, if it has.
+    pub fn ended_by(&self) -> Option<&str> {
+        match self {
+            Self::Ended { why, .. } => Some(why),
+            _ => None,
+        }
     }
 }

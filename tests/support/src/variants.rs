@@ -56,6 +56,33 @@ impl World {
     }
 }
 
+/// As [`on_every_store`](crate::on_every_store), with tokio's clock paused: time passes as soon as
+/// nothing else can happen. Not in SQLite, for whose thread that clock does not wait.
+#[macro_export]
+macro_rules! paused_on_every_store {
+    ($($(#[$meta:meta])* async fn $name:ident($world:ident: World) $body:block)*) => {$(
+        async fn $name($world: $crate::World) $body
+
+        $(#[$meta])*
+        mod $name {
+            #[tokio::test(start_paused = true)]
+            async fn on_memory() {
+                super::$name($crate::World::on_memory()).await;
+            }
+
+            #[tokio::test(start_paused = true)]
+            async fn on_memory_sealed() {
+                super::$name($crate::World::on_memory_sealed()).await;
+            }
+
+            #[tokio::test(start_paused = true)]
+            async fn on_swapping() {
+                super::$name($crate::World::on_swapping()).await;
+            }
+        }
+    )*};
+}
+
 /// A session as a request to another process would have it.
 pub fn session_at(refresher: &TokenRefresher, id: Id) -> Session {
     Session::new(Some(id), Arc::new(refresher.session_store()), None)

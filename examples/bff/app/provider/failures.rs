@@ -1,4 +1,5 @@
-//! What went wrong at the provider, in words that may be logged: never a token, a code, or the provider's free text.
+//! What went wrong at the provider, in words that may be logged: never a token, a code, or the
+//! provider's free text.
 
 use openidconnect::{RequestTokenError, StandardErrorResponse, core::CoreErrorResponseType};
 

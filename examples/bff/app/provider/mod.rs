@@ -1,7 +1,8 @@
-//! The provider as the code flow sees it: where to send the browser, and what its code is worth.
+//! The provider in the code flow: where to send the browser, and which login its code stands for.
 //!
-//! Found by discovery on first use and again after a failure, so that a provider that is down keeps nothing from starting; found anew
-//! when an ID token is signed by a key we do not know, since providers change their keys.
+//! It is discovered on first use, and again after a failure, so that this application starts while
+//! the provider is down. It is discovered anew when an ID token is signed by an unknown key, since
+//! providers change their keys.
 
 mod failures;
 mod http;
@@ -32,10 +33,11 @@ use self::{
 };
 use super::settings::Settings;
 
-/// After a discovery the provider is left alone for so long: a login storm must not become a discovery storm.
+/// The shortest time between two discoveries: many logins at once must not become many discoveries.
 const NEXT_DISCOVERY: Duration = Duration::from_secs(5);
-/// What a token response may hold beside the standard fields: how long the refresh token lives, for one. The standard types of
-/// `openidconnect` would drop it.
+
+/// What a token response holds beside the standard fields, such as the life of the refresh token.
+/// The standard types of `openidconnect` would drop it.
 #[derive(Debug, Serialize, Deserialize)]
 struct Others(BTreeMap<String, Value>);
 
@@ -86,22 +88,22 @@ pub struct Provider {
 #[derive(Default)]
 struct Found {
     client: Option<Arc<OidcClient>>,
-    /// By the monotonic clock.
+    /// On the monotonic clock.
     asked_at: Option<Duration>,
 }
 
-/// Where to send the browser, and what its callback will be tested against.
-pub struct Departure {
+/// Where to send the browser, and what its callback is checked against.
+pub struct LoginRequest {
     pub url: url::Url,
     pub state: String,
     pub nonce: String,
     pub verifier: String,
 }
 
-/// A login that the provider vouches for.
-pub struct Arrival {
+/// A login that the provider has confirmed.
+pub struct VerifiedLogin {
     pub tokens: TokenSet,
-    /// The user's name for the eye, from the verified ID token.
+    /// The user's name to show, from the verified ID token.
     pub name: String,
 }
 
@@ -128,19 +130,20 @@ impl Provider {
         })
     }
 
-    /// Looks for the provider; what goes wrong is logged, and tried again when it is needed.
-    pub async fn look_for(&self) {
+    /// Discovers the provider early. A failure is logged, and the next login tries again.
+    pub async fn discover_early(&self) {
         if self.client().await.is_err() {
-            tracing::warn!(issuer = %self.issuer.as_str(), "the provider will be asked again at the next login");
+            tracing::warn!(issuer = %self.issuer.as_str(), "the next login will try again to reach the provider");
         }
     }
 
-    /// The `iss` of a callback, where there is one, names the provider that was asked (RFC 9207).
+    /// The `iss` of a callback, where there is one, names the provider that the login was sent to
+    /// (RFC 9207).
     pub fn is_issuer(&self, iss: &str) -> bool {
         iss == self.issuer.as_str()
     }
 
-    pub async fn depart(&self) -> Result<Departure, ProviderError> {
+    pub async fn login_request(&self) -> Result<LoginRequest, ProviderError> {
         let client = self.client().await?;
         let (challenge, verifier) = PkceCodeChallenge::new_random_sha256();
         let flow = CoreAuthenticationFlow::AuthorizationCode;
@@ -150,7 +153,7 @@ impl Provider {
             .set_pkce_challenge(challenge)
             .url();
         let state = state.into_secret();
-        Ok(Departure {
+        Ok(LoginRequest {
             url,
             state,
             nonce: nonce.secret().clone(),
@@ -159,12 +162,12 @@ impl Provider {
     }
 
     /// Exchanges the code and verifies the ID token: signature, issuer, audience, expiry, nonce.
-    pub async fn arrive(
+    pub async fn exchange(
         &self,
         code: String,
         nonce: String,
         verifier: String,
-    ) -> Result<Arrival, ProviderError> {
+    ) -> Result<VerifiedLogin, ProviderError> {
         let client = self.client().await?;
         let sent_at = self.clock.now();
         let tokens = client
@@ -190,7 +193,7 @@ impl Provider {
         let tokens = TokenSet::from_response(&tokens)
             .map_err(|_| ProviderError::BadAnswer("it is not a token response"))?
             .with_obtained_at(sent_at);
-        Ok(Arrival { tokens, name })
+        Ok(VerifiedLogin { tokens, name })
     }
 
     fn claims(
@@ -233,7 +236,7 @@ impl Provider {
         }
     }
 
-    /// One at a time: the others wait at the lock, and learn of a failure without asking again.
+    /// One at a time: the others wait for the lock, and get a failure without another request.
     async fn discover(&self, found: &mut Found) -> Result<Arc<OidcClient>, ProviderError> {
         if self.asked_lately(found) {
             return Err(ProviderError::Unreachable);

@@ -26,9 +26,9 @@ const HOP_BY_HOP: [HeaderName; 8] = [
     header::UPGRADE,
 ];
 
-/// What a browser must not tell the upstream about its own way, as it could say anything. So the address that is told on is the
-/// one that connects here: where a proxy stands in front, the proxy's. `Expect` is answered here; `Host` follows
-/// from the target.
+/// Headers of the browser's that never reach the upstream, as it could make up anything. The
+/// address that the upstream gets is the one that connects here: the proxy's, where a proxy stands
+/// in front. `Expect` is answered here, and `Host` follows from the target.
 const NOT_THE_BROWSERS: [HeaderName; 9] = [
     header::EXPECT,
     header::FORWARDED,
@@ -94,7 +94,8 @@ impl Via {
         }
     }
 
-    /// The session's cookie is the key to the tokens: the upstream gets the token, and nothing that would get it the next one.
+    /// The session's cookie is the key to the tokens: the upstream gets the token, and nothing that
+    /// would get it the next one.
     fn drop_our_cookies(&self, headers: &mut HeaderMap) {
         let Entry::Occupied(lines) = headers.entry(header::COOKIE) else { return };
         let (_, lines) = lines.remove_entry_mult();
@@ -116,7 +117,8 @@ impl Via {
         }
     }
 
-    /// Browsers send a cookie without a name back as its value alone, which may then read like one of ours.
+    /// Browsers send a cookie without a name back as its value alone, which may then read like one
+    /// of ours.
     fn is_harmless(&self, line: &HeaderValue) -> bool {
         let pair = line.as_bytes().split(|byte| *byte == b';').next().unwrap_or_default();
         let named = pair

@@ -1,7 +1,9 @@
-//! `/api`: each request goes to the upstream with the user's access token, and its answer comes back as it is.
+//! `/api`: each request goes to the upstream with the user's access token, and its answer comes
+//! back as it is.
 //!
-//! Bodies are streamed both ways; redirects are the browser's to follow. What is about one connection only stays here, and so do our
-//! own cookies: see `headers`. What leads out of the upstream's path is refused: see `path`.
+//! Bodies are streamed both ways; redirects are the browser's to follow. What is about one
+//! connection only stays here, and so do our own cookies: see `headers`. What leads out of the
+//! upstream's path is refused: see `path`.
 
 mod headers;
 mod path;
@@ -28,7 +30,8 @@ use super::{
     settings::{BaseUrl, Upstream},
 };
 
-/// Below what most servers keep an idle connection for (Node: 5 s), so that no request goes out on one that is being closed.
+/// Below what most servers keep an idle connection for (Node: 5 s), so that no request goes out on
+/// one that is being closed.
 const IDLE: Duration = Duration::from_secs(4);
 /// Idle connections to keep: more than one machine has requests at once.
 const IDLE_CONNECTIONS: usize = 512;
@@ -36,12 +39,13 @@ const IDLE_CONNECTIONS: usize = 512;
 /// What a request may use up.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// The most a request's body may hold, in bytes: no browser form needs more, and an upload that does is not for `/api`.
+    /// The most a request's body may hold, in bytes: no browser form needs more, and an upload that
+    /// does is not for `/api`.
     pub request_body: usize,
     /// The longest a connection may take: the upstream is near.
     pub connect: Duration,
-    /// The longest from the request's first byte to the head of the answer, the request's body included. What comes after may take
-    /// as long as it likes.
+    /// The longest from the request's first byte to the head of the answer, the request's body
+    /// included. What comes after may take as long as it likes.
     pub answer: Duration,
 }
 

@@ -1,8 +1,8 @@
 //! Paths below the upstream's own, and never above it.
 
-/// Whether no segment leads upwards, however it is written: raw, percent-encoded, behind an encoded or a back slash, or with
-/// parameters after a semicolon, which some servers cut off. Decoded once, as HTTP does. An encoded slash alone is fine: some APIs
-/// have it in their names.
+/// Whether no segment leads upwards, however it is written: raw, percent-encoded, behind an encoded
+/// or a back slash, or with parameters after a semicolon, which some servers cut off. Decoded once,
+/// as HTTP does. An encoded slash alone is fine: some APIs have it in their names.
 pub(super) fn stays_below(path: &str) -> bool {
     // Nearly all paths: nothing to decode, and no dot.
     if !path.bytes().any(|byte| matches!(byte, b'.' | b'%' | b'\\')) {

@@ -21,7 +21,7 @@ impl BaseUrl {
             return Err(broken("it must have no user name, query or fragment"));
         }
         if url.path() != "/" {
-            return Err(broken("it must have no path: the cookies are for the whole host"));
+            return Err(broken("it must have no path: the cookies are valid for the whole host"));
         }
         Ok(Self(url))
     }

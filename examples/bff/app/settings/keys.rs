@@ -1,13 +1,13 @@
-//! `TOKEN_KEYS` and `INDEX_KEY`. Of what they hold nothing is shown.
+//! `TOKEN_KEYS` and `INDEX_KEY`. No part of them is ever shown.
 
 use base64::{Engine, prelude::BASE64_STANDARD};
-use tower_token_refresh::SealKeys;
+use tower_token_refresh::token_store::SealKeys;
 
 use super::SettingError;
 
 const SHORTEST_INDEX_KEY: usize = 32;
 
-/// With commas between them; the first one seals, all of them open.
+/// Separated by commas. The first one seals; all of them open.
 pub(super) fn token_keys(value: &str) -> Result<SealKeys, SettingError> {
     SealKeys::from_base64(value)
         .map_err(|error| SettingError::unshown("TOKEN_KEYS", error.to_string()))

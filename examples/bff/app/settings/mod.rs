@@ -1,4 +1,5 @@
-//! The settings, parsed once. An error names the variable, its value and the rule, in one line, and shows no secret.
+//! The settings, parsed once. An error is one line: the variable, its value and the rule, and no
+//! secret.
 
 mod base;
 mod error;
@@ -7,7 +8,7 @@ mod keys;
 use std::ffi::OsString;
 
 use axum::http::{Uri, uri::Authority};
-use tower_token_refresh::SealKeys;
+use tower_token_refresh::token_store::SealKeys;
 use url::{Host, Url};
 
 pub use self::{
@@ -19,7 +20,7 @@ const BASE_URL: &str = "http://127.0.0.1:8080";
 const SCOPES: &str = "openid profile email";
 
 pub struct Settings {
-    /// As given: a provider's name is compared character for character.
+    /// As given: an issuer is compared character by character.
     pub issuer: String,
     pub client_id: String,
     pub client_secret: Option<String>,
@@ -28,13 +29,14 @@ pub struct Settings {
     pub listen: String,
     pub scopes: Vec<String>,
     pub sessions: Sessions,
-    /// What tokens are sealed with in the session store.
+    /// Seals the tokens in the session store.
     pub token_keys: Option<SealKeys>,
-    /// What the records are named with that find the logins of a user. Without it the provider ends none of them.
+    /// With it the session store can find the logins that the provider ends. Without it the
+    /// provider cannot end any.
     pub index_key: Option<Vec<u8>>,
 }
 
-/// Where requests are sent on to.
+/// The API behind this application.
 #[derive(Clone, Debug)]
 pub struct Upstream {
     pub authority: Authority,
@@ -52,7 +54,7 @@ pub enum Sessions {
 }
 
 impl Settings {
-    /// Reads what `variable` gives, usually the environment.
+    /// Reads the variables, usually those of the environment.
     pub fn read(variable: impl Fn(&str) -> Option<OsString>) -> Result<Self, SettingError> {
         let read = |name: &'static str| match variable(name).map(OsString::into_string) {
             None => Ok(None),
@@ -60,8 +62,9 @@ impl Settings {
             Some(Err(_)) => Err(SettingError::unshown(name, "it is not UTF-8")),
         };
         let required = |name| {
-            read(name)?
-                .ok_or_else(|| SettingError::unshown(name, "it is required, but missing or empty"))
+            read(name)?.ok_or_else(|| {
+                SettingError::unshown(name, "it is required, but it is missing or empty")
+            })
         };
 
         let issuer = issuer(required("ISSUER_URL")?)?;
@@ -102,7 +105,9 @@ fn issuer(value: String) -> Result<String, SettingError> {
         "https" => {}
         "http" if loopback => {}
         "http" => {
-            return Err(broken("plain http is for loopback only: tokens would travel in the open"));
+            return Err(broken(
+                "plain http is allowed for loopback only: tokens would travel unencrypted",
+            ));
         }
         _ => return Err(broken("it must be https, or http to loopback")),
     }
@@ -121,8 +126,7 @@ fn upstream(value: &str) -> Result<Upstream, SettingError> {
     if has_credentials(&url) || url.query().is_some() || url.fragment().is_some() {
         return Err(broken("it must have no user name, query or fragment"));
     }
-    let uri: Uri =
-        url.as_str().parse().map_err(|_| broken("it must be a URL that HTTP can carry"))?;
+    let uri: Uri = url.as_str().parse().map_err(|_| broken("it must be a valid HTTP URL"))?;
     let authority = uri.authority().cloned().ok_or_else(|| broken("it must have a host"))?;
     Ok(Upstream { authority, path: uri.path().trim_end_matches('/').to_owned() })
 }
@@ -131,8 +135,7 @@ fn listen(value: Option<String>, base: &BaseUrl) -> Result<String, SettingError>
     const RULE: &str = "it must be host:port, with a port from 0 to 65535";
     let Some(value) = value else {
         if base.is_https() {
-            let rule =
-                "it is required where BASE_URL is https, as TLS ends in front of this application";
+            let rule = "it is required if BASE_URL is https: this application speaks plain http, behind a proxy that does TLS";
             return Err(SettingError::unshown("LISTEN", rule));
         }
         return Ok(format!("{}:{}", base.as_url().host_str().unwrap_or_default(), base.port()));
@@ -163,7 +166,7 @@ fn scopes(value: &str) -> Result<Vec<String>, SettingError> {
         return Err(SettingError::shown(
             "SCOPES",
             value,
-            "they must be ASCII words with spaces between them",
+            "they must be ASCII words separated by spaces",
         ));
     }
     Ok(scopes)
@@ -172,11 +175,9 @@ fn scopes(value: &str) -> Result<Vec<String>, SettingError> {
 fn sessions(redis: Option<String>, database: Option<String>) -> Result<Sessions, SettingError> {
     match (redis, database) {
         (None, None) => Ok(Sessions::Memory),
-        (Some(redis), Some(_)) => Err(SettingError::shown(
-            "REDIS_URL",
-            &redis,
-            "sessions are kept in one place: set REDIS_URL or DATABASE_URL, not both",
-        )),
+        (Some(redis), Some(_)) => {
+            Err(SettingError::shown("REDIS_URL", &redis, "set REDIS_URL or DATABASE_URL, not both"))
+        }
         (Some(redis), None) => match Url::parse(&redis) {
             Ok(url) if url.scheme() == "redis" && url.host().is_some() => {
                 Ok(Sessions::Redis(redis))

@@ -34,7 +34,6 @@ async fn a_refresh_is_one_form_post() {
         .unwrap();
 
     assert_eq!(set.access_token.expose(), SECRET);
-    assert!(set.issuer.is_none());
     assert_eq!(
         set.obtained_at,
         Some(SystemTime::UNIX_EPOCH + Duration::from_secs(7)),

@@ -1,0 +1,94 @@
+//! Guides: how it works, what it promises, and how to run it.
+//!
+//! | page | |
+//! |---|---|
+//! | [`architecture`] | the way of a request, what a refresh does, which file holds what |
+//! | [`guarantees`] | each promise with its code and its tests |
+//! | [`failure_modes`] | what happens when something fails, and what the user sees |
+//! | [`token_store`] | the token record, one process or many, a store of your own |
+//! | [`encryption_at_rest`] | sealed tokens, and how to change keys |
+//! | [`back_channel_logout`] | the provider ends logins |
+//! | [`keycloak`] | realm and client settings |
+//! | [`operations`] | logs, metrics, shutdown, session stores |
+//! | [`testing`] | the test kit for your application, and this crate's own tests |
+
+// The first definition of a link wins: here it leads to a module, on GitHub to the file.
+
+#[doc = include_str!("../docs/architecture.md")]
+pub mod architecture {}
+
+#[doc = "[failure modes]: crate::docs::failure_modes\n\n"]
+#[doc = include_str!("../docs/guarantees.md")]
+pub mod guarantees {}
+
+#[doc = include_str!("../docs/failure-modes.md")]
+pub mod failure_modes {}
+
+#[doc = "[failure modes]: crate::docs::failure_modes\n"]
+#[doc = "[sealed]: crate::docs::encryption_at_rest\n\n"]
+#[doc = include_str!("../docs/token-store.md")]
+pub mod token_store {}
+
+#[doc = include_str!("../docs/encryption-at-rest.md")]
+pub mod encryption_at_rest {}
+
+#[doc = include_str!("../docs/back-channel-logout.md")]
+pub mod back_channel_logout {}
+
+#[doc = "[replay]: crate::docs::failure_modes#replay\n\n"]
+#[doc = include_str!("../docs/keycloak.md")]
+pub mod keycloak {}
+
+#[doc = "[token store]: crate::docs::token_store\n\n"]
+#[doc = include_str!("../docs/operations.md")]
+pub mod operations {}
+
+#[doc = "[guarantees]: crate::docs::guarantees\n\n"]
+#[doc = include_str!("../docs/testing.md")]
+pub mod testing {}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, path::Path};
+
+    fn pages() -> Vec<(String, String)> {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let docs = fs::read_dir(root.join("docs")).expect("docs is a folder");
+        let docs = docs.map(|page| page.expect("it can be read").path());
+        docs.chain([root.join("README.md")])
+            .map(|page| {
+                (page.display().to_string(), fs::read_to_string(&page).expect("a page is text"))
+            })
+            .collect()
+    }
+
+    #[test]
+    fn every_file_that_the_docs_name_is_there() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        for (page, text) in pages() {
+            let spans = text.split('`').skip(1).step_by(2);
+            let in_the_crate = |span: &&str| {
+                ["src/", "tests/", "examples/"].iter().any(|folder| span.starts_with(folder))
+            };
+            for path in spans.filter(in_the_crate) {
+                let path = path.split_whitespace().next().unwrap_or_default();
+                assert!(root.join(path).exists(), "{page} names {path}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_metrics_table_has_every_counter() {
+        let code = include_str!("metrics.rs");
+        let table = include_str!("../docs/operations.md");
+        let counters = || code.split('"').filter(|text| text.starts_with("token_refresh_"));
+        assert!(counters().count() > 5);
+        for counter in counters() {
+            assert!(table.contains(&format!("`{counter}`")), "{counter}");
+        }
+        let names = table.split('`').filter(|text| text.starts_with("token_refresh_"));
+        for name in names {
+            assert!(counters().any(|counter| counter == name), "{name} is not counted");
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! The end of a flight: the provider gave a new set, or refused the refresh token.
+
+use std::{sync::Arc, time::Duration};
+
+use super::{
+    ending::Cause,
+    errors::{expired, logged_out, no_record, subject_changed},
+    records::{Read, Write},
+    refresh::{Flight, LOST_RACE, REFRESHED, Refreshed},
+    subject_check::{self, Checked},
+};
+use crate::{
+    error::{RefreshError, RefreshErrorKind},
+    token_store::{Nonce, Put},
+    tokens::{CachedToken, GrantTokens},
+};
+
+/// The pauses before each look for the set of a faster process. Whoever has to log in again waits for
+/// all of them.
+const PATIENCE: [Duration; 4] = [
+    Duration::ZERO,
+    Duration::from_millis(100),
+    Duration::from_millis(200),
+    Duration::from_millis(400),
+];
+
+/// The provider gave a new set.
+pub(super) async fn land(
+    flight: &Flight<'_>,
+    before: &GrantTokens,
+    next: GrantTokens,
+    nonce: Nonce,
+) -> Refreshed {
+    let (core, login) = (flight.core, flight.order.login);
+    let next = match subject_check::check(core, login.key, before, next).await {
+        Checked::Same(next) => *next,
+        Checked::Changed { next, claim } => {
+            core.presentations.settled(login.key);
+            core.endings.end(login, Cause::SubjectChanged, None).await;
+            core.revoker.discard(login.key, &next).await;
+            tracing::error!(login = %login.key, claim, "the provider's new tokens have another user or issuer");
+            return Err(subject_changed());
+        }
+    };
+    let expired_at_birth = next.expires_at <= next.obtained_at;
+    let token = store(flight, next, nonce).await?;
+    if expired_at_birth {
+        // Stored all the same: its refresh token is the only good one.
+        let why = "the provider's new access token has already expired by our clock";
+        return Err(RefreshError::new(RefreshErrorKind::InvalidResponse, why));
+    }
+    Ok((token, REFRESHED))
+}
+
+async fn store(
+    flight: &Flight<'_>,
+    next: GrantTokens,
+    nonce: Nonce,
+) -> Result<Arc<CachedToken>, RefreshError> {
+    let (core, login) = (flight.core, flight.order.login);
+    let key = login.key;
+    let write = Arc::new(core.records.write(key, next, nonce, flight.order.session_ends)?);
+    let Write { tokens, .. } = &*write;
+    // Before the store is asked: a set that is in nobody's hands could get lost.
+    core.unsaved.keep(write.clone());
+    let stored_at = core.clock.moment();
+    match core.records.put(&write).await {
+        Ok(Put::Stored) => core.unsaved.release(key, tokens.generation),
+        Ok(Put::NotNewer) => {
+            core.unsaved.release(key, tokens.generation);
+            // Somebody replayed this refresh, and was faster.
+            let (found, _) = flight.newest().await?;
+            return flight.publish(&found.tokens, found.read_at());
+        }
+        Ok(Put::Ended(ending)) => {
+            // Before any waiter looks.
+            core.endings.learn(login, ending);
+            core.unsaved.release(key, tokens.generation);
+            core.presentations.settled(key);
+            if ending.revoke {
+                core.revoker.discard(key, tokens).await;
+            }
+            return Err(core.endings.error_of(key).unwrap_or_else(logged_out));
+        }
+        Ok(Put::Absent) => {
+            core.unsaved.release(key, tokens.generation);
+            core.presentations.settled(key);
+            core.cache.remove(flight.order.grant);
+            return Err(no_record());
+        }
+        Err(error) => core.unsaved.try_again(key, &error),
+    }
+    core.presentations.settled(key);
+    flight.publish(tokens, stored_at)
+}
+
+/// The provider refused the refresh token. That is the end, unless another process was faster;
+/// its set may be on the way to the store only now.
+pub(super) async fn refused(flight: &Flight<'_>, presented: &GrantTokens) -> Refreshed {
+    let (core, login) = (flight.core, flight.order.login);
+    for pause in PATIENCE {
+        tokio::time::sleep(pause).await;
+        match core.records.read(login.key).await? {
+            Read::Held(found) if found.tokens.generation > presented.generation => {
+                return Ok((lost_race(flight, &found.tokens)?, LOST_RACE));
+            }
+            Read::Held(_) => {}
+            Read::Absent | Read::Ended(_) => break,
+        }
+    }
+    match core.endings.expire(login, presented.generation).await? {
+        None => {
+            core.presentations.settled(login.key);
+            Err(expired("the provider no longer accepts the refresh token"))
+        }
+        Some(record) => {
+            let tokens = core.records.open(login.key, &record)?;
+            Ok((lost_race(flight, &tokens)?, LOST_RACE))
+        }
+    }
+}
+
+fn lost_race(flight: &Flight<'_>, tokens: &GrantTokens) -> Result<Arc<CachedToken>, RefreshError> {
+    tracing::warn!(
+        login = %flight.order.login.key,
+        "the provider refused a refresh token that another process had presented before; a \
+         provider that punishes reuse ends such a login"
+    );
+    flight.core.presentations.settled(flight.order.login.key);
+    flight.publish(tokens, flight.core.clock.moment())
+}

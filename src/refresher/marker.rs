@@ -1,0 +1,118 @@
+//! The mark that a flight sets in the token record before each attempt, and takes back where the
+//! refresh token was certainly not used up.
+
+use async_trait::async_trait;
+
+use super::{records::Found, refresh::Flight};
+use crate::{
+    clock::Moment,
+    endpoint::{Aborted, BeforeAttempt},
+    error::{Chain, RefreshError},
+    policy::LONGEST_MARKING,
+    token_store::{Nonce, RecordState, RecordVersion},
+};
+
+/// Sets the mark before each attempt.
+pub(super) struct Marker<'a> {
+    flight: &'a Flight<'a>,
+    found: &'a Found,
+    /// The store has the tokens that are presented.
+    stored: bool,
+    /// The token may have been presented before.
+    replay: bool,
+    pub(super) nonce: Nonce,
+    marked: Option<RecordVersion>,
+    pub(super) stop: Option<Stop>,
+    /// The token was sent, at least once.
+    pub(super) sent: bool,
+}
+
+/// Why an attempt was called off.
+pub(super) enum Stop {
+    /// Begin again: somebody else has written the record, or this process has slept.
+    Again,
+    Refused(RefreshError),
+}
+
+#[async_trait]
+impl BeforeAttempt for Marker<'_> {
+    async fn before_attempt(&mut self) -> Result<(), Aborted> {
+        let (core, key) = (self.flight.core, self.flight.order.login.key);
+        let generation = self.found.tokens.generation;
+        let began = core.clock.moment();
+        core.presentations.marking(key, generation, self.nonce, self.replay);
+        if self.stored {
+            self.mark(began).await.map_err(|stop| {
+                self.stop = Some(stop);
+                Aborted
+            })?;
+        }
+        core.presentations.presenting(key, generation);
+        self.sent = true;
+        Ok(())
+    }
+}
+
+impl<'a> Marker<'a> {
+    pub(super) fn new(
+        flight: &'a Flight<'a>,
+        found: &'a Found,
+        stored: bool,
+        replay: bool,
+    ) -> Self {
+        let nonce = Nonce::random();
+        Self { flight, found, stored, replay, nonce, marked: None, stop: None, sent: false }
+    }
+
+    async fn mark(&mut self, began: Moment) -> Result<(), Stop> {
+        let (core, key) = (self.flight.core, self.flight.order.login.key);
+        let since = self.found.store_now(&core.clock);
+        let state = RecordState::Presenting { since };
+        let expected = self.marked.unwrap_or_else(|| self.found.record.version());
+        match core.records.swap(key, expected, self.found, state, self.nonce).await {
+            Ok(Some(version)) => self.marked = Some(version),
+            // The answer to an earlier swap may have got lost.
+            Ok(None) => match core.records.holds(key, self.nonce).await {
+                Ok(true) => self.marked = Some(self.version()),
+                Ok(false) => return Err(Stop::Again),
+                Err(error) => return Err(Stop::Refused(error)),
+            },
+            Err(error) => match core.records.holds(key, self.nonce).await {
+                Ok(true) => self.marked = Some(self.version()),
+                _ if core.records.compares_and_swaps() => return Err(Stop::Refused(error)),
+                // One process excludes by itself: a store that only refuses writes is noticed by
+                // nobody.
+                _ => return Ok(()),
+            },
+        }
+        // A mark that has grown old, while this process slept or the store took its time, does not hold
+        // the others off for as long as the request and the write may take.
+        if core.clock.since(began) > LONGEST_MARKING {
+            return Err(Stop::Again);
+        }
+        Ok(())
+    }
+
+    fn version(&self) -> RecordVersion {
+        RecordVersion {
+            generation: self.found.record.generation(),
+            state: "presenting",
+            nonce: self.nonce,
+        }
+    }
+
+    /// The token was certainly not used up: nobody has to wait for the mark to grow old.
+    pub(super) async fn unmark(&self) {
+        let Some(marked) = self.marked else { return };
+        let (core, key) = (self.flight.core, self.flight.order.login.key);
+        let (live, found) = (RecordState::Live, self.found);
+        if let Err(error) = core.records.swap(key, marked, found, live, marked.nonce).await {
+            tracing::warn!(
+                login = %key,
+                error = %Chain(&error),
+                "the mark of a refresh that failed is still in the token store; other processes wait \
+                 until it is too old"
+            );
+        }
+    }
+}

@@ -1,0 +1,278 @@
+use std::sync::Arc;
+
+use super::*;
+use crate::{
+    refresher::records::{Records, Write},
+    testing::{ManualClock, MemoryTokens},
+    token_store::{RecordState, codec::Codec},
+    tokens::GrantTokens,
+};
+
+const SECOND: Duration = Duration::from_secs(1);
+const DEADLINE: Duration = Duration::from_secs(30);
+const LIFE: Duration = Duration::from_secs(60);
+const KEY: RecordKey = RecordKey::from_bytes([7; 16]);
+const FIRST: Generation = Generation::FIRST;
+
+/// A process that knows nothing yet, and a record whose access token has expired.
+struct World {
+    clock: ManualClock,
+    presentations: Presentations,
+}
+
+impl World {
+    fn new() -> Self {
+        let clock = ManualClock::new();
+        let presentations = Presentations::new(clock.clock(), DEADLINE);
+        clock.advance(LIFE);
+        Self { clock, presentations }
+    }
+
+    fn now(&self) -> SystemTime {
+        self.clock.clock().now()
+    }
+
+    /// The record in this state, as a read shows it now.
+    fn found(&self, state: RecordState, nonce: Nonce) -> Found {
+        let (store, clock) = (Arc::new(MemoryTokens::new()), self.clock.clock());
+        let codec = Codec::new(None);
+        let tokens = GrantTokens::sample(1, self.now() - LIFE, LIFE);
+        let record = codec.encode(KEY, &tokens, state, nonce, self.now() + LIFE).expect("encoded");
+        let issuer = tokens.issuer.clone();
+        let records = Records::new(store, codec, None, clock, DEADLINE, DEADLINE, issuer);
+        records.as_found(&Write { key: KEY, record, tokens })
+    }
+
+    fn live(&self) -> Decision {
+        let found = self.found(RecordState::Live, Nonce::random());
+        self.presentations.decide(KEY, &found, None, true)
+    }
+
+    fn marked(&self, nonce: Nonce, since: SystemTime) -> Decision {
+        let found = self.found(RecordState::Presenting { since }, nonce);
+        self.presentations.decide(KEY, &found, None, true)
+    }
+
+    /// Time passes, and the mark is looked at each second.
+    fn watch(&self, seconds: u32, nonce: Nonce, since: SystemTime) {
+        for _ in 0..seconds {
+            self.marked(nonce, since);
+            self.clock.advance(SECOND);
+        }
+    }
+
+    /// This process marks the record and presents the token.
+    fn present(&self) {
+        self.presentations.marking(KEY, FIRST, Nonce::random());
+        self.presentations.presenting(KEY, FIRST);
+    }
+
+    /// How long the next attempt has to wait.
+    fn pause(&self) -> Duration {
+        match self.live() {
+            Decision::Refuse(error) => error.retry_after().expect("a time"),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[test]
+fn after_each_presentation_without_an_answer_the_pause_doubles_to_a_minute() {
+    let world = World::new();
+    for whole in [1, 2, 4, 8, 16, 32, 60, 60, 60] {
+        world.present();
+        let (whole, pause) = (whole * SECOND, world.pause());
+        assert!(whole / 2 <= pause && pause <= whole, "{pause:?} of {whole:?}");
+        world.clock.advance(pause);
+        assert!(matches!(world.live(), Decision::Present { replay: true }));
+    }
+}
+
+#[test]
+fn attempts_of_one_flight_count_once() {
+    let world = World::new();
+    let nonce = Nonce::random();
+    for _ in 0..5 {
+        world.presentations.marking(KEY, FIRST, nonce);
+        world.presentations.presenting(KEY, FIRST);
+        world.clock.advance(SECOND);
+    }
+    assert!(matches!(world.live(), Decision::Present { replay: true }), "no pause has doubled");
+}
+
+#[test]
+fn a_clear_answer_ends_the_doubt_of_its_own_presentation_and_of_no_other() {
+    let world = World::new();
+    world.present();
+    world.presentations.not_consumed(KEY, FIRST);
+    assert!(matches!(world.live(), Decision::Present { replay: false }));
+
+    world.present();
+    world.clock.advance(LONGEST_PAUSE);
+    world.present();
+    world.presentations.not_consumed(KEY, FIRST);
+    world.clock.advance(LONGEST_PAUSE);
+    assert!(world.presentations.was_in_doubt(KEY, FIRST));
+    assert!(matches!(world.live(), Decision::Present { replay: true }));
+}
+
+#[test]
+fn the_provider_may_ask_for_a_longer_pause_and_not_for_a_shorter_one() {
+    let world = World::new();
+    world.present();
+    world.presentations.hold_off(KEY, FIRST, 20 * SECOND);
+    assert_eq!(world.pause(), 20 * SECOND);
+    world.presentations.hold_off(KEY, FIRST, SECOND);
+    assert_eq!(world.pause(), 20 * SECOND);
+}
+
+#[test]
+fn a_young_mark_of_somebody_else_holds_off_until_its_deadline() {
+    let world = World::new();
+    let (nonce, since) = (Nonce::random(), world.now());
+    assert_waits(world.marked(nonce, since), DEADLINE);
+    world.watch(29, nonce, since);
+    assert_waits(world.marked(nonce, since), SECOND);
+    assert_eq!(world.presentations.rest_of_mark(KEY), Some(SECOND));
+    world.clock.advance(SECOND);
+    assert!(matches!(world.marked(nonce, since), Decision::Present { replay: true }));
+    assert_eq!(world.presentations.rest_of_mark(KEY), None);
+}
+
+#[test]
+fn an_old_mark_is_watched_for_five_seconds() {
+    let world = World::new();
+    let (nonce, since) = (Nonce::random(), world.now() - 24 * 60 * LIFE);
+    assert_waits(world.marked(nonce, since), 5 * SECOND);
+    world.clock.advance(4 * SECOND);
+    assert_waits(world.marked(nonce, since), SECOND);
+
+    let another = Nonce::random();
+    assert_waits(world.marked(another, since), 5 * SECOND);
+    world.clock.advance(5 * SECOND);
+    assert!(matches!(world.marked(another, since), Decision::Present { replay: true }));
+}
+
+/// Two looks at one moment are no two looks.
+#[test]
+fn a_wall_clock_that_is_set_forward_does_not_make_two_looks_of_one() {
+    let world = World::new();
+    let (nonce, since) = (Nonce::random(), world.now());
+    world.marked(nonce, since);
+    world.clock.jump_wall(3600);
+    assert_waits(world.marked(nonce, since), 5 * SECOND);
+}
+
+/// The new set may have waited for the end of the outage, and is on its way only now.
+#[test]
+fn a_mark_that_nobody_looked_at_meanwhile_is_watched_again() {
+    let world = World::new();
+    let (nonce, since) = (Nonce::random(), world.now());
+    world.watch(20, nonce, since);
+    world.clock.advance(60 * SECOND);
+    assert_waits(world.marked(nonce, since), 5 * SECOND);
+    world.clock.advance(5 * SECOND);
+    assert!(matches!(world.marked(nonce, since), Decision::Present { replay: true }));
+}
+
+#[test]
+fn a_mark_is_watched_again_after_the_store_was_down() {
+    let world = World::new();
+    let (nonce, since) = (Nonce::random(), world.now());
+    world.watch(29, nonce, since);
+    world.presentations.put_off(KEY, FIRST);
+    world.clock.advance(SECOND);
+    assert_waits(world.marked(nonce, since), 4 * SECOND);
+}
+
+#[test]
+fn a_mark_from_the_future_ages_from_when_it_is_first_seen() {
+    let world = World::new();
+    let (nonce, since) = (Nonce::random(), world.now() + 24 * 60 * LIFE);
+    assert_waits(world.marked(nonce, since), DEADLINE);
+    world.watch(29, nonce, since);
+    assert_waits(world.marked(nonce, since), SECOND);
+    world.clock.advance(SECOND);
+    assert!(matches!(world.marked(nonce, since), Decision::Present { replay: true }));
+}
+
+#[test]
+fn a_wall_clock_that_is_set_back_does_not_make_a_mark_younger() {
+    let world = World::new();
+    let (nonce, since) = (Nonce::random(), world.now());
+    assert_waits(world.marked(nonce, since), DEADLINE);
+    world.clock.jump_wall(-3600);
+    world.watch(29, nonce, since);
+    let found = world.found(RecordState::Presenting { since }, nonce);
+    assert_waits(world.presentations.decide(KEY, &found, None, true), SECOND);
+}
+
+#[test]
+fn a_mark_of_ones_own_is_no_reason_to_wait() {
+    let world = World::new();
+    let nonce = Nonce::random();
+    world.presentations.marking(KEY, FIRST, nonce);
+    assert!(matches!(world.marked(nonce, world.now()), Decision::Present { replay: false }));
+}
+
+#[test]
+fn without_replay_a_doubt_ends_the_login() {
+    let world = World::new();
+    world.present();
+    let found = world.found(RecordState::Live, Nonce::random());
+    assert!(matches!(world.presentations.decide(KEY, &found, None, false), Decision::GiveUp));
+}
+
+#[test]
+fn a_store_behind_the_cache_counts_as_a_doubt() {
+    let world = World::new();
+    let found = world.found(RecordState::Live, Nonce::random());
+    let ahead = GrantTokens::sample(2, world.now(), SECOND);
+    let ahead = CachedToken::new(KEY, &ahead, world.clock.clock().moment());
+    let decide = || world.presentations.decide(KEY, &found, Some(&ahead), true);
+    assert!(matches!(decide(), Decision::Refuse(_)), "its access token is still good");
+    world.clock.advance(SECOND);
+    assert!(matches!(decide(), Decision::Present { replay: true }));
+}
+
+#[test]
+fn a_newer_generation_begins_without_a_doubt() {
+    let world = World::new();
+    world.present();
+    world.presentations.marking(KEY, FIRST.next(), Nonce::random());
+    assert!(!world.presentations.is_put_off(KEY, FIRST), "forgotten");
+    // What is late to hear of the older one changes nothing.
+    world.presentations.presenting(KEY, FIRST);
+    assert!(!world.presentations.was_in_doubt(KEY, FIRST.next()));
+    world.clock.advance(LONGEST_PAUSE);
+    assert!(!world.presentations.is_put_off(KEY, FIRST.next()));
+}
+
+#[test]
+fn a_settled_login_is_forgotten() {
+    let world = World::new();
+    world.present();
+    world.marked(Nonce::random(), world.now());
+    world.presentations.settled(KEY);
+    assert!(world.presentations.attempts.is_empty() && world.presentations.sightings.is_empty());
+}
+
+#[test]
+fn memory_is_bounded() {
+    let world = World::new();
+    let key = |nth: u128| RecordKey::from_bytes(nth.to_be_bytes());
+    let (nonce, now) = (Nonce::random(), world.now());
+    for nth in 0..(REMEMBERED as u128 + 10) {
+        world.presentations.presenting(key(nth), FIRST);
+        world.presentations.look(key(nth), nonce, now, now);
+    }
+    assert!(world.presentations.attempts.len() < 100);
+    assert!(world.presentations.sightings.len() < 100);
+}
+
+fn assert_waits(decision: Decision, expected: Duration) {
+    match decision {
+        Decision::Wait(left) => assert_eq!(left, expected),
+        other => panic!("{other:?} instead of a wait of {expected:?}"),
+    }
+}

@@ -1,0 +1,29 @@
+//! Proves the promises where they have to hold: at a real Keycloak and a real oidc-provider, on
+//! real stores, over TCP, and in a real browser. Gates stand where a race has to be certain.
+//!
+//! Each test is ignored, as it needs servers: `tests/services/run -- cargo test --test live --
+//! --include-ignored` starts them all.
+
+mod app;
+mod arrivals;
+mod gate;
+mod naive;
+mod way;
+
+#[path = "../bff/api.rs"]
+mod api;
+#[path = "../bff/program.rs"]
+mod program;
+#[path = "../bff/running.rs"]
+mod running;
+
+mod back_channel;
+mod browser;
+mod callers;
+mod identity;
+mod outage;
+mod processes;
+mod refused;
+mod stores;
+mod storm;
+mod two_logins;

@@ -1,0 +1,129 @@
+//! A store with a clock of its own: ages of marks are judged by it, and a process whose clock is
+//! wrong is told.
+
+use std::time::{Duration, SystemTime};
+
+use support::{LIFE, ScriptedSessions, ScriptedTokens, World, log::Log, races::Station, settle};
+use tower_sessions::{MemoryStore, session::Id};
+use tower_token_refresh::{
+    RefreshPolicy, TokenRefresher,
+    testing::{Endpoint, ManualClock, MemoryTokens},
+    token_store::RecordState,
+    tower_sessions,
+};
+
+use super::{DEADLINE, SECOND, ask, look_again, served};
+
+const HOUR: i64 = 3600;
+
+/// A world whose store has a clock, and all clocks that there are.
+struct Clocks {
+    world: World,
+    store: ManualClock,
+    others: ManualClock,
+    other: TokenRefresher,
+}
+
+impl Clocks {
+    /// The other process's wall clock is `ahead` of all the others by so many seconds.
+    fn new(ahead: i64) -> Self {
+        let (store, others) = (ManualClock::new(), ManualClock::new());
+        let tokens = ScriptedTokens::new(MemoryTokens::new().with_clock(store.clock()));
+        let world =
+            World::over(ScriptedSessions::new(MemoryStore::default()), tokens, |builder| builder);
+        others.jump_wall(ahead);
+        let policy = RefreshPolicy::default().wait_timeout(Duration::from_secs(600));
+        let other = world.restarted_with(|builder| builder.clock(others.clock()).policy(policy));
+        Self { world, store, others, other }
+    }
+
+    /// Time passes everywhere.
+    fn advance(&self, by: Duration) {
+        for clock in [&self.world.clock, &self.store, &self.others] {
+            clock.advance(by);
+        }
+    }
+
+    async fn watch(&self, time: Duration) {
+        for _ in 0..time.as_secs() {
+            self.advance(SECOND);
+            look_again().await;
+        }
+    }
+
+    async fn marked_since(&self, id: Id) -> SystemTime {
+        let grant = self.world.pointer(id).await.expect("logged in");
+        let key = support::tokens::key_of(&grant);
+        let record = self.world.tokens.peek(key).await.expect("a record");
+        let RecordState::Presenting { since } = record.state() else { panic!("{record:?}") };
+        since
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_process_whose_clock_is_an_hour_ahead_takes_no_young_mark_for_old() {
+    let clocks = Clocks::new(HOUR);
+    let id = clocks.world.log_in("alice").await;
+    clocks.advance(LIFE);
+    let session = clocks.world.request(id).await;
+    let flight = clocks.world.flight_of(Station::BeforePost, session).await;
+    let waiting = ask(&clocks.other, id);
+    look_again().await;
+    clocks.watch(DEADLINE - SECOND).await;
+    assert!(!waiting.is_finished());
+    assert_eq!(clocks.world.issuer.refresh_requests(), 0);
+    drop(flight);
+}
+
+#[tokio::test(start_paused = true)]
+async fn marks_are_dated_by_the_stores_clock() {
+    for ahead in [HOUR, -HOUR] {
+        let clocks = Clocks::new(ahead);
+        let id = clocks.world.log_in("alice").await;
+        clocks.advance(LIFE);
+        clocks.others.advance(Duration::from_secs(2 * HOUR.unsigned_abs()));
+        let post = clocks.world.issuer.gate_before(Endpoint::Token);
+        let _asked = ask(&clocks.other, id);
+        post.reached().await;
+        assert_eq!(clocks.marked_since(id).await, clocks.store.clock().now(), "{ahead} s ahead");
+    }
+}
+
+#[tokio::test]
+async fn clocks_that_differ_by_more_than_five_seconds_are_a_warning_once() {
+    for (ahead, expected) in [(0, 0), (5, 0), (-5, 0), (6, 1), (-6, 1), (HOUR, 1), (-HOUR, 1)] {
+        let clocks = Clocks::new(ahead);
+        let id = clocks.world.log_in("alice").await;
+        let log = Log::of_this_thread();
+        for _ in 0..3 {
+            let _answer = ask(&clocks.other, id).await.expect("no panic");
+            settle().await;
+            clocks.world.log_in("bob").await;
+        }
+        let warnings: Vec<_> = log
+            .lines_at("WARN")
+            .into_iter()
+            .filter(|line| line.contains("clocks of this process and of the token store differ"))
+            .collect();
+        assert_eq!(warnings.len(), expected, "{ahead} s ahead: {warnings:#?}");
+    }
+}
+
+/// The store's clock says how old a mark is, never whether a provider's token is good.
+#[tokio::test]
+async fn a_store_whose_clock_is_wrong_expires_no_token() {
+    for ahead in [HOUR, -HOUR] {
+        let clocks = Clocks::new(0);
+        clocks.store.jump_wall(ahead);
+        let id = clocks.world.log_in("alice").await;
+        let restarted = clocks.world.restarted();
+        let token = served(&restarted, id).await;
+        assert!(clocks.world.issuer.is_access_token_live(token.secret()));
+        assert_eq!(clocks.world.issuer.refresh_requests(), 0);
+
+        clocks.advance(LIFE);
+        served(&restarted, id).await;
+        assert_eq!(clocks.world.issuer.refresh_requests(), 1);
+        clocks.world.assert_logged_in(id).await;
+    }
+}

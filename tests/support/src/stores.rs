@@ -1,0 +1,69 @@
+//! The session stores of production, each test in a corner of its own.
+
+use std::{
+    future::{Ready, ready},
+    sync::Arc,
+};
+
+use async_trait::async_trait;
+use tower_sessions::{
+    MemoryStore, SessionStore,
+    session::{Id, Record},
+    session_store,
+};
+use tower_sessions_redis_store::{
+    RedisStore,
+    fred::prelude::{ClientLike, Config, Pool},
+};
+use tower_sessions_sqlx_store::{PostgresStore, sqlx::PgPool};
+use tower_token_refresh::tower_sessions;
+use uuid::Uuid;
+
+use crate::providers::service;
+
+/// Any store, so that one test body runs on all.
+#[derive(Clone, Debug)]
+pub struct AnyStore(Arc<dyn SessionStore>);
+
+/// Ready at once; a future all the same, as the others are.
+pub fn memory() -> Ready<AnyStore> {
+    ready(AnyStore(Arc::new(MemoryStore::default())))
+}
+
+pub async fn sqlite() -> AnyStore {
+    AnyStore(Arc::new(crate::sqlite().await))
+}
+
+pub async fn redis() -> AnyStore {
+    let config = Config::from_url(&service("TEST_REDIS_URL")).expect("a Redis URL");
+    let pool = Pool::new(config, None, None, None, 4).expect("a pool");
+    pool.init().await.expect("Redis answers");
+    AnyStore(Arc::new(RedisStore::new(pool)))
+}
+
+pub async fn postgres() -> AnyStore {
+    let pool = PgPool::connect(&service("TEST_POSTGRES_URL")).await.expect("PostgreSQL answers");
+    let schema = format!("test_{}", Uuid::new_v4().simple());
+    let store = PostgresStore::new(pool).with_schema_name(schema).expect("a schema's name");
+    store.migrate().await.expect("the schema is created");
+    AnyStore(Arc::new(store))
+}
+
+#[async_trait]
+impl SessionStore for AnyStore {
+    async fn create(&self, record: &mut Record) -> session_store::Result<()> {
+        self.0.create(record).await
+    }
+
+    async fn save(&self, record: &Record) -> session_store::Result<()> {
+        self.0.save(record).await
+    }
+
+    async fn load(&self, id: &Id) -> session_store::Result<Option<Record>> {
+        self.0.load(id).await
+    }
+
+    async fn delete(&self, id: &Id) -> session_store::Result<()> {
+        self.0.delete(id).await
+    }
+}
