@@ -1,4 +1,5 @@
-//! One browser with one cookie, its requests, and what has become of each of its logins.
+//! One browser with one cookie, its requests to every process, and what has become of each of its
+//! logins.
 
 mod asks;
 mod logins;
@@ -11,38 +12,27 @@ use std::{
     time::Duration,
 };
 
-use serde_json::Value;
+use support::KEY;
 use tokio::task::JoinHandle;
 use tower_token_refresh::{
-    TokenRefresher,
-    testing::{ManualClock, StrictIssuer},
-    tower_sessions::{MemoryStore, Session, session::Id},
+    testing::StrictIssuer,
+    token_store::RecordKey,
+    tower_sessions::{Expiry, Session, session::Id},
 };
 
-use crate::stepped::{Entry, KEY, Set, Stage, USER};
-
-pub const LIFE: Duration = Duration::from_secs(20);
-/// How long an expired token is served, where it is.
-const SERVED_FOR: Duration = LIFE;
-
-/// What differs from case to case.
-#[derive(Debug, Clone, Copy)]
-pub struct Settings {
-    pub serve_expired: bool,
-    pub replay: bool,
-}
+use self::process::Process;
+use crate::{
+    LIFE, Settings,
+    stepped::{BASKET, Stage, pointer_of},
+};
 
 pub struct Browser {
     pub stage: Stage,
     pub issuer: StrictIssuer,
-    settings: Settings,
-    /// The provider's clock does not jump.
-    providers_clock: ManualClock,
-    refresher: TokenRefresher,
+    processes: Vec<Process>,
     requests: Vec<Request>,
     /// Logout tokens that the provider has posted.
     told: Vec<JoinHandle<()>>,
-    index: MemoryStore,
     shared: Shared,
 }
 
@@ -53,35 +43,33 @@ struct Shared(Arc<Mutex<Known>>);
 #[derive(Default)]
 struct Known {
     cookie: Option<Id>,
+    /// By the user, who has one login each.
     logins: BTreeMap<String, Login>,
-    jumped: bool,
-    /// Something happened after which a grant may be between two records, or gone with one.
-    moved: bool,
+    basket: u64,
 }
 
-#[derive(Default, Clone)]
+#[derive(Default)]
 struct Login {
     first_access_token: String,
-    reported: bool,
-    logged_out: bool,
-    /// It ended together with its session.
-    deleted: bool,
-    /// What else is in its session may have been carried into another.
-    kept: bool,
-    /// Ended or lost by something that tower-sessions alone would also have lost it by.
+    /// How the log in ended, if it has.
+    reported: Option<bool>,
+    /// Something has begun to end it.
     excused: bool,
-    /// Its tokens were taken out by something that is not ours: an old snapshot may then pass for the newest.
-    wiped: bool,
-    /// A record that it has left, or in which it has ended, still holds its tokens: the process that would have gone on trying to take
-    /// them out has ended.
-    unburied: bool,
+    /// In these lives it has ended.
+    ended_in: Vec<usize>,
+    /// A log out has begun in this life.
+    log_out_begun: Option<usize>,
 }
 
 struct Request {
+    process: usize,
     session: Session,
     running: Option<JoinHandle<()>>,
-    cycled: bool,
-    saw: Arc<Mutex<Option<String>>>,
+    /// What the application changed in it, if it did.
+    touched: bool,
+    /// What the store had in the basket when a token was asked for, and how often the application had
+    /// lost that.
+    basket: (u64, usize),
 }
 
 impl Shared {
@@ -89,68 +77,98 @@ impl Shared {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether it stood until now.
-    fn excuse(&self, subject: &str) -> bool {
-        let mut known = self.known();
-        known
-            .logins
-            .get_mut(subject)
-            .is_some_and(|login| !std::mem::replace(&mut login.excused, true))
+    fn change(&self, subject: &str, change: impl FnOnce(&mut Login)) {
+        if let Some(login) = self.known().logins.get_mut(subject) {
+            change(login);
+        }
+    }
+
+    fn has_ended_in(&self, subject: &str, life: usize) -> bool {
+        self.known().logins.get(subject).is_some_and(|login| login.ended_in.contains(&life))
+    }
+
+    /// Whether the log in was reported and nobody has begun to end it.
+    fn stands(&self, subject: &str) -> bool {
+        let known = self.known();
+        let login = known.logins.get(subject);
+        login.is_some_and(|login| login.reported == Some(true) && !login.excused)
     }
 }
 
 impl Browser {
     pub fn new(settings: Settings) -> Self {
-        let (stage, providers_clock) = (Stage::new(settings.replay), ManualClock::new());
+        let stage = Stage::new(settings);
         let issuer = StrictIssuer::builder()
-            .clock(providers_clock.clock())
+            .clock(stage.clock.clock())
             .access_token_lifetime(LIFE)
             .refresh_token_lifetime(Duration::from_secs(24 * 3600))
             .opaque_access_tokens(true)
             .opaque_refresh_tokens(true)
             .without_id_tokens()
             .build();
-        let index = MemoryStore::default();
-        let refresher = process::start(&stage, &issuer, &index, settings);
+        let processes = (0..settings.scene.processes())
+            .map(|process| Process::start(&stage, &issuer, process))
+            .collect();
         let (requests, told, shared) = (Vec::new(), Vec::new(), Shared::default());
-        Self { stage, issuer, settings, providers_clock, refresher, requests, told, index, shared }
+        Self { stage, issuer, processes, requests, told, shared }
     }
 
+    /// Time passes, and nobody who waits notices, as while a machine sleeps.
     pub fn pass(&self, time: Duration) {
         self.stage.clock.advance(time);
-        self.providers_clock.advance(time);
-    }
-
-    /// The wall clock of this process jumps. By it, tokens may be good that are not.
-    pub fn jump(&mut self, seconds: i64) {
-        self.shared.known().jumped = true;
-        if seconds < 0 {
-            self.stage.note_jump_back();
+        for process in &self.processes {
+            process.clock.advance(time);
         }
-        self.stage.clock.jump_wall(seconds);
     }
 
-    /// A request arrives with the browser's cookie.
-    pub fn open(&mut self) {
-        let session = Session::new(self.cookie(), Arc::new(self.refresher.session_store()), None);
-        let mut request = Request { session, running: None, cycled: false, saw: Arc::default() };
-        let (session, saw, shared) =
-            (request.session.clone(), request.saw.clone(), self.shared.clone());
+    /// Time passes for everybody.
+    pub async fn advance(&self, time: Duration) {
+        self.stage.note_slow();
+        self.pass(time);
+        tokio::time::advance(time).await;
+    }
+
+    /// The wall clock of a process jumps. By it, tokens may be good that are not.
+    pub fn jump(&mut self, pick: usize, seconds: i64) {
+        self.stage.note_jump(seconds);
+        let process = pick % self.processes.len();
+        self.processes[process].clock.jump_wall(seconds);
+    }
+
+    /// A request arrives at one of the processes, mostly with the browser's cookie.
+    pub fn open(&mut self, pick: usize) {
+        let process = pick % self.processes.len();
+        let sessions = self.stage.sessions();
+        let with_another = pick % 7 == 6 && !sessions.is_empty();
+        let id = if with_another {
+            Some(sessions[pick % sessions.len()])
+        } else {
+            self.shared.known().cookie
+        };
+        let session = self.session(process, id);
+        let mut request =
+            Request { process, session, running: None, touched: false, basket: (0, 0) };
+        let (session, shared) = (request.session.clone(), self.shared.clone());
+        let way = self.processes[process].way.clone();
         request.running = Some(tokio::spawn(async move {
-            let subject = subject(&session).await;
-            if subject.is_none() {
-                // A copy that the login has left: nothing tells whose it is, and this request may carry it on after the end.
-                let user = session.get::<String>(USER).await.ok().flatten();
-                user.filter(|user| shared.stands(user))
-                    .into_iter()
-                    .for_each(|user| shared.keep(&user));
+            let Some(key) = pointer(&session).await else { return };
+            let Some(subject) = way.stage.owner(key) else { return };
+            let ended = way.stage.ending(key).is_some_and(|ending| ending.with_session);
+            if ended && shared.has_ended_in(&subject, way.life) {
+                way.stage.note_broken("a session was shown after it had ended with its login");
             }
-            *saw.lock().expect("not poisoned") = subject;
         }));
         self.requests.push(request);
     }
 
-    fn start<F>(&mut self, pick: usize, work: impl FnOnce(&mut Request, Shared, Stage) -> F)
+    fn session(&self, process: usize, id: Option<Id>) -> Session {
+        let store = Arc::new(self.processes[process].refresher.session_store());
+        let slides = self.stage.settings.on_inactivity;
+        let expiry = slides.then(|| Expiry::OnInactivity(time::Duration::days(1)));
+        Session::new(id, store, expiry)
+    }
+
+    fn start<F>(&mut self, pick: usize, work: impl FnOnce(&mut Request, &Process, Shared) -> F)
     where
         F: Future<Output = ()> + Send + 'static,
     {
@@ -158,25 +176,30 @@ impl Browser {
             (0..self.requests.len()).filter(|index| self.requests[*index].is_idle()).collect();
         if let Some(index) = idle.get(pick % idle.len().max(1)) {
             let request = &mut self.requests[*index];
-            let task = work(request, self.shared.clone(), self.stage.clone());
+            let task = work(request, &self.processes[request.process], self.shared.clone());
             request.running = Some(tokio::spawn(task));
         }
     }
 
     /// A handler changes something of its own in the session: the response will save the whole record.
     pub fn modify(&mut self, pick: usize) {
-        self.start(pick, |request, _, _| {
+        self.start(pick, |request, _, shared| {
+            request.touched = true;
             let session = request.session.clone();
+            let basket = {
+                let mut known = shared.known();
+                known.basket += 1;
+                known.basket
+            };
             async move {
-                let _ = session.insert("basket", rand_value()).await;
+                let _ = session.insert(BASKET, basket).await;
             }
         });
     }
 
     pub fn cycle(&mut self, pick: usize) {
-        self.start(pick, |request, shared, _| {
-            request.cycled = true;
-            shared.known().moved = true;
+        self.start(pick, |request, _, _| {
+            request.touched = true;
             let session = request.session.clone();
             async move {
                 let _ = session.cycle_id().await;
@@ -184,15 +207,43 @@ impl Browser {
         });
     }
 
+    /// The application takes everything out of the session.
+    pub fn clear(&mut self, pick: usize) {
+        self.start(pick, |request, _, _| {
+            request.touched = true;
+            let session = request.session.clone();
+            async move { session.clear().await }
+        });
+    }
+
+    /// The application ends the session without a log out.
+    pub fn flush(&mut self, pick: usize) {
+        self.start(pick, |request, _, _| {
+            request.touched = true;
+            let session = request.session.clone();
+            async move {
+                let _ = session.flush().await;
+            }
+        });
+    }
+
     /// The handler is done: what tower-sessions does with the response.
     pub fn finish(&mut self, pick: usize) {
-        self.start(pick, |request, shared, _| {
-            let session = request.session.clone();
+        self.start(pick, |request, process, shared| {
+            let (session, way) = (request.session.clone(), process.way.clone());
+            let (touched, basket) = (request.touched, request.basket);
             async move {
                 if session.is_empty().await {
                     shared.known().cookie = None;
-                } else if session.is_modified() && session.save().await.is_ok() {
-                    shared.known().cookie = session.id();
+                } else if session.is_modified() {
+                    let saved = session.get::<u64>(BASKET).await.ok().flatten().unwrap_or_default();
+                    let losses = way.stage.basket_losses();
+                    if !touched && saved < basket.0 && losses == basket.1 {
+                        way.stage.note_broken("a refresh saved an old snapshot of a session");
+                    }
+                    if session.save().await.is_ok() {
+                        shared.known().cookie = session.id();
+                    }
                 }
             }
         });
@@ -203,30 +254,10 @@ impl Browser {
         if self.requests.is_empty() {
             return;
         }
-        let index = pick % self.requests.len();
-        let request = self.requests.remove(index);
-        if request.cycled
-            && let Some(subject) = request.saw.lock().expect("not poisoned").as_deref()
-        {
-            // Between `cycle_id` and the response nobody but the dropped request holds the record.
-            self.shared.excuse(subject);
-        }
-        if request.cycled {
-            self.shared
-                .known()
-                .logins
-                .values_mut()
-                .filter(|login| !login.reported)
-                .for_each(|login| login.excused = true);
-        }
+        let request = self.requests.remove(pick % self.requests.len());
         if let Some(running) = request.running {
             running.abort();
         }
-    }
-
-    /// From here on a token that is given out must have been in the store, until something moves the session.
-    pub fn begin(&self) {
-        self.shared.known().moved = false;
     }
 
     pub fn is_busy(&self) -> bool {
@@ -240,34 +271,8 @@ impl Browser {
         }
     }
 
-    fn cookie(&self) -> Option<Id> {
-        self.shared.known().cookie
-    }
-
     pub fn requests(&self) -> usize {
         self.requests.len()
-    }
-}
-
-impl Shared {
-    fn keep(&self, subject: &str) {
-        if let Some(login) = self.known().logins.get_mut(subject) {
-            login.kept = true;
-        }
-    }
-
-    /// Whether nobody has begun to end it.
-    fn stands(&self, subject: &str) -> bool {
-        self.known().logins.get(subject).is_some_and(|login| !login.excused)
-    }
-
-    fn is_logged_out(&self, subject: &str) -> bool {
-        self.known().logins.get(subject).is_some_and(|login| login.logged_out && !login.unburied)
-    }
-
-    fn ended_or_moved(&self, subject: &str) -> (bool, bool) {
-        let known = self.known();
-        (known.logins.get(subject).is_none_or(|login| login.excused), known.moved)
     }
 }
 
@@ -277,17 +282,7 @@ impl Request {
     }
 }
 
-/// Whose tokens a session shows.
-async fn subject(session: &Session) -> Option<String> {
-    shown(session).await.map(|set| set.subject)
-}
-
-async fn shown(session: &Session) -> Option<Set> {
-    let value = session.get_value(KEY).await.ok()??;
-    Entry::parse(value.as_str()?).into_set()
-}
-
-/// Something else each time, so that the session counts as modified.
-fn rand_value() -> Value {
-    Value::from(Id::default().to_string())
+/// The login that a session points to.
+async fn pointer(session: &Session) -> Option<RecordKey> {
+    pointer_of(&session.get_value(KEY).await.ok()??)
 }

@@ -1,136 +1,200 @@
-//! The store and the way to the provider, stopped before and after everything they do until the schedule lets them go on.
+//! The stores and the way to the provider, stopped before and after everything they do until the
+//! schedule lets them go on.
 //!
-//! Each write is judged the moment it lands; a broken promise is noted with the state that shows it.
+//! Each write is judged the moment it lands; a broken promise is noted with the words that show it.
 
-mod entry;
-mod seen;
-mod way;
+mod judge;
+mod presentations;
+mod record;
+mod sessions;
+mod sets;
+mod tokens;
+mod transport;
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     fmt,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use tokio::sync::oneshot;
 use tower_token_refresh::{
-    testing::ManualClock,
-    tower_sessions::{
-        SessionStore,
-        session::{Id, Record},
-        session_store::{Error, Result},
-    },
+    testing::{ManualClock, MemoryTokens},
+    token_store::{RecordKey, TokenRecord},
+    tower_sessions::session::{Id, Record},
 };
 
-pub use self::entry::{Entry, KEY, Set};
-use self::seen::Seen;
+pub use self::{judge::Breach, record::View, sessions::pointer_of, transport::Failure};
+use self::{presentations::Presentation, sets::Seen};
+use crate::{Scene, Settings};
 
 /// The key under which the application itself remembers who is logged in.
 pub const USER: &str = "user";
+/// What the application counts up in a session.
+pub const BASKET: &str = "basket";
 
-/// Everything that waits for the schedule, and everything that has been seen. Each process of the application has one of its own, over
-/// the same store.
-#[derive(Clone, Default)]
+/// Everything that waits for the schedule, and everything that has been seen. All processes of the
+/// application share it.
+#[derive(Clone)]
 pub struct Stage {
     state: Arc<Mutex<State>>,
-    /// The application's clock.
+    pub settings: Settings,
+    /// The token store that compares and swaps, where the scene has one.
+    tokens: MemoryTokens,
+    /// The clock of the token store and of the provider. It does not jump.
     pub clock: ManualClock,
-    process: usize,
+}
+
+/// One process's way to the stores and to the provider. A process that is started again has another
+/// one, and whatever the earlier one still does gets no further.
+#[derive(Clone)]
+pub struct Way {
+    pub stage: Stage,
+    pub life: usize,
+    /// The clock of the process.
+    pub clock: ManualClock,
 }
 
 #[derive(Default)]
 struct State {
-    passing: bool,
-    slow: bool,
-    jumped_back: bool,
-    /// Whether the application presents a token in doubt at all.
-    replays: bool,
-    process: usize,
+    /// The life of each process.
+    lives: Vec<usize>,
+    next_life: usize,
     /// The process has said that nothing of it is under way any more.
-    shut_down: bool,
-    parked: Vec<(&'static str, oneshot::Sender<()>)>,
+    closed: HashSet<usize>,
+    parked: Vec<Parked>,
     /// What the end of its process has stopped.
     never: Vec<oneshot::Sender<()>>,
-    records: HashMap<Id, Record>,
+    jumped_back: bool,
+    jumped_forward: bool,
+
+    sessions: HashMap<Id, Record>,
+    /// Sessions as they were.
+    earlier: Vec<Record>,
+    deleted: HashSet<Id>,
+    resurrected: bool,
+    /// How often the application itself has put an older basket over a newer one.
+    basket_losses: usize,
+
+    refusals: Refusals,
+    /// How often a store did not do for a process what it was asked for, or took its time.
+    faults: HashMap<usize, usize>,
+    /// A write of a token record has failed for it.
+    unwritten: HashSet<usize>,
+    /// A read has.
+    unread: HashSet<usize>,
+    /// Puts under way, by refresh token.
+    putting: Vec<String>,
+
+    owners: HashMap<RecordKey, String>,
+    /// The record before the last put.
+    before_put: HashMap<RecordKey, TokenRecord>,
+    /// The store has lost its last write: the set that shows again, by its refresh token.
+    fallen_back: HashMap<String, FallenBack>,
+    endings: HashMap<RecordKey, Landed>,
+    /// A mark that no request has used yet, and its generation.
+    marks: HashMap<(usize, RecordKey), u64>,
     /// By refresh token.
-    seen: HashMap<String, Seen>,
-    refused_writes: usize,
-    refused_ever: bool,
+    sets: HashMap<String, Seen>,
+    presented: HashMap<String, Vec<Presentation>>,
+    revoked: HashSet<String>,
+    /// Whose revocation was given up for its time.
+    revocation_lost: HashSet<String>,
     next_failure: Option<Failure>,
-    /// Refresh tokens that were presented and got no answer.
-    in_doubt: Vec<String>,
-    /// Refresh tokens that may be presented again.
-    again: Vec<String>,
-    /// Who lost a login because the answer to its refresh got lost.
-    lost: Vec<String>,
-    /// A revocation was given up for its time.
-    revocation_lost: bool,
+    /// Who has lost a login by something that nobody can make up for.
+    lost: HashSet<String>,
+
     broken: Vec<String>,
+    admitted: Vec<Breach>,
 }
 
-/// How the next request to the provider fails.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Failure {
-    /// 503: the provider has done nothing.
-    Overloaded,
-    /// The connection breaks before the provider has seen the request.
-    RequestLost,
-    /// The connection breaks after the provider has done its part.
-    AnswerLost,
+struct Parked {
+    at: &'static str,
+    life: usize,
+    release: oneshot::Sender<()>,
+}
+
+/// What the stores do not do.
+#[derive(Default, Debug)]
+pub struct Refusals {
+    pub session_writes: usize,
+    pub token_writes: usize,
+    /// The store does these, and says that it does not.
+    pub session_answers: usize,
+    pub token_answers: usize,
+    pub sessions_down: bool,
+    pub tokens_down: bool,
+}
+
+struct FallenBack {
+    /// Who has written what got lost.
+    writer: usize,
+    written_at: Duration,
+}
+
+/// An ending that the token store has taken.
+#[derive(Clone)]
+pub struct Landed {
+    /// Lives that begin with this one or later know nothing but what is stored.
+    pub before_life: usize,
+    pub by: usize,
+    pub at: Duration,
+    pub why: String,
+    pub with_session: bool,
 }
 
 impl Stage {
-    pub fn new(replays: bool) -> Self {
-        let stage = Self::default();
-        stage.state().replays = replays;
-        stage
+    pub fn new(settings: Settings) -> Self {
+        let clock = ManualClock::new();
+        let tokens = MemoryTokens::new().with_clock(clock.clock());
+        Self { state: Arc::default(), settings, tokens, clock }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether nothing stops any more, as when nobody looks.
-    pub fn let_everything_pass(&self, pass: bool) {
+    pub fn scene(&self) -> Scene {
+        self.settings.scene
+    }
+
+    /// The store's time.
+    pub fn now(&self) -> Duration {
+        self.clock.clock().monotonic()
+    }
+
+    /// A process begins.
+    pub fn begin_life(&self, process: usize, clock: ManualClock) -> Way {
         let mut state = self.state();
-        state.passing = pass;
-        if pass {
-            state.parked.clear();
+        let life = state.next_life;
+        state.next_life += 1;
+        if process == state.lives.len() {
+            state.lives.push(life);
+        } else {
+            state.lives[process] = life;
         }
+        Way { stage: self.clone(), life, clock }
+    }
+
+    /// The process ends: whatever of it is still under way gets no further.
+    pub fn end_life(&self, life: usize) {
+        self.give_up_what_is_lost_with(life);
+        let mut state = self.state();
+        let (dead, parked) = state.parked.drain(..).partition(|parked| parked.life == life);
+        state.parked = parked;
+        let dead: Vec<Parked> = dead;
+        state.never.extend(dead.into_iter().map(|parked| parked.release));
     }
 
     /// The process says that nothing of it is under way.
-    pub fn note_shut_down(&self) {
-        self.state().shut_down = true;
+    pub fn note_shut_down(&self, life: usize) {
+        self.state().closed.insert(life);
     }
 
-    /// The process ends: whatever of it is still under way gets no further. Gives the stage of the next one.
-    pub fn next_process(&self) -> Self {
-        self.forget_with_the_process();
-        let mut state = self.state();
-        state.process += 1;
-        state.shut_down = false;
-        Self { process: state.process, ..self.clone() }
-    }
-
-    async fn park(&self, at: &'static str) {
-        if let Some(released) = self.stop(at) {
-            // Fails when everything may pass, and when the case is over.
-            let _ = released.await;
-        }
-    }
-
-    fn stop(&self, at: &'static str) -> Option<oneshot::Receiver<()>> {
-        let mut state = self.state();
-        let (release, released) = oneshot::channel();
-        if self.process != state.process {
-            state.never.push(release);
-        } else if state.passing {
-            return None;
-        } else {
-            state.parked.push((at, release));
-        }
-        Some(released)
+    pub fn is_alive(&self, life: usize) -> bool {
+        let state = self.state();
+        state.lives.contains(&life) && !state.closed.contains(&life)
     }
 
     pub fn parked(&self) -> usize {
@@ -141,110 +205,126 @@ impl Stage {
     pub fn release(&self, pick: usize) {
         let mut state = self.state();
         // Whoever was dropped while parked does not count.
-        state.parked.retain(|(_, release)| !release.is_closed());
+        state.parked.retain(|parked| !parked.release.is_closed());
         if !state.parked.is_empty() {
             let index = pick % state.parked.len();
-            let (_, release) = state.parked.remove(index);
+            let parked = state.parked.remove(index);
             drop(state);
-            let _ = release.send(());
+            let _ = parked.release.send(());
         }
     }
 
-    pub fn refuse_writes(&self, count: usize) {
+    /// Lets everything of one process go on. Whether there was anything.
+    pub fn release_all_of(&self, life: usize) -> bool {
         let mut state = self.state();
-        state.refused_writes = count;
-        state.refused_ever |= count > 0;
+        let (go, stay) = state.parked.drain(..).partition(|parked| parked.life == life);
+        state.parked = stay;
+        drop(state);
+        let go: Vec<Parked> = go;
+        let any = !go.is_empty();
+        for parked in go {
+            let _ = parked.release.send(());
+        }
+        any
     }
 
-    pub fn is_refusing(&self) -> bool {
-        self.state().refused_writes > 0
+    pub fn refuse(&self, change: impl FnOnce(&mut Refusals)) {
+        change(&mut self.state().refusals);
     }
 
-    pub fn refused_ever(&self) -> bool {
-        self.state().refused_ever
+    /// What was refused so far is accepted from now on.
+    pub fn accept_everything(&self) {
+        let mut state = self.state();
+        state.refusals = Refusals::default();
+        state.next_failure = None;
     }
 
     pub fn fail_next_request(&self, failure: Failure) {
         self.state().next_failure = Some(failure);
     }
 
-    /// What was over may be good once more.
-    pub fn note_jump_back(&self) {
-        self.state().jumped_back = true;
+    /// A wall clock jumps: what was over may be good once more, and what is young may look old.
+    pub fn note_jump(&self, seconds: i64) {
+        let mut state = self.state();
+        state.jumped_back |= seconds < 0;
+        state.jumped_forward |= seconds > 0;
     }
 
-    /// From here on requests may be served before the store has their set, as with a store that refuses.
+    pub fn has_jumped(&self) -> bool {
+        let state = self.state();
+        state.jumped_back || state.jumped_forward
+    }
+
+    /// Time passes for whoever waits: requests may be served before the store has their set.
     pub fn note_slow(&self) {
-        self.state().slow = true;
+        let mut state = self.state();
+        let State { lives, faults, putting, sets, .. } = &mut *state;
+        for life in lives {
+            *faults.entry(*life).or_default() += 1;
+        }
+        for refresh in putting {
+            if let Some(seen) = sets.get_mut(refresh) {
+                seen.unsaved = true;
+            }
+        }
     }
 
-    pub fn was_slow(&self) -> bool {
-        self.state().slow
+    pub fn faults(&self, life: usize) -> usize {
+        self.state().faults.get(&life).copied().unwrap_or_default()
     }
 
-    pub fn note_broken(&self, promise: String) {
-        self.state().broken.push(promise);
+    pub fn note_broken(&self, promise: impl Into<String>) {
+        self.state().broken.push(promise.into());
     }
 
     pub fn broken(&self) -> Vec<String> {
         self.state().broken.clone()
     }
 
-    fn refuses(&self) -> bool {
-        let mut state = self.state();
-        let refuses = state.refused_writes > 0;
-        state.refused_writes = state.refused_writes.saturating_sub(1);
-        refuses
+    /// What this scene admits, as often as it happened.
+    pub fn admitted(&self) -> Vec<Breach> {
+        self.state().admitted.clone()
+    }
+}
+
+impl Way {
+    async fn park(&self, at: &'static str) {
+        let released = {
+            let mut state = self.stage.state();
+            let (release, released) = oneshot::channel();
+            if state.lives.contains(&self.life) {
+                state.parked.push(Parked { at, life: self.life, release });
+            } else {
+                state.never.push(release);
+            }
+            released
+        };
+        // Fails when the case is over.
+        let _ = released.await;
+    }
+
+    /// Whether the process has ended. Its timers go on, and nobody hears of it.
+    fn is_dead(&self) -> bool {
+        !self.stage.state().lives.contains(&self.life)
+    }
+
+    fn note_fault(&self) {
+        *self.stage.state().faults.entry(self.life).or_default() += 1;
     }
 }
 
 impl fmt::Debug for Stage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(self.state().parked.iter().map(|(at, _)| at)).finish()
+        let state = self.state();
+        f.debug_list()
+            .entries(state.parked.iter().map(|parked| (parked.at, parked.life)))
+            .entry(&state.refusals)
+            .finish()
     }
 }
 
-fn refused() -> Error {
-    Error::Backend("the store refuses on purpose".into())
-}
-
-#[async_trait::async_trait]
-impl SessionStore for Stage {
-    async fn create(&self, record: &mut Record) -> Result<()> {
-        self.park("create").await;
-        if self.refuses() {
-            return Err(refused());
-        }
-        self.write(record);
-        self.park("created").await;
-        Ok(())
-    }
-
-    async fn save(&self, record: &Record) -> Result<()> {
-        self.park("save").await;
-        if self.refuses() {
-            return Err(refused());
-        }
-        self.judge_save(record);
-        self.write(record);
-        self.park("saved").await;
-        Ok(())
-    }
-
-    async fn load(&self, id: &Id) -> Result<Option<Record>> {
-        self.park("load").await;
-        let record = self.state().records.get(id).cloned();
-        self.park("loaded").await;
-        Ok(record)
-    }
-
-    async fn delete(&self, id: &Id) -> Result<()> {
-        self.park("delete").await;
-        if self.refuses() {
-            return Err(refused());
-        }
-        self.state().records.remove(id);
-        self.park("deleted").await;
-        Ok(())
+impl fmt::Debug for Way {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Way").field(&self.life).finish()
     }
 }

@@ -1,0 +1,137 @@
+//! Each presentation of a refresh token, judged the moment it begins.
+
+use std::time::Duration;
+
+use super::{Breach, Stage, State, Way};
+use crate::{MARK_HOLDS, STORE_TIMEOUT, Scene, WRITE_BACK};
+
+/// One presentation of a refresh token.
+pub(super) struct Presentation {
+    pub(super) life: usize,
+    pub(super) at: Duration,
+    pub(super) outcome: Outcome,
+    /// The record was marked before.
+    pub(super) marked: bool,
+    pub(super) reached_the_provider: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Outcome {
+    UnderWay,
+    /// The provider has certainly not used the token up.
+    NotConsumed,
+    /// There was no answer.
+    InDoubt,
+    /// The provider does not take the token.
+    Refused,
+    /// The process has got the next set.
+    Answered,
+}
+
+impl Way {
+    /// A request begins. Gives its place among the presentations of its token.
+    pub(super) fn judge_presentation(&self, refresh: &str) -> usize {
+        let stage = &self.stage;
+        let state = &mut *stage.state();
+        if state.closed.contains(&self.life) {
+            state.broken.push("a refresh was begun after the shutdown".into());
+        }
+        let Some(seen) = state.sets.get(refresh) else {
+            state.broken.push("nobody has this refresh token".into());
+            return 0;
+        };
+        let (key, generation) = (seen.key, seen.generation);
+        let good = self.clock.clock().now() < seen.set.expires_at && !state.jumped_back;
+        let marked = state.marks.remove(&(self.life, key)) == Some(generation);
+        let may_lack_a_mark =
+            stage.scene() != Scene::Swapping && state.unwritten.contains(&self.life);
+        if !marked && !may_lack_a_mark {
+            let what = "a refresh token was presented without a mark".to_owned();
+            stage.breach(state, key, Breach::DoublePost, what);
+        }
+        let earlier = state.presented.remove(refresh).unwrap_or_default();
+        for it in &earlier {
+            if let Err(what) = self.judge_again(state, it, refresh, good) {
+                let what = format!("{what}; before: {:?}", it.outcome);
+                stage.breach(state, key, Breach::DoublePost, what);
+            }
+        }
+        let (life, at, outcome) = (self.life, stage.now(), Outcome::UnderWay);
+        let mut all = earlier;
+        all.push(Presentation { life, at, outcome, marked, reached_the_provider: false });
+        let place = all.len() - 1;
+        state.presented.insert(refresh.to_owned(), all);
+        place
+    }
+
+    /// Whether a token may be presented again after `it`.
+    fn judge_again(
+        &self,
+        state: &mut State,
+        it: &Presentation,
+        refresh: &str,
+        good: bool,
+    ) -> Result<(), &'static str> {
+        let stage = &self.stage;
+        let now = stage.now();
+        if matches!(it.outcome, Outcome::NotConsumed | Outcome::Refused) {
+            return Ok(());
+        }
+        let owner = state.sets.get(refresh).map(|seen| seen.set.subject.clone());
+        if let Some(lost) = state.fallen_back.get(refresh) {
+            // The one process would write the later set again; another one does not have it.
+            let writes_back = lost.writer == self.life && now < lost.written_at + WRITE_BACK;
+            if writes_back && !state.unwritten.contains(&self.life) {
+                return Err("the store had lost a set, and its predecessor was presented");
+            }
+            state.lost.extend(owner);
+            return Ok(());
+        }
+        let own = it.life == self.life;
+        let is_lost = match it.outcome {
+            Outcome::UnderWay | Outcome::Answered if own => {
+                return Err("a refresh token was presented twice");
+            }
+            Outcome::UnderWay | Outcome::Answered => true,
+            _ => false,
+        };
+        // The plain store had refused the mark, and whoever knew better has ended.
+        if !own && !it.marked {
+            state.lost.extend(owner);
+            return Ok(());
+        }
+        if good {
+            return Err("a token in doubt was presented again while its access token was good");
+        }
+        if !stage.settings.replay {
+            return Err("a token in doubt was presented again");
+        }
+        // The mark was set at most one call of the store before.
+        let young = now + STORE_TIMEOUT < it.at + MARK_HOLDS;
+        if !own && young && !state.jumped_forward {
+            return Err("a refresh token was presented while another process's mark was young");
+        }
+        if is_lost {
+            state.lost.extend(owner);
+        }
+        Ok(())
+    }
+}
+
+impl Stage {
+    pub(super) fn note_outcome(&self, refresh: &str, place: usize, outcome: Outcome) {
+        let mut state = self.state();
+        let presented = state.presented.get_mut(refresh).and_then(|all| all.get_mut(place));
+        if let Some(presented) = presented {
+            presented.outcome = outcome;
+        }
+    }
+
+    pub(super) fn note_reached(&self, refresh: &str, place: usize) {
+        let mut state = self.state();
+        let presented = state.presented.get_mut(refresh).and_then(|all| all.get_mut(place));
+        if let Some(presented) = presented {
+            presented.reached_the_provider = true;
+        }
+    }
+}
