@@ -22,7 +22,11 @@ use std::{
 };
 
 use super::{
-    FlightKey, Landed, ended_here::EndedHere, errors::ended, records::Records, unsaved::Unsaved,
+    FlightKey, Landed,
+    ended_here::EndedHere,
+    errors::ended,
+    records::{Read, Records},
+    unsaved::Unsaved,
 };
 use crate::{
     clock::Clock,
@@ -112,6 +116,7 @@ impl Endings {
         let ending = self.mark(login, self.ending(cause, session_ends), false);
         let mut revoke = ending.revoke;
         let unsaved = self.unsaved.set(key);
+        let known = if revoke { self.known(key).await } else { None };
         let (stored, refused) = match self.records.end(key, ending, None).await {
             Ok(ended) => {
                 self.here.note_stored(key);
@@ -119,13 +124,14 @@ impl Endings {
                     metrics::login_ended(ending.reason.name());
                 }
                 if let Ended::Before(before) = &ended {
+                    self.learn(login, *before);
                     revoke &= before.revoke;
                 }
                 (self.replaced(key, ended), None)
             }
             Err(error) => {
                 self.unsaved.end_later(key, ending, &error);
-                (self.records.last_write(key, 0).map(|write| write.tokens), Some(error))
+                (known, Some(error))
             }
         };
         let unsaved = unsaved.map(|write| {
@@ -192,6 +198,18 @@ impl Endings {
     fn ending(&self, cause: Cause, session_ends: Option<SystemTime>) -> Ending {
         let at_least = later(self.clock.now(), SHORTEST);
         cause.ending(session_ends.map_or(at_least, |ends| ends.max(at_least)))
+    }
+
+    /// What an ending is about to replace. The store's answer, which says so, may get lost after the
+    /// ending has taken effect: then nobody else has these tokens any more.
+    async fn known(&self, key: RecordKey) -> Option<GrantTokens> {
+        if let Some(write) = self.records.last_write(key, 0) {
+            return Some(write.tokens);
+        }
+        match self.records.read(key).await {
+            Ok(Read::Held(found)) => Some(found.tokens),
+            Ok(Read::Absent | Read::Ended(_)) | Err(_) => None,
+        }
     }
 
     fn replaced(&self, key: RecordKey, ended: Ended) -> Option<GrantTokens> {
