@@ -63,11 +63,18 @@ impl EndedHere {
         }
     }
 
-    /// Marks a login as ended. The first ending stays. `stored`: the token store knows it.
+    /// Marks a login as ended. The first ending stays; but where the token store has another one that
+    /// ends the sessions as well, they end. `stored`: the token store knows it.
     pub(super) fn mark(&self, key: RecordKey, ending: Ending, stored: bool) {
         self.sweep_if_due();
         match self.marks.entry(key) {
-            Entry::Occupied(mut known) if stored => known.get_mut().note_stored(&self.clock),
+            Entry::Occupied(mut known) if stored => {
+                let known = known.get_mut();
+                known.note_stored(&self.clock);
+                if ending.with_session && !std::mem::replace(&mut known.ending.with_session, true) {
+                    self.with_session.fetch_add(1, Ordering::Relaxed);
+                }
+            }
             Entry::Occupied(_) => {}
             Entry::Vacant(place) => {
                 if ending.with_session {

@@ -124,8 +124,11 @@ impl Endings {
                 if matches!(ended, Ended::Replaced(_)) {
                     metrics::login_ended(ending.reason.name());
                 }
-                // Whoever ended it before has revoked what there was, if that was to be.
-                revoke &= !matches!(ended, Ended::Before(_));
+                if let Ended::Before(before) = &ended {
+                    // Whoever ended it before has revoked what there was, if that was to be.
+                    revoke = false;
+                    self.learn(login, *before);
+                }
                 (self.replaced(key, ended), None)
             }
             Err(error) => {

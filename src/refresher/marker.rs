@@ -20,7 +20,10 @@ pub(super) struct Marker<'a> {
     stored: bool,
     /// The token may have been presented before.
     replay: bool,
+    /// Of the mark that is set next, or was set last.
     pub(super) nonce: Nonce,
+    /// This is not the first attempt.
+    renews: bool,
     marked: Option<RecordVersion>,
     pub(super) stop: Option<Stop>,
     /// The token was sent, at least once.
@@ -40,7 +43,13 @@ impl BeforeAttempt for Marker<'_> {
         let (core, key) = (self.flight.core, self.flight.order.login.key);
         let generation = self.found.tokens.generation;
         let began = core.clock.moment();
-        core.presentations.marking(key, generation, self.nonce, self.replay);
+        if std::mem::replace(&mut self.renews, true) {
+            // Whoever has judged the earlier mark too old must not find it again.
+            self.nonce = Nonce::random();
+            core.presentations.renewing(key, generation, self.nonce);
+        } else {
+            core.presentations.marking(key, generation, self.nonce, self.replay);
+        }
         if self.stored {
             self.mark(began).await.map_err(|stop| {
                 self.stop = Some(stop);
@@ -61,12 +70,13 @@ impl<'a> Marker<'a> {
         replay: bool,
     ) -> Self {
         let nonce = Nonce::random();
-        Self { flight, found, stored, replay, nonce, marked: None, stop: None, sent: false }
+        let (renews, marked, stop, sent) = (false, None, None, false);
+        Self { flight, found, stored, replay, nonce, renews, marked, stop, sent }
     }
 
     async fn mark(&mut self, began: Moment) -> Result<(), Stop> {
         let (core, key) = (self.flight.core, self.flight.order.login.key);
-        let since = self.found.store_now(&core.clock);
+        let since = self.found.store_now_at_most(&core.clock);
         let state = RecordState::Presenting { since };
         let expected = self.marked.unwrap_or_else(|| self.found.record.version());
         match core.records.swap(key, expected, self.found, state, self.nonce).await {

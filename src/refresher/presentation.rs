@@ -64,6 +64,8 @@ struct Attempt {
     generation: Generation,
     /// Of the last mark that this process set.
     nonce: Option<Nonce>,
+    /// Of the mark before that, which the store still holds if it has refused the last one.
+    renewed: Option<Nonce>,
     failures: u32,
     not_before: Moment,
     pause: Duration,
@@ -72,6 +74,12 @@ struct Attempt {
     /// The same of the presentations before the last one: a clear answer to that one does not
     /// answer those.
     in_doubt_before: bool,
+}
+
+impl Attempt {
+    fn has_set(&self, nonce: Nonce) -> bool {
+        self.nonce == Some(nonce) || self.renewed == Some(nonce)
+    }
 }
 
 /// A mark that somebody else set.
@@ -117,9 +125,9 @@ impl Presentations {
         replays: bool,
     ) -> Decision {
         let attempt = self.attempt(key, found.tokens.generation);
-        let own = attempt.and_then(|attempt| attempt.nonce);
-        if let Some((nonce, since)) = found.mark().filter(|(nonce, _)| own != Some(*nonce)) {
-            let left = self.look(key, nonce, since, found.store_now(&self.clock));
+        let is_own = |nonce| attempt.is_some_and(|attempt| attempt.has_set(nonce));
+        if let Some((nonce, since)) = found.mark().filter(|(nonce, _)| !is_own(*nonce)) {
+            let left = self.look(key, nonce, since, found.store_now_at_least(&self.clock));
             if !left.is_zero() {
                 return Decision::Wait(left);
             }
@@ -203,6 +211,11 @@ impl Presentations {
         });
     }
 
+    /// The mark of ours is about to be set anew, before another attempt of the same refresh.
+    pub(super) fn renewing(&self, key: RecordKey, generation: Generation, nonce: Nonce) {
+        self.change(key, generation, |attempt| attempt.renewed = attempt.nonce.replace(nonce));
+    }
+
     /// The refresh token is about to be presented. Noted before: whatever becomes of the flight, a
     /// panic included, the outcome is unknown until the provider has answered.
     pub(super) fn presenting(&self, key: RecordKey, generation: Generation) {
@@ -268,6 +281,7 @@ impl Presentations {
         let fresh = || Attempt {
             generation,
             nonce: None,
+            renewed: None,
             failures: 0,
             not_before: self.clock.moment(),
             pause: Duration::ZERO,

@@ -65,7 +65,8 @@ pub(super) struct Found {
     pub(super) record: TokenRecord,
     pub(super) tokens: GrantTokens,
     read_at: Moment,
-    /// The store's clock then, or ours where it has none.
+    answered_at: Moment,
+    /// The store's clock at some moment between these two, or ours where it has none.
     now: SystemTime,
 }
 
@@ -88,7 +89,8 @@ impl Found {
     /// What this read would have shown if `write` had been stored before.
     pub(super) fn with(&self, write: &Write) -> Self {
         let (record, tokens) = (write.record.clone(), write.tokens.clone());
-        Self { record, tokens, read_at: self.read_at, now: self.now }
+        let (read_at, answered_at) = (self.read_at, self.answered_at);
+        Self { record, tokens, read_at, answered_at, now: self.now }
     }
 
     /// When the read began.
@@ -96,8 +98,14 @@ impl Found {
         self.read_at
     }
 
-    /// The store's time now.
-    pub(super) fn store_now(&self, clock: &Clock) -> SystemTime {
+    /// The store's time now, or less: a read that takes long must not make somebody else's mark look
+    /// older than it is.
+    pub(super) fn store_now_at_least(&self, clock: &Clock) -> SystemTime {
+        later(self.now, clock.since(self.answered_at))
+    }
+
+    /// The store's time now, or more: nor must it make a mark of ours look older to others.
+    pub(super) fn store_now_at_most(&self, clock: &Clock) -> SystemTime {
         later(self.now, clock.since(self.read_at))
     }
 
@@ -138,13 +146,15 @@ impl Records {
     pub(super) async fn read(&self, key: RecordKey) -> Result<Read, RefreshError> {
         let read_at = self.clock.moment();
         let loaded = self.ask(async { self.store.load(key).await }).await?;
-        let now = self.judge_skew(read_at, loaded.now);
+        let answered_at = self.clock.moment();
+        self.judge_skew(read_at, loaded.now);
+        let now = loaded.now.unwrap_or(answered_at.wall);
         let Some(record) = loaded.record else { return Ok(Read::Absent) };
         if let Some(ending) = record.ending() {
             return Ok(Read::Ended(ending));
         }
         let tokens = self.open(key, &record)?;
-        Ok(Read::Held(Box::new(Found { record, tokens, read_at, now })))
+        Ok(Read::Held(Box::new(Found { record, tokens, read_at, answered_at, now })))
     }
 
     /// Whether the store holds the mark of `nonce`: a swap whose answer got lost has worked then.
@@ -321,8 +331,8 @@ impl Records {
     }
 
     /// The store's clock where it has one: marks that other processes set are dated by it.
-    fn judge_skew(&self, read_at: Moment, store: Option<SystemTime>) -> SystemTime {
-        let Some(store) = store else { return read_at.wall };
+    fn judge_skew(&self, read_at: Moment, store: Option<SystemTime>) {
+        let Some(store) = store else { return };
         let ours = read_at.wall;
         let skew = ours.duration_since(store).unwrap_or_else(|ahead| ahead.duration());
         // The answer took a while to come.
@@ -335,6 +345,5 @@ impl Records {
                 );
             }
         }
-        store
     }
 }

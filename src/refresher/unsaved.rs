@@ -251,6 +251,9 @@ impl Inner {
         set: Option<Arc<Write>>,
     ) {
         self.ended_here.note_stored(key);
+        if let Ended::Before(before) = &ended {
+            self.ended_here.mark(key, *before, true);
+        }
         if let Some(mut kept) = self.kept.get_mut(&key) {
             kept.ending = None;
             // A flight may have brought a newer one since: the store will say that it is too late.

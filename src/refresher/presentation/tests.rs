@@ -85,13 +85,26 @@ fn after_each_presentation_without_an_answer_the_pause_doubles_to_a_minute() {
 #[test]
 fn attempts_of_one_flight_count_once() {
     let world = World::new();
-    let nonce = Nonce::random();
+    world.present();
     for _ in 0..5 {
-        world.presentations.marking(KEY, FIRST, nonce, false);
+        world.presentations.renewing(KEY, FIRST, Nonce::random());
         world.presentations.presenting(KEY, FIRST);
         world.clock.advance(SECOND);
     }
     assert!(matches!(world.live(), Decision::Present { replay: true }), "no pause has doubled");
+}
+
+/// The store may have refused to renew it, and then holds the one before.
+#[test]
+fn the_mark_before_a_renewed_one_is_ones_own_as_well() {
+    let world = World::new();
+    let (first, renewed) = (Nonce::random(), Nonce::random());
+    world.presentations.marking(KEY, FIRST, first, false);
+    world.presentations.renewing(KEY, FIRST, renewed);
+    for nonce in [first, renewed] {
+        assert!(matches!(world.marked(nonce, world.now()), Decision::Present { replay: false }));
+    }
+    assert_waits(world.marked(Nonce::random(), world.now()), DEADLINE);
 }
 
 #[test]

@@ -80,7 +80,12 @@ impl Browser {
         let ending =
             tokio::spawn(async move { refresher.shutdown(Duration::from_secs(120)).await });
         self.let_go_on(life, &ending).await;
-        assert_eq!(ending.await.expect("no panic"), Ok(()));
+        // A store that refuses keeps nothing from ending, but is told of.
+        let lacking = self.stage.lacking_of(life);
+        match ending.await.expect("no panic") {
+            Ok(()) => assert_eq!(lacking, None, "shut down as if the store had everything"),
+            Err(error) => assert!(self.stage.faults(life) > 0, "{error}"),
+        }
         self.stage.note_shut_down(life);
         self.pass(LIFE);
         // The stage notes a refresh that begins now.

@@ -88,6 +88,20 @@ impl Stage {
         (unwritten || !state.fallen_back.is_empty(), nothing_known)
     }
 
+    /// A login that stands, whose newest set a process has and the store has not.
+    pub fn lacking_of(&self, life: usize) -> Option<String> {
+        let state = self.state();
+        let is_newest = |seen: &Seen| {
+            let mut sets = state.sets.values();
+            !sets.any(|other| other.key == seen.key && other.generation > seen.generation)
+        };
+        let mut lacking = state.sets.values().filter(|seen| {
+            let stands = !state.endings.contains_key(&seen.key);
+            seen.life == life && seen.stored_at.is_none() && stands && is_newest(seen)
+        });
+        lacking.next().map(|seen| seen.set.subject.clone())
+    }
+
     /// A process ends. What it had got and the store has not is lost, as is the answer to a request
     /// that the provider has seen.
     pub(super) fn give_up_what_is_lost_with(&self, life: usize) {
