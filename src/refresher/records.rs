@@ -81,7 +81,7 @@ pub(super) struct Write {
 impl Found {
     /// What a read at this moment shows, of a store without a clock.
     pub(super) fn sample(record: TokenRecord, tokens: GrantTokens, read_at: Moment) -> Self {
-        Self { record, tokens, read_at, now: read_at.wall }
+        Self { record, tokens, read_at, answered_at: read_at, now: read_at.wall }
     }
 }
 
@@ -260,13 +260,6 @@ impl Records {
         let state = RecordState::Live;
         let record = self.encode(key, &tokens, state, nonce, later(needed, MARGIN))?;
         Ok(Write { key, record, tokens })
-    }
-
-    /// A record as a read would show it.
-    #[cfg(test)]
-    pub(super) fn found(&self, write: Write) -> Found {
-        let read_at = self.clock.moment();
-        Found { record: write.record, tokens: write.tokens, read_at, now: read_at.wall }
     }
 
     /// The tokens of a record.
