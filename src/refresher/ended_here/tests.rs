@@ -94,9 +94,19 @@ fn the_first_ending_stays() {
     let ended = EndedHere::new(ManualClock::new().clock(), Duration::ZERO);
     let first = ending(EndingReason::Replaced, false);
     ended.mark(key(1), first, true);
-    ended.mark(key(1), by_logout(), true);
+    ended.mark(key(1), by_logout(), false);
     assert_eq!(ended.get(key(1)), Some(first));
     assert!(!Arc::new(ended).any());
+}
+
+#[test]
+fn a_session_ends_where_the_store_has_an_ending_that_says_so() {
+    let ended = EndedHere::new(ManualClock::new().clock(), Duration::ZERO);
+    ended.mark(key(1), ending(EndingReason::Replaced, false), false);
+    ended.mark(key(1), by_logout(), true);
+    let known = ended.get(key(1)).expect("marked");
+    assert_eq!((known.reason, known.with_session), (EndingReason::Replaced, true));
+    assert!(Arc::new(ended).any());
 }
 
 #[test]
