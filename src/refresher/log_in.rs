@@ -28,13 +28,15 @@ pub(super) async fn log_in(
 ) -> Result<(), RefreshError> {
     let began = core.back_channel.as_ref().map(|channel| channel.named.now());
     let grant = GrantId::random();
+    // A session that cannot be read is no place for a login.
+    let before = pointer_of(&core, &session).await?;
     let (its_core, its_session) = (core.clone(), session.clone());
     // In a task of its own: a store that panics must not keep the pointer from being taken out
     // again.
     let work = tokio::spawn(async move { make(&its_core, &its_session, grant, set, began).await });
     let made = work.await.unwrap_or_else(|_panic| Err(internal()));
     if made.is_err() {
-        undo(&core, &session, grant).await;
+        undo(&core, &session, grant, before).await;
     }
     made
 }
@@ -80,12 +82,7 @@ async fn make(
 async fn end_before(core: &Core, session: &Session) -> Result<(), RefreshError> {
     let mut ended = None;
     loop {
-        let before = match core.in_time(core.pointer.read(session)).await? {
-            Ok(before) => before,
-            // What this crate did not write is left for the new pointer to replace.
-            Err(PointerError::Malformed) => None,
-            Err(PointerError::Session(error)) => return Err(session_failed(error)),
-        };
+        let before = pointer_of(core, session).await?;
         let Some(grant) = before.filter(|_| before != ended) else { return Ok(()) };
         // Not revoked: a provider with one session per browser would end the new login with it.
         let replaced = core.endings.end(Login::of(grant), Cause::Replaced, None).await;
@@ -96,11 +93,21 @@ async fn end_before(core: &Core, session: &Session) -> Result<(), RefreshError> 
     }
 }
 
-/// A login that was reported to have failed must not come to life with the session's next save.
-async fn undo(core: &Core, session: &Session, grant: GrantId) {
+async fn pointer_of(core: &Core, session: &Session) -> Result<Option<GrantId>, RefreshError> {
+    match core.in_time(core.pointer.read(session)).await? {
+        Ok(pointer) => Ok(pointer),
+        // What this crate did not write is left for the new pointer to replace.
+        Err(PointerError::Malformed) => Ok(None),
+        Err(PointerError::Session(error)) => Err(session_failed(error)),
+    }
+}
+
+/// A login that was reported to have failed must not come to life with the session's next save. The
+/// pointer of another log in, which has begun later, stays.
+async fn undo(core: &Core, session: &Session, grant: GrantId, before: Option<GrantId>) {
     // What the token store refuses is logged there, and tried again.
     core.endings.end(Login::of(grant), Cause::FailedLogin, None).await;
-    let removed = core.in_time(core.pointer.remove_this(session, grant)).await;
+    let removed = core.in_time(core.pointer.remove_any(session, &[Some(grant), before])).await;
     if let Err(error) = removed.and_then(|removed| removed.map_err(session_failed)) {
         tracing::warn!(error = %Chain(&error), "after a failed log in the session could not be read");
     }

@@ -126,10 +126,10 @@ pub(super) async fn log_out(
     let ended = core.run_to_the_end(async move {
         its_core.in_time(end_session(&its_core, &its_session, how)).await?
     });
+    let ended = ended.await;
     let (newest, cached) =
         if login.revoke { (login.newest.as_ref(), cached) } else { (None, None) };
-    let at_provider = at_the_provider(&core, grant, newest, cached);
-    let (ended, (revocation, endpoint)) = tokio::join!(ended, at_provider);
+    let (revocation, endpoint) = at_the_provider(&core, grant, newest, cached).await;
     let id_token = login.newest.and_then(|tokens| tokens.id_token);
     match login.refused {
         Some(refused) => Err(refused),

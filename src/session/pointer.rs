@@ -55,10 +55,14 @@ impl Pointer {
         session.insert_value(&self.0, Value::String(pointer)).await.map(|_| ())
     }
 
-    /// Takes the pointer out, if it is the one to `grant`.
-    pub(crate) async fn remove_this(&self, session: &Session, grant: GrantId) -> Result<(), Error> {
+    /// Takes the pointer out, if it is one of these.
+    pub(crate) async fn remove_any(
+        &self,
+        session: &Session,
+        these: &[Option<GrantId>],
+    ) -> Result<(), Error> {
         let value = session.get_value(&self.0).await?;
-        if value.as_ref().and_then(parse) == Some(grant) {
+        if value.is_some() && these.contains(&value.as_ref().and_then(parse)) {
             session.remove_value(&self.0).await?;
         }
         Ok(())
