@@ -184,7 +184,8 @@ async fn everything_goes_wrong(world: &World) -> Secrets {
     world.issuer.fail_next_at(Endpoint::Revocation, 400, FREE_TEXT);
     let session = world.session(id);
     world.refresher.log_out(&session, Logout::EndSession).await.expect_err("no token store");
-    world.refresher.shutdown(Duration::from_secs(60)).await.expect("in time");
+    let shutdown = world.refresher.shutdown(Duration::from_secs(60)).await;
+    shutdown.expect_err("the store lacks the end of a login");
     secrets
 }
 
