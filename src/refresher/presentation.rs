@@ -147,7 +147,9 @@ impl Presentations {
         if !replays {
             return Decision::GiveUp;
         }
-        let wait = attempt.map(|attempt| self.rest(&attempt)).unwrap_or_default();
+        // Only what this process has presented itself puts a replay off.
+        let in_doubt = attempt.filter(|attempt| attempt.in_doubt);
+        let wait = in_doubt.map(|attempt| self.rest(&attempt)).unwrap_or_default();
         if !wait.is_zero() {
             let message = "the last refresh had no usable answer; it is tried again later";
             return Decision::Refuse(unavailable_for(wait, message));
@@ -204,7 +206,10 @@ impl Presentations {
     ) {
         self.change(key, generation, |attempt| {
             if attempt.nonce != Some(nonce) {
-                attempt.nonce = Some(nonce);
+                if attempt.nonce.replace(nonce).is_none() {
+                    // What was put off before was no presentation.
+                    attempt.failures = 0;
+                }
                 attempt.in_doubt_before = attempt.in_doubt || replay;
                 self.count(key, attempt);
             }

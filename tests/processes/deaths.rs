@@ -141,9 +141,10 @@ async fn nothing_is_presented_again_while_the_old_access_token_is_good() {
     assert_eq!(error.kind().status(), StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(pair.posts(), 1);
 
-    // Nobody has looked at the mark while the token was good, so it is watched first.
-    world.clock.advance(SECOND);
-    watch(world, 5 * SECOND).await;
+    // Nobody had to look at the mark while the token was good, so it is watched first.
+    let asked = ask(&pair.other, id);
+    watch(world, 6 * SECOND).await;
+    assert!(asked.await.unwrap().is_err());
     assert_eq!(refused(&pair.other, id).await.kind(), RefreshErrorKind::SessionExpired);
     assert_eq!(pair.posts(), 2, "now there is nothing left to lose");
 }

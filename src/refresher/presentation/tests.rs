@@ -144,6 +144,24 @@ fn the_provider_may_ask_for_a_longer_pause_and_not_for_a_shorter_one() {
     assert_eq!(world.pause(), 20 * SECOND);
 }
 
+/// Early refreshes come by while somebody else's is under way, and the store may be down as well.
+#[test]
+fn what_puts_early_refreshes_off_puts_no_replay_off() {
+    let world = World::new();
+    let (nonce, since) = (Nonce::random(), world.now() - DEADLINE);
+    world.watch(5, nonce, since);
+    for _ in 0..10 {
+        world.presentations.wait_for_others(KEY, FIRST);
+        world.presentations.put_off(KEY, FIRST);
+    }
+    assert!(world.presentations.is_put_off(KEY, FIRST));
+    world.watch(5, nonce, since);
+    assert!(matches!(world.marked(nonce, since), Decision::Present { replay: true }));
+
+    world.present();
+    assert!(world.pause() <= SECOND, "it is the first presentation");
+}
+
 #[test]
 fn a_young_mark_of_somebody_else_holds_off_until_its_deadline() {
     let world = World::new();
