@@ -4,7 +4,7 @@ use std::{
     future::Future,
     pin::pin,
     sync::Arc,
-    task::{Context, Poll, Waker},
+    task::{Context, Waker},
 };
 
 use futures_util::future::join_all;
@@ -117,7 +117,7 @@ async fn poll_and_drop<T>(polls: usize, call: impl Future<Output = T>) {
     let mut call = pin!(call);
     for _ in 0..polls {
         let mut context = Context::from_waker(Waker::noop());
-        if let Poll::Ready(_) = call.as_mut().poll(&mut context) {
+        if call.as_mut().poll(&mut context).is_ready() {
             return;
         }
         tokio::task::yield_now().await;

@@ -202,7 +202,11 @@ impl World {
             record["nonce"] = "00000000000000bb".into();
             record["tokens"]["access_token"] = ELSEWHERE.into();
         });
-        self.tokens.inner().put_newer(key, &newer, &[]).await.expect("the inner store does not fail")
+        self.tokens
+            .inner()
+            .put_newer(key, &newer, &[])
+            .await
+            .expect("the inner store does not fail")
     }
 
     /// Every session that points to live tokens of `user`, and their generation.
