@@ -55,7 +55,7 @@ fn a_mark_stays_for_as_long_as_a_flight_may_run() {
 #[test]
 fn a_mark_stays_until_the_store_has_taken_the_ending_and_ten_minutes_more() {
     for taken in [(|ended: &EndedHere| ended.note_stored(key(1))) as fn(&EndedHere), |ended| {
-        ended.mark(key(1), by_logout(), true)
+        ended.mark(key(1), by_logout(), true);
     }] {
         let clock = ManualClock::new();
         let ended = EndedHere::new(clock.clock(), Duration::ZERO);
