@@ -37,7 +37,7 @@ impl Stage {
         }
         let views = (before.map(View::of), after.map(View::of));
         let state = &mut *self.state();
-        if let (Some(View { set: Some(set), generation, .. }), _) = (&views.1, ()) {
+        if let (Some(View { set: Some(set), generation, .. }), ()) = (&views.1, ()) {
             state.owners.insert(key, set.subject.clone());
             let now = Some(self.now());
             state.see(key, *generation, set.clone(), life, now);
