@@ -67,9 +67,9 @@ struct Request {
     running: Option<JoinHandle<()>>,
     /// What the application changed in it, if it did.
     touched: bool,
-    /// What the store had in the basket when a token was asked for, and how often the application had
-    /// lost that.
-    basket: (u64, usize),
+    /// What the store had in the basket when a token was first asked for, and how often the
+    /// application had lost that.
+    basket: Option<(u64, usize)>,
 }
 
 impl Shared {
@@ -146,14 +146,19 @@ impl Browser {
             self.shared.known().cookie
         };
         let session = self.session(process, id);
-        let mut request =
-            Request { process, session, running: None, touched: false, basket: (0, 0) };
+        let mut request = Request { process, session, running: None, touched: false, basket: None };
         let (session, shared) = (request.session.clone(), self.shared.clone());
         let way = self.processes[process].way.clone();
         request.running = Some(tokio::spawn(async move {
-            let Some(key) = pointer(&session).await else { return };
-            let Some(subject) = way.stage.owner(key) else { return };
-            let ended = way.stage.ending(key).is_some_and(|ending| ending.with_session);
+            let Some(key) = pointer(&session).await else {
+                return;
+            };
+            let Some(subject) = way.stage.owner(key) else {
+                return;
+            };
+            // An ending that another process wrote is known once the store is asked again.
+            let ending = way.stage.ending(key).filter(|ending| ending.by == way.life);
+            let ended = ending.is_some_and(|ending| ending.with_session);
             if ended && shared.has_ended_in(&subject, way.life) {
                 way.stage.note_broken("a session was shown after it had ended with its login");
             }
@@ -236,9 +241,13 @@ impl Browser {
                 if session.is_empty().await {
                     shared.known().cookie = None;
                 } else if session.is_modified() {
+                    // One that ended with its login is empty.
+                    let is_whole = pointer(&session).await.is_some();
                     let saved = session.get::<u64>(BASKET).await.ok().flatten().unwrap_or_default();
-                    let losses = way.stage.basket_losses();
-                    if !touched && saved < basket.0 && losses == basket.1 {
+                    let is_old = basket.is_some_and(|(stored, losses)| {
+                        saved < stored && way.stage.basket_losses() == losses
+                    });
+                    if is_whole && !touched && is_old {
                         way.stage.note_broken("a refresh saved an old snapshot of a session");
                     }
                     if session.save().await.is_ok() {
@@ -269,6 +278,10 @@ impl Browser {
         for index in 0..self.requests.len() {
             self.finish(index);
         }
+    }
+
+    pub fn processes(&self) -> usize {
+        self.processes.len()
     }
 
     pub fn requests(&self) -> usize {

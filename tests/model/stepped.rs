@@ -25,8 +25,17 @@ use tower_token_refresh::{
     tower_sessions::session::{Id, Record},
 };
 
-pub use self::{judge::Breach, record::View, sessions::pointer_of, transport::Failure};
-use self::{presentations::Presentation, sets::Seen};
+pub use self::{
+    judge::{Breach, Landed},
+    record::View,
+    sessions::pointer_of,
+    transport::Failure,
+};
+use self::{
+    judge::{FallenBack, Mark},
+    presentations::Presentation,
+    sets::Seen,
+};
 use crate::{Scene, Settings};
 
 /// The key under which the application itself remembers who is logged in.
@@ -93,8 +102,10 @@ struct State {
     /// The store has lost its last write: the set that shows again, by its refresh token.
     fallen_back: HashMap<String, FallenBack>,
     endings: HashMap<RecordKey, Landed>,
-    /// A mark that no request has used yet, and its generation.
-    marks: HashMap<(usize, RecordKey), u64>,
+    /// A mark that no request has used yet.
+    marks: HashMap<(usize, RecordKey), Mark>,
+    /// When a process first saw a mark, by its nonce.
+    sightings: HashMap<(usize, String), Duration>,
     /// By refresh token.
     sets: HashMap<String, Seen>,
     presented: HashMap<String, Vec<Presentation>>,
@@ -125,23 +136,6 @@ pub struct Refusals {
     pub token_answers: usize,
     pub sessions_down: bool,
     pub tokens_down: bool,
-}
-
-struct FallenBack {
-    /// Who has written what got lost.
-    writer: usize,
-    written_at: Duration,
-}
-
-/// An ending that the token store has taken.
-#[derive(Clone)]
-pub struct Landed {
-    /// Lives that begin with this one or later know nothing but what is stored.
-    pub before_life: usize,
-    pub by: usize,
-    pub at: Duration,
-    pub why: String,
-    pub with_session: bool,
 }
 
 impl Stage {

@@ -8,7 +8,7 @@ use tower_token_refresh::Logout;
 use crate::{
     LIFE,
     browser::Browser,
-    rest::rest,
+    rest::{rest, run_all_that_can_run},
     stepped::{Failure, Refusals},
 };
 
@@ -38,6 +38,8 @@ pub enum Step {
     Refuse(Refusal),
     Accept,
     Outage(usize, bool),
+    Orphan(usize, usize),
+    EndElsewhere(usize),
     Crash(usize),
     Restart(usize),
     Resurrect(usize),
@@ -82,6 +84,8 @@ pub fn step() -> impl Strategy<Value = Step> {
         3 => refusal().prop_map(Step::Refuse),
         2 => Just(Step::Accept),
         2 => (pick(), any::<bool>()).prop_map(|(pick, ends)| Step::Outage(pick, ends)),
+        2 => (pick(), 1..14_usize).prop_map(|(pick, turns)| Step::Orphan(pick, turns)),
+        1 => pick().prop_map(Step::EndElsewhere),
         2 => pick().prop_map(Step::Crash),
         1 => pick().prop_map(Step::Restart),
         1 => pick().prop_map(Step::Resurrect),
@@ -166,11 +170,45 @@ pub async fn take(browser: &mut Browser, step: Step) {
                 browser.stage.accept_everything();
             }
         }
+        // One of the processes that want a new token dies on the way.
+        Step::Orphan(pick, turns) => {
+            all_ask(browser).await;
+            for _ in 0..turns {
+                run_all_that_can_run().await;
+                browser.stage.release(pick);
+            }
+            run_all_that_can_run().await;
+            browser.crash(pick);
+        }
+        // A login ends in one process while the others have its token.
+        Step::EndElsewhere(pick) => {
+            all_ask(browser).await;
+            rest(browser).await;
+            browser.log_out(pick, Logout::EndSession);
+            rest(browser).await;
+            browser.pass(LIFE / 2);
+            for index in 0..browser.requests() {
+                browser.ask(index, false);
+            }
+            rest(browser).await;
+        }
         Step::Crash(pick) => browser.crash(pick),
         Step::Restart(pick) => browser.restart(pick).await,
         Step::Resurrect(pick) => browser.stage.resurrect(pick),
         Step::FallBack(pick) => browser.stage.fall_back(pick),
         Step::Rest => rest(browser).await,
+    }
+}
+
+/// A request arrives at every process, and all need a new token.
+async fn all_ask(browser: &mut Browser) {
+    for process in 0..browser.processes() {
+        open(browser, process);
+    }
+    rest(browser).await;
+    browser.pass(LIFE);
+    for index in 0..browser.requests() {
+        browser.ask(index, false);
     }
 }
 

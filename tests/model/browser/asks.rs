@@ -36,7 +36,7 @@ impl Browser {
         let (issuer, stage) = (self.issuer.clone(), self.stage.clone());
         self.start(pick, |request, process, shared| {
             let basket = request.session.id().map(|id| stage.basket(id)).unwrap_or_default();
-            request.basket = (basket, stage.basket_losses());
+            request.basket.get_or_insert((basket, stage.basket_losses()));
             let ask = Ask {
                 session: request.session.clone(),
                 refresher: process.refresher.clone(),
@@ -124,11 +124,13 @@ impl Ask {
     /// Another process has ended the login: that is noticed within a time, unless the store is down.
     fn judge_ended(&self, before: &Before, key: RecordKey) {
         let (stage, life) = (&self.way.stage, self.way.life);
-        let Some(ending) = stage.ending(key) else { return };
+        let Some(ending) = stage.ending(key) else {
+            return;
+        };
         if life >= ending.before_life {
             self.broken("a process that began after the end of a login gave out a token of it");
         }
-        if before.at > ending.at + CONFIRM_AFTER && stage.faults(life) == 0 {
+        if before.at > ending.at + CONFIRM_AFTER && !stage.has_been_unread(life) {
             self.broken("a token was given out long after another process had ended its login");
         }
     }
@@ -144,7 +146,9 @@ impl Ask {
             RefreshErrorKind::NoTokens
             | RefreshErrorKind::SessionExpired
             | RefreshErrorKind::LoggedOut => {
-                let Some(subject) = &before.subject else { return };
+                let Some(subject) = &before.subject else {
+                    return;
+                };
                 if self.shared.stands(subject) && !self.way.stage.has_lost(subject) {
                     self.broken(&format!("{subject} is logged in and got {error:?}"));
                 }
@@ -158,7 +162,9 @@ impl Ask {
         let stage = &self.way.stage;
         let is_outage =
             matches!(error.kind(), RefreshErrorKind::Unavailable | RefreshErrorKind::WaitTimeout);
-        let Some(subject) = &before.subject else { return };
+        let Some(subject) = &before.subject else {
+            return;
+        };
         let has_failed = stage.faults(self.way.life) > before.faults;
         if !is_outage || has_failed || stage.has_jumped() || !self.shared.stands(subject) {
             return;

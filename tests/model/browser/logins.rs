@@ -1,10 +1,11 @@
 //! How logins begin and end.
 
 use serde_json::{Value, json};
+use support::KEY;
 use tower_token_refresh::{Logout, TokenSet, testing::ManualClock};
 
 use super::{Browser, Login, pointer};
-use crate::stepped::USER;
+use crate::stepped::{USER, pointer_of};
 
 impl Browser {
     pub fn log_in(&mut self, pick: usize) {
@@ -20,7 +21,12 @@ impl Browser {
             let set = TokenSet::from_response(answer).expect("a token set").with_subject(&user);
             let session = request.session.clone();
             async move {
-                let previous = pointer(&session).await.and_then(|key| way.stage.owner(key));
+                // A session that cannot be read now may be read in a moment.
+                let Ok(before) = session.get_value(KEY).await else {
+                    return;
+                };
+                let previous = before.as_ref().and_then(pointer_of);
+                let previous = previous.and_then(|key| way.stage.owner(key));
                 if let Some(previous) = &previous {
                     shared.change(previous, |login| login.excused = true);
                 }
@@ -48,7 +54,9 @@ impl Browser {
             let session = request.session.clone();
             async move {
                 let key = pointer(&session).await;
-                let Some(subject) = key.and_then(|key| way.stage.owner(key)) else { return };
+                let Some(subject) = key.and_then(|key| way.stage.owner(key)) else {
+                    return;
+                };
                 shared.change(&subject, |login| {
                     login.excused = true;
                     login.log_out_begun = Some(way.life);
@@ -71,7 +79,9 @@ impl Browser {
         let made = known.logins.iter().filter(|(_, login)| login.reported == Some(true));
         let made: Vec<_> = made.map(|(user, _)| user.clone()).collect();
         drop(known);
-        let Some(user) = made.get(pick % made.len().max(1)).cloned() else { return };
+        let Some(user) = made.get(pick % made.len().max(1)).cloned() else {
+            return;
+        };
         let process = &self.processes[pick % self.processes.len()];
         self.shared.change(&user, |login| login.excused = true);
         self.issuer.end_session(&user);

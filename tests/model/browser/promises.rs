@@ -11,6 +11,10 @@ impl Browser {
     /// The promises that hold when nothing is under way and the stores take everything.
     pub fn assert_at_rest(&self) {
         self.assert_promises();
+        for process in self.processes.iter().filter(|_| !self.stage.is_torn()) {
+            let lacking = self.stage.lacking_of(process.way.life);
+            assert_eq!(lacking, None, "the store lacks tokens that a process has");
+        }
         for (subject, login) in &self.shared.known().logins {
             if self.stage.has_lost(subject) && self.stage.is_torn() {
                 continue;
@@ -21,14 +25,18 @@ impl Browser {
     }
 
     fn assert_ended(&self, subject: &str, login: &Login) {
-        let Some(key) = self.stage.key_of(subject) else { return };
+        let Some(key) = self.stage.key_of(subject) else {
+            return;
+        };
         let stage = &self.stage;
         let ended_here = login.ended_in.iter().chain(&login.log_out_begun);
         let mut ended_here = ended_here.filter(|life| stage.is_alive(**life));
         if ended_here.next().is_some() {
             assert_eq!(stage.stored_set(key), None, "{subject} is stored after its end");
         }
-        let Some(ending) = stage.ending(key) else { return };
+        let Some(ending) = stage.ending(key) else {
+            return;
+        };
         let begun_in = login.log_out_begun.filter(|life| stage.is_alive(*life));
         // Whoever has ended it revokes what it held, if it lives on.
         if let Some(life) = begun_in.filter(|life| ending.why == "logout" && ending.by == *life) {
@@ -47,6 +55,10 @@ impl Browser {
             return;
         }
         let key = self.stage.key_of(subject).expect("a login that was reported has a record");
+        assert!(
+            !self.stage.is_marked_in_vain(key),
+            "{subject}'s record is marked, and no token is out"
+        );
         let alive = self.issuer.session_alive(&login.first_access_token);
         assert!(alive, "{subject} was logged out by the provider");
         let set = self.stage.stored_set(key);
@@ -75,7 +87,8 @@ impl Browser {
                     (self.processes[process].refresher.clone(), self.stage.clone());
                 self.told.push(tokio::spawn(async move {
                     let asked = refresher.valid_token(&session).await;
-                    if asked.is_ok() || pointer(&again).await == Some(key) {
+                    let still_points = pointer(&session).await.or(pointer(&again).await);
+                    if asked.is_ok() || still_points == Some(key) {
                         stage.note_broken("a session still points to a login that ended with it");
                     }
                 }));

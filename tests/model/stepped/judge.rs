@@ -1,8 +1,10 @@
 //! Each write of a token record, judged the moment it lands.
 
+use std::time::Duration;
+
 use tower_token_refresh::token_store::{RecordKey, TokenRecord};
 
-use super::{FallenBack, Landed, Stage, State, View, presentations::Outcome, record::Standing};
+use super::{Stage, State, View, presentations::Outcome, record::Standing};
 use crate::{MARK_HOLDS, Scene, WRITE_BACK};
 
 /// What several processes on one plain store may come to. Everywhere else it is a broken promise.
@@ -11,6 +13,30 @@ pub enum Breach {
     DoublePost,
     OldOverNew,
     EndedUndone,
+}
+
+pub(super) struct Mark {
+    pub(super) generation: u64,
+    pub(super) nonce: String,
+    /// The mark in whose place it was set.
+    pub(super) replaced: String,
+}
+
+pub(super) struct FallenBack {
+    /// Who has written what got lost.
+    pub(super) writer: usize,
+    pub(super) written_at: Duration,
+}
+
+/// An ending that the token store has taken.
+#[derive(Clone)]
+pub struct Landed {
+    /// Lives that begin with this one or later know nothing but what is stored.
+    pub before_life: usize,
+    pub by: usize,
+    pub at: Duration,
+    pub why: String,
+    pub with_session: bool,
 }
 
 impl Stage {
@@ -37,7 +63,7 @@ impl Stage {
         }
         let views = (before.map(View::of), after.map(View::of));
         let state = &mut *self.state();
-        if let (Some(View { set: Some(set), generation, .. }), ()) = (&views.1, ()) {
+        if let Some(View { set: Some(set), generation, .. }) = &views.1 {
             state.owners.insert(key, set.subject.clone());
             let now = Some(self.now());
             state.see(key, *generation, set.clone(), life, now);
@@ -87,7 +113,9 @@ impl Stage {
             self.breach(state, key, Breach::DoublePost, what);
         }
         if let Standing::Presenting(_) = new.state {
-            state.marks.insert((life, key), new.generation);
+            let (nonce, replaced) = (new.nonce.clone(), old.nonce.clone());
+            let mark = Mark { generation: new.generation, nonce, replaced };
+            state.marks.insert((life, key), mark);
         }
     }
 
@@ -129,16 +157,26 @@ impl Stage {
     pub fn fall_back(&self, pick: usize) {
         let mut keys: Vec<_> = self.state().before_put.keys().copied().collect();
         keys.sort();
-        let Some(key) = keys.get(pick % keys.len().max(1)).copied() else { return };
-        let Some(now) = self.record(key).map(|record| View::of(&record)) else { return };
-        let Some(before) = self.state().before_put.remove(&key) else { return };
-        let (Some(lost), Some(shown)) = (&now.set, View::of(&before).set) else { return };
+        let Some(key) = keys.get(pick % keys.len().max(1)).copied() else {
+            return;
+        };
+        let Some(now) = self.record(key).map(|record| View::of(&record)) else {
+            return;
+        };
+        let Some(before) = self.state().before_put.remove(&key) else {
+            return;
+        };
+        let (Some(lost), Some(shown)) = (&now.set, View::of(&before).set) else {
+            return;
+        };
         if now.state != Standing::Live {
             return;
         }
         self.overwrite(key, &before);
         let mut state = self.state();
-        let Some(seen) = state.sets.get(&lost.refresh) else { return };
+        let Some(seen) = state.sets.get(&lost.refresh) else {
+            return;
+        };
         let it = FallenBack { writer: seen.life, written_at: seen.stored_at.unwrap_or_default() };
         state.fallen_back.insert(shown.refresh, it);
     }

@@ -2,16 +2,18 @@
 
 use std::time::Duration;
 
-use super::{Breach, Stage, State, Way};
-use crate::{MARK_HOLDS, STORE_TIMEOUT, Scene, WRITE_BACK};
+use tower_token_refresh::token_store::RecordKey;
+
+use super::{Breach, Stage, State, View, Way, record::Standing};
+use crate::{BETWEEN_LOOKS, MARK_HOLDS, STORE_TIMEOUT, Scene, WRITE_BACK};
 
 /// One presentation of a refresh token.
 pub(super) struct Presentation {
     pub(super) life: usize,
     pub(super) at: Duration,
     pub(super) outcome: Outcome,
-    /// The record was marked before.
-    pub(super) marked: bool,
+    /// The mark that was set before.
+    pub(super) mark: Option<String>,
     pub(super) reached_the_provider: bool,
 }
 
@@ -42,7 +44,9 @@ impl Way {
         };
         let (key, generation) = (seen.key, seen.generation);
         let good = self.clock.clock().now() < seen.set.expires_at && !state.jumped_back;
-        let marked = state.marks.remove(&(self.life, key)) == Some(generation);
+        let mark = state.marks.remove(&(self.life, key));
+        let mark = mark.filter(|mark| mark.generation == generation);
+        let marked = mark.is_some();
         let may_lack_a_mark =
             stage.scene() != Scene::Swapping && state.unwritten.contains(&self.life);
         if !marked && !may_lack_a_mark {
@@ -51,6 +55,16 @@ impl Way {
         }
         let earlier = state.presented.remove(refresh).unwrap_or_default();
         for it in &earlier {
+            let taken_over = mark.as_ref().filter(|mark| it.mark.as_ref() == Some(&mark.replaced));
+            if let Some(mark) = taken_over.filter(|_| it.life != self.life)
+                && it.outcome != Outcome::NotConsumed
+            {
+                let first = state.sightings.get(&(self.life, mark.replaced.clone()));
+                if first.is_none_or(|first| stage.now() < *first + BETWEEN_LOOKS) {
+                    let what = "a mark was taken over that had hardly been seen".to_owned();
+                    stage.breach(state, key, Breach::DoublePost, what);
+                }
+            }
             if let Err(what) = self.judge_again(state, it, refresh, good) {
                 let what = format!("{what}; before: {:?}", it.outcome);
                 stage.breach(state, key, Breach::DoublePost, what);
@@ -58,7 +72,8 @@ impl Way {
         }
         let (life, at, outcome) = (self.life, stage.now(), Outcome::UnderWay);
         let mut all = earlier;
-        all.push(Presentation { life, at, outcome, marked, reached_the_provider: false });
+        let mark = mark.map(|mark| mark.nonce);
+        all.push(Presentation { life, at, outcome, mark, reached_the_provider: false });
         let place = all.len() - 1;
         state.presented.insert(refresh.to_owned(), all);
         place
@@ -96,7 +111,7 @@ impl Way {
             _ => false,
         };
         // The plain store had refused the mark, and whoever knew better has ended.
-        if !own && !it.marked {
+        if !own && it.mark.is_none() {
             state.lost.extend(owner);
             return Ok(());
         }
@@ -119,6 +134,20 @@ impl Way {
 }
 
 impl Stage {
+    /// Whether a record bears a mark although its refresh token was certainly not used up, by a process
+    /// that could have taken the mark back.
+    pub fn is_marked_in_vain(&self, key: RecordKey) -> bool {
+        let Some(view) = self.record(key).map(|record| View::of(&record)) else { return false };
+        let (Standing::Presenting(_), Some(set)) = (&view.state, &view.set) else { return false };
+        let state = self.state();
+        let all = state.presented.get(&set.refresh).map(Vec::as_slice).unwrap_or_default();
+        let could = |it: &Presentation| {
+            state.lives.contains(&it.life) && !state.unwritten.contains(&it.life)
+        };
+        let in_vain = |it: &Presentation| it.outcome == Outcome::NotConsumed && could(it);
+        !all.is_empty() && all.iter().all(in_vain)
+    }
+
     pub(super) fn note_outcome(&self, refresh: &str, place: usize, outcome: Outcome) {
         let mut state = self.state();
         let presented = state.presented.get_mut(refresh).and_then(|all| all.get_mut(place));

@@ -88,6 +88,11 @@ impl Stage {
         (unwritten || !state.fallen_back.is_empty(), nothing_known)
     }
 
+    /// Whether a read of a token record has ever failed for a process.
+    pub fn has_been_unread(&self, life: usize) -> bool {
+        self.state().unread.contains(&life)
+    }
+
     /// A login that stands, whose newest set a process has and the store has not.
     pub fn lacking_of(&self, life: usize) -> Option<String> {
         let state = self.state();

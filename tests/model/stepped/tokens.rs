@@ -7,7 +7,7 @@ use tower_token_refresh::token_store::{
     TokenRecord, TokenStore,
 };
 
-use super::{View, Way};
+use super::{View, Way, record::Standing};
 use crate::Scene;
 
 #[derive(Debug, Clone)]
@@ -133,7 +133,15 @@ impl TokenStore for SteppedTokens {
     }
 
     async fn load(&self, key: RecordKey) -> Result<Loaded, StoreError> {
-        self.read("read a record", self.inner.load(key)).await
+        let loaded = self.read("read a record", self.inner.load(key)).await?;
+        if let Some(view) = loaded.record.as_ref().map(View::of)
+            && let Standing::Presenting(_) = view.state
+        {
+            let now = self.way.stage.now();
+            let mut state = self.way.stage.state();
+            state.sightings.entry((self.way.life, view.nonce)).or_insert(now);
+        }
+        Ok(loaded)
     }
 
     async fn create(

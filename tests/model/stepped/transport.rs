@@ -105,7 +105,9 @@ impl Way {
             return;
         };
         let mut state = self.stage.state();
-        let Some(before) = state.sets.get(presented) else { return };
+        let Some(before) = state.sets.get(presented) else {
+            return;
+        };
         let (key, generation) = (before.key, before.generation + 1);
         let subject = before.set.subject.clone();
         let expires_at = sent_at + Duration::from_secs(life);
