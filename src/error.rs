@@ -3,7 +3,7 @@
 use std::{error::Error as StdError, fmt, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use http::Response;
+use http::{Response, StatusCode};
 
 /// The longest `Retry-After`, of ours and of a provider that we obey: users wait for it.
 pub(crate) const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(5 * 60);
@@ -33,7 +33,7 @@ pub enum RefreshErrorKind {
     /// expired and there is no refresh token. The login has ended. Or the token record is gone, or
     /// is sealed with a key that this process does not have; such a record is left as it is. 401.
     SessionExpired,
-    /// The login ended, for example by a log out, before or during the refresh. 401.
+    /// The login ended, for example by a logout, before or during the refresh. 401.
     LoggedOut,
     /// The refreshed tokens are those of another user (`sub`) or issuer (`iss`). Nobody gets them:
     /// the login ends, and the new tokens are revoked. 401, and an error in the log, because a
@@ -54,6 +54,37 @@ pub enum RefreshErrorKind {
     Misconfigured,
     /// A task panicked. The tokens are kept, and the next request tries again. 500.
     Internal,
+}
+
+impl RefreshErrorKind {
+    /// The HTTP status of the answer.
+    #[must_use]
+    pub fn status(self) -> StatusCode {
+        match self {
+            Self::NoTokens | Self::SessionExpired | Self::LoggedOut | Self::SubjectChanged => {
+                StatusCode::UNAUTHORIZED
+            }
+            Self::Unavailable | Self::WaitTimeout => StatusCode::SERVICE_UNAVAILABLE,
+            Self::InvalidResponse => StatusCode::BAD_GATEWAY,
+            Self::Misconfigured | Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
+    /// The kind in `snake_case`: the `code` of the problem JSON, and the label of metrics.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::NoTokens => "no_tokens",
+            Self::SessionExpired => "session_expired",
+            Self::LoggedOut => "logged_out",
+            Self::SubjectChanged => "subject_changed",
+            Self::Unavailable => "unavailable",
+            Self::WaitTimeout => "wait_timeout",
+            Self::InvalidResponse => "invalid_response",
+            Self::Misconfigured => "misconfigured",
+            Self::Internal => "internal",
+        }
+    }
 }
 
 impl RefreshError {

@@ -118,8 +118,7 @@ mod tokens;
 pub use back_channel::BackChannelError;
 pub use clock::{Clock, TimeSource};
 pub use endpoint::{
-    ClientAuth, Discover, DiscoveryError, EndpointError, EndpointErrorKind, NotSent,
-    ProviderLimits, TokenEndpoint, Transport,
+    ClientAuth, Discover, DiscoveryError, NotSent, ProviderLimits, TokenEndpoint, Transport,
 };
 pub use error::{ConfigError, RefreshError, RefreshErrorKind};
 #[cfg(feature = "axum")]

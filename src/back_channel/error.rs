@@ -21,7 +21,7 @@ pub enum BackChannelError {
     Refused(#[source] Arc<dyn Error + Send + Sync>),
     /// The provider's keys or the token store cannot be reached, or this token is being carried
     /// out. It may be sent again. 503.
-    #[error("the log out could not be completed")]
+    #[error("the logout could not be completed")]
     Unavailable(#[source] RefreshError),
 }
 

@@ -73,7 +73,7 @@ fn read(claims: &JwtClaims, now: SystemTime) -> Result<LogoutToken, Fault> {
     if !claims["events"].get(EVENT).is_some_and(Value::is_object) {
         return Err(Fault::Claim {
             name: "events",
-            rule: "do not hold the log out event as an object",
+            rule: "do not hold the logout event as an object",
         });
     }
     if claims.contains_key("nonce") {

@@ -1,7 +1,7 @@
 //! The names in the logout tokens of the last minute.
 //!
 //! A login that is being made may not be in the token store yet, so a logout token that comes then
-//! does not find it. The log in therefore looks here after it has stored its login: either the one
+//! does not find it. So a login looks here after it has stored its record: either the one
 //! sees the name, or the other the login.
 
 use std::{
@@ -12,7 +12,7 @@ use std::{
 
 use crate::{clock::Clock, token_store::NameKey};
 
-/// A name is kept for longer than a log in takes, and at least this long.
+/// A name is kept for longer than a login takes, and at least this long.
 const STAYS: Duration = Duration::from_secs(60);
 
 /// Holds a minute's names, each from a token that the provider has signed.

@@ -8,8 +8,8 @@ use std::{error::Error as StdError, fmt, sync::Arc, time::Duration};
 /// sources show no part of the request and no URL but that of a discovery document, unless a
 /// transport of your own puts them into its errors.
 #[derive(Clone)]
-pub struct EndpointError {
-    kind: EndpointErrorKind,
+pub(crate) struct EndpointError {
+    pub(super) kind: EndpointErrorKind,
     maybe_consumed: bool,
     /// What to change, for an error that only the operator can fix.
     hint: Option<Arc<str>>,
@@ -18,8 +18,7 @@ pub struct EndpointError {
 
 /// The kinds of [`EndpointError`].
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum EndpointErrorKind {
+pub(crate) enum EndpointErrorKind {
     /// There was no connection (refused, DNS, TLS), so the request was certainly not sent.
     Unreachable,
     /// There was no complete answer: the time ran out, or the connection broke after the request
@@ -81,8 +80,7 @@ impl EndpointError {
     }
 
     /// What went wrong.
-    #[must_use]
-    pub fn kind(&self) -> &EndpointErrorKind {
+    pub(crate) fn kind(&self) -> &EndpointErrorKind {
         &self.kind
     }
 
@@ -91,8 +89,7 @@ impl EndpointError {
     ///
     /// True if there was no complete answer, for a 5xx other than 503, for `server_error`, and for
     /// a success whose body is not a token response.
-    #[must_use]
-    pub fn may_have_consumed(&self) -> bool {
+    pub(crate) fn may_have_consumed(&self) -> bool {
         self.maybe_consumed
     }
 }

@@ -36,7 +36,7 @@ mod transport;
 pub use auth::ClientAuth;
 pub use discover::Discover;
 pub use discovery::DiscoveryError;
-pub use error::{EndpointError, EndpointErrorKind};
+pub(crate) use error::{EndpointError, EndpointErrorKind};
 pub(crate) use jwt::{Expected, JwtClaims, Keys, KeysError, LEEWAY, VerifyError};
 #[cfg(test)]
 pub(crate) use provider::AlwaysSend;

@@ -1,4 +1,4 @@
-//! The way of a request through the application: the layer, the extractors, and the answers of
+//! What happens to a request on its way through the application: the layer, the extractors, and the answers of
 //! those that get no token.
 
 #[cfg(feature = "axum")]

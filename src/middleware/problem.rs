@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderValue, Response, StatusCode, header};
+use http::{HeaderValue, Response, header};
 
 use crate::error::{Chain, RefreshError, RefreshErrorKind as Kind};
 
@@ -52,35 +52,6 @@ pub(crate) fn whole_seconds(wait: Duration) -> u64 {
 }
 
 impl Kind {
-    /// The HTTP status of the answer.
-    #[must_use]
-    pub fn status(self) -> StatusCode {
-        match self {
-            Self::NoTokens | Self::SessionExpired | Self::LoggedOut | Self::SubjectChanged => {
-                StatusCode::UNAUTHORIZED
-            }
-            Self::Unavailable | Self::WaitTimeout => StatusCode::SERVICE_UNAVAILABLE,
-            Self::InvalidResponse => StatusCode::BAD_GATEWAY,
-            Self::Misconfigured | Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
-        }
-    }
-
-    /// The kind in `snake_case`: the `code` of the problem JSON, and the label of metrics.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::NoTokens => "no_tokens",
-            Self::SessionExpired => "session_expired",
-            Self::LoggedOut => "logged_out",
-            Self::SubjectChanged => "subject_changed",
-            Self::Unavailable => "unavailable",
-            Self::WaitTimeout => "wait_timeout",
-            Self::InvalidResponse => "invalid_response",
-            Self::Misconfigured => "misconfigured",
-            Self::Internal => "internal",
-        }
-    }
-
     /// For the client. It says nothing about the inside of this server.
     fn detail(self) -> &'static str {
         match self {

@@ -1,4 +1,4 @@
-//! The way of a request through the layer.
+//! What the layer does with a request.
 
 use std::{
     fmt,

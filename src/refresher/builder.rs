@@ -10,20 +10,20 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower_sessions::SessionStore;
 
 use super::{
-    Core, TokenRefresher, ended_here::EndedHere, ending::Endings, presentation::Presentations,
-    records::Records, revoker::Revoker, unsaved::Unsaved,
+    Core, TokenRefresher, claims_verifier::claims_verifier, ended_here::EndedHere, ending::Endings,
+    presentation::Presentations, records::Records, revoker::Revoker, unsaved::Unsaved,
 };
 use crate::{
     back_channel::BackChannel,
     clock::Clock,
-    endpoint::{Keys, Provider, TokenEndpoint},
+    endpoint::{Keys, TokenEndpoint},
     error::ConfigError,
     policy::RefreshPolicy,
     session::{GuardedStore, Pointer},
     single_flight::SingleFlight,
     token_cache::TokenCache,
-    token_store::{InSessions, SealKeys, TokenStore, codec::Codec},
-    tokens::{ClaimsTrust, ClaimsVerifier},
+    token_store::{InSessions, SealKeys, TokenStore, codec::Codec, is_token_record},
+    tokens::ClaimsTrust,
 };
 
 /// Settings of a [`TokenRefresher`].
@@ -228,6 +228,7 @@ impl TokenRefresherBuilder {
                 self.bare,
                 pointer.clone(),
                 Box::new(ended_here.clone()),
+                is_token_record,
             ),
             presentations: Presentations::new(clock.clone(), mark_deadline),
             reads: SingleFlight::new(longest, tasks.clone()),
@@ -250,22 +251,6 @@ impl TokenRefresherBuilder {
             tasks,
             closing,
         })))
-    }
-}
-
-fn claims_verifier(
-    trust: ClaimsTrust,
-    provider: &Provider,
-    keys: &Keys,
-) -> Result<Option<ClaimsVerifier>, ConfigError> {
-    let ClaimsTrust::Verified { audience } = trust else { return Ok(None) };
-    match provider.issuer().filter(|_| !provider.has_no_keys()) {
-        Some(issuer) => Ok(Some(ClaimsVerifier::new(keys.clone(), issuer.to_owned(), audience))),
-        None => Err(ConfigError::Range {
-            what: "claims_trust",
-            value: "Verified".into(),
-            rule: "the endpoint needs an issuer and a jwks_url, or discovery",
-        }),
     }
 }
 

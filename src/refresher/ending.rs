@@ -2,10 +2,10 @@
 //!
 //! | cause | marked here | a flight's new tokens | its sessions | its requests get |
 //! |---|---|---|---|---|
-//! | log out, `EndSession` | first | revoked | end | `LoggedOut` |
-//! | log out, `KeepSession` | first | revoked | stay | `LoggedOut` |
+//! | logout, `EndSession` | first | revoked | end | `LoggedOut` |
+//! | logout, `KeepSession` | first | revoked | stay | `LoggedOut` |
 //! | another login of the same session | first | dropped | stay | `LoggedOut` |
-//! | a log in that failed | first | dropped | stay | `LoggedOut` |
+//! | a login that failed | first | dropped | stay | `LoggedOut` |
 //! | the provider's logout token | first | dropped | end | `LoggedOut` |
 //! | refused or missing refresh token | after the store | dropped | stay | `SessionExpired` |
 //! | tokens of another user | first | revoked | stay | `SubjectChanged` |
@@ -22,7 +22,7 @@ use std::{
 };
 
 use super::{
-    FlightKey, Landed,
+    FlightKey, FlightResult,
     ended_here::EndedHere,
     errors::ended,
     records::{Read, Records},
@@ -30,12 +30,12 @@ use super::{
 };
 use crate::{
     clock::Clock,
-    error::RefreshError,
+    error::{RefreshError, RefreshErrorKind},
     metrics,
     single_flight::SingleFlight,
     token_cache::TokenCache,
     token_store::{Ended, Ending, EndingReason, TokenRecord},
-    tokens::{Generation, GrantId, GrantTokens, RecordKey, later},
+    tokens::{Generation, GrantId, GrantTokens, RecordKey, saturating_add},
 };
 
 /// The record of an ending stays at least as long: late requests meet it.
@@ -98,7 +98,7 @@ pub(super) struct Endings {
     pub(super) cache: Arc<TokenCache>,
     pub(super) records: Arc<Records>,
     pub(super) unsaved: Unsaved,
-    pub(super) flights: Arc<SingleFlight<FlightKey, Landed>>,
+    pub(super) flights: Arc<SingleFlight<FlightKey, FlightResult>>,
     pub(super) clock: Clock,
 }
 
@@ -132,7 +132,12 @@ impl Endings {
                 (self.replaced(key, ended), None)
             }
             Err(error) => {
-                self.unsaved.end_later(key, ending, &error);
+                if error.kind() == RefreshErrorKind::Misconfigured {
+                    // A record that cannot be read will not be readable by trying again.
+                    self.here.note_stored(key);
+                } else {
+                    self.unsaved.end_later(key, ending, &error);
+                }
                 (None, Some(error))
             }
         };
@@ -211,7 +216,7 @@ impl Endings {
     }
 
     fn ending(&self, cause: Cause, session_ends: Option<SystemTime>) -> Ending {
-        let at_least = later(self.clock.now(), SHORTEST);
+        let at_least = saturating_add(self.clock.now(), SHORTEST);
         cause.ending(session_ends.map_or(at_least, |ends| ends.max(at_least)))
     }
 

@@ -1,4 +1,4 @@
-//! Log in: a new login takes the place of whatever the session pointed to.
+//! Login: a new one takes the place of whatever the session pointed to.
 //!
 //! In this order, so that a crash at any point leaves a user who is logged in before, or after, or
 //! not at all: the token record, the end of the login before, the session. On any error the new
@@ -103,12 +103,12 @@ async fn pointer_of(core: &Core, session: &Session) -> Result<Option<GrantId>, R
 }
 
 /// A login that was reported to have failed must not come to life with the session's next save. The
-/// pointer of another log in, which has begun later, stays.
+/// pointer of another login, which has begun later, stays.
 async fn undo(core: &Core, session: &Session, grant: GrantId, before: Option<GrantId>) {
     // What the token store refuses is logged there, and tried again.
     core.endings.end(Login::of(grant), Cause::FailedLogin, None).await;
     let removed = core.in_time(core.pointer.remove_any(session, &[Some(grant), before])).await;
     if let Err(error) = removed.and_then(|removed| removed.map_err(session_failed)) {
-        tracing::warn!(error = %Chain(&error), "after a failed log in the session could not be read");
+        tracing::warn!(error = %Chain(&error), "after a failed login the session could not be read");
     }
 }

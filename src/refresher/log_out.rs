@@ -1,4 +1,4 @@
-//! Log out: the login ends in this process, in the token store and in the session, in this order, and
+//! Logout: the login ends in this process, in the token store and in the session, in this order, and
 //! its newest tokens are revoked.
 
 use std::{fmt, future::Future, sync::Arc, time::Duration};
@@ -20,7 +20,7 @@ use crate::{
     tokens::{CachedToken, GrantTokens},
 };
 
-/// The longest that a log out waits for the provider. What takes longer goes on in the background.
+/// The longest that a logout waits for the provider. What takes longer goes on in the background.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// What becomes of the session when its user logs out.
@@ -32,7 +32,7 @@ pub enum Logout {
     KeepSession,
 }
 
-/// What a log out has done.
+/// What a logout has done.
 #[derive(Clone)]
 #[non_exhaustive]
 pub struct LogoutOutcome {

@@ -9,7 +9,7 @@ use crate::{
     endpoint::{Aborted, BeforeAttempt},
     error::{Chain, RefreshError},
     policy::LONGEST_MARKING,
-    token_store::{Nonce, RecordState, RecordVersion},
+    token_store::{Nonce, RecordState, RecordStateKind, RecordVersion},
 };
 
 /// Sets the mark before each attempt.
@@ -40,7 +40,7 @@ pub(super) enum Stop {
 #[async_trait]
 impl BeforeAttempt for Marker<'_> {
     async fn before_attempt(&mut self) -> Result<(), Aborted> {
-        let (core, key) = (self.flight.core, self.flight.order.login.key);
+        let (core, key) = (self.flight.core, self.flight.asked.login.key);
         let generation = self.found.tokens.generation;
         let began = core.clock.moment();
         if std::mem::replace(&mut self.renews, true) {
@@ -75,7 +75,7 @@ impl<'a> Marker<'a> {
     }
 
     async fn mark(&mut self, began: Moment) -> Result<(), Stop> {
-        let (core, key) = (self.flight.core, self.flight.order.login.key);
+        let (core, key) = (self.flight.core, self.flight.asked.login.key);
         let since = self.found.store_now_at_most(&core.clock);
         let state = RecordState::Presenting { since };
         let expected = self.marked.unwrap_or_else(|| self.found.record.version());
@@ -106,7 +106,7 @@ impl<'a> Marker<'a> {
     fn version(&self) -> RecordVersion {
         RecordVersion {
             generation: self.found.record.generation(),
-            state: "presenting",
+            state: RecordStateKind::Presenting,
             nonce: self.nonce,
         }
     }
@@ -114,7 +114,7 @@ impl<'a> Marker<'a> {
     /// The token was certainly not used up: nobody has to wait for the mark to grow old.
     pub(super) async fn unmark(&self) {
         let Some(marked) = self.marked else { return };
-        let (core, key) = (self.flight.core, self.flight.order.login.key);
+        let (core, key) = (self.flight.core, self.flight.asked.login.key);
         let (live, found) = (RecordState::Live, self.found);
         if let Err(error) = core.records.swap(key, marked, found, live, marked.nonce).await {
             tracing::warn!(

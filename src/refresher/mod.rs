@@ -3,28 +3,34 @@
 //! | question | file |
 //! |---|---|
 //! | who is served, and who waits? | `valid_token` |
-//! | what does a refresh do? | `refresh`, ending in `landing` |
+//! | when is the token store asked again? | `confirm` |
+//! | what does a refresh do? | `refresh` |
+//! | what becomes of the provider's answer? | `answer` |
 //! | how is it marked in the token record? | `marker` |
 //! | may a refresh token be presented now, or again? | `presentation` |
 //! | are these tokens still the same user's? | `subject_check` |
+//! | are claims verified first? | `claims_verifier` |
 //! | how does a login begin? | `log_in` |
 //! | how does it end? | `ending`, called by `log_out`, `log_out_by_provider`, `refresh` and `log_in` |
 //! | what does this process remember of ended logins? | `ended_here` |
 //! | how are token records read and written? | `records` |
-//! | what if the store lacks what this process has? | `arrears`, `last_writes` |
+//! | what if the store lacks what this process has? | `newest`, `last_writes` |
 //! | what if the store refuses a write? | `unsaved` |
 
-mod arrears;
+mod answer;
 mod builder;
+mod claims_verifier;
+mod confirm;
+mod core;
 mod ended_here;
 mod ending;
 mod errors;
-mod landing;
 mod last_writes;
 mod log_in;
 mod log_out;
 mod log_out_by_provider;
 mod marker;
+mod newest;
 mod presentation;
 mod records;
 mod refresh;
@@ -32,41 +38,25 @@ mod revoker;
 mod shutdown;
 mod subject_check;
 mod unsaved;
+mod usage;
 mod valid_token;
 
-use std::{
-    fmt,
-    future::Future,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::{Duration, SystemTime},
-};
+use std::{fmt, future::Future, sync::Arc, time::Duration};
 
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower_sessions::{Session, SessionManagerLayer, SessionStore, cookie::SameSite};
 
 pub use builder::TokenRefresherBuilder;
 pub use log_out::{Logout, LogoutOutcome, Revocation};
 pub use shutdown::ShutdownError;
+pub use usage::Usage;
 
-use self::{
-    ended_here::EndedHere, ending::Endings, presentation::Presentations, records::Records,
-    revoker::Revoker, unsaved::Unsaved,
-};
+use self::core::{Core, FlightKey, FlightResult};
 use crate::{
-    back_channel::{BackChannel, BackChannelError},
-    clock::Clock,
-    endpoint::{Keys, Provider, TokenEndpoint},
+    back_channel::BackChannelError,
+    endpoint::TokenEndpoint,
     error::RefreshError,
-    policy::RefreshPolicy,
-    session::{GuardedStore, Pointer},
-    single_flight::SingleFlight,
-    token_cache::TokenCache,
-    tokens::{
-        AccessToken, CachedToken, ClaimsVerifier, GrantTokens, RecordKey, Standing, TokenSet,
-    },
+    session::GuardedStore,
+    tokens::{AccessToken, TokenSet},
 };
 
 /// Keeps the tokens of all logins alive. Cheap to clone; clones are one refresher.
@@ -76,89 +66,6 @@ use crate::{
 /// within a tokio runtime.
 #[derive(Clone)]
 pub struct TokenRefresher(Arc<Core>);
-
-/// What a flight gives to everybody who waited for it.
-type Landed = Result<Arc<CachedToken>, RefreshError>;
-
-/// What one flight is for: two devices of one user hold two logins and never share one.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-struct FlightKey {
-    /// As told at log in.
-    user: Option<Arc<str>>,
-    key: RecordKey,
-}
-
-/// The collaborators, and nothing else.
-struct Core {
-    provider: Provider,
-    keys: Keys,
-    /// None where claims need no verification.
-    claims_verifier: Option<ClaimsVerifier>,
-    /// None where the provider does not tell who has logged out.
-    back_channel: Option<BackChannel>,
-    sessions: GuardedStore,
-    pointer: Pointer,
-    records: Arc<Records>,
-    unsaved: Unsaved,
-    cache: Arc<TokenCache>,
-    ended_here: Arc<EndedHere>,
-    endings: Endings,
-    presentations: Presentations,
-    revoker: Revoker,
-    flights: Arc<SingleFlight<FlightKey, Landed>>,
-    /// Reads of token records.
-    reads: SingleFlight<RecordKey, Landed>,
-    policy: RefreshPolicy,
-    /// How long somebody else's mark holds everybody off.
-    mark_deadline: Duration,
-    warned_of_short_life: AtomicBool,
-    clock: Clock,
-    /// Everything that runs on without its caller.
-    tasks: TaskTracker,
-    closing: CancellationToken,
-}
-
-impl Core {
-    fn standing(&self, token: &CachedToken, now: SystemTime) -> Standing {
-        token.standing_at(now, self.policy.leeway, self.policy.refresh_ahead)
-    }
-
-    fn is_fresh(&self, token: &CachedToken) -> bool {
-        token.is_fresh_at(self.clock.now(), self.policy.leeway)
-    }
-
-    fn access_token(&self, token: Arc<CachedToken>) -> AccessToken {
-        AccessToken::new(token, self.claims_verifier.clone())
-    }
-
-    /// Says so, once, where tokens live too short for a refresh ahead of time to hide a crash.
-    fn warn_of_short_life(&self, tokens: &GrantTokens) {
-        let life = tokens.expires_at.duration_since(tokens.obtained_at).unwrap_or_default();
-        let ahead = self.policy.refresh_ahead.min(life / 2);
-        if ahead < self.mark_deadline && !self.warned_of_short_life.swap(true, Ordering::Relaxed) {
-            tracing::warn!(
-                seconds = life.as_secs(),
-                deadline = self.mark_deadline.as_secs(),
-                "access tokens live so short that a process which dies during a refresh leaves its \
-                 user with 503 until the refresh's deadline has passed (logged once)"
-            );
-        }
-    }
-
-    /// Waits for the session store, but not for ever.
-    async fn in_time<T>(&self, call: impl Future<Output = T>) -> Result<T, RefreshError> {
-        let answer = tokio::time::timeout(self.policy.store_timeout, call).await;
-        answer.map_err(|_elapsed| errors::unavailable("the session store did not answer in time"))
-    }
-
-    /// Spawned, so that a caller that goes away stops nothing half way.
-    async fn run_to_the_end<T: Send + 'static>(
-        &self,
-        work: impl Future<Output = Result<T, RefreshError>> + Send + 'static,
-    ) -> Result<T, RefreshError> {
-        self.tasks.spawn(work).await.unwrap_or_else(|_| Err(errors::internal()))
-    }
-}
 
 impl TokenRefresher {
     /// Begins a refresher for the sessions in `store`, whose tokens come from `endpoint`.
@@ -389,7 +296,7 @@ impl TokenRefresher {
     }
 
     /// Ends the work of this refresher, before its process or runtime ends: from now on no refresh
-    /// is started, and this waits for those under way, for log ins and log outs, and for one more
+    /// is started, and this waits for those under way, for logins and logouts, and for one more
     /// attempt at what the token store has refused so far: new tokens, and the ends of logins.
     ///
     /// Requests with a fresh token are served as before; those that need a refresh get
@@ -418,30 +325,11 @@ impl TokenRefresher {
         shutdown::shutdown(&self.0, limit).await
     }
 
-    /// What this process holds in memory now. Counts for a moment; takes longer with more logins.
+    /// What this process holds in memory now. It takes longer with more logins.
     #[must_use]
     pub fn usage(&self) -> Usage {
-        let (cached_tokens, cached_bytes) = self.0.cache.usage();
-        let last_write_bytes = self.0.records.last_write_bytes();
-        Usage { cached_tokens, cached_bytes, last_write_bytes, unsaved: self.0.unsaved.count() }
+        usage::usage(&self.0)
     }
-}
-
-/// What a [`TokenRefresher`] holds in memory.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Usage {
-    /// Access tokens in the cache. Those that nobody asks for leave it within two minutes, as other
-    /// tokens come in.
-    pub cached_tokens: usize,
-    /// About how many bytes they take; [`cache_bytes`](TokenRefresherBuilder::cache_bytes) bounds
-    /// it.
-    pub cached_bytes: usize,
-    /// About how many bytes the token records take that this process has written within the last 90
-    /// s.
-    pub last_write_bytes: usize,
-    /// Logins of which the token store has refused new tokens or the end so far.
-    pub unsaved: usize,
 }
 
 impl fmt::Debug for TokenRefresher {

@@ -38,7 +38,7 @@ use crate::{
     clock::{Clock, Moment},
     error::RefreshError,
     token_store::Nonce,
-    tokens::{CachedToken, Generation, RecordKey, spread},
+    tokens::{CachedToken, Generation, RecordKey, jitter},
 };
 
 /// For this long a mark must stay the same before somebody else's refresh counts as lost: longer
@@ -53,7 +53,7 @@ const REMEMBERED: usize = 100_000;
 /// What this process remembers of its attempts, and of the marks of others.
 pub(super) struct Presentations {
     attempts: DashMap<RecordKey, Attempt, FxBuildHasher>,
-    sightings: DashMap<RecordKey, Sighting, FxBuildHasher>,
+    seen_marks: DashMap<RecordKey, SeenMark, FxBuildHasher>,
     clock: Clock,
     deadline: Duration,
 }
@@ -84,7 +84,7 @@ impl Attempt {
 
 /// A mark that somebody else set.
 #[derive(Clone, Copy)]
-struct Sighting {
+struct SeenMark {
     nonce: Nonce,
     /// By the monotonic clock: a wall clock that jumps forward would take two looks at one moment
     /// for looks that are far apart.
@@ -112,8 +112,8 @@ pub(super) enum Decision {
 
 impl Presentations {
     pub(super) fn new(clock: Clock, deadline: Duration) -> Self {
-        let (attempts, sightings) = (DashMap::default(), DashMap::default());
-        Self { attempts, sightings, clock, deadline }
+        let (attempts, seen_marks) = (DashMap::default(), DashMap::default());
+        Self { attempts, seen_marks, clock, deadline }
     }
 
     /// `ahead`: the access token of a later generation, whose refresh token nobody has any more.
@@ -163,29 +163,29 @@ impl Presentations {
         let age = now.duration_since(since).unwrap_or_default();
         let last = self.clock.moment();
         let (first, steady) = (last.monotonic, last.monotonic);
-        let seen_now = Sighting { nonce, first, age, steady, last };
+        let seen_now = SeenMark { nonce, first, age, steady, last };
         self.bound();
-        let mut sighting = self.sightings.entry(key).or_insert(seen_now);
-        if sighting.nonce != nonce {
-            *sighting = seen_now;
-        } else if last.since(sighting.last) > BETWEEN_LOOKS {
-            sighting.steady = steady;
+        let mut seen = self.seen_marks.entry(key).or_insert(seen_now);
+        if seen.nonce != nonce {
+            *seen = seen_now;
+        } else if last.since(seen.last) > BETWEEN_LOOKS {
+            seen.steady = steady;
         }
-        sighting.last = last;
-        let age = age.max(sighting.age + self.seen_for(&sighting));
-        let steady_for = last.monotonic.saturating_sub(sighting.steady);
+        seen.last = last;
+        let age = age.max(seen.age + self.seen_for(&seen));
+        let steady_for = last.monotonic.saturating_sub(seen.steady);
         self.deadline.saturating_sub(age).max(BETWEEN_LOOKS.saturating_sub(steady_for))
     }
 
     /// For how long somebody else's refresh may still be under way.
     pub(super) fn rest_of_mark(&self, key: RecordKey) -> Option<Duration> {
-        let sighting = self.sightings.get(&key)?;
-        let rest = self.deadline.checked_sub(sighting.age + self.seen_for(&sighting))?;
+        let seen = self.seen_marks.get(&key)?;
+        let rest = self.deadline.checked_sub(seen.age + self.seen_for(&seen))?;
         Some(rest).filter(|rest| !rest.is_zero())
     }
 
-    fn seen_for(&self, sighting: &Sighting) -> Duration {
-        self.clock.monotonic().saturating_sub(sighting.first)
+    fn seen_for(&self, seen: &SeenMark) -> Duration {
+        self.clock.monotonic().saturating_sub(seen.first)
     }
 
     /// Whether a refresh of `generation` has failed just now, or has left a doubt: no reason to try
@@ -234,8 +234,8 @@ impl Presentations {
 
     /// A refresh of `generation` failed before its request, as the token store did not answer.
     pub(super) fn put_off(&self, key: RecordKey, generation: Generation) {
-        if let Some(mut sighting) = self.sightings.get_mut(&key) {
-            sighting.steady = self.clock.monotonic();
+        if let Some(mut seen) = self.seen_marks.get_mut(&key) {
+            seen.steady = self.clock.monotonic();
         }
         self.change(key, generation, |attempt| self.count(key, attempt));
     }
@@ -263,7 +263,7 @@ impl Presentations {
     /// A new set has come, or the login has ended.
     pub(super) fn settled(&self, key: RecordKey) {
         self.attempts.remove(&key);
-        self.sightings.remove(&key);
+        self.seen_marks.remove(&key);
     }
 
     fn attempt(&self, key: RecordKey, generation: Generation) -> Option<Attempt> {
@@ -306,8 +306,8 @@ impl Presentations {
         if self.attempts.len() > REMEMBERED {
             self.attempts.clear();
         }
-        if self.sightings.len() > REMEMBERED {
-            self.sightings.clear();
+        if self.seen_marks.len() > REMEMBERED {
+            self.seen_marks.clear();
         }
     }
 }
@@ -317,7 +317,7 @@ impl Presentations {
 fn backoff(key: RecordKey, generation: Generation, failures: u32) -> Duration {
     let doublings = failures.saturating_sub(1).min(6);
     let whole = (FIRST_PAUSE * 2_u32.pow(doublings)).min(LONGEST_PAUSE);
-    whole.mul_f64(1.0 - spread((key, generation, failures)) / 2.0)
+    whole.mul_f64(1.0 - jitter((key, generation, failures)) / 2.0)
 }
 
 /// Another process refreshes the login.

@@ -30,7 +30,7 @@ use crate::{
         Swapped, TokenRecord, TokenStore,
         codec::{Codec, CodecError},
     },
-    tokens::{GrantTokens, RecordKey, later},
+    tokens::{GrantTokens, RecordKey, saturating_add},
 };
 
 /// A record outlives what it is for by this.
@@ -101,12 +101,12 @@ impl Found {
     /// The store's time now, or less: a read that takes long must not make somebody else's mark look
     /// older than it is.
     pub(super) fn store_now_at_least(&self, clock: &Clock) -> SystemTime {
-        later(self.now, clock.since(self.answered_at))
+        saturating_add(self.now, clock.since(self.answered_at))
     }
 
     /// The store's time now, or more: nor must it make a mark of ours look older to others.
     pub(super) fn store_now_at_most(&self, clock: &Clock) -> SystemTime {
-        later(self.now, clock.since(self.read_at))
+        saturating_add(self.now, clock.since(self.read_at))
     }
 
     /// The mark of a refresh under way: who set it, and when.
@@ -230,7 +230,7 @@ impl Records {
 
     /// Notes for all processes that something is over, by a record that says only that.
     pub(super) async fn note(&self, key: RecordKey, stays: Duration) -> Result<(), RefreshError> {
-        let keep_until = later(self.clock.now(), stays);
+        let keep_until = saturating_add(self.clock.now(), stays);
         let (reason, revoke, with_session) = (EndingReason::Provider, false, false);
         let ending = Ending { reason, revoke, with_session, keep_until };
         let record = TokenRecord::of_ending(ending, &self.issuer);
@@ -253,12 +253,13 @@ impl Records {
         nonce: Nonce,
         session_ends: SystemTime,
     ) -> Result<Write, RefreshError> {
-        let life = tokens.expires_at.duration_since(tokens.obtained_at).unwrap_or_default();
-        let tokens_end = tokens.refresh_expires_at.unwrap_or_else(|| later(self.clock.now(), KEPT));
+        let life = tokens.lifetime().whole();
+        let tokens_end =
+            tokens.refresh_expires_at.unwrap_or_else(|| saturating_add(self.clock.now(), KEPT));
         // A session may be used, and last longer for it, until the next refresh writes this anew.
-        let needed = tokens_end.max(tokens.expires_at).max(later(session_ends, life));
+        let needed = tokens_end.max(tokens.expires_at).max(saturating_add(session_ends, life));
         let state = RecordState::Live;
-        let record = self.encode(key, &tokens, state, nonce, later(needed, MARGIN))?;
+        let record = self.encode(key, &tokens, state, nonce, saturating_add(needed, MARGIN))?;
         Ok(Write { key, record, tokens })
     }
 

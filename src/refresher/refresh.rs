@@ -18,12 +18,11 @@ use std::{
 };
 
 use super::{
-    Core, Landed,
-    arrears::{self, Newest},
+    Core, FlightResult, answer,
     ending::Login,
     errors::{endpoint_failed, expired, logged_out, no_record, unavailable},
-    landing,
     marker::{Marker, Stop},
+    newest::{self, Newest},
     presentation::{Decision, under_way_elsewhere},
     records::Found,
 };
@@ -44,7 +43,7 @@ const LONGEST_LOOK: Duration = Duration::from_secs(1);
 
 /// What is asked for, and by whose session.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Order {
+pub(super) struct RefreshRequest {
     pub(super) grant: GrantId,
     pub(super) login: Login,
     /// Newer than this.
@@ -61,15 +60,15 @@ pub(super) const REFRESHED: Outcome = "refreshed";
 const ALREADY_NEWER: Outcome = "already_newer";
 pub(super) const LOST_RACE: Outcome = "lost_race";
 
-pub(super) async fn fly(core: Arc<Core>, order: Order) -> Landed {
-    let flight = Flight { core: &core, order };
-    let mut landed = flight.run().await;
-    let login = order.login.key;
-    match &mut landed {
+pub(super) async fn run(core: Arc<Core>, asked: RefreshRequest) -> FlightResult {
+    let flight = Flight { core: &core, asked };
+    let mut result = flight.run().await;
+    let login = asked.login.key;
+    match &mut result {
         Ok((token, outcome)) => {
             metrics::flight_ended(outcome);
             let generation = token.generation.0;
-            tracing::debug!(%login, generation, outcome, "token refresh landed");
+            tracing::debug!(%login, generation, outcome, "token refresh ended");
         }
         Err(error) => {
             let outcome = error.kind().name();
@@ -86,7 +85,7 @@ pub(super) async fn fly(core: Arc<Core>, order: Order) -> Landed {
                     tracing::debug!(%login, outcome, error = %chain, "token refresh failed");
                 }
                 // Another process is about to bring the tokens.
-                _ if order.early && core.presentations.rest_of_mark(login).is_some() => {
+                _ if asked.early && core.presentations.rest_of_mark(login).is_some() => {
                     tracing::debug!(%login, outcome, error = %chain, "token refresh not needed");
                 }
                 _ => tracing::warn!(%login, outcome, error = %chain, "token refresh failed"),
@@ -94,12 +93,12 @@ pub(super) async fn fly(core: Arc<Core>, order: Order) -> Landed {
             error.mark_logged();
         }
     }
-    landed.map(|(token, _)| token)
+    result.map(|(token, _)| token)
 }
 
 pub(super) struct Flight<'a> {
     pub(super) core: &'a Arc<Core>,
-    pub(super) order: Order,
+    pub(super) asked: RefreshRequest,
 }
 
 pub(super) type Refreshed = Result<(Arc<CachedToken>, Outcome), RefreshError>;
@@ -113,7 +112,7 @@ enum Presented {
 
 impl Flight<'_> {
     async fn run(&self) -> Refreshed {
-        let (core, key) = (self.core, self.order.login.key);
+        let (core, key) = (self.core, self.asked.login.key);
         let began = core.clock.moment();
         let mut look = FIRST_LOOK;
         let mut changes = 0;
@@ -122,19 +121,19 @@ impl Flight<'_> {
                 Ok(newest) => newest,
                 Err(error) => {
                     if error.kind() == RefreshErrorKind::Unavailable {
-                        core.presentations.put_off(key, self.order.than);
+                        core.presentations.put_off(key, self.asked.than);
                     }
                     return Err(error);
                 }
             };
-            if found.tokens.generation > self.order.than && self.is_fresh(&found.tokens) {
+            if found.tokens.generation > self.asked.than && self.is_fresh(&found.tokens) {
                 core.presentations.settled(key);
                 return Ok((self.publish(&found.tokens, found.read_at())?, ALREADY_NEWER));
             }
             core.endings.check(key)?;
             let ahead = self.cached_ahead_of(&found);
             if let Some(token) = &ahead
-                && token.generation > self.order.than
+                && token.generation > self.asked.than
                 && core.is_fresh(token)
             {
                 return Ok((token.clone(), ALREADY_NEWER));
@@ -145,7 +144,7 @@ impl Flight<'_> {
             let stored = refused.is_none();
             if let Some(refused) = refused.filter(|_| core.records.compares_and_swaps()) {
                 // What the store does not have nobody can mark.
-                core.presentations.put_off(key, self.order.than);
+                core.presentations.put_off(key, self.asked.than);
                 return Err(refused);
             }
             match core.presentations.decide(key, &found, ahead.as_deref(), core.policy.replay) {
@@ -159,10 +158,10 @@ impl Flight<'_> {
                 Decision::Wait(left) => {
                     // Two deadlines: one for a mark, one for whoever replays it.
                     let waited = core.clock.since(began);
-                    if self.order.early {
+                    if self.asked.early {
                         core.presentations.wait_for_others(key, found.tokens.generation);
                     }
-                    if self.order.early || waited > core.mark_deadline * 2 {
+                    if self.asked.early || waited > core.mark_deadline * 2 {
                         return Err(under_way_elsewhere(left));
                     }
                     let pause = tokio::time::sleep(look.min(left));
@@ -184,12 +183,12 @@ impl Flight<'_> {
     /// The newest tokens, and why the store does not have them.
     pub(super) async fn newest(&self) -> Result<(Box<Found>, Option<RefreshError>), RefreshError> {
         let core = self.core;
-        let login = self.order.login;
-        match arrears::newest(&core.records, &core.unsaved, &core.endings, login).await? {
+        let login = self.asked.login;
+        match newest::newest(&core.records, &core.unsaved, &core.endings, login).await? {
             Newest::Held { found, refused } => Ok((found, refused)),
             Newest::Ended => Err(core.endings.error_of(login.key).unwrap_or_else(logged_out)),
             Newest::Absent => {
-                core.cache.remove(self.order.grant);
+                core.cache.remove(self.asked.grant);
                 Err(no_record())
             }
         }
@@ -198,12 +197,12 @@ impl Flight<'_> {
     /// What this process serves, where it is later than the store's newest: the store has lost a
     /// write that nobody has any more.
     fn cached_ahead_of(&self, found: &Found) -> Option<Arc<CachedToken>> {
-        let cached = self.core.cache.get(self.order.grant)?;
+        let cached = self.core.cache.get(self.asked.grant)?;
         (cached.generation > found.tokens.generation).then_some(cached)
     }
 
     fn is_fresh(&self, tokens: &GrantTokens) -> bool {
-        tokens.is_fresh_at(self.core.clock.now(), self.core.policy.leeway)
+        tokens.lifetime().is_fresh_at(self.core.clock.now(), self.core.policy.leeway)
     }
 
     /// The store has these tokens, as of `at`: from now on this process serves them, unless the login
@@ -213,7 +212,7 @@ impl Flight<'_> {
         tokens: &GrantTokens,
         at: Moment,
     ) -> Result<Arc<CachedToken>, RefreshError> {
-        let (core, key, grant) = (self.core, self.order.login.key, self.order.grant);
+        let (core, key, grant) = (self.core, self.asked.login.key, self.asked.grant);
         core.endings.check(key)?;
         let token = core.cache.put(grant, Arc::new(CachedToken::new(key, tokens, at)), at);
         // Whoever ended the login between these two lines has emptied the cache before.
@@ -237,9 +236,9 @@ impl Flight<'_> {
         why: &'static str,
     ) -> Result<RefreshError, RefreshError> {
         let core = self.core;
-        match core.endings.expire(self.order.login, tokens.generation).await? {
+        match core.endings.expire(self.asked.login, tokens.generation).await? {
             None => {
-                core.presentations.settled(self.order.login.key);
+                core.presentations.settled(self.asked.login.key);
                 Ok(expired(why))
             }
             Some(_newer) => Err(unavailable("another process has stored newer tokens just now")),
@@ -247,7 +246,7 @@ impl Flight<'_> {
     }
 
     async fn present(&self, found: &Found, stored: bool, replay: bool) -> Presented {
-        let (core, key) = (self.core, self.order.login.key);
+        let (core, key) = (self.core, self.asked.login.key);
         let generation = found.tokens.generation;
         let Some(refresh_token) = &found.tokens.refresh_token else { return Presented::Again };
         let mut marker = Marker::new(self, found, stored, replay);
@@ -264,7 +263,9 @@ impl Flight<'_> {
         let error = match answer {
             Ok(answer) => {
                 let next = found.tokens.next(answer, sent_at, core.policy.fallback_lifetime);
-                return Presented::Answered(landing::land(self, &found.tokens, next, nonce).await);
+                return Presented::Answered(
+                    answer::granted(self, &found.tokens, next, nonce).await,
+                );
             }
             Err(RefreshFailure::Aborted) => {
                 core.presentations.not_consumed(key, generation);
@@ -276,7 +277,7 @@ impl Flight<'_> {
             Err(RefreshFailure::Endpoint(error)) => error,
         };
         if *error.kind() == EndpointErrorKind::InvalidGrant {
-            return Presented::Answered(landing::refused(self, &found.tokens).await);
+            return Presented::Answered(answer::refused(self, &found.tokens).await);
         }
         // What was not sent (the breaker is open) says nothing about what was sent before.
         if sent && !error.may_have_consumed() {

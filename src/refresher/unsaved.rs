@@ -251,8 +251,10 @@ impl Inner {
         set: Option<Arc<Write>>,
     ) {
         self.ended_here.note_stored(key);
-        if let Ended::Before(before) = &ended {
-            self.ended_here.mark(key, *before, true);
+        match &ended {
+            Ended::Replaced(_) => metrics::login_ended(ending.reason.name()),
+            Ended::Before(before) => self.ended_here.mark(key, *before, true),
+            Ended::Newer(_) | Ended::Absent => {}
         }
         if let Some(mut kept) = self.kept.get_mut(&key) {
             kept.ending = None;

@@ -9,7 +9,7 @@
 //! | stale | waits for a refresh |
 //!
 //! Whoever waits asks one question: *I hold generation g; give me one that is newer and fresh now.* A
-//! flight that has landed, one that is under way or a new one answers it. The answer may have been made
+//! flight that has ended, one that is under way or a new one answers it. The answer may have been made
 //! for somebody else, so each caller tests it itself.
 
 use std::{
@@ -21,22 +21,21 @@ use http::StatusCode;
 use tower_sessions::Session;
 
 use super::{
-    Core, FlightKey, Landed,
-    arrears::{self, Newest},
+    Core, FlightKey, FlightResult,
+    confirm::{confirmed, not_stored_yet, read_record, unconfirmed},
     ending::Login,
     errors::{
-        SOON, internal, logged_out, no_record, pointer_failed, session_failed, unavailable,
-        wait_timeout,
+        SOON, internal, logged_out, pointer_failed, session_failed, unavailable, wait_timeout,
     },
     presentation::is_under_way_elsewhere,
-    refresh::{self, Order},
+    refresh::{self, RefreshRequest},
 };
 use crate::{
     error::{Chain, RefreshError, RefreshErrorKind},
     policy::OnUnavailable,
     session::count_as_activity,
     single_flight::{Joined, Start},
-    tokens::{AccessToken, CachedToken, Generation, GrantId, RecordKey, Standing, later},
+    tokens::{AccessToken, CachedToken, Generation, GrantId, Standing, saturating_add},
 };
 
 /// An answer made for somebody else may be too old for this caller, and the next one as well. After
@@ -131,87 +130,6 @@ async fn slow(
     answer
 }
 
-/// The newest token of a login, as the token store has shown it lately.
-async fn confirmed(core: &Arc<Core>, grant: GrantId) -> Result<Arc<CachedToken>, RefreshError> {
-    let login = Login::of(grant);
-    core.endings.check(login.key)?;
-    let cached = core.cache.get(grant);
-    let is_confirmed =
-        |token: &CachedToken| core.clock.since(token.confirmed_at()) <= core.policy.confirm_after;
-    if let Some(token) = cached.clone().filter(|token| is_confirmed(token)) {
-        return Ok(token);
-    }
-    let mut turn = 1;
-    loop {
-        let (read, own) = match read_record(core, grant) {
-            Joined::Known(read) => (read, true),
-            Joined::Waiting { answer, started } => {
-                (answer.await.unwrap_or_else(|_lost| Err(internal())), started)
-            }
-        };
-        let token = match read {
-            // A read that began long before this request came.
-            Ok(token) if !own && !is_confirmed(&token) && turn < TURNS => {
-                turn += 1;
-                continue;
-            }
-            Ok(token) => token,
-            Err(error) => unconfirmed(core, login, cached, error)?,
-        };
-        core.endings.check(login.key)?;
-        return Ok(token);
-    }
-}
-
-/// A store that is down, or panics, ends nothing: what this process has is good to serve. The access
-/// token's life is the bound.
-fn unconfirmed(
-    core: &Core,
-    login: Login,
-    cached: Option<Arc<CachedToken>>,
-    error: RefreshError,
-) -> Result<Arc<CachedToken>, RefreshError> {
-    if !matches!(error.kind(), RefreshErrorKind::Unavailable | RefreshErrorKind::Internal) {
-        return Err(error);
-    }
-    let Some(token) = cached.or_else(|| not_stored_yet(core, login.key)) else {
-        return Err(error);
-    };
-    tracing::debug!(login = %login.key, error = %Chain(&error), "a token could not be confirmed");
-    // Not every request of the outage has to wait for the store: for a while they try again in the
-    // background.
-    token.confirm(core.clock.moment().before(core.policy.confirm_after * 3 / 4));
-    Ok(token)
-}
-
-/// Reads the token record of a login into the cache: one read at a time, in a task of its own.
-fn read_record(core: &Arc<Core>, grant: GrantId) -> Joined<Landed> {
-    let reader = core.clone();
-    core.reads.join_or_start(&Login::of(grant).key, || Start::Flight(read(reader, grant)))
-}
-
-async fn read(core: Arc<Core>, grant: GrantId) -> Landed {
-    let login = Login::of(grant);
-    let began = core.clock.moment();
-    let newest = arrears::newest(&core.records, &core.unsaved, &core.endings, login).await?;
-    let found = match newest {
-        Newest::Held { found, .. } => found,
-        Newest::Absent => {
-            core.cache.remove(grant);
-            return Err(no_record());
-        }
-        Newest::Ended => return Err(core.endings.error_of(login.key).unwrap_or_else(logged_out)),
-    };
-    core.endings.check(login.key)?;
-    let token = Arc::new(CachedToken::new(login.key, &found.tokens, began));
-    let newest = core.cache.put(grant, token, began);
-    if newest.generation > found.tokens.generation {
-        // The store has lost a write that nobody has any more: the token is good all the same.
-        newest.confirm(began);
-    }
-    Ok(newest)
-}
-
 async fn wait_for_fresh(
     core: &Arc<Core>,
     session: &Session,
@@ -241,7 +159,7 @@ fn may_serve_expired(core: &Core, held: &CachedToken, error: &RefreshError) -> b
     };
     let is_outage =
         matches!(error.kind(), RefreshErrorKind::Unavailable | RefreshErrorKind::WaitTimeout);
-    is_outage && later(held.expires_at, for_at_most) > core.clock.now()
+    is_outage && saturating_add(held.expires_at, for_at_most) > core.clock.now()
 }
 
 /// Gives up after the caller's own limit; the flight goes on without it.
@@ -268,12 +186,6 @@ async fn newer_than(
     }
 }
 
-/// What the provider gave, and the store has not taken so far.
-fn not_stored_yet(core: &Core, key: RecordKey) -> Option<Arc<CachedToken>> {
-    let write = core.unsaved.set(key)?;
-    Some(Arc::new(CachedToken::new(key, &write.tokens, core.clock.moment())))
-}
-
 async fn wait_for_newer(
     core: &Arc<Core>,
     session: &Session,
@@ -282,17 +194,17 @@ async fn wait_for_newer(
     than: Generation,
 ) -> Result<Arc<CachedToken>, RefreshError> {
     for _ in 0..TURNS {
-        let order = order(session, grant, than, false);
-        let (landed, started) = match join_or_start(core, order, held) {
-            Joined::Known(landed) => (landed, false),
+        let asked = request(session, grant, than, false);
+        let (result, started) = match join_or_start(core, asked, held) {
+            Joined::Known(result) => (result, false),
             Joined::Waiting { answer, started } => {
                 (answer.await.unwrap_or_else(|_lost| Err(internal())), started)
             }
         };
-        let token = match landed {
+        let token = match result {
             // A refresh that began ahead of time does not wait for that of another process.
             Err(error) if !started && is_under_way_elsewhere(&error) => continue,
-            landed => landed?,
+            result => result?,
         };
         if started && token.generation > than {
             prolong(core, session).await;
@@ -312,19 +224,23 @@ async fn refresh_early(core: &Arc<Core>, session: &Session, grant: GrantId, toke
     if !token.has_refresh_token || core.presentations.is_put_off(token.key, token.generation) {
         return;
     }
-    let order = order(session, grant, token.generation, true);
-    if let Joined::Waiting { started: true, .. } = join_or_start(core, order, token) {
+    let asked = request(session, grant, token.generation, true);
+    if let Joined::Waiting { started: true, .. } = join_or_start(core, asked, token) {
         prolong(core, session).await;
     }
 }
 
-fn order(session: &Session, grant: GrantId, than: Generation, early: bool) -> Order {
+fn request(session: &Session, grant: GrantId, than: Generation, early: bool) -> RefreshRequest {
     let session_ends = SystemTime::from(session.expiry_date());
-    Order { grant, login: Login::of(grant), than, session_ends, early }
+    RefreshRequest { grant, login: Login::of(grant), than, session_ends, early }
 }
 
 /// Joins the flight of the login or starts one.
-fn join_or_start(core: &Arc<Core>, order: Order, held: &CachedToken) -> Joined<Landed> {
+fn join_or_start(
+    core: &Arc<Core>,
+    asked: RefreshRequest,
+    held: &CachedToken,
+) -> Joined<FlightResult> {
     // Taken before the look at `closing`: a shutdown that is not seen here waits for the flight that
     // starts.
     let _under_way = core.tasks.token();
@@ -333,15 +249,15 @@ fn join_or_start(core: &Arc<Core>, order: Order, held: &CachedToken) -> Joined<L
         if let Some(error) = core.endings.error_of(held.key) {
             return Start::No(Err(error));
         }
-        // A flight that landed between this caller's look and this moment.
-        let newer = core.cache.get(order.grant).filter(|token| token.generation > order.than);
+        // A flight that ended between this caller's look and this moment.
+        let newer = core.cache.get(asked.grant).filter(|token| token.generation > asked.than);
         if let Some(token) = newer.filter(|token| core.is_fresh(token)) {
             return Start::No(Ok(token));
         }
         if core.closing.is_cancelled() {
             return Start::No(Err(unavailable("this process is shutting down")));
         }
-        Start::Flight(refresh::fly(core.clone(), order))
+        Start::Flight(refresh::run(core.clone(), asked))
     })
 }
 

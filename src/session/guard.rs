@@ -7,7 +7,7 @@
 //! 2. A `create` always takes a new id: after `flush`, tower-sessions 0.14 would create the deleted
 //!    session again under its old one.
 //! 3. A session whose login ended together with its session is empty when it is loaded or written,
-//!    and a token record is never loaded as a session.
+//!    and a record that is no session is never loaded as one.
 
 use std::{
     fmt,
@@ -28,7 +28,6 @@ use super::Pointer;
 use crate::{
     key_locks::{KeyLocks, ShutDown, detached},
     metrics,
-    token_store::is_token_record,
     tokens::GrantId,
 };
 
@@ -63,6 +62,7 @@ struct Inner {
     bare: Arc<dyn SessionStore>,
     pointer: Pointer,
     ended: Box<dyn EndedSessions>,
+    is_no_session: fn(&Record) -> bool,
     locks: KeyLocks,
     warned_of_dropped_save: AtomicBool,
 }
@@ -73,12 +73,14 @@ impl GuardedStore {
         bare: Arc<dyn SessionStore>,
         pointer: Pointer,
         ended: Box<dyn EndedSessions>,
+        is_no_session: fn(&Record) -> bool,
     ) -> Self {
         Self(Arc::new(Inner {
             store,
             bare,
             pointer,
             ended,
+            is_no_session,
             locks: KeyLocks::new(),
             warned_of_dropped_save: AtomicBool::new(false),
         }))
@@ -134,7 +136,7 @@ impl Inner {
     async fn load(&self, id: &Id) -> Result<Option<Record>> {
         let Some(mut record) = self.store.load(id).await? else { return Ok(None) };
         self.empty_if_ended(&mut record);
-        Ok(Some(record).filter(|record| !is_token_record(record)))
+        Ok(Some(record).filter(|record| !(self.is_no_session)(record)))
     }
 
     async fn save(&self, mut new: Record) -> Result<()> {

@@ -83,6 +83,7 @@
 //! assert!(!issuer.is_access_token_live(access_token));
 //! ```
 
+mod addresses;
 mod authorization;
 mod builder;
 mod client_auth;
@@ -105,11 +106,12 @@ mod wire;
 mod wiremock;
 
 pub use self::{
+    addresses::Endpoint,
     builder::StrictIssuerBuilder,
     clock::ManualClock,
     gate::Gate,
     http::IssuerServer,
-    issuer::{AnswerLost, Endpoint, StrictIssuer},
+    issuer::{AnswerLost, StrictIssuer},
     memory_tokens::MemoryTokens,
     provider::ProviderKind,
     wiremock::WiremockIssuer,

@@ -11,8 +11,9 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Nonce, RecordError, RecordState, TokenRecord,
-    record::{Payload, from_millis, to_millis},
+    record::Payload,
     seal::{SealError, SealKeys},
+    text::{from_millis, to_millis},
 };
 use crate::tokens::{BearerToken, Generation, GrantTokens, RecordKey};
 

@@ -241,17 +241,6 @@ impl Inner {
     }
 }
 
-impl TokenRecord {
-    /// What [`TokenStore::put_newer`] does with `new` over this record.
-    pub(crate) fn judge(&self, new: &Self) -> Put {
-        if let Some(ending) = self.ending() {
-            return Put::Ended(ending);
-        }
-        let is_new_itself = self.generation == new.generation && self.nonce == new.nonce;
-        if self.generation < new.generation || is_new_itself { Put::Stored } else { Put::NotNewer }
-    }
-}
-
 /// A minute longer and in whole seconds: stores compare with clocks of their own, some by the
 /// second.
 fn expiry(keep_until: SystemTime) -> OffsetDateTime {

@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::record::{from_millis, to_millis};
+use super::text::{from_millis, to_millis};
 use crate::tokens::RecordKey;
 
 /// The most keys of one name.

@@ -1,8 +1,8 @@
 //! Where the tokens are: a record of its own for each login.
 //!
 //! A session holds only the id of its login (its *grant*). The tokens are in a [`TokenRecord`],
-//! which only a log in, a refresh or an ending writes. So no late save of a session can undo a
-//! refresh or a log out.
+//! which only a login, a refresh or an ending writes. So no late save of a session can undo a
+//! refresh or a logout.
 //!
 //! | who | calls | may write over |
 //! |---|---|---|
@@ -21,6 +21,7 @@ mod in_sessions;
 mod index;
 mod record;
 pub(crate) mod seal;
+mod text;
 
 use std::{fmt, time::SystemTime};
 
@@ -28,7 +29,10 @@ use async_trait::async_trait;
 
 pub use self::{
     in_sessions::InSessions,
-    record::{Ending, EndingReason, Nonce, RecordError, RecordState, RecordVersion, TokenRecord},
+    record::{
+        Ending, EndingReason, Nonce, RecordError, RecordState, RecordStateKind, RecordVersion,
+        TokenRecord,
+    },
     seal::{SealKeys, SealKeysError},
 };
 pub use crate::tokens::RecordKey;

@@ -1,35 +1,11 @@
-//! How a token record is written.
-//!
-//! ```json
-//! { "v": 1, "state": "live", "generation": 3, "nonce": "5f0c…", "issuer": "https://id.example",
-//!   "expires_at": 2000000060000, "keep_until": 2002592000000,
-//!   "tokens": { "access_token": "…", "refresh_token": "…", "obtained_at": 2000000000000 } }
-//! ```
-//!
-//! | state | means | fields |
-//! |---|---|---|
-//! | `live` | these are the tokens | |
-//! | `presenting` | the same, and a refresh presents their refresh token | `since` |
-//! | `ended` | the login is over; there are no tokens | `why`, `revoke`, `with_session` |
-//!
-//! Times are milliseconds since 1970. With seal keys, `sealed` takes the place of `tokens`; it
-//! opens only beside the fields it was written with and under the key of its own record. Everything
-//! else is in the clear, so that a process without the seal key can still end the login.
-//!
-//! A record of a newer version (`v`) is left alone: another process of a later release wrote it.
+//! What a token store keeps of a grant. [`text`](super::text) says how it is written.
 
-use std::{
-    fmt,
-    time::{Duration, SystemTime},
-};
+use std::{fmt, time::SystemTime};
 
 use aws_lc_rs::rand;
-use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::tokens::RecordKey;
-
-const VERSION: u64 = 1;
+use super::{Put, text::VERSION};
 
 /// What a token store keeps of one grant.
 ///
@@ -70,13 +46,25 @@ pub enum RecordState {
     Ended(Ending),
 }
 
+/// A [`RecordState`] without what belongs to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum RecordStateKind {
+    /// The tokens are good.
+    Live,
+    /// The tokens are good, and a refresh presents the refresh token.
+    Presenting,
+    /// The login is over.
+    Ended,
+}
+
 /// What [`TokenStore::swap`](super::TokenStore::swap) compares.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct RecordVersion {
     /// Counts the token sets of the grant, from 1.
     pub generation: u64,
-    /// `live`, `presenting` or `ended`.
-    pub state: &'static str,
+    /// What the record says of its grant.
+    pub state: RecordStateKind,
     /// Names whoever wrote the record last.
     pub nonce: Nonce,
 }
@@ -108,7 +96,7 @@ pub enum EndingReason {
     Logout,
     /// Another login took its place in the session.
     Replaced,
-    /// The log in that made it failed.
+    /// The login that made it failed.
     FailedLogin,
     /// The provider ended it (OpenID Connect Back-Channel Logout 1.0).
     Provider,
@@ -140,7 +128,7 @@ impl TokenRecord {
     /// What is compared before the record is replaced.
     #[must_use]
     pub fn version(&self) -> RecordVersion {
-        let state = self.state.name();
+        let state = self.state.kind();
         RecordVersion { generation: self.generation, state, nonce: self.nonce }
     }
 
@@ -200,107 +188,15 @@ impl TokenRecord {
         }
     }
 
-    /// The record as JSON. Without seal keys it shows the tokens.
+    /// What [`TokenStore::put_newer`](super::TokenStore::put_newer) must do with `new` where this
+    /// record is stored.
     #[must_use]
-    pub fn to_text(&self) -> String {
-        let (since, ending) = match self.state {
-            RecordState::Live => (None, None),
-            RecordState::Presenting { since } => (Some(to_millis(since)), None),
-            RecordState::Ended(ending) => (None, Some(ending)),
-        };
-        let (tokens, sealed) = match &self.payload {
-            Payload::None => (None, None),
-            Payload::Plain(tokens) => (Some(tokens.clone()), None),
-            Payload::Sealed(sealed) => (None, Some(sealed.clone())),
-        };
-        let written = Written {
-            v: VERSION,
-            state: self.state.name().to_owned(),
-            generation: self.generation,
-            nonce: self.nonce.to_string(),
-            since,
-            why: ending.map(|ending| ending.reason.name().to_owned()),
-            revoke: ending.map(|ending| ending.revoke),
-            with_session: ending.map(|ending| ending.with_session),
-            issuer: self.issuer.clone(),
-            expires_at: to_millis(self.expires_at),
-            keep_until: to_millis(self.keep_until),
-            tokens,
-            sealed,
-        };
-        serde_json::json!(written).to_string()
-    }
-
-    /// Reads what [`to_text`](Self::to_text) wrote.
-    ///
-    /// # Errors
-    /// The text is not a record, or one of a later release.
-    pub fn from_text(text: &str) -> Result<Self, RecordError> {
-        let broken = |rule| RecordError::Malformed { rule };
-        let version: Version = serde_json::from_str(text)
-            .map_err(|_| broken("it is not a JSON object with a version"))?;
-        match version.v {
-            VERSION => {}
-            0 => return Err(broken("there is no version 0")),
-            version => return Err(RecordError::NewerVersion { version }),
+    pub fn judge(&self, new: &Self) -> Put {
+        if let Some(ending) = self.ending() {
+            return Put::Ended(ending);
         }
-        let written: Written = serde_json::from_str(text)
-            .map_err(|_| broken("a field is missing, or is not of its type"))?;
-        let time = |millis| from_millis(millis).ok_or(broken("a time is beyond all calendars"));
-        let keep_until = time(written.keep_until)?;
-        let state = match written.state.as_str() {
-            "live" => RecordState::Live,
-            "presenting" => {
-                let since = written.since.ok_or(broken("the mark has no time"))?;
-                RecordState::Presenting { since: time(since)? }
-            }
-            "ended" => RecordState::Ended(Ending {
-                reason: written
-                    .why
-                    .as_deref()
-                    .and_then(EndingReason::from_name)
-                    .ok_or(broken("the ending has no known reason"))?,
-                revoke: written.revoke.unwrap_or_default(),
-                with_session: written.with_session.unwrap_or_default(),
-                keep_until,
-            }),
-            _ => return Err(broken("its state is none of live, presenting and ended")),
-        };
-        let payload = match (written.tokens, written.sealed) {
-            _ if matches!(state, RecordState::Ended(_)) => Payload::None,
-            (Some(tokens), None) => Payload::Plain(tokens),
-            (None, Some(sealed)) => Payload::Sealed(sealed),
-            _ => return Err(broken("it has no tokens, or has them twice")),
-        };
-        Ok(Self {
-            state,
-            generation: written.generation,
-            nonce: Nonce::parse(&written.nonce).ok_or(broken("its nonce is not 16 digits"))?,
-            issuer: written.issuer,
-            expires_at: time(written.expires_at)?,
-            keep_until,
-            payload,
-        })
-    }
-
-    /// Everything that a sealed payload is bound to.
-    pub(super) fn head(&self, key: RecordKey) -> String {
-        let since = match self.state {
-            RecordState::Presenting { since } => to_millis(since),
-            RecordState::Live | RecordState::Ended(_) => 0,
-        };
-        // Numbers, hexadecimal digits and fixed words before the issuer: no two heads look the
-        // same.
-        format!(
-            "{VERSION} {:032x} {} {} {} {since} {} {} {}",
-            u128::from_be_bytes(key.to_bytes()),
-            self.state.name(),
-            self.generation,
-            self.nonce,
-            to_millis(self.expires_at),
-            to_millis(self.keep_until),
-            self.issuer,
-        )
+        let is_new_itself = self.generation == new.generation && self.nonce == new.nonce;
+        if self.generation < new.generation || is_new_itself { Put::Stored } else { Put::NotNewer }
     }
 }
 
@@ -316,11 +212,25 @@ impl fmt::Debug for TokenRecord {
 }
 
 impl RecordState {
-    fn name(self) -> &'static str {
+    /// Which of the states it is.
+    #[must_use]
+    pub fn kind(self) -> RecordStateKind {
+        match self {
+            Self::Live => RecordStateKind::Live,
+            Self::Presenting { .. } => RecordStateKind::Presenting,
+            Self::Ended(_) => RecordStateKind::Ended,
+        }
+    }
+}
+
+impl RecordStateKind {
+    /// As it stands in a record: `live`, `presenting` or `ended`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
         match self {
             Self::Live => "live",
-            Self::Presenting { .. } => "presenting",
-            Self::Ended(_) => "ended",
+            Self::Presenting => "presenting",
+            Self::Ended => "ended",
         }
     }
 }
@@ -348,7 +258,7 @@ impl EndingReason {
         }
     }
 
-    fn from_name(name: &str) -> Option<Self> {
+    pub(super) fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|reason| reason.name() == name)
     }
 }
@@ -360,7 +270,7 @@ impl Nonce {
         Self(u64::from_be_bytes(nonce))
     }
 
-    fn parse(text: &str) -> Option<Self> {
+    pub(super) fn parse(text: &str) -> Option<Self> {
         // `from_str_radix` would take a sign as well.
         if text.len() != 16 || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
             return None;
@@ -380,42 +290,4 @@ impl fmt::Debug for Nonce {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
     }
-}
-
-#[derive(Deserialize)]
-struct Version {
-    v: u64,
-}
-
-#[derive(Serialize, Deserialize)]
-struct Written {
-    v: u64,
-    state: String,
-    generation: u64,
-    nonce: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    since: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    why: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    revoke: Option<bool>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    with_session: Option<bool>,
-    issuer: String,
-    expires_at: u64,
-    keep_until: u64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    tokens: Option<Value>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    sealed: Option<String>,
-}
-
-/// Times before 1970 count as 1970: both are long past.
-pub(super) fn to_millis(time: SystemTime) -> u64 {
-    let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
-}
-
-pub(super) fn from_millis(millis: u64) -> Option<SystemTime> {
-    SystemTime::UNIX_EPOCH.checked_add(Duration::from_millis(millis))
 }

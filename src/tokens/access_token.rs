@@ -5,7 +5,7 @@ use std::{fmt, sync::Arc, time::SystemTime};
 use http::HeaderValue;
 use serde::de::DeserializeOwned;
 
-use super::{CachedToken, ClaimsError, ClaimsVerifier};
+use super::{CachedToken, ClaimsError, VerifyToken};
 use crate::error::RefreshError;
 
 /// An access token that was fresh when the request got it, or is marked [stale](Self::is_stale).
@@ -22,11 +22,11 @@ pub struct AccessToken {
     token: Arc<CachedToken>,
     stale: bool,
     /// None where claims need no verification.
-    verifier: Option<ClaimsVerifier>,
+    verifier: Option<Arc<dyn VerifyToken>>,
 }
 
 impl AccessToken {
-    pub(crate) fn new(token: Arc<CachedToken>, verifier: Option<ClaimsVerifier>) -> Self {
+    pub(crate) fn new(token: Arc<CachedToken>, verifier: Option<Arc<dyn VerifyToken>>) -> Self {
         Self { token, stale: false, verifier }
     }
 
@@ -87,11 +87,12 @@ impl AccessToken {
     /// fetched in time, [`Misconfigured`](crate::RefreshErrorKind::Misconfigured) if the token does
     /// not verify or is not a JWT.
     pub async fn verify(&self) -> Result<(), RefreshError> {
-        match &self.verifier {
-            None => Ok(()),
-            // Boxed: few need it, and every handler with claims would carry its state.
-            Some(verifier) => Box::pin(verifier.verify(&self.token, self.stale)).await,
-        }
+        let Some(verifier) = self.verifier.as_ref().filter(|_| !self.token.is_verified()) else {
+            return Ok(());
+        };
+        verifier.verify(self.token.access_token.expose(), self.stale).await?;
+        self.token.mark_verified();
+        Ok(())
     }
 
     /// The token's claims, if it is a JWT. The first `T` is decoded once per token, another one

@@ -14,9 +14,9 @@ use std::{
 use serde::de::DeserializeOwned;
 
 use super::{
-    BearerToken, Generation, GrantTokens, RecordKey,
+    BearerToken, Generation, GrantTokens, Lifetime, RecordKey, Standing,
     claims::{self, ClaimsError},
-    later, spread,
+    jitter,
 };
 use crate::clock::{AtomicMoment, Moment};
 
@@ -36,15 +36,6 @@ pub(crate) struct CachedToken {
     confirmed_at: AtomicMoment,
     /// Asked for since the cache was last swept.
     in_use: AtomicBool,
-}
-
-/// How an access token stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Standing {
-    Fresh,
-    /// Good, and near enough to its expiry to be refreshed in the background.
-    DueSoon,
-    Stale,
 }
 
 /// The claims of an access token, as the first type that was asked for, and whether the token was
@@ -91,39 +82,20 @@ impl CachedToken {
         self.in_use.swap(false, Ordering::Relaxed)
     }
 
-    /// How the access token stands at `now`. The leeway shrinks to a quarter of the token's life,
-    /// so that a token that lives for seconds is not stale at birth; `refresh_ahead` shrinks to
-    /// half of it.
+    pub(crate) fn lifetime(&self) -> Lifetime {
+        Lifetime { obtained_at: self.obtained_at, expires_at: self.expires_at }
+    }
+
+    /// How the access token stands at `now`. The moment from which on it is due is the same for this
+    /// token each time, and any for the next.
     pub(crate) fn standing_at(
         &self,
         now: SystemTime,
         leeway: Duration,
         refresh_ahead: Duration,
     ) -> Standing {
-        // Nearly all requests end here: the leeway and the window only shrink.
-        if later(now, leeway.max(refresh_ahead)) < self.expires_at {
-            return Standing::Fresh;
-        }
-        let life = self.expires_at.duration_since(self.obtained_at).unwrap_or_default();
-        if later(now, leeway.min(life / 4)) >= self.expires_at {
-            return Standing::Stale;
-        }
-        let window = refresh_ahead.min(life / 2);
-        let left = self.expires_at.duration_since(now).unwrap_or_default();
-        if left > window || left > window / 2 + self.share_of(window / 2) {
-            return Standing::Fresh;
-        }
-        Standing::DueSoon
-    }
-
-    /// Whether the access token can still be used at `now`.
-    pub(crate) fn is_fresh_at(&self, now: SystemTime, leeway: Duration) -> bool {
-        self.standing_at(now, leeway, Duration::ZERO) != Standing::Stale
-    }
-
-    /// A part of `whole` that is the same for this token each time, and any for the next.
-    fn share_of(&self, whole: Duration) -> Duration {
-        whole.mul_f64(spread((self.key, self.generation)))
+        let share = || jitter((self.key, self.generation));
+        self.lifetime().standing_at(now, leeway, refresh_ahead, share)
     }
 
     pub(crate) fn is_verified(&self) -> bool {

@@ -13,7 +13,7 @@ use serde::{Deserialize, Deserializer, de::DeserializeOwned};
 use serde_json::Value;
 
 pub use self::trust::ClaimsTrust;
-pub(crate) use self::trust::ClaimsVerifier;
+pub(crate) use self::trust::VerifyToken;
 
 /// The payload of `jwt` as a `T`, without any verification.
 pub(crate) fn payload<T: DeserializeOwned>(jwt: &str) -> Result<T, ClaimsError> {

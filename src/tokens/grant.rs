@@ -123,7 +123,7 @@ impl Generation {
 
 /// A number from 0 to 1 that looks random and is the same for the same `key`: it spreads the
 /// moments at which things are done for many grants.
-pub(crate) fn spread(key: impl Hash) -> f64 {
+pub(crate) fn jitter(key: impl Hash) -> f64 {
     let hash = FxBuildHasher.hash_one(key);
     // The upper bits are the well-mixed ones; a double holds 53 of them.
     #[expect(clippy::cast_precision_loss, reason = "53 bits fit")]

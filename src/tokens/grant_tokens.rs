@@ -8,7 +8,7 @@ use std::{
 
 use secrecy::SecretString;
 
-use super::{BearerToken, Generation, TokenSet};
+use super::{BearerToken, Generation, Lifetime, TokenSet, saturating_add};
 
 /// A token set with its place in a grant. Never changed once stored.
 #[derive(Clone)]
@@ -72,7 +72,7 @@ impl GrantTokens {
     ) -> Self {
         let expires_at = match (set.expires_at, set.expires_in) {
             (Some(expires_at), _) => expires_at,
-            (None, lifetime) => later(obtained_at, lifetime.unwrap_or(fallback_lifetime)),
+            (None, lifetime) => saturating_add(obtained_at, lifetime.unwrap_or(fallback_lifetime)),
         };
         Self {
             generation,
@@ -85,15 +85,14 @@ impl GrantTokens {
             sid: set.sid,
             obtained_at,
             expires_at,
-            refresh_expires_at: set.refresh_expires_in.map(|lifetime| later(obtained_at, lifetime)),
+            refresh_expires_at: set
+                .refresh_expires_in
+                .map(|lifetime| saturating_add(obtained_at, lifetime)),
         }
     }
 
-    /// Whether the access token can still be used at `now`, as
-    /// [`CachedToken::is_fresh_at`](super::CachedToken::is_fresh_at).
-    pub(crate) fn is_fresh_at(&self, now: SystemTime, leeway: Duration) -> bool {
-        let life = self.expires_at.duration_since(self.obtained_at).unwrap_or_default();
-        later(now, leeway.min(life / 4)) < self.expires_at
+    pub(crate) fn lifetime(&self) -> Lifetime {
+        Lifetime { obtained_at: self.obtained_at, expires_at: self.expires_at }
     }
 }
 
@@ -124,10 +123,4 @@ impl fmt::Debug for GrantTokens {
             .field("expires_at", &self.expires_at)
             .finish_non_exhaustive()
     }
-}
-
-/// `SystemTime` has an end; a lifetime beyond it means "does not expire in practice".
-pub(crate) fn later(time: SystemTime, by: Duration) -> SystemTime {
-    const CENTURY: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
-    time.checked_add(by.min(CENTURY)).unwrap_or(time)
 }

@@ -86,7 +86,7 @@ impl TokenSet {
         wire.into_token_set()
     }
 
-    /// Names the user, unique at the issuer. It overrides what the tokens say. If the log in has no
+    /// Names the user, unique at the issuer. It overrides what the tokens say. If the login has no
     /// ID token, an ID token that comes with a refresh must have this `sub`, or the login ends.
     #[must_use]
     pub fn with_subject(mut self, subject: impl Into<String>) -> Self {
@@ -95,7 +95,7 @@ impl TokenSet {
     }
 
     /// Sets when the token request was *sent*: `expires_in` counts from then. Without it, it counts
-    /// from the log in.
+    /// from the login.
     #[must_use]
     pub fn with_obtained_at(mut self, at: SystemTime) -> Self {
         self.obtained_at = Some(at);

@@ -1,4 +1,4 @@
-//! The log out, here and at the provider.
+//! The logout, here and at the provider.
 
 use http::Response;
 use serde_json::Value;

@@ -37,7 +37,7 @@ async fn a_record_shows_no_token() {
             .start()
             .await;
         let browser = world.logged_in().await;
-        assert_eq!(shows_a_token(&store, &world).await, shown, "after the log in");
+        assert_eq!(shows_a_token(&store, &world).await, shown, "after the login");
         world.clock.advance(Duration::from_secs(300));
         assert_eq!(browser.api_status().await, 200);
         assert_eq!(world.issuer.issuer().refreshes(), 1);

@@ -1,5 +1,5 @@
 //! `examples/bff` in a real browser, at a real Keycloak: log in, three expiries under a page with
-//! thirty parallel calls, log out, and back to the page by way of another log in.
+//! thirty parallel calls, log out, and back to the page by way of another login.
 
 use std::time::Duration;
 

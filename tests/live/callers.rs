@@ -1,4 +1,4 @@
-//! At real providers: the caller that started a refresh goes away, and a log out comes while one is
+//! At real providers: the caller that started a refresh goes away, and a logout comes while one is
 //! under way.
 
 use support::{

@@ -53,7 +53,7 @@ async fn a_session_that_vanishes_during_its_refresh_harms_no_other_login(provide
     assert_logged_in(&provider, &first).await;
     assert_logged_in(&provider, &elsewhere).await;
     assert_eq!(provider.refreshes(&user).await, Refreshes { granted: 3, refused: 0 });
-    assert_eq!(app.gate.seen().revocations, 0, "a session that is gone is no log out");
+    assert_eq!(app.gate.seen().revocations, 0, "a session that is gone is no logout");
 }
 
 async fn a_log_out_ends_what_the_provider_ends_and_nothing_else(provider: Provider) {

@@ -1,4 +1,4 @@
-//! A log in takes the place of what the session held, and is there once it has been reported.
+//! A login takes the place of what the session held, and is there once it has been reported.
 
 use axum::{Router, http::StatusCode, routing};
 use support::{

@@ -1,4 +1,4 @@
-//! A log in that fails at any step logs nobody in, and its record is ended quietly (RACES row 2).
+//! A login that fails at any step logs nobody in, and its record is ended quietly (RACES row 2).
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use support::{Op, StoredTokens, TokenOp, World, on_every_store};
 use tower_sessions::Session;
 use tower_token_refresh::{RefreshErrorKind, tower_sessions};
 
-/// Where a log in can fail, in this order.
+/// Where a login can fail, in this order.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Step {
     MakeTheRecord,
@@ -118,7 +118,7 @@ on_every_store! {
         }
     }
 
-    // Only the session of the failed log in loses its pointer: a token record that could not be
+    // Only the session of the failed login loses its pointer: a token record that could not be
     // made has ended nobody.
     async fn a_record_that_cannot_be_made_ends_no_login_elsewhere(world: World) {
         let session = alices(&world).await;

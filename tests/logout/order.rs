@@ -1,4 +1,4 @@
-//! A log out ends the login in this process, in the token store, in the session and at the
+//! A logout ends the login in this process, in the token store, in the session and at the
 //! provider, in this order (RACES row 11), and revokes the newest tokens there are (row 9).
 
 use support::{

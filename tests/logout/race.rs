@@ -100,7 +100,7 @@ on_every_store! {
         world.assert_dead_at_the_provider();
     }
 
-    // RACES row 10. A log out that comes with the pointer of a login that another one has replaced.
+    // RACES row 10. A logout that comes with the pointer of a login that another one has replaced.
     async fn the_first_ending_stays_and_says_what_becomes_of_the_tokens(world: World) {
         let id = world.log_in("alice").await;
         let grant = world.pointer(id).await.unwrap();
@@ -114,7 +114,7 @@ on_every_store! {
 
         assert!(matches!(done.revocation, Revocation::NothingToRevoke), "{done:?}");
         assert_eq!(world.tokens_of(&grant).await.ended_by(), Some("replaced"));
-        assert_eq!(world.issuer.revocations(), 0, "neither by log out nor by the flight");
+        assert_eq!(world.issuer.revocations(), 0, "neither by logout nor by the flight");
         world.assert_logged_in(session.id().unwrap()).await;
     }
 

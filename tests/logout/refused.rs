@@ -19,7 +19,7 @@ fn worlds() -> [World; 2] {
     [World::on_memory(), World::on_swapping()]
 }
 
-/// A log out whose end the token store refuses; gives the login.
+/// A logout whose end the token store refuses; gives the login.
 async fn refused_log_out(world: &World, how: Logout) -> (Id, String) {
     let id = world.log_in("alice").await;
     let grant = world.pointer(id).await.unwrap();

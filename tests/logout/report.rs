@@ -123,7 +123,7 @@ async fn nothing_is_revoked_where_that_is_turned_off() {
     flight.land_alone().await;
 
     assert!(matches!(done.revocation, Revocation::TurnedOff));
-    assert_eq!(world.issuer.revocations(), 0, "neither by log out nor by the flight");
+    assert_eq!(world.issuer.revocations(), 0, "neither by logout nor by the flight");
     assert!(world.tokens.records().await[0].is_ended());
 }
 

@@ -51,13 +51,13 @@ struct Known {
 #[derive(Default)]
 struct Login {
     first_access_token: String,
-    /// How the log in ended, if it has.
+    /// How the login ended, if it has.
     reported: Option<bool>,
     /// Something has begun to end it.
     excused: bool,
     /// In these lives it has ended.
     ended_in: Vec<usize>,
-    /// A log out has begun in this life.
+    /// A logout has begun in this life.
     log_out_begun: Option<usize>,
 }
 
@@ -87,7 +87,7 @@ impl Shared {
         self.known().logins.get(subject).is_some_and(|login| login.ended_in.contains(&life))
     }
 
-    /// Whether the log in was reported and nobody has begun to end it.
+    /// Whether the login was reported and nobody has begun to end it.
     fn stands(&self, subject: &str) -> bool {
         let known = self.known();
         let login = known.logins.get(subject);
@@ -221,7 +221,7 @@ impl Browser {
         });
     }
 
-    /// The application ends the session without a log out.
+    /// The application ends the session without a logout.
     pub fn flush(&mut self, pick: usize) {
         self.start(pick, |request, _, _| {
             request.touched = true;

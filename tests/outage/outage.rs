@@ -212,7 +212,7 @@ async fn a_request_whose_refresh_failed_just_before_its_log_out_gets_nothing() {
         let session = world.request(id).await;
         world.clock.advance(Duration::from_secs(age));
         world.issuer.fail_next(500, "");
-        // Polled by hand, so that it hears of the failure only after the log out.
+        // Polled by hand, so that it hears of the failure only after the logout.
         let mut waiting = pin!(world.refresher.valid_token(&session));
         while world.issuer.token_requests() == 0 {
             assert!(poll!(&mut waiting).is_pending());

@@ -18,7 +18,7 @@ async fn log_out_elsewhere_during_a_flight(at: Station) {
         settle().await;
 
         if at == Station::AfterPut {
-            // Stored before the log out, and served for as long as nobody looks.
+            // Stored before the logout, and served for as long as nobody looks.
             assert!(answer.is_ok());
             pair.world.clock.advance(61 * SECOND);
         } else {

@@ -169,7 +169,7 @@ async fn everything_goes_wrong(world: &World) -> Secrets {
     world.sessions.fail_next(Op::Load);
     token().await.expect_err("no session store");
 
-    // A provider that is down, a log out that neither it nor the store takes, and the end.
+    // A provider that is down, a logout that neither it nor the store takes, and the end.
     let mut unlucky = Vec::<Id>::new();
     for _ in 0..6 {
         unlucky.push(world.log_in("dave").await);

@@ -108,7 +108,7 @@ async fn a_caller_leaves_while_the_record_is_read_and_the_next_one_gets_what_the
 /// A call that stops before or after one of the stores does it.
 type Stop = (&'static str, fn(&World) -> Gate);
 
-/// The steps of a log in.
+/// The steps of a login.
 const LOG_IN: [Stop; 4] = [
     ("before the token record", |world| world.tokens.gate_before(TokenOp::Create)),
     ("after the token record", |world| world.tokens.gate_after(TokenOp::Create)),

@@ -296,5 +296,5 @@ async fn a_session_that_lies_where_a_token_record_should_is_left_alone() {
     assert_eq!(kind_of(&world, &world.session(id)).await, RefreshErrorKind::Misconfigured);
 
     assert_eq!(world.sessions.peek(place).await.expect("still there").data, record.data);
-    assert_eq!(world.sessions.calls(Op::Delete), 1, "that of the log in's own new id");
+    assert_eq!(world.sessions.calls(Op::Delete), 1, "that of the login's own new id");
 }

@@ -155,7 +155,7 @@ paused_on_every_store! {
 
         assert_eq!(world.stored_tokens(id).await, StoredTokens::NoRecord);
         assert_eq!(world.refresher.usage().unsaved, 0);
-        assert_eq!(world.issuer.requests(Endpoint::Revocation), 0, "that is not a log out");
+        assert_eq!(world.issuer.requests(Endpoint::Revocation), 0, "that is not a logout");
     }
 
     // The session of a request that runs on meanwhile is saved under another id.

@@ -156,7 +156,7 @@ on_every_store! {
         assert_eq!(world.held_by("alice").await, []);
     }
 
-    // RACES row 25: another tab has given the session a new id beside the log out.
+    // RACES row 25: another tab has given the session a new id beside the logout.
     async fn a_log_out_that_ends_the_session_ends_its_user_in_every_copy(world: World) {
         let app = app(&world.refresher);
         let id = logged_in(&world, &app).await;

@@ -90,7 +90,7 @@ impl<Store: SessionStore + Clone> Foreign<Store> {
         self.refresher.valid_token(&session).await.map_err(|error| error.kind())
     }
 
-    /// A page that needs a token, a log in and a log out, below the application's own session
+    /// A page that needs a token, a login and a logout, below the application's own session
     /// layer.
     fn app(&self) -> Router {
         let (refresher, set) = (self.refresher.clone(), self.issuer.log_in("alice"));

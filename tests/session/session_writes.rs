@@ -43,7 +43,7 @@ at_every_gate! {
         world.assert_logged_in(id).await;
     }
 
-    // `flush` is no log out: the tokens stay with whoever else points to them, and nothing is
+    // `flush` is no logout: the tokens stay with whoever else points to them, and nothing is
     // revoked.
     async fn a_flush_during_a_flight_deletes_a_session_and_no_tokens(world: World, at: Station) {
         let id = world.log_in("alice").await;

@@ -1,6 +1,8 @@
 //! What each call does, and what it leaves as it is.
 
-use tower_token_refresh::token_store::{Ended, Put, StoreError, Swapped, TokenStore};
+use tower_token_refresh::token_store::{
+    Ended, Put, RecordStateKind, StoreError, Swapped, TokenStore,
+};
 
 use crate::{
     on_every_token_store,
@@ -133,7 +135,7 @@ on_every_token_store! {
 
             let left = load(store, key).await.expect("a record");
             assert_eq!(left, replaced.ended(&logout()));
-            assert_eq!((left.generation(), left.version().state), (3, "ended"));
+            assert_eq!((left.generation(), left.version().state), (3, RecordStateKind::Ended));
             let text = left.to_text();
             assert!(!text.contains("tokens") && !text.contains("sealed"), "{text}");
         }

@@ -2,7 +2,9 @@
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
-use tower_token_refresh::token_store::{EndingReason, RecordError, RecordState, TokenRecord};
+use tower_token_refresh::token_store::{
+    EndingReason, RecordError, RecordState, RecordStateKind, TokenRecord,
+};
 
 use crate::records::{KEEP_UNTIL, live, logout, of, presenting, sealed, text};
 
@@ -49,7 +51,7 @@ fn a_record_is_written_as_it_was_read() {
 #[test]
 fn a_version_is_made_of_generation_state_and_nonce() {
     let version = presenting(3, 0xab).version();
-    assert_eq!((version.generation, version.state), (3, "presenting"));
+    assert_eq!((version.generation, version.state), (3, RecordStateKind::Presenting));
     assert_eq!(version.nonce.to_string(), "00000000000000ab");
     assert_ne!(live(3, 1).version(), presenting(3, 1).version());
     assert_ne!(live(3, 1).version(), live(3, 2).version());

@@ -79,7 +79,7 @@ pub fn ending(reason: &str, seconds: u64) -> Ending {
     of(&text).ending().expect("it has ended")
 }
 
-/// A log out that asks for no longer life than the record has.
+/// A logout that asks for no longer life than the record has.
 pub fn logout() -> Ending {
     let ending = ending("logout", 1000);
     assert_eq!(ending.reason, EndingReason::Logout);

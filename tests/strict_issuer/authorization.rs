@@ -1,4 +1,4 @@
-//! The code flow and the log out by the browser.
+//! The code flow and the logout by the browser.
 
 use std::time::Duration;
 

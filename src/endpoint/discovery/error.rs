@@ -1,6 +1,10 @@
 //! [`DiscoveryError`]: why discovery failed.
 
-use std::fmt::{self, Display};
+use std::{
+    error::Error as StdError,
+    fmt::{self, Display},
+    sync::Arc,
+};
 
 use crate::{
     endpoint::error::{EndpointError, EndpointErrorKind as Kind},
@@ -25,7 +29,7 @@ pub enum DiscoveryError {
         /// The HTTP status of the answer; `None` if there was no answer.
         status: Option<u16>,
         /// What happened.
-        source: EndpointError,
+        source: Arc<dyn StdError + Send + Sync>,
     },
     /// The answer is not a discovery document: it is not a JSON object, or it lacks `issuer` or
     /// `token_endpoint`.
@@ -77,9 +81,9 @@ impl From<DiscoveryError> for EndpointError {
     /// After a failed discovery, the request itself was certainly not sent.
     fn from(error: DiscoveryError) -> Self {
         let kind = match &error {
-            DiscoveryError::Fetch { source, .. } => match source.kind() {
-                Kind::NoAnswer => Kind::Unreachable,
-                kind => kind.clone(),
+            DiscoveryError::Fetch { source, .. } => match source.downcast_ref::<Self>() {
+                Some(error) if error.kind != Kind::NoAnswer => error.kind.clone(),
+                _ => Kind::Unreachable,
             },
             DiscoveryError::NotADocument { .. } => {
                 Kind::InvalidResponse { rule: "is not a discovery document" }

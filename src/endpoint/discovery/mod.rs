@@ -67,9 +67,9 @@ impl Discovery {
         let url = address::without_secrets(&self.document.to_string());
         let answer = exchange.send(request::document(&self.document), MAX_ANSWER).await;
         let status = answer.as_ref().ok().map(|answer| answer.status.as_u16());
-        let body = answer
-            .and_then(response::document_answer)
-            .map_err(|source| DiscoveryError::Fetch { url: url.clone(), status, source })?;
+        let body = answer.and_then(response::document_answer).map_err(|source| {
+            DiscoveryError::Fetch { url: url.clone(), status, source: Arc::new(source) }
+        })?;
         let found = document::parse(&self.issuer, &url, &body, &self.rule)?;
         Ok(self.found.get_or_init(|| Arc::new(found)).clone())
     }

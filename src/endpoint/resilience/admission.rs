@@ -65,11 +65,11 @@ impl Refused {
     fn reason(self) -> &'static str {
         match self {
             Self::BreakerOpen => "breaker_open",
-            Self::BreakerHalfOpen => "probing",
+            Self::BreakerHalfOpen => "breaker_half_open",
             Self::RetryAfter => "retry_after",
             Self::QueueFull => "queue_full",
-            Self::QueueTimeout => "no_turn",
-            Self::NoTimeLeft => "too_late",
+            Self::QueueTimeout => "queue_timeout",
+            Self::NoTimeLeft => "no_time_left",
             Self::DeadToken => "dead_token",
         }
     }

@@ -290,7 +290,7 @@ fn a_settled_login_is_forgotten() {
     world.present();
     world.marked(Nonce::random(), world.now());
     world.presentations.settled(KEY);
-    assert!(world.presentations.attempts.is_empty() && world.presentations.sightings.is_empty());
+    assert!(world.presentations.attempts.is_empty() && world.presentations.seen_marks.is_empty());
 }
 
 #[test]
@@ -303,7 +303,7 @@ fn memory_is_bounded() {
         world.presentations.look(key(nth), nonce, now, now);
     }
     assert!(world.presentations.attempts.len() < 100);
-    assert!(world.presentations.sightings.len() < 100);
+    assert!(world.presentations.seen_marks.len() < 100);
 }
 
 fn assert_waits(decision: Decision, expected: Duration) {

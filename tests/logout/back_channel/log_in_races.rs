@@ -36,7 +36,7 @@ async fn ends_under_way(told: &Told, tokens: Value, token: String, gate: Gate) {
 }
 
 on_each_store! {
-    // It does not find the login in the token store, so the log in looks whether it has been named.
+    // It does not find the login in the token store, so the login looks whether it has been named.
     async fn a_login_that_is_named_before_it_is_stored_is_none(told: Told) {
         for by_sid in [true, false] {
             let tokens = told.issuer.log_in("alice");

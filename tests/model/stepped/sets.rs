@@ -64,7 +64,7 @@ impl Stage {
         self.state().lost.contains(subject)
     }
 
-    /// What a log out should have revoked and has not: the newest refresh token that this application
+    /// What a logout should have revoked and has not: the newest refresh token that this application
     /// has got.
     pub fn unrevoked(&self, subject: &str) -> Option<String> {
         let state = self.state();

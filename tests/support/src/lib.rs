@@ -189,7 +189,7 @@ impl World {
         self.refresher.log_in(session, self.token_set(user)).await.expect("logged in");
     }
 
-    /// What the provider answers to a log in of `user`.
+    /// What the provider answers to a login of `user`.
     pub fn token_set(&self, user: &str) -> TokenSet {
         TokenSet::from_response(self.issuer.log_in(user))
             .expect("the issuer's answer is a token set")

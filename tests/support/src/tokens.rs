@@ -124,7 +124,7 @@ impl ScriptedTokens {
         self.memory.as_ref()
     }
 
-    /// Every token record that a log in has tried to create, in this order. Reads past every gate
+    /// Every token record that a login has tried to create, in this order. Reads past every gate
     /// and script.
     pub async fn records(&self) -> Vec<StoredTokens> {
         let created = self.created.lock().unwrap_or_else(PoisonError::into_inner).clone();

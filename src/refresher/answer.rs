@@ -25,13 +25,13 @@ const PATIENCE: [Duration; 4] = [
 ];
 
 /// The provider gave a new set.
-pub(super) async fn land(
+pub(super) async fn granted(
     flight: &Flight<'_>,
     before: &GrantTokens,
     next: GrantTokens,
     nonce: Nonce,
 ) -> Refreshed {
-    let (core, login) = (flight.core, flight.order.login);
+    let (core, login) = (flight.core, flight.asked.login);
     let next = match subject_check::check(core, login.key, before, next).await {
         Checked::Same(next) => *next,
         Checked::Changed { next, claim } => {
@@ -57,9 +57,9 @@ async fn store(
     next: GrantTokens,
     nonce: Nonce,
 ) -> Result<Arc<CachedToken>, RefreshError> {
-    let (core, login) = (flight.core, flight.order.login);
+    let (core, login) = (flight.core, flight.asked.login);
     let key = login.key;
-    let write = Arc::new(core.records.write(key, next, nonce, flight.order.session_ends)?);
+    let write = Arc::new(core.records.write(key, next, nonce, flight.asked.session_ends)?);
     let Write { tokens, .. } = &*write;
     // Before the store is asked: a set that is in nobody's hands could get lost.
     core.unsaved.keep(write.clone());
@@ -85,7 +85,7 @@ async fn store(
         Ok(Put::Absent) => {
             core.unsaved.release(key, tokens.generation);
             core.presentations.settled(key);
-            core.cache.remove(flight.order.grant);
+            core.cache.remove(flight.asked.grant);
             return Err(no_record());
         }
         Err(error) => core.unsaved.try_again(key, &error),
@@ -97,7 +97,7 @@ async fn store(
 /// The provider refused the refresh token. That is the end, unless another process was faster;
 /// its set may be on the way to the store only now.
 pub(super) async fn refused(flight: &Flight<'_>, presented: &GrantTokens) -> Refreshed {
-    let (core, login) = (flight.core, flight.order.login);
+    let (core, login) = (flight.core, flight.asked.login);
     for pause in PATIENCE {
         tokio::time::sleep(pause).await;
         match core.records.read(login.key).await? {
@@ -122,10 +122,10 @@ pub(super) async fn refused(flight: &Flight<'_>, presented: &GrantTokens) -> Ref
 
 fn lost_race(flight: &Flight<'_>, tokens: &GrantTokens) -> Result<Arc<CachedToken>, RefreshError> {
     tracing::warn!(
-        login = %flight.order.login.key,
+        login = %flight.asked.login.key,
         "the provider refused a refresh token that another process had presented before; a \
          provider that punishes reuse ends such a login"
     );
-    flight.core.presentations.settled(flight.order.login.key);
+    flight.core.presentations.settled(flight.asked.login.key);
     flight.publish(tokens, flight.core.clock.moment())
 }

@@ -1,0 +1,113 @@
+//! When the token store is asked again whether a login still stands.
+//!
+//! Another process may have ended it, or refreshed it. So a token is served for `confirm_after` at the
+//! most, counted from when the read began that showed it. One read of a login runs at a time, in a
+//! task of its own.
+
+use std::sync::Arc;
+
+use super::{
+    Core, FlightResult,
+    ending::Login,
+    errors::{internal, logged_out, no_record},
+    newest::{self, Newest},
+};
+use crate::{
+    error::{Chain, RefreshError, RefreshErrorKind},
+    single_flight::{Joined, Start},
+    tokens::{CachedToken, GrantId, RecordKey},
+};
+
+/// A read that began long before a request came does not answer it, nor may the next one. After this
+/// many the request takes what there is.
+const TURNS: usize = 3;
+
+/// The newest token of a login, as the token store has shown it lately.
+pub(super) async fn confirmed(
+    core: &Arc<Core>,
+    grant: GrantId,
+) -> Result<Arc<CachedToken>, RefreshError> {
+    let login = Login::of(grant);
+    core.endings.check(login.key)?;
+    let cached = core.cache.get(grant);
+    let is_confirmed =
+        |token: &CachedToken| core.clock.since(token.confirmed_at()) <= core.policy.confirm_after;
+    if let Some(token) = cached.clone().filter(|token| is_confirmed(token)) {
+        return Ok(token);
+    }
+    let mut turn = 1;
+    loop {
+        let (read, own) = match read_record(core, grant) {
+            Joined::Known(read) => (read, true),
+            Joined::Waiting { answer, started } => {
+                (answer.await.unwrap_or_else(|_lost| Err(internal())), started)
+            }
+        };
+        let token = match read {
+            // A read that began long before this request came.
+            Ok(token) if !own && !is_confirmed(&token) && turn < TURNS => {
+                turn += 1;
+                continue;
+            }
+            Ok(token) => token,
+            Err(error) => unconfirmed(core, login, cached, error)?,
+        };
+        core.endings.check(login.key)?;
+        return Ok(token);
+    }
+}
+
+/// A store that is down, or panics, ends nothing: what this process has is good to serve. The access
+/// token's life is the bound.
+pub(super) fn unconfirmed(
+    core: &Core,
+    login: Login,
+    cached: Option<Arc<CachedToken>>,
+    error: RefreshError,
+) -> Result<Arc<CachedToken>, RefreshError> {
+    if !matches!(error.kind(), RefreshErrorKind::Unavailable | RefreshErrorKind::Internal) {
+        return Err(error);
+    }
+    let Some(token) = cached.or_else(|| not_stored_yet(core, login.key)) else {
+        return Err(error);
+    };
+    tracing::debug!(login = %login.key, error = %Chain(&error), "a token could not be confirmed");
+    // Not every request of the outage has to wait for the store: for a while they try again in the
+    // background.
+    token.confirm(core.clock.moment().before(core.policy.confirm_after * 3 / 4));
+    Ok(token)
+}
+
+/// Reads the token record of a login into the cache: one read at a time, in a task of its own.
+pub(super) fn read_record(core: &Arc<Core>, grant: GrantId) -> Joined<FlightResult> {
+    let reader = core.clone();
+    core.reads.join_or_start(&Login::of(grant).key, || Start::Flight(read(reader, grant)))
+}
+
+async fn read(core: Arc<Core>, grant: GrantId) -> FlightResult {
+    let login = Login::of(grant);
+    let began = core.clock.moment();
+    let newest = newest::newest(&core.records, &core.unsaved, &core.endings, login).await?;
+    let found = match newest {
+        Newest::Held { found, .. } => found,
+        Newest::Absent => {
+            core.cache.remove(grant);
+            return Err(no_record());
+        }
+        Newest::Ended => return Err(core.endings.error_of(login.key).unwrap_or_else(logged_out)),
+    };
+    core.endings.check(login.key)?;
+    let token = Arc::new(CachedToken::new(login.key, &found.tokens, began));
+    let newest = core.cache.put(grant, token, began);
+    if newest.generation > found.tokens.generation {
+        // The store has lost a write that nobody has any more: the token is good all the same.
+        newest.confirm(began);
+    }
+    Ok(newest)
+}
+
+/// What the provider gave, and the store has not taken so far.
+pub(super) fn not_stored_yet(core: &Core, key: RecordKey) -> Option<Arc<CachedToken>> {
+    let write = core.unsaved.set(key)?;
+    Some(Arc::new(CachedToken::new(key, &write.tokens, core.clock.moment())))
+}

@@ -1,0 +1,26 @@
+//! What a refresher holds in memory.
+
+use super::Core;
+
+/// What a [`TokenRefresher`] holds in memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Usage {
+    /// Access tokens in the cache. Those that nobody asks for leave it within two minutes, as other
+    /// tokens come in.
+    pub cached_tokens: usize,
+    /// About how many bytes they take; [`cache_bytes`](TokenRefresherBuilder::cache_bytes) bounds
+    /// it.
+    pub cached_bytes: usize,
+    /// About how many bytes the token records take that this process has written within the last 90
+    /// s.
+    pub last_write_bytes: usize,
+    /// Logins of which the token store has refused new tokens or the end so far.
+    pub unsaved: usize,
+}
+
+pub(super) fn usage(core: &Core) -> Usage {
+    let (cached_tokens, cached_bytes) = core.cache.usage();
+    let last_write_bytes = core.records.last_write_bytes();
+    Usage { cached_tokens, cached_bytes, last_write_bytes, unsaved: core.unsaved.count() }
+}
