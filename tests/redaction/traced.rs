@@ -63,7 +63,7 @@ async fn nothing_that_is_traced_of_requests_over_a_socket_shows_a_secret() {
 
     let text = traced.text();
     for line in [
-        "token refresh landed",
+        "token refresh ended",
         "token refresh failed",
         "was presented again",
         "a refreshed ID token was dropped",
@@ -92,7 +92,7 @@ async fn nothing_that_is_traced_of_stores_that_fail_shows_a_secret() {
     }
     let text = traced.text();
     for line in [
-        "token refresh landed",
+        "token refresh ended",
         "does not take new tokens",
         "does not take the end of a login",
         "still lacks new tokens",
