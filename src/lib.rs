@@ -106,6 +106,8 @@ mod key_locks;
 mod metrics;
 mod middleware;
 mod policy;
+#[cfg(feature = "redis")]
+mod redis;
 mod refresher;
 mod session;
 mod single_flight;
@@ -125,6 +127,8 @@ pub use error::{ConfigError, RefreshError, RefreshErrorKind};
 pub use middleware::Claims;
 pub use middleware::{TokenRefreshLayer, TokenRefreshService, rejection};
 pub use policy::{OnUnavailable, RefreshPolicy};
+#[cfg(feature = "redis")]
+pub use redis::{Redis, RedisConnectError, RedisSessions};
 pub use refresher::{
     Logout, LogoutOutcome, Revocation, ShutdownError, TokenRefresher, TokenRefresherBuilder, Usage,
 };

@@ -11,7 +11,8 @@ use tower_sessions::SessionStore;
 
 use super::{
     Core, TokenRefresher, claims_verifier::claims_verifier, ended_here::EndedHere, ending::Endings,
-    presentation::Presentations, records::Records, revoker::Revoker, unsaved::Unsaved,
+    listening::Listening, presentation::Presentations, records::Records, revoker::Revoker,
+    unsaved::Unsaved,
 };
 use crate::{
     back_channel::BackChannel,
@@ -213,14 +214,14 @@ impl TokenRefresherBuilder {
             tasks.clone(),
             closing.clone(),
         );
-        let endings = Endings {
+        let endings = Arc::new(Endings {
             here: ended_here.clone(),
             cache: cache.clone(),
             records: records.clone(),
             unsaved: unsaved.clone(),
             flights: flights.clone(),
             clock: clock.clone(),
-        };
+        });
         let pointer = Pointer::new(self.session_key);
         Ok(TokenRefresher(Arc::new(Core {
             sessions: GuardedStore::new(
@@ -243,6 +244,7 @@ impl TokenRefresherBuilder {
             cache,
             ended_here,
             endings,
+            listening: Listening::new(&closing),
             revoker,
             flights,
             mark_deadline,

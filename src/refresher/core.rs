@@ -12,8 +12,8 @@ use std::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
-    ended_here::EndedHere, ending::Endings, errors, presentation::Presentations, records::Records,
-    revoker::Revoker, unsaved::Unsaved,
+    ended_here::EndedHere, ending::Endings, errors, listening::Listening,
+    presentation::Presentations, records::Records, revoker::Revoker, unsaved::Unsaved,
 };
 use crate::{
     back_channel::BackChannel,
@@ -52,7 +52,8 @@ pub(super) struct Core {
     pub(super) unsaved: Unsaved,
     pub(super) cache: Arc<TokenCache>,
     pub(super) ended_here: Arc<EndedHere>,
-    pub(super) endings: Endings,
+    pub(super) endings: Arc<Endings>,
+    pub(super) listening: Listening,
     pub(super) presentations: Presentations,
     pub(super) revoker: Revoker,
     pub(super) flights: Arc<SingleFlight<FlightKey, FlightResult>>,

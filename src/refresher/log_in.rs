@@ -28,6 +28,7 @@ pub(super) async fn log_in(
 ) -> Result<(), RefreshError> {
     let began = core.back_channel.as_ref().map(|channel| channel.named.now());
     let grant = GrantId::random();
+    core.listening.begin(&core);
     // A session that cannot be read is no place for a login.
     let before = pointer_of(&core, &session).await?;
     let (its_core, its_session) = (core.clone(), session.clone());

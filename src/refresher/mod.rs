@@ -16,6 +16,7 @@
 //! | how are token records read and written? | `records` |
 //! | what if the store lacks what this process has? | `newest`, `last_writes` |
 //! | what if the store refuses a write? | `unsaved` |
+//! | what does the store tell of other processes? | `listening` |
 
 mod answer;
 mod builder;
@@ -26,6 +27,7 @@ mod ended_here;
 mod ending;
 mod errors;
 mod last_writes;
+mod listening;
 mod log_in;
 mod log_out;
 mod log_out_by_provider;

@@ -26,8 +26,8 @@ use crate::{
     error::{Chain, RefreshError},
     metrics,
     token_store::{
-        Ended, Ending, EndingReason, NameKey, Nonce, Put, RecordState, RecordVersion, StoreError,
-        Swapped, TokenRecord, TokenStore,
+        Ended, Ending, EndingReason, NameKey, Nonce, Put, RecordListener, RecordState,
+        RecordVersion, StoreError, Swapped, TokenRecord, TokenStore,
         codec::{Codec, CodecError},
     },
     tokens::{GrantTokens, RecordKey, saturating_add},
@@ -303,6 +303,16 @@ impl Records {
 
     fn names_of(&self, tokens: &GrantTokens) -> Vec<NameKey> {
         self.names.as_ref().map(|names| names.of(tokens)).unwrap_or_default()
+    }
+
+    /// Tells `listener` what other processes do. Returns if the store cannot tell; fails when it no
+    /// longer can.
+    pub(super) async fn listen(&self, listener: &dyn RecordListener) -> Result<(), RefreshError> {
+        let listening = AssertUnwindSafe(async { self.store.listen(listener).await });
+        match listening.catch_unwind().await {
+            Ok(ended) => ended.map_err(store_failed),
+            Err(_panic) => Err(internal()),
+        }
     }
 
     /// `call` must not ask the store before it is polled: a store may panic at once.

@@ -12,10 +12,7 @@
 //! Between the request and the write a flight does not ask whether the login has ended in this process:
 //! the store's comparison decides, or the set could be lost and its predecessor presented again.
 
-use std::{
-    sync::Arc,
-    time::{Duration, SystemTime},
-};
+use std::{sync::Arc, time::SystemTime};
 
 use super::{
     Core, FlightResult, answer,
@@ -37,9 +34,6 @@ use crate::{
 /// Other processes may write a record between a read and the mark. More often in a row is no browser's
 /// doing.
 const MOST_CHANGES: usize = 8;
-/// How long another process's refresh is left alone between two looks.
-const FIRST_LOOK: Duration = Duration::from_millis(50);
-const LONGEST_LOOK: Duration = Duration::from_secs(1);
 
 /// What is asked for, and by whose session.
 #[derive(Debug, Clone, Copy)]
@@ -114,7 +108,7 @@ impl Flight<'_> {
     async fn run(&self) -> Refreshed {
         let (core, key) = (self.core, self.asked.login.key);
         let began = core.clock.moment();
-        let mut look = FIRST_LOOK;
+        let mut hearing = core.listening.hear_of(key);
         let mut changes = 0;
         loop {
             let (found, refused) = match self.newest().await {
@@ -164,11 +158,10 @@ impl Flight<'_> {
                     if self.asked.early || waited > core.mark_deadline * 2 {
                         return Err(under_way_elsewhere(left));
                     }
-                    let pause = tokio::time::sleep(look.min(left));
-                    if core.closing.run_until_cancelled(pause).await.is_none() {
+                    let look = hearing.time_to_look(left);
+                    if core.closing.run_until_cancelled(look).await.is_none() {
                         return Err(unavailable("this process is shutting down"));
                     }
-                    look = (look * 2).min(LONGEST_LOOK);
                 }
                 Decision::Refuse(error) => return Err(error),
                 Decision::GiveUp => {

@@ -106,6 +106,7 @@ async fn slow(
     session: &Session,
     grant: GrantId,
 ) -> Result<AccessToken, RefreshError> {
+    core.listening.begin(core);
     let answer = async {
         let confirmed = tokio::time::timeout(core.policy.wait_timeout, confirmed(core, grant));
         let token = confirmed.await.unwrap_or_else(|_elapsed| {

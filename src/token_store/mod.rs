@@ -14,19 +14,41 @@
 //! [`InSessions`] keeps the records in the application's session store. It compares and writes in
 //! separate steps, so it is for one process. A store that does both in one step
 //! ([`compares_and_swaps`](TokenStore::compares_and_swaps)) is safe with any number of processes.
-//! Stores for Redis, PostgreSQL and SQLite will come with the next release.
+//!
+//! | store | feature | processes | tells the others |
+//! |---|---|---|---|
+//! | [`InSessions`] | | one | |
+//! | `RedisTokens` | `redis` | any number | at once |
+//! | `PostgresTokens` | `postgres` | any number | at once |
+//! | `SqliteTokens` | `sqlite` | those of one machine | |
 
 pub(crate) mod codec;
 mod in_sessions;
 mod index;
+#[cfg(feature = "postgres")]
+mod postgres;
 mod record;
+#[cfg(feature = "redis")]
+mod redis;
 pub(crate) mod seal;
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+mod sql;
+#[cfg(feature = "sqlite")]
+mod sqlite;
 mod text;
+#[cfg(any(feature = "postgres", feature = "redis"))]
+mod told;
 
 use std::{fmt, time::SystemTime};
 
 use async_trait::async_trait;
 
+#[cfg(feature = "postgres")]
+pub use self::postgres::{PostgresTokens, SchemaNameError};
+#[cfg(feature = "redis")]
+pub use self::redis::RedisTokens;
+#[cfg(feature = "sqlite")]
+pub use self::sqlite::SqliteTokens;
 pub use self::{
     in_sessions::InSessions,
     record::{
@@ -38,6 +60,9 @@ pub use self::{
 pub use crate::tokens::RecordKey;
 
 pub(crate) use self::in_sessions::is_token_record;
+
+/// Each swap that fails is a success of somebody else. So many in a row are no refreshes.
+const MOST_SWAPS: usize = 32;
 
 /// Keeps token records. Implement it to keep them in a database of your own. It is object-safe.
 ///
@@ -90,17 +115,58 @@ pub trait TokenStore: fmt::Debug + Send + Sync + 'static {
 
     /// Ends a grant: replaces its record with one that says only how it ended. The first ending
     /// stays. With `up_to`, a record of a later generation stays, too.
+    ///
+    /// Unless you write it, it loads the record and [swaps](Self::swap) it, and begins again if
+    /// somebody else has written in between.
     async fn end(
         &self,
         key: RecordKey,
         ending: &Ending,
         up_to: Option<u64>,
-    ) -> Result<Ended, StoreError>;
+    ) -> Result<Ended, StoreError> {
+        for _ in 0..MOST_SWAPS {
+            let Some(stored) = self.load(key).await?.record else { return Ok(Ended::Absent) };
+            if let Some(before) = stored.ending() {
+                return Ok(Ended::Before(before));
+            }
+            if up_to.is_some_and(|up_to| stored.generation() > up_to) {
+                return Ok(Ended::Newer(stored));
+            }
+            let swapped = self.swap(key, stored.version(), &stored.ended(ending)).await?;
+            if swapped == Swapped::Done {
+                return Ok(Ended::Replaced(stored));
+            }
+        }
+        Err(StoreError::backend("the record kept changing"))
+    }
 
     /// The records that were created under `name` and have not ended, for back-channel logout. It
     /// may give keys whose record has ended or is gone. The store need not keep more than 100 per
     /// name.
     async fn find(&self, name: NameKey) -> Result<Vec<RecordKey>, StoreError>;
+
+    /// Tells `listener` what any process does to the records, until the connection is lost; then it
+    /// returns the error, and the caller begins again. Returns at once if the store cannot tell,
+    /// which is the default.
+    ///
+    /// Nothing relies on it: without it a process looks at the store again after a while. What
+    /// happens while nobody listens is told to nobody.
+    async fn listen(&self, listener: &dyn RecordListener) -> Result<(), StoreError> {
+        let _ = listener;
+        Ok(())
+    }
+}
+
+/// Whom a [`TokenStore`] tells what happens to its records. No call blocks.
+pub trait RecordListener: Send + Sync {
+    /// From now on everything is told.
+    fn listening(&self);
+
+    /// A refresh of this grant has ended: its record has new tokens, or its mark was taken back.
+    fn changed(&self, key: RecordKey);
+
+    /// This grant has ended.
+    fn ended(&self, key: RecordKey, ending: Ending);
 }
 
 /// What [`TokenStore::load`] found.

@@ -58,6 +58,18 @@ pub async fn memory_tokens() -> Arc<dyn TokenStore> {
     Arc::new(MemoryTokens::new())
 }
 
+pub async fn sqlite_tokens() -> Arc<dyn TokenStore> {
+    Arc::new(stores::sqlite_tokens().await)
+}
+
+pub async fn redis_tokens() -> Arc<dyn TokenStore> {
+    Arc::new(stores::redis_tokens().await)
+}
+
+pub async fn postgres_tokens() -> Arc<dyn TokenStore> {
+    Arc::new(stores::postgres_tokens().await)
+}
+
 pub async fn memory() -> Home {
     Home::over(stores::memory().await)
 }
@@ -84,6 +96,25 @@ macro_rules! on_every_token_store {
             #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn in_memory() {
                 super::$name(&*$crate::homes::memory_tokens().await).await;
+            }
+
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn in_sqlite() {
+                super::$name(&*$crate::homes::sqlite_tokens().await).await;
+            }
+
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            #[ignore = "needs Redis: tests/services/run redis -- cargo test --test store_contract \
+                        in_redis -- --include-ignored"]
+            async fn in_redis() {
+                super::$name(&*$crate::homes::redis_tokens().await).await;
+            }
+
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            #[ignore = "needs PostgreSQL: tests/services/run postgres -- cargo test --test \
+                        store_contract in_postgres -- --include-ignored"]
+            async fn in_postgres() {
+                super::$name(&*$crate::homes::postgres_tokens().await).await;
             }
 
             $crate::on_session_stores!(|home| super::$name(&home.tokens));

@@ -15,8 +15,18 @@ use tower_sessions_redis_store::{
     RedisStore,
     fred::prelude::{ClientLike, Config, Pool},
 };
-use tower_sessions_sqlx_store::{PostgresStore, sqlx::PgPool};
-use tower_token_refresh::tower_sessions;
+use tower_sessions_sqlx_store::{
+    PostgresStore,
+    sqlx::{
+        PgPool,
+        sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions},
+    },
+};
+use tower_token_refresh::{
+    Redis,
+    token_store::{PostgresTokens, RedisTokens, SqliteTokens},
+    tower_sessions,
+};
 use uuid::Uuid;
 
 use crate::providers::service;
@@ -39,6 +49,32 @@ pub async fn redis() -> AnyStore {
     let pool = Pool::new(config, None, None, None, 4).expect("a pool");
     pool.init().await.expect("Redis answers");
     AnyStore(Arc::new(RedisStore::new(pool)))
+}
+
+/// In a file of its own: several processes would share that.
+pub async fn sqlite_tokens() -> SqliteTokens {
+    let file = std::env::temp_dir().join(format!("tokens-{}.db", Uuid::new_v4().simple()));
+    let options = SqliteConnectOptions::new()
+        .filename(file)
+        .create_if_missing(true)
+        .journal_mode(SqliteJournalMode::Wal);
+    let pool = SqlitePoolOptions::new().connect_with(options).await.expect("a database");
+    let tokens = SqliteTokens::new(pool);
+    tokens.migrate().await.expect("the tables are created");
+    tokens
+}
+
+pub async fn redis_tokens() -> RedisTokens {
+    let redis = Redis::connect(&service("TEST_REDIS_URL")).await.expect("Redis answers");
+    redis.with_prefix(&Uuid::new_v4().simple().to_string()).tokens()
+}
+
+pub async fn postgres_tokens() -> PostgresTokens {
+    let pool = PgPool::connect(&service("TEST_POSTGRES_URL")).await.expect("PostgreSQL answers");
+    let schema = format!("test_{}", Uuid::new_v4().simple());
+    let tokens = PostgresTokens::new(pool).with_schema(&schema).expect("a schema's name");
+    tokens.migrate().await.expect("the schema is created");
+    tokens
 }
 
 pub async fn postgres() -> AnyStore {

@@ -1,0 +1,310 @@
+//! The connection to Redis that the token store and the session store share.
+//!
+//! All commands go over one connection, which many tasks use at once. It is made anew when it breaks,
+//! when the server turns out to be no longer the one that takes writes (after a failover), and when
+//! an answer does not come in time. Behind Sentinel the new one is to whichever server is the master
+//! then.
+
+mod link;
+mod sessions;
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use ::redis::{
+    AsyncConnectionConfig, Client, IntoConnectionInfo, RedisError, RedisResult,
+    aio::PubSub,
+    cluster::{ClusterClient, ClusterClientBuilder},
+    sentinel::{SentinelClient, SentinelNodeConnectionInfo, SentinelServerType},
+};
+use tokio::sync::Mutex;
+
+pub(crate) use self::link::{Repeat, Request};
+pub use self::sessions::RedisSessions;
+
+use self::link::Link;
+use crate::clock::Clock;
+
+/// A connection, or one answer, takes no longer than this.
+const LIMIT: Duration = Duration::from_secs(2);
+/// After a failed connection, nobody tries again for this long: many requests may wait for it.
+const PAUSE: Duration = Duration::from_millis(100);
+const PREFIX: &str = "ttr";
+
+/// Redis (6.2 or later) or Valkey: a single server, a cluster, or a master that sentinels watch.
+/// Cheap to clone; clones share one connection.
+///
+/// URLs are those of the `redis` crate: `redis://user:password@host:6379/0`, `rediss://` for TLS.
+///
+/// ```no_run
+/// use tower_token_refresh::{ClientAuth, Redis, TokenEndpoint, TokenRefresher};
+///
+/// # async fn build() -> Result<(), Box<dyn std::error::Error>> {
+/// let redis = Redis::connect("redis://localhost").await?;
+/// let endpoint = TokenEndpoint::new("https://id.example/token", ClientAuth::basic("web", "secret"));
+/// let refresher = TokenRefresher::builder(endpoint, redis.sessions()).token_store(redis.tokens()).build()?;
+/// # let _ = refresher;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct Redis {
+    inner: Arc<Inner>,
+    prefix: Arc<str>,
+}
+
+struct Inner {
+    servers: Servers,
+    current: Mutex<Current>,
+    clock: Clock,
+}
+
+/// Where to connect.
+enum Servers {
+    Single(Client),
+    Cluster { client: ClusterClient, nodes: Vec<Client> },
+    Sentinel(Mutex<SentinelClient>),
+}
+
+#[derive(Default)]
+struct Current {
+    link: Option<Link>,
+    /// Counts the connections, so that a late failure of an old one does not break the new one.
+    number: u64,
+    /// When the last attempt failed, by the monotonic clock.
+    failed_at: Option<Duration>,
+}
+
+impl Redis {
+    /// Connects to a single server.
+    ///
+    /// # Errors
+    /// The URL cannot be parsed, or the server cannot be reached within 2 s. Later failures are
+    /// errors of the call that meets them, and the next call connects again.
+    pub async fn connect(url: &str) -> Result<Self, RedisConnectError> {
+        Self::over(Servers::Single(Client::open(url)?)).await
+    }
+
+    /// Connects to a cluster, of which `urls` names one node or more.
+    ///
+    /// # Errors
+    /// As [`connect`](Self::connect).
+    pub async fn connect_cluster(urls: &[&str]) -> Result<Self, RedisConnectError> {
+        let client = ClusterClientBuilder::new(urls.iter().copied())
+            .connection_timeout(LIMIT)
+            .response_timeout(LIMIT)
+            .retries(3)
+            .build()?;
+        let nodes = urls.iter().map(|url| Client::open(*url)).collect::<RedisResult<_>>()?;
+        Self::over(Servers::Cluster { client, nodes }).await
+    }
+
+    /// Connects to the master that sentinels know by the name `master`. The sentinels are at `urls`;
+    /// `server` is a URL of which only user, password, database and TLS count: those for the master
+    /// itself.
+    ///
+    /// # Errors
+    /// As [`connect`](Self::connect), or no sentinel knows the name.
+    pub async fn connect_sentinel(
+        urls: &[&str],
+        master: &str,
+        server: &str,
+    ) -> Result<Self, RedisConnectError> {
+        let info = server.into_connection_info()?;
+        let mut node = SentinelNodeConnectionInfo::default()
+            .set_redis_connection_info(info.redis_settings().clone());
+        if server.starts_with("rediss:") {
+            node = node.set_tls_mode(::redis::TlsMode::Secure);
+        }
+        let client = SentinelClient::build(
+            urls.to_vec(),
+            master.to_owned(),
+            Some(node),
+            SentinelServerType::Master,
+        )?;
+        Self::over(Servers::Sentinel(Mutex::new(client))).await
+    }
+
+    /// Puts `prefix` before every key and channel but those of sessions; `ttr` by default. Two
+    /// applications that share a Redis need one each.
+    #[must_use]
+    pub fn with_prefix(mut self, prefix: &str) -> Self {
+        self.prefix = prefix.into();
+        self
+    }
+
+    /// A token store here, for any number of processes.
+    #[must_use]
+    pub fn tokens(&self) -> crate::token_store::RedisTokens {
+        crate::token_store::RedisTokens::new(self.clone())
+    }
+
+    /// A session store here, in the format of `tower-sessions-redis-store`: existing sessions go on.
+    #[must_use]
+    pub fn sessions(&self) -> RedisSessions {
+        RedisSessions::new(self.clone())
+    }
+
+    pub(crate) fn prefix(&self) -> &str {
+        &self.prefix
+    }
+
+    async fn over(servers: Servers) -> Result<Self, RedisConnectError> {
+        let inner = Inner { servers, current: Mutex::default(), clock: Clock::system() };
+        let redis = Self { inner: Arc::new(inner), prefix: PREFIX.into() };
+        redis.inner.link().await?;
+        Ok(redis)
+    }
+
+    /// Sends one request, and a second time over a new connection if the first one broke and
+    /// `repeat` says that this does no harm.
+    pub(crate) async fn ask<T: ::redis::FromRedisValue>(
+        &self,
+        request: impl Into<Request<'_>>,
+        repeat: Repeat,
+    ) -> RedisResult<T> {
+        let request = request.into();
+        let (number, mut link) = self.inner.link().await?;
+        let error = match link.send(request).await {
+            Ok(answer) => return Ok(answer),
+            Err(error) => error,
+        };
+        if !is_broken(&error) {
+            return Err(error);
+        }
+        self.inner.discard(number).await;
+        if repeat == Repeat::Never || error.is_timeout() {
+            return Err(error);
+        }
+        let (number, mut link) = self.inner.link().await?;
+        let answer = link.send(request).await;
+        if answer.as_ref().is_err_and(is_broken) {
+            self.inner.discard(number).await;
+        }
+        answer
+    }
+
+    /// A connection of its own that hears what is published.
+    pub(crate) async fn subscribe(&self, channel: &str) -> RedisResult<PubSub> {
+        let subscribing = async {
+            let mut heard = match &self.inner.servers {
+                Servers::Single(client) => client.get_async_pubsub().await?,
+                Servers::Sentinel(client) => {
+                    let master = client.lock().await.async_get_client().await?;
+                    master.get_async_pubsub().await?
+                }
+                // Any node hears what is published at any other.
+                Servers::Cluster { nodes, .. } => subscribe_to_any(nodes).await?,
+            };
+            heard.subscribe(channel).await?;
+            Ok(heard)
+        };
+        in_time(subscribing).await
+    }
+}
+
+async fn subscribe_to_any(nodes: &[Client]) -> RedisResult<PubSub> {
+    let mut failed = RedisError::from((::redis::ErrorKind::Io, "there are no nodes"));
+    for node in nodes {
+        match node.get_async_pubsub().await {
+            Ok(heard) => return Ok(heard),
+            Err(error) => failed = error,
+        }
+    }
+    Err(failed)
+}
+
+impl Inner {
+    /// The connection, and its number. Made where there is none.
+    async fn link(&self) -> RedisResult<(u64, Link)> {
+        let mut current = self.current.lock().await;
+        if let Some(link) = &current.link {
+            return Ok((current.number, link.clone()));
+        }
+        let now = self.clock.monotonic();
+        if current.failed_at.is_some_and(|failed| now.saturating_sub(failed) < PAUSE) {
+            return Err(RedisError::from((
+                ::redis::ErrorKind::Io,
+                "Redis could not be reached a moment ago",
+            )));
+        }
+        match in_time(self.connect()).await {
+            Ok(link) => {
+                current.link = Some(link.clone());
+                current.number += 1;
+                current.failed_at = None;
+                Ok((current.number, link))
+            }
+            Err(error) => {
+                current.failed_at = Some(self.clock.monotonic());
+                Err(error)
+            }
+        }
+    }
+
+    async fn connect(&self) -> RedisResult<Link> {
+        let config = AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(LIMIT))
+            .set_response_timeout(Some(LIMIT));
+        match &self.servers {
+            Servers::Single(client) => {
+                client.get_multiplexed_async_connection_with_config(&config).await.map(Link::Single)
+            }
+            Servers::Sentinel(client) => {
+                let mut client = client.lock().await;
+                client.get_async_connection_with_config(&config).await.map(Link::Single)
+            }
+            Servers::Cluster { client, .. } => {
+                client.get_async_connection().await.map(|link| Link::Cluster(Box::new(link)))
+            }
+        }
+    }
+
+    async fn discard(&self, number: u64) {
+        let mut current = self.current.lock().await;
+        if current.number == number {
+            current.link = None;
+        }
+    }
+}
+
+/// Whether the connection leads nowhere any more, or to a server that takes no writes.
+fn is_broken(error: &RedisError) -> bool {
+    use ::redis::{ErrorKind, ServerErrorKind};
+    error.is_io_error()
+        || error.is_unrecoverable_error()
+        || matches!(
+            error.kind(),
+            ErrorKind::Server(
+                ServerErrorKind::ReadOnly
+                    | ServerErrorKind::MasterDown
+                    | ServerErrorKind::BusyLoading
+            )
+        )
+}
+
+async fn in_time<T>(work: impl Future<Output = RedisResult<T>>) -> RedisResult<T> {
+    match tokio::time::timeout(LIMIT, work).await {
+        Ok(done) => done,
+        Err(_elapsed) => {
+            Err(RedisError::from((::redis::ErrorKind::Io, "Redis did not answer within 2 s")))
+        }
+    }
+}
+
+/// There is no connection to Redis.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("cannot connect to Redis")]
+pub struct RedisConnectError(#[source] Arc<RedisError>);
+
+impl From<RedisError> for RedisConnectError {
+    fn from(error: RedisError) -> Self {
+        Self(Arc::new(error))
+    }
+}
+
+impl fmt::Debug for Redis {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Not the servers: their URLs hold passwords.
+        f.debug_struct("Redis").field("prefix", &self.prefix).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,279 @@
+//! Token records in Redis.
+//!
+//! | key | type | holds |
+//! |---|---|---|
+//! | `ttr:t:{<key>}` | hash | a record: `g` generation, `s` state, `n` nonce, `r` its text |
+//! | `ttr:n:{<name>}` | sorted set | the keys of the records that a name finds, by when each ends (ms since 1970) |
+//! | `ttr:changes` | channel | what happens to records |
+//!
+//! Keys and names are 32 hexadecimal digits. Each call for a record is one script, which Redis runs in
+//! one piece; a name lies in another slot of a cluster and is written before. Redis drops a record a
+//! minute after the time up to which it must be kept, by its own clock.
+
+use std::{
+    sync::LazyLock,
+    time::{Duration, SystemTime},
+};
+
+use ::redis::{FromRedisValue, RedisError, Script, cmd, pipe};
+use async_trait::async_trait;
+use futures_util::StreamExt;
+
+use super::{
+    Loaded, NameKey, Put, RecordKey, RecordListener, RecordVersion, StoreError, Swapped,
+    TokenRecord, TokenStore,
+    text::{from_millis, to_millis},
+    told::{self, digits},
+};
+use crate::redis::{Redis, Repeat};
+
+/// How much longer than it must Redis keeps a record.
+const MARGIN: Duration = Duration::from_secs(60);
+/// The most records of one name: those that end first go first.
+const MOST_OF_A_NAME: isize = 1_000;
+/// How long a connection that hears nothing is trusted.
+const QUIET: Duration = Duration::from_secs(10);
+const ANSWER: Duration = Duration::from_secs(2);
+
+/// A [`TokenStore`] in [`Redis`], for any number of processes. [`Redis::tokens`] makes it.
+///
+/// Redis keeps what it has said to have kept, unless it fails over to a replica or is restarted
+/// without its last writes: see *Running more than one instance* in the docs.
+#[derive(Debug, Clone)]
+pub struct RedisTokens {
+    redis: Redis,
+}
+
+/// Writes `ARGV[1..6]` (generation, state, nonce, text, end in ms, channel) over `KEYS[1]`, and tells
+/// who listens, unless a refresh only begins.
+const WRITE: &str = r"
+local function write()
+    redis.call('HSET', KEYS[1], 'g', ARGV[1], 's', ARGV[2], 'n', ARGV[3], 'r', ARGV[4])
+    redis.call('PEXPIREAT', KEYS[1], ARGV[5])
+end
+local function tell()
+    if ARGV[2] == 'ended' then
+        redis.call('PUBLISH', ARGV[6], ARGV[7] .. ARGV[4])
+    elseif ARGV[2] == 'live' then
+        redis.call('PUBLISH', ARGV[6], ARGV[7])
+    end
+end
+";
+
+static LOAD: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(
+        r"local now = redis.call('TIME')
+        return { now[1], now[2], redis.call('HGET', KEYS[1], 'r') }",
+    )
+});
+
+static CREATE: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(&format!(
+        r"{WRITE}
+        if redis.call('EXISTS', KEYS[1]) == 1 then return 0 end
+        write()
+        return 1"
+    ))
+});
+
+static SWAP: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(&format!(
+        r"{WRITE}
+        local stored = redis.call('HMGET', KEYS[1], 'g', 's', 'n')
+        if stored[1] ~= ARGV[8] or stored[2] ~= ARGV[9] or stored[3] ~= ARGV[10] then return 0 end
+        write()
+        tell()
+        return 1"
+    ))
+});
+
+/// Gives 1 if it has written, else 0, and the text of what is stored.
+static PUT_NEWER: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(&format!(
+        r"{WRITE}
+        local stored = redis.call('HMGET', KEYS[1], 'g', 's', 'n', 'r')
+        if not stored[1] then return {{ 0, false }} end
+        local older = tonumber(stored[1]) < tonumber(ARGV[1])
+        local itself = stored[1] == ARGV[1] and stored[3] == ARGV[3]
+        if stored[2] == 'ended' or not (older or itself) then return {{ 0, stored[4] }} end
+        write()
+        tell()
+        return {{ 1, false }}"
+    ))
+});
+
+impl RedisTokens {
+    pub(crate) fn new(redis: Redis) -> Self {
+        Self { redis }
+    }
+
+    fn record_key(&self, key: RecordKey) -> String {
+        format!("{}:t:{{{}}}", self.redis.prefix(), digits(key))
+    }
+
+    fn name_key(&self, name: NameKey) -> String {
+        format!("{}:n:{{{}}}", self.redis.prefix(), digits(RecordKey::from_bytes(name.to_bytes())))
+    }
+
+    fn channel(&self) -> String {
+        format!("{}:changes", self.redis.prefix())
+    }
+
+    /// Runs a script that may write `new`.
+    async fn write<T: FromRedisValue>(
+        &self,
+        script: &Script,
+        key: RecordKey,
+        new: &TokenRecord,
+        expected: Option<RecordVersion>,
+        repeat: Repeat,
+    ) -> Result<T, StoreError> {
+        let version = new.version();
+        let mut script = script.prepare_invoke();
+        script
+            .key(self.record_key(key))
+            .arg(version.generation)
+            .arg(version.state.name())
+            .arg(version.nonce.to_string())
+            .arg(new.to_text())
+            .arg(end_of(new.keep_until()))
+            .arg(self.channel())
+            .arg(digits(key));
+        if let Some(expected) = expected {
+            script.arg(expected.generation).arg(expected.state.name());
+            script.arg(expected.nonce.to_string());
+        }
+        self.redis.ask(&script, repeat).await.map_err(failed)
+    }
+
+    /// Notes under which names a record is found.
+    async fn note(
+        &self,
+        names: &[NameKey],
+        key: RecordKey,
+        until: SystemTime,
+    ) -> Result<(), StoreError> {
+        let (until, key) = (end_of(until), digits(key));
+        for name in names {
+            let name = self.name_key(*name);
+            let mut note = pipe();
+            note.cmd("ZADD").arg(&name).arg(until).arg(&key).ignore();
+            note.cmd("ZREMRANGEBYRANK").arg(&name).arg(0).arg(-1 - MOST_OF_A_NAME).ignore();
+            // Not shorter than what another record needs: GT does not set the first one.
+            note.cmd("PEXPIREAT").arg(&name).arg(until).arg("NX").ignore();
+            note.cmd("PEXPIREAT").arg(&name).arg(until).arg("GT").ignore();
+            self.redis.ask::<()>(&note, Repeat::Once).await.map_err(failed)?;
+        }
+        Ok(())
+    }
+
+    /// Takes back what was noted for a record that was not written.
+    async fn forget(&self, names: &[NameKey], key: RecordKey) -> Result<(), StoreError> {
+        for name in names {
+            let mut remove = cmd("ZREM");
+            remove.arg(self.name_key(*name)).arg(digits(key));
+            self.redis.ask::<()>(&remove, Repeat::Once).await.map_err(failed)?;
+        }
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl TokenStore for RedisTokens {
+    fn compares_and_swaps(&self) -> bool {
+        true
+    }
+
+    async fn load(&self, key: RecordKey) -> Result<Loaded, StoreError> {
+        let mut script = LOAD.prepare_invoke();
+        script.key(self.record_key(key));
+        let (seconds, micros, text): (u64, u64, Option<String>) =
+            self.redis.ask(&script, Repeat::Once).await.map_err(failed)?;
+        let record = text.map(|text| TokenRecord::from_text(&text)).transpose()?;
+        let now = from_millis(seconds * 1_000 + micros / 1_000);
+        Ok(now.map_or(Loaded::new(record.clone()), |now| Loaded::new(record).at(now)))
+    }
+
+    async fn create(
+        &self,
+        key: RecordKey,
+        record: &TokenRecord,
+        names: &[NameKey],
+    ) -> Result<(), StoreError> {
+        self.note(names, key, record.keep_until()).await?;
+        // Sent again, it would find its own record, and say that somebody else's is there.
+        if self.write(&CREATE, key, record, None, Repeat::Never).await? {
+            return Ok(());
+        }
+        self.forget(names, key).await?;
+        Err(StoreError::backend("there is a record already"))
+    }
+
+    async fn swap(
+        &self,
+        key: RecordKey,
+        expected: RecordVersion,
+        new: &TokenRecord,
+    ) -> Result<Swapped, StoreError> {
+        // As above.
+        let swapped: bool = self.write(&SWAP, key, new, Some(expected), Repeat::Never).await?;
+        Ok(if swapped { Swapped::Done } else { Swapped::Changed })
+    }
+
+    async fn put_newer(
+        &self,
+        key: RecordKey,
+        new: &TokenRecord,
+        names: &[NameKey],
+    ) -> Result<Put, StoreError> {
+        self.note(names, key, new.keep_until()).await?;
+        let (stored, before): (bool, Option<String>) =
+            self.write(&PUT_NEWER, key, new, None, Repeat::Once).await?;
+        match before {
+            _ if stored => Ok(Put::Stored),
+            None => {
+                self.forget(names, key).await?;
+                Ok(Put::Absent)
+            }
+            Some(before) => Ok(TokenRecord::from_text(&before)?.judge(new)),
+        }
+    }
+
+    async fn find(&self, name: NameKey) -> Result<Vec<RecordKey>, StoreError> {
+        let mut range = cmd("ZRANGE");
+        range.arg(self.name_key(name)).arg(0).arg(-1);
+        let keys: Vec<String> = self.redis.ask(&range, Repeat::Once).await.map_err(failed)?;
+        Ok(keys.iter().filter_map(|key| told::parse(key)).collect())
+    }
+
+    async fn listen(&self, listener: &dyn RecordListener) -> Result<(), StoreError> {
+        let heard = self.redis.subscribe(&self.channel()).await.map_err(failed)?;
+        let (mut sink, mut messages) = heard.split();
+        listener.listening();
+        loop {
+            match tokio::time::timeout(QUIET, messages.next()).await {
+                Ok(Some(message)) => {
+                    if let Ok(message) = std::str::from_utf8(message.get_payload_bytes()) {
+                        told::tell(listener, message);
+                    }
+                }
+                Ok(None) => return Err(StoreError::backend("the connection was closed")),
+                // A connection may break without a word.
+                Err(_quiet) => match tokio::time::timeout(ANSWER, sink.ping::<()>()).await {
+                    Ok(answer) => answer.map_err(failed)?,
+                    Err(_elapsed) => {
+                        return Err(StoreError::backend("the connection does not answer"));
+                    }
+                },
+            }
+        }
+    }
+}
+
+fn end_of(keep_until: SystemTime) -> u64 {
+    to_millis(crate::tokens::saturating_add(keep_until, MARGIN))
+}
+
+fn failed(error: RedisError) -> StoreError {
+    StoreError::backend(error)
+}
