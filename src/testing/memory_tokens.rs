@@ -7,12 +7,13 @@ use std::{
 };
 
 use async_trait::async_trait;
+use tokio::sync::broadcast;
 
 use crate::{
     clock::Clock,
     token_store::{
-        Ended, Ending, Loaded, NameKey, Put, RecordKey, RecordVersion, StoreError, Swapped,
-        TokenRecord, TokenStore,
+        Ended, Ending, Loaded, NameKey, Put, RecordKey, RecordListener, RecordState, RecordVersion,
+        StoreError, Swapped, TokenRecord, TokenStore,
     },
 };
 
@@ -39,7 +40,16 @@ use crate::{
 pub struct MemoryTokens {
     kept: Arc<Mutex<Kept>>,
     clock: Option<Clock>,
+    /// None where the store tells nobody.
+    changes: Option<Changes>,
 }
+
+/// The connections by which refreshers hear of changes: hanging up replaces the sender.
+type Changes = Arc<Mutex<broadcast::Sender<Change>>>;
+/// What happened to a record: its grant ended, or a refresh of it did.
+type Change = (RecordKey, Option<Ending>);
+
+const MOST_UNHEARD: usize = 1_024;
 
 #[derive(Default)]
 struct Kept {
@@ -59,6 +69,31 @@ impl MemoryTokens {
     pub fn with_clock(mut self, clock: Clock) -> Self {
         self.clock = Some(clock);
         self
+    }
+
+    /// Makes the store [tell](TokenStore::listen) every refresher what the others do, as Redis and
+    /// PostgreSQL do.
+    #[must_use]
+    pub fn telling(mut self) -> Self {
+        self.changes = Some(Arc::new(Mutex::new(broadcast::Sender::new(MOST_UNHEARD))));
+        self
+    }
+
+    /// Closes the connections by which refreshers [hear](TokenStore::listen) of changes. They
+    /// connect again after a while, and miss what happens until then.
+    pub fn hang_up(&self) {
+        if let Some(changes) = &self.changes {
+            *lock(changes) = broadcast::Sender::new(MOST_UNHEARD);
+        }
+    }
+
+    fn tell(&self, key: RecordKey, new: &TokenRecord) {
+        if let Some(changes) = &self.changes
+            && !matches!(new.state(), RecordState::Presenting { .. })
+        {
+            // Nobody may be listening.
+            let _ = lock(changes).send((key, new.ending()));
+        }
     }
 
     /// The record of `key`.
@@ -84,8 +119,12 @@ impl MemoryTokens {
     }
 
     fn kept(&self) -> MutexGuard<'_, Kept> {
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.kept)
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Kept {
@@ -138,6 +177,7 @@ impl TokenStore for MemoryTokens {
         match kept.records.get_mut(&key) {
             Some(stored) if stored.version() == expected => {
                 stored.clone_from(new);
+                self.tell(key, new);
                 Ok(Swapped::Done)
             }
             _ => Ok(Swapped::Changed),
@@ -156,6 +196,7 @@ impl TokenStore for MemoryTokens {
         if put == Put::Stored {
             stored.clone_from(new);
             kept.note(key, names);
+            self.tell(key, new);
         }
         Ok(put)
     }
@@ -175,11 +216,28 @@ impl TokenStore for MemoryTokens {
             return Ok(Ended::Newer(stored.clone()));
         }
         let ended = stored.ended(ending);
+        self.tell(key, &ended);
         Ok(Ended::Replaced(std::mem::replace(stored, ended)))
     }
 
     async fn find(&self, name: NameKey) -> Result<Vec<RecordKey>, StoreError> {
         Ok(self.kept().names.get(&name).cloned().unwrap_or_default())
+    }
+
+    async fn listen(&self, listener: &dyn RecordListener) -> Result<(), StoreError> {
+        let Some(changes) = &self.changes else { return Ok(()) };
+        let mut changes = lock(changes).subscribe();
+        listener.listening();
+        loop {
+            match changes.recv().await {
+                Ok((key, Some(ending))) => listener.ended(key, ending),
+                Ok((key, None)) => listener.changed(key),
+                Err(broadcast::error::RecvError::Lagged(_)) => {}
+                Err(broadcast::error::RecvError::Closed) => {
+                    return Err(StoreError::backend("the connection was closed"));
+                }
+            }
+        }
     }
 }
 

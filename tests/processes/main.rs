@@ -7,6 +7,7 @@ mod endings;
 mod failover;
 mod one_post;
 mod store_clock;
+mod told;
 
 use std::time::Duration;
 
@@ -41,7 +42,16 @@ impl Pair {
 
     /// Access tokens live for `life`.
     fn with(life: Duration, policy: RefreshPolicy) -> Self {
-        let (clock, store) = (ManualClock::new(), MemoryTokens::new());
+        Self::over(MemoryTokens::new(), life, policy)
+    }
+
+    /// The store tells each process what the other one does.
+    fn told() -> Self {
+        Self::over(MemoryTokens::new().telling(), LIFE, RefreshPolicy::default())
+    }
+
+    fn over(store: MemoryTokens, life: Duration, policy: RefreshPolicy) -> Self {
+        let clock = ManualClock::new();
         let issuer =
             StrictIssuer::builder().clock(clock.clock()).access_token_lifetime(life).build();
         let sessions = ScriptedSessions::new(MemoryStore::default());

@@ -11,8 +11,8 @@ use serde_json::Value;
 use tower_token_refresh::{
     testing::MemoryTokens,
     token_store::{
-        Ended, Ending, Loaded, NameKey, Put, RecordKey, RecordVersion, StoreError, Swapped,
-        TokenRecord, TokenStore,
+        Ended, Ending, Loaded, NameKey, Put, RecordKey, RecordListener, RecordVersion, StoreError,
+        Swapped, TokenRecord, TokenStore,
     },
 };
 
@@ -207,6 +207,10 @@ impl TokenStore for ScriptedTokens {
 
     async fn find(&self, name: NameKey) -> Result<Vec<RecordKey>, StoreError> {
         self.run(TokenOp::Find, self.inner.find(name)).await
+    }
+
+    async fn listen(&self, listener: &dyn RecordListener) -> Result<(), StoreError> {
+        self.inner.listen(listener).await
     }
 }
 
