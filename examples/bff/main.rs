@@ -21,14 +21,13 @@
 //! | `BASE_URL` | `http://127.0.0.1:8080` | this application as the browser sees it, without a path |
 //! | `LISTEN` | host and port of `BASE_URL` | `host:port`; required if `BASE_URL` is https, as a proxy does TLS then |
 //! | `SCOPES` | `openid profile email` | separated by spaces; `openid` must be one of them |
-//! | `REDIS_URL` | none | sessions in Redis: `redis://` |
-//! | `DATABASE_URL` | none | sessions in SQL: `postgres://` or `sqlite:`; without either variable they are in memory |
+//! | `REDIS_URL` | none | sessions and tokens in Redis: `redis://` |
+//! | `DATABASE_URL` | none | sessions and tokens in SQL: `postgres://` or `sqlite:`; without either variable they are in memory |
 //! | `TOKEN_KEYS` | none | seals the tokens in the store: what `openssl rand -base64 32` prints. With `new,old`, the new one seals and both open |
 //! | `INDEX_KEY` | none | lets the provider end logins (OpenID Connect Back-Channel Logout 1.0): another such key |
 //!
-//! Run one process of it. The tokens lie in the session store, which cannot compare and swap, so
-//! two processes could present the same refresh token. That includes a rolling deploy: stop the old
-//! process before the new one starts.
+//! With Redis or PostgreSQL, run as many processes of it as you like; with SQLite, as many as you like
+//! on one machine. In memory it is one process.
 //!
 //! An empty variable counts as missing. A setting that cannot work is one line on stderr and exit
 //! code 2. A port or a session store that cannot be used is one line and exit code 1. It starts

@@ -21,8 +21,7 @@ use tokio::{net::TcpListener, task::JoinHandle};
 use tower_sessions::{Session, SessionManagerLayer, session::Id};
 use tower_token_refresh::{
     AccessToken, ClientAuth, Logout, RefreshError, TokenEndpoint, TokenRefreshLayer,
-    TokenRefresher, TokenRefresherBuilder, TokenSet,
-    testing::{ManualClock, MemoryTokens},
+    TokenRefresher, TokenRefresherBuilder, TokenSet, testing::ManualClock, token_store::TokenStore,
     tower_sessions,
 };
 
@@ -61,7 +60,7 @@ impl App {
     pub async fn process(
         provider: &Provider,
         sessions: &AnyStore,
-        tokens: &MemoryTokens,
+        tokens: &(impl TokenStore + Clone),
         clock: &ManualClock,
     ) -> Self {
         let share = |builder: TokenRefresherBuilder| builder.token_store(tokens.clone());

@@ -7,7 +7,10 @@ use support::{
     providers::{Browser, Provider, Refreshes, User},
     stores,
 };
-use tower_token_refresh::testing::{ManualClock, MemoryTokens};
+use tower_token_refresh::{
+    testing::{ManualClock, MemoryTokens},
+    token_store::TokenStore,
+};
 
 use crate::app::{App, Visitor, replies};
 
@@ -26,8 +29,8 @@ struct Pair {
 }
 
 impl Pair {
-    async fn at(provider: Provider) -> Self {
-        let (sessions, tokens) = (stores::memory().await, MemoryTokens::new());
+    async fn at(provider: Provider, tokens: impl TokenStore + Clone) -> Self {
+        let sessions = stores::memory().await;
         let clock = ManualClock::new();
         let one = App::process(&provider, &sessions, &tokens, &clock).await;
         let other = App::process(&provider, &sessions, &tokens, &clock).await;
@@ -43,8 +46,8 @@ impl Pair {
 
 /// Several expiries in a row. Both processes have all of their requests before either of them gets
 /// the provider's answer.
-async fn each_expiry_is_one_refresh(provider: Provider) {
-    let pair = Pair::at(provider).await;
+async fn each_expiry_is_one_refresh(provider: Provider, tokens: impl TokenStore + Clone) {
+    let pair = Pair::at(provider, tokens).await;
     let apps = [&pair.one, &pair.other];
     for expiry in 1..=EXPIRIES {
         pair.expire();
@@ -69,8 +72,11 @@ async fn each_expiry_is_one_refresh(provider: Provider) {
 }
 
 /// One process has the provider's answer on the way to it when the user logs out at the other.
-async fn a_log_out_ends_what_the_other_process_is_refreshing(provider: Provider) {
-    let pair = Pair::at(provider).await;
+async fn a_log_out_ends_what_the_other_process_is_refreshing(
+    provider: Provider,
+    tokens: impl TokenStore + Clone,
+) {
+    let pair = Pair::at(provider, tokens).await;
     pair.expire();
     pair.one.gate.close();
     let waiting = pair.visitor.ask();
@@ -93,27 +99,40 @@ async fn a_log_out_ends_what_the_other_process_is_refreshing(provider: Provider)
 }
 
 macro_rules! at {
-    ($($name:ident: $provider:ident, $needs:literal;)*) => {$(
+    ($($name:ident: $provider:ident, $tokens:expr, $needs:literal;)*) => {$(
         mod $name {
             use super::*;
 
             #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             #[ignore = $needs]
             async fn each_expiry_is_one_refresh() {
-                super::each_expiry_is_one_refresh(Provider::$provider().await).await;
+                super::each_expiry_is_one_refresh(Provider::$provider().await, $tokens).await;
             }
 
             #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             #[ignore = $needs]
             async fn a_log_out_ends_what_the_other_process_is_refreshing() {
                 let provider = Provider::$provider().await;
-                super::a_log_out_ends_what_the_other_process_is_refreshing(provider).await;
+                super::a_log_out_ends_what_the_other_process_is_refreshing(provider, $tokens).await;
             }
         }
     )*};
 }
 
 at! {
-    keycloak: keycloak, "needs Keycloak: see tests/services/run";
-    oidc_provider: oidc_provider, "needs oidc-provider: see tests/services/run";
+    keycloak_and_memory: keycloak, MemoryTokens::new(), "needs Keycloak: see tests/services/run";
+    keycloak_and_redis: keycloak, stores::redis_tokens().await,
+        "needs Keycloak and Redis: see tests/services/run";
+    keycloak_and_postgres: keycloak, stores::postgres_tokens().await,
+        "needs Keycloak and PostgreSQL: see tests/services/run";
+    keycloak_and_sqlite: keycloak, stores::sqlite_tokens().await,
+        "needs Keycloak: see tests/services/run";
+    oidc_provider_and_memory: oidc_provider, MemoryTokens::new(),
+        "needs oidc-provider: see tests/services/run";
+    oidc_provider_and_redis: oidc_provider, stores::redis_tokens().await,
+        "needs oidc-provider and Redis: see tests/services/run";
+    oidc_provider_and_postgres: oidc_provider, stores::postgres_tokens().await,
+        "needs oidc-provider and PostgreSQL: see tests/services/run";
+    oidc_provider_and_sqlite: oidc_provider, stores::sqlite_tokens().await,
+        "needs oidc-provider: see tests/services/run";
 }

@@ -1,30 +1,22 @@
-//! Where the sessions are kept, and the token records with them.
+//! Where the sessions are kept, and the token records.
 
-use std::{str::FromStr, time::Duration};
+use std::{error::Error, str::FromStr, time::Duration};
 
-use tower_sessions_redis_store::{
-    RedisStore,
-    fred::{
-        prelude::{ClientLike, Config, Pool, ReconnectPolicy},
-        types::Builder,
-    },
-};
 use tower_sessions_sqlx_store::{
     PostgresStore, SqliteStore,
     sqlx::{
         postgres::PgPoolOptions,
-        sqlite::{SqliteConnectOptions, SqlitePool},
+        sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool},
     },
 };
 use tower_token_refresh::{
-    TokenEndpoint, TokenRefresher, TokenRefresherBuilder,
+    Redis, TokenEndpoint, TokenRefresher, TokenRefresherBuilder,
+    token_store::{PostgresTokens, SqliteTokens},
     tower_sessions::{ExpiredDeletion, MemoryStore, SessionStore},
 };
 
 use super::settings::{Sessions, Settings, without_secrets};
 
-/// Connections to Redis: each carries many commands at once.
-const REDIS_CONNECTIONS: usize = 4;
 /// How often expired sessions are deleted from an SQL store. Redis does that itself.
 const CLEANING: Duration = Duration::from_secs(600);
 
@@ -36,7 +28,7 @@ pub async fn open(
     let sessions = &settings.sessions;
     if settings.token_keys.is_none() && !matches!(sessions, Sessions::Memory) {
         tracing::warn!(
-            "whoever can read the session store can read the tokens in it; set TOKEN_KEYS to seal them"
+            "whoever can read the store can read the tokens in it; set TOKEN_KEYS to seal them"
         );
     }
     match sessions {
@@ -45,32 +37,54 @@ pub async fn open(
             Ok(on(MemoryStore::default(), endpoint, settings))
         }
         Sessions::Redis(url) => {
-            let broken =
-                |error| format!("REDIS_URL {:?}: cannot be used: {error}", without_secrets(url));
-            let pool = redis(url).await.map_err(broken)?;
-            Ok(on(RedisStore::new(pool), endpoint, settings))
+            let redis = Redis::connect(url).await;
+            let redis = redis.map_err(|error| unusable("REDIS_URL", url, &error))?;
+            let refresher = on(redis.sessions(), endpoint, settings);
+            Ok(refresher.token_store(redis.tokens()))
         }
         Sessions::Postgres(url) => {
-            let broken =
-                |error| format!("DATABASE_URL {:?}: cannot be used: {error}", without_secrets(url));
-            let pool = PgPoolOptions::new().connect(url).await.map_err(broken)?;
-            let store = PostgresStore::new(pool);
-            store.migrate().await.map_err(broken)?;
+            let opened = postgres(url).await;
+            let (store, tokens) = opened.map_err(|error| unusable("DATABASE_URL", url, &*error))?;
             clean_up(store.clone());
-            Ok(on(store, endpoint, settings))
+            Ok(on(store, endpoint, settings).token_store(tokens))
         }
         Sessions::Sqlite(url) => {
-            let broken =
-                |error| format!("DATABASE_URL {:?}: cannot be used: {error}", without_secrets(url));
-            let options =
-                SqliteConnectOptions::from_str(url).map_err(broken)?.create_if_missing(true);
-            let pool = SqlitePool::connect_with(options).await.map_err(broken)?;
-            let store = SqliteStore::new(pool);
-            store.migrate().await.map_err(broken)?;
+            let opened = sqlite(url).await;
+            let (store, tokens) = opened.map_err(|error| unusable("DATABASE_URL", url, &*error))?;
             clean_up(store.clone());
-            Ok(on(store, endpoint, settings))
+            Ok(on(store, endpoint, settings).token_store(tokens))
         }
     }
+}
+
+async fn postgres(url: &str) -> Result<(PostgresStore, PostgresTokens), Box<dyn Error>> {
+    let pool = PgPoolOptions::new().connect(url).await?;
+    let (store, tokens) = (PostgresStore::new(pool.clone()), PostgresTokens::new(pool));
+    store.migrate().await?;
+    tokens.migrate().await?;
+    Ok((store, tokens))
+}
+
+async fn sqlite(url: &str) -> Result<(SqliteStore, SqliteTokens), Box<dyn Error>> {
+    // With a log of its own for writes, whoever reads does not wait for them.
+    let options = SqliteConnectOptions::from_str(url)?
+        .create_if_missing(true)
+        .journal_mode(SqliteJournalMode::Wal);
+    let pool = SqlitePool::connect_with(options).await?;
+    let (store, tokens) = (SqliteStore::new(pool.clone()), SqliteTokens::new(pool));
+    store.migrate().await?;
+    tokens.migrate().await?;
+    Ok((store, tokens))
+}
+
+fn unusable(variable: &str, url: &str, error: &dyn Error) -> String {
+    let mut line = format!("{variable} {:?}: cannot be used: {error}", without_secrets(url));
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        line += &format!(": {error}");
+        cause = error.source();
+    }
+    line
 }
 
 fn on(
@@ -86,15 +100,6 @@ fn on(
         refresher = refresher.back_channel_logout(key);
     }
     refresher
-}
-
-async fn redis(url: &str) -> Result<Pool, tower_sessions_redis_store::fred::error::Error> {
-    let mut builder = Builder::from_config(Config::from_url(url)?);
-    // Without an end: a Redis that comes back after an hour is used again.
-    builder.set_policy(ReconnectPolicy::new_exponential(0, 100, 5_000, 2));
-    let pool = builder.build_pool(REDIS_CONNECTIONS)?;
-    pool.init().await?;
-    Ok(pool)
 }
 
 /// Runs until the process ends.
