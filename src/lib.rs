@@ -103,6 +103,7 @@ pub mod docs;
 mod endpoint;
 mod error;
 mod key_locks;
+pub mod lock;
 mod metrics;
 mod middleware;
 mod policy;

@@ -88,6 +88,7 @@ mod authorization;
 mod builder;
 mod client_auth;
 mod clock;
+mod fake_lock;
 mod gate;
 mod grants;
 mod http;
@@ -109,6 +110,7 @@ pub use self::{
     addresses::Endpoint,
     builder::StrictIssuerBuilder,
     clock::ManualClock,
+    fake_lock::FakeLock,
     gate::Gate,
     http::IssuerServer,
     issuer::{AnswerLost, StrictIssuer},

@@ -18,7 +18,7 @@ use tower_sessions_redis_store::{
 use tower_sessions_sqlx_store::{
     PostgresStore,
     sqlx::{
-        PgPool,
+        Executor, PgPool, SqlitePool,
         sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions},
     },
 };
@@ -45,32 +45,47 @@ pub async fn sqlite() -> AnyStore {
 }
 
 pub async fn redis() -> AnyStore {
-    let config = Config::from_url(&service("TEST_REDIS_URL")).expect("a Redis URL");
+    let config = Config::from_url(&redis_url()).expect("a Redis URL");
     let pool = Pool::new(config, None, None, None, 4).expect("a pool");
     pool.init().await.expect("Redis answers");
     AnyStore(Arc::new(RedisStore::new(pool)))
 }
 
-/// In a file of its own: several processes would share that.
-pub async fn sqlite_tokens() -> SqliteTokens {
+/// A database in a file of its own: several processes would share that.
+pub async fn sqlite_file() -> SqlitePool {
     let file = std::env::temp_dir().join(format!("tokens-{}.db", Uuid::new_v4().simple()));
     let options = SqliteConnectOptions::new()
         .filename(file)
         .create_if_missing(true)
         .journal_mode(SqliteJournalMode::Wal);
-    let pool = SqlitePoolOptions::new().connect_with(options).await.expect("a database");
-    let tokens = SqliteTokens::new(pool);
+    SqlitePoolOptions::new().connect_with(options).await.expect("a database")
+}
+
+pub async fn execute_in_sqlite(pool: &SqlitePool, statement: &str) {
+    pool.execute(statement).await.expect("executed");
+}
+
+pub async fn sqlite_tokens() -> SqliteTokens {
+    let tokens = SqliteTokens::new(sqlite_file().await);
     tokens.migrate().await.expect("the tables are created");
     tokens
 }
 
+pub fn redis_url() -> String {
+    service("TEST_REDIS_URL")
+}
+
+pub async fn postgres_pool() -> PgPool {
+    PgPool::connect(&service("TEST_POSTGRES_URL")).await.expect("PostgreSQL answers")
+}
+
 pub async fn redis_tokens() -> RedisTokens {
-    let redis = Redis::connect(&service("TEST_REDIS_URL")).await.expect("Redis answers");
+    let redis = Redis::connect(&redis_url()).await.expect("Redis answers");
     redis.with_prefix(&Uuid::new_v4().simple().to_string()).tokens()
 }
 
 pub async fn postgres_tokens() -> PostgresTokens {
-    let pool = PgPool::connect(&service("TEST_POSTGRES_URL")).await.expect("PostgreSQL answers");
+    let pool = postgres_pool().await;
     let schema = format!("test_{}", Uuid::new_v4().simple());
     let tokens = PostgresTokens::new(pool).with_schema(&schema).expect("a schema's name");
     tokens.migrate().await.expect("the schema is created");
@@ -78,7 +93,7 @@ pub async fn postgres_tokens() -> PostgresTokens {
 }
 
 pub async fn postgres() -> AnyStore {
-    let pool = PgPool::connect(&service("TEST_POSTGRES_URL")).await.expect("PostgreSQL answers");
+    let pool = postgres_pool().await;
     let schema = format!("test_{}", Uuid::new_v4().simple());
     let store = PostgresStore::new(pool).with_schema_name(schema).expect("a schema's name");
     store.migrate().await.expect("the schema is created");

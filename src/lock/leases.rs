@@ -1,0 +1,402 @@
+//! Locks at a server: a lease per key, which its holder renews.
+//!
+//! | what | how |
+//! |---|---|
+//! | of one process | one waiter per key asks the server; the others queue behind it |
+//! | who waits | is woken by the server, or looks again when the lease should have ended; without a server that wakes, after 50 ms, 100 ms and so on up to 500 ms |
+//! | who holds | renews at a third of the lease, and counts from when it *asked*: the server's lease ends later |
+//! | who goes away | is released by a task of its own, also where it goes while the server is giving it the key |
+//!
+//! Times are the holder's monotonic clock for what it holds, and the server's own clock for leases.
+
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use aws_lc_rs::{hmac, rand};
+use dashmap::DashMap;
+use rustc_hash::FxBuildHasher;
+use tokio::{runtime::Handle, sync::Notify, time::timeout};
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use super::{
+    LockError, LockGuard, LockKey, LockService,
+    guard::Lease,
+    local::{Queues, Turn},
+};
+use crate::clock::Clock;
+
+/// How long a lease lasts, unless it is renewed.
+const LEASE: Duration = Duration::from_secs(10);
+/// How soon a waiter looks again whom the server does not wake.
+const FIRST_LOOK: Duration = Duration::from_millis(50);
+const LONGEST_LOOK: Duration = Duration::from_millis(500);
+/// The same for one whom it should wake: a message may get lost.
+const LOOK_IF_TOLD: Duration = Duration::from_secs(1);
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+
+/// Names one holder: 128 random bits.
+pub(super) type Owner = [u8; 16];
+
+/// What a server is asked. Each is one step for everybody who shares it.
+#[async_trait]
+pub(super) trait Server: Send + Sync + 'static {
+    /// Gives the key to `owner` if it is free.
+    async fn take(&self, key: LockKey, owner: Owner, lease: Duration) -> Result<Taken, LockError>;
+
+    /// Whether `owner` has it still, and now for `lease` from now on.
+    async fn renew(&self, key: LockKey, owner: Owner, lease: Duration) -> Result<bool, LockError>;
+
+    /// Whether `owner` had it. Tells who listens.
+    async fn release(&self, key: LockKey, owner: Owner) -> Result<bool, LockError>;
+
+    /// For how long it is held, if it is.
+    async fn left(&self, key: LockKey) -> Result<Option<Duration>, LockError>;
+
+    /// Calls `woken` for each key that is released, until the connection is lost. Returns at once if
+    /// the server cannot tell.
+    async fn listen(&self, woken: &Woken) -> Result<(), LockError>;
+
+    async fn health(&self) -> Result<(), LockError>;
+}
+
+pub(super) enum Taken {
+    Yes,
+    No { left: Duration },
+}
+
+/// A lock service over a server. Cheap to clone; clones are one.
+#[derive(Clone)]
+pub(super) struct Leases {
+    server: Arc<dyn Server>,
+    lease: Duration,
+    secret: Option<Arc<hmac::Key>>,
+    queues: Arc<Queues>,
+    woken: Arc<Woken>,
+    clock: Clock,
+    /// Ends the listening when the last clone goes.
+    _stops: Arc<DropGuard>,
+    stop: CancellationToken,
+}
+
+/// Those who wait for a key to be free.
+#[derive(Default)]
+pub(super) struct Woken {
+    waiting: DashMap<LockKey, Waiters, FxBuildHasher>,
+    has_begun: AtomicBool,
+    is_told: AtomicBool,
+}
+
+/// Those who wait for one key.
+#[derive(Default)]
+struct Waiters {
+    freed: Arc<Notify>,
+    count: usize,
+}
+
+impl Leases {
+    pub(super) fn new(server: impl Server) -> Self {
+        let stop = CancellationToken::new();
+        Self {
+            server: Arc::new(server),
+            lease: LEASE,
+            secret: None,
+            queues: Arc::default(),
+            woken: Arc::default(),
+            clock: Clock::system(),
+            _stops: Arc::new(stop.clone().drop_guard()),
+            stop,
+        }
+    }
+
+    pub(super) fn with_lease(mut self, lease: Duration) -> Self {
+        // Shorter than this, a renewal that takes a moment would lose it.
+        self.lease = lease.max(Duration::from_millis(300));
+        self
+    }
+
+    pub(super) fn with_secret(mut self, secret: &[u8]) -> Self {
+        self.secret = Some(Arc::new(hmac::Key::new(hmac::HMAC_SHA256, secret)));
+        self
+    }
+
+    fn key(&self, key: &str) -> Result<LockKey, LockError> {
+        LockKey::of(key, self.secret.as_deref())
+    }
+
+    /// Asks the server once, in a task of its own: whoever goes away meanwhile must not keep the key.
+    async fn take(&self, name: &str, key: LockKey, turn: Turn) -> Result<Given, LockError> {
+        let (leases, name) = (self.clone(), name.to_owned());
+        let taking = tokio::spawn(async move {
+            let mut owner = Owner::default();
+            rand::fill(&mut owner).map_err(|_| LockError::Internal)?;
+            let asked_at = leases.clock.monotonic();
+            match leases.server.take(key, owner, leases.lease).await? {
+                Taken::Yes => Ok(Given::Yes(leases.held(&name, key, owner, asked_at, turn))),
+                Taken::No { left } => Ok(Given::No { left, turn }),
+            }
+        });
+        taking.await.unwrap_or(Err(LockError::Internal))
+    }
+
+    fn held(
+        &self,
+        name: &str,
+        key: LockKey,
+        owner: Owner,
+        asked_at: Duration,
+        turn: Turn,
+    ) -> LockGuard {
+        let (lost, done) = (CancellationToken::new(), CancellationToken::new());
+        let held_until = AtomicU64::new(millis(asked_at + self.lease));
+        let hold =
+            Arc::new(Hold { leases: self.clone(), key, owner, held_until, lost: lost.clone() });
+        let renewing = hold.clone();
+        let stop = done.clone();
+        tokio::spawn(async move { stop.run_until_cancelled(renewing.renew()).await });
+        let held = Held { hold, turn, renewal: done.drop_guard(), runtime: Handle::current() };
+        LockGuard::new(name, self.clock.now(), Some(self.lease), Box::new(held), lost)
+    }
+
+    /// Waits for the key, however long that takes.
+    async fn wait(&self, name: &str) -> Result<LockGuard, LockError> {
+        let key = self.key(name)?;
+        let mut turn = self.queues.enter(key).turn().await;
+        let mut waiting = Waiting::new(&self.woken, key);
+        loop {
+            let freed = waiting.freed.clone();
+            let freed = freed.notified();
+            tokio::pin!(freed);
+            freed.as_mut().enable();
+            match self.take(name, key, turn).await? {
+                Given::Yes(guard) => return Ok(guard),
+                Given::No { left, turn: again } => {
+                    turn = again;
+                    self.begin_to_listen();
+                    let _elapsed = timeout(waiting.pause(left), freed).await;
+                }
+            }
+        }
+    }
+
+    /// Hears which keys are released, from the first time that somebody waits.
+    fn begin_to_listen(&self) {
+        if self.woken.has_begun.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        let (server, woken, stop) = (self.server.clone(), self.woken.clone(), self.stop.clone());
+        tokio::spawn(async move {
+            stop.run_until_cancelled(async move {
+                let mut pause = FIRST_PAUSE;
+                while let Err(error) = server.listen(&woken).await {
+                    if woken.is_told.swap(false, Ordering::Relaxed) {
+                        pause = FIRST_PAUSE;
+                        tracing::warn!(%error, "the lock server no longer wakes those who wait");
+                    }
+                    tokio::time::sleep(pause).await;
+                    pause = (pause * 2).min(LONGEST_PAUSE);
+                }
+            })
+            .await;
+        });
+    }
+}
+
+/// What one question to the server came to.
+enum Given {
+    Yes(LockGuard),
+    No { left: Duration, turn: Turn },
+}
+
+#[async_trait]
+impl LockService for Leases {
+    async fn acquire_within(&self, key: &str, limit: Duration) -> Result<LockGuard, LockError> {
+        match timeout(limit, self.wait(key)).await {
+            Ok(answer) => answer,
+            Err(_elapsed) => Err(LockError::Timeout { limit }),
+        }
+    }
+
+    async fn try_acquire(&self, name: &str) -> Result<Option<LockGuard>, LockError> {
+        let key = self.key(name)?;
+        let Some(turn) = self.queues.enter(key).try_turn() else { return Ok(None) };
+        match self.take(name, key, turn).await? {
+            Given::Yes(guard) => Ok(Some(guard)),
+            Given::No { .. } => Ok(None),
+        }
+    }
+
+    async fn released(&self, name: &str) -> Result<(), LockError> {
+        let key = self.key(name)?;
+        let mut waiting = Waiting::new(&self.woken, key);
+        loop {
+            let freed = waiting.freed.clone();
+            let freed = freed.notified();
+            tokio::pin!(freed);
+            freed.as_mut().enable();
+            let Some(left) = self.server.left(key).await? else { return Ok(()) };
+            self.begin_to_listen();
+            let _elapsed = timeout(waiting.pause(left), freed).await;
+        }
+    }
+
+    async fn health(&self) -> Result<(), LockError> {
+        self.server.health().await
+    }
+}
+
+/// Waits for one key to be free.
+struct Waiting<'a> {
+    woken: &'a Woken,
+    key: LockKey,
+    freed: Arc<Notify>,
+    look: Duration,
+}
+
+impl<'a> Waiting<'a> {
+    fn new(woken: &'a Woken, key: LockKey) -> Self {
+        let mut waiters = woken.waiting.entry(key).or_default();
+        waiters.count += 1;
+        let freed = waiters.freed.clone();
+        drop(waiters);
+        Self { woken, key, freed, look: FIRST_LOOK }
+    }
+
+    /// How long to wait to be woken before the next look.
+    fn pause(&mut self, left: Duration) -> Duration {
+        let look = self.look;
+        self.look = (look * 2).min(LONGEST_LOOK);
+        // Not before the lease can have ended by the server's clock.
+        let ended = left + Duration::from_millis(1);
+        if self.woken.is_told.load(Ordering::Relaxed) {
+            LOOK_IF_TOLD.min(ended)
+        } else {
+            look.min(ended)
+        }
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.woken.waiting.remove_if_mut(&self.key, |_, waiters| {
+            waiters.count -= 1;
+            waiters.count == 0
+        });
+    }
+}
+
+impl Woken {
+    /// From now on every release is told.
+    pub(super) fn listening(&self) {
+        self.is_told.store(true, Ordering::Relaxed);
+        // Those before were told to nobody.
+        self.waiting.iter().for_each(|waiters| waiters.freed.notify_waiters());
+    }
+
+    pub(super) fn freed(&self, key: LockKey) {
+        if let Some(waiters) = self.waiting.get(&key) {
+            waiters.freed.notify_waiters();
+        }
+    }
+}
+
+/// A lease at the server.
+struct Hold {
+    leases: Leases,
+    key: LockKey,
+    owner: Owner,
+    /// By the monotonic clock, in milliseconds.
+    held_until: AtomicU64,
+    lost: CancellationToken,
+}
+
+impl Hold {
+    fn is_held(&self) -> bool {
+        let now = millis(self.leases.clock.monotonic());
+        !self.lost.is_cancelled() && now < self.held_until.load(Ordering::Relaxed)
+    }
+
+    async fn renew(&self) {
+        let lease = self.leases.lease;
+        let mut pause = lease / 3;
+        loop {
+            tokio::time::sleep(pause).await;
+            let asked_at = self.leases.clock.monotonic();
+            let answer = timeout(lease / 3, self.leases.server.renew(self.key, self.owner, lease));
+            match answer.await {
+                Ok(Ok(true)) => {
+                    self.held_until.store(millis(asked_at + lease), Ordering::Relaxed);
+                    pause = lease / 3;
+                }
+                Ok(Ok(false)) => break,
+                // The server may be back before the lease ends.
+                Ok(Err(_)) | Err(_) if self.is_held() => pause = lease / 20,
+                Ok(Err(_)) | Err(_) => break,
+            }
+        }
+        tracing::warn!("a lock was lost before it was released");
+        self.lost.cancel();
+    }
+}
+
+/// What a guard keeps.
+struct Held {
+    hold: Arc<Hold>,
+    renewal: DropGuard,
+    turn: Turn,
+    runtime: Handle,
+}
+
+impl Held {
+    /// Ends the renewal, tells the server, and then gives the turn to the next one of this process.
+    async fn let_go(self) -> Result<(), LockError> {
+        let Self { hold, renewal, turn, .. } = self;
+        drop(renewal);
+        let released = hold.leases.server.release(hold.key, hold.owner).await;
+        drop(turn);
+        if released? && !hold.lost.is_cancelled() { Ok(()) } else { Err(LockError::Lost) }
+    }
+}
+
+#[async_trait]
+impl Lease for Held {
+    fn is_held(&self) -> bool {
+        self.hold.is_held()
+    }
+
+    async fn release(self: Box<Self>) -> Result<(), LockError> {
+        // In a task: a caller that goes away now lets go all the same.
+        let runtime = self.runtime.clone();
+        let releasing = runtime.spawn(self.let_go());
+        releasing.await.unwrap_or(Err(LockError::Internal))
+    }
+
+    fn release_later(self: Box<Self>) {
+        let runtime = self.runtime.clone();
+        runtime.spawn(async move {
+            if let Err(error @ LockError::Unavailable(_)) = self.let_go().await {
+                tracing::warn!(%error, "a lock could not be released; it is free when its lease ends");
+            }
+        });
+    }
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+impl fmt::Debug for Leases {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Leases")
+            .field("lease", &self.lease)
+            .field("keys", &self.queues.len())
+            .finish_non_exhaustive()
+    }
+}

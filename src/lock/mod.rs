@@ -1,0 +1,105 @@
+//! Distributed locks: at most one holder per key, among all processes that share a server.
+//!
+//! They are useful without OAuth. Any number of processes ask for a key; one gets it, the others wait
+//! and are woken when it is free. A holder keeps its key by renewing a lease. A holder that dies loses
+//! it when the lease ends.
+//!
+//! | service | feature | who shares it | who waits is woken |
+//! |---|---|---|---|
+//! | [`LocalLock`] | | one process | at once |
+//! | `RedisLock` | `redis` | all processes | at once |
+//! | `PostgresLock` | `postgres` | all processes | at once |
+//! | `SqliteLock` | `sqlite` | those of one machine | by looking: after 50 ms at the most, then ever later up to 500 ms |
+//!
+//! A lease is no proof. A holder that sleeps for longer than its lease wakes up believing that it holds
+//! the key, while another one does; a server that restarts empty, or fails over, gives the key away
+//! again. So what a lock protects must hold without it: the token refresh of this crate excludes by a
+//! mark in the token record, which is compared in the store, and needs no lock. Redlock, which takes
+//! the same lease at several Redis servers, is not built for that reason: it makes the loss rarer, not
+//! impossible.
+//!
+//! ```
+//! use std::time::Duration;
+//! use tower_token_refresh::lock::{LocalLock, LockService};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), tower_token_refresh::lock::LockError> {
+//! let locks = LocalLock::new();
+//! let guard = locks.acquire_within("nightly-report", Duration::from_secs(5)).await?;
+//! assert!(guard.is_held());
+//! guard.release().await?;
+//! # Ok(())
+//! # }
+//! ```
+
+mod error;
+mod guard;
+mod key;
+#[cfg(any(feature = "postgres", feature = "redis", feature = "sqlite"))]
+mod leases;
+mod local;
+#[cfg(feature = "postgres")]
+mod postgres;
+#[cfg(feature = "redis")]
+mod redis;
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+mod sql;
+#[cfg(feature = "sqlite")]
+mod sqlite;
+
+use std::{fmt, time::Duration};
+
+use async_trait::async_trait;
+
+#[cfg(feature = "testing")]
+pub(crate) use self::guard::Lease;
+pub(crate) use self::key::LockKey;
+#[cfg(feature = "postgres")]
+pub use self::postgres::PostgresLock;
+#[cfg(feature = "redis")]
+pub use self::redis::RedisLock;
+#[cfg(feature = "sqlite")]
+pub use self::sqlite::SqliteLock;
+pub use self::{error::LockError, guard::LockGuard, local::LocalLock};
+
+/// How long [`LockService::acquire`] waits.
+pub const DEFAULT_LIMIT: Duration = Duration::from_secs(10);
+
+/// Gives keys to one holder at a time. It is object-safe.
+///
+/// A key is any text of 1 to 512 bytes. It leaves the process as a hash only.
+///
+/// A task that asks for a key it holds waits until its limit: nothing here knows which task a guard
+/// belongs to, as it may be moved to another one.
+///
+/// # Errors
+/// Each call fails with [`LockError::InvalidKey`] for a key that is empty or too long, and with
+/// [`LockError::Unavailable`] if the server cannot be reached or refuses. The next call tries again.
+#[async_trait]
+pub trait LockService: fmt::Debug + Send + Sync + 'static {
+    /// Waits for `key`, 10 s at the most.
+    ///
+    /// # Cancel safety
+    /// As [`acquire_within`](Self::acquire_within).
+    async fn acquire(&self, key: &str) -> Result<LockGuard, LockError> {
+        self.acquire_within(key, DEFAULT_LIMIT).await
+    }
+
+    /// Waits for `key`, for `limit` at the most; then it fails with [`LockError::Timeout`]. Within a
+    /// process, whoever has waited longest is next.
+    ///
+    /// # Cancel safety
+    /// A caller that goes away leaves the queue. If it was just about to get the key, it is released
+    /// again.
+    async fn acquire_within(&self, key: &str, limit: Duration) -> Result<LockGuard, LockError>;
+
+    /// Takes `key` if it is free, and waits for nobody.
+    async fn try_acquire(&self, key: &str) -> Result<Option<LockGuard>, LockError>;
+
+    /// Returns when `key` is free: at once, or when its holder lets go or its lease ends. Another
+    /// caller may have taken it by then.
+    async fn released(&self, key: &str) -> Result<(), LockError>;
+
+    /// Whether keys can be had now.
+    async fn health(&self) -> Result<(), LockError>;
+}

@@ -1,0 +1,169 @@
+//! Locks in Redis: `SET NX PX` with a random owner, and scripts that compare it before they write.
+//!
+//! | key | holds |
+//! |---|---|
+//! | `ttr:l:{<key>}` | the owner, until its lease ends |
+//! | `ttr:unlocked` | channel: keys that are free |
+
+use std::{sync::LazyLock, time::Duration};
+
+use ::redis::{RedisError, Script, Value, cmd};
+use async_trait::async_trait;
+use futures_util::StreamExt;
+
+use super::{
+    LockError, LockGuard, LockKey, LockService,
+    leases::{Leases, Owner, Server, Taken, Woken},
+};
+use crate::redis::{Redis, Repeat};
+
+/// How long a connection that hears nothing is trusted.
+const QUIET: Duration = Duration::from_secs(10);
+const ANSWER: Duration = Duration::from_secs(2);
+
+/// A [`LockService`] in [`Redis`], for any number of processes. Cheap to clone.
+///
+/// A Redis that fails over to a replica may not know of a lease taken just before; one that restarts
+/// empty knows of none. The key may have two holders then, until the first one notices: within a
+/// third of its lease.
+#[derive(Debug, Clone)]
+pub struct RedisLock(Leases);
+
+struct AtRedis(Redis);
+
+static RENEW: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(
+        r"if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+        redis.call('PEXPIRE', KEYS[1], ARGV[2])
+        return 1",
+    )
+});
+
+static RELEASE: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(
+        r"if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+        redis.call('DEL', KEYS[1])
+        redis.call('PUBLISH', ARGV[2], ARGV[3])
+        return 1",
+    )
+});
+
+impl RedisLock {
+    /// Makes a service whose leases last 10 s unless they are renewed.
+    #[must_use]
+    pub fn new(redis: &Redis) -> Self {
+        Self(Leases::new(AtRedis(redis.clone())))
+    }
+
+    /// Sets how long a lease lasts unless it is renewed: how long a key stays taken after its holder
+    /// has died. At least 300 ms.
+    #[must_use]
+    pub fn lease(self, lease: Duration) -> Self {
+        Self(self.0.with_lease(lease))
+    }
+
+    /// Hashes keys with this secret: whoever reads Redis cannot try out which keys are held.
+    #[must_use]
+    pub fn hash_keys_with(self, secret: &[u8]) -> Self {
+        Self(self.0.with_secret(secret))
+    }
+}
+
+impl AtRedis {
+    fn name(&self, key: LockKey) -> String {
+        format!("{}:l:{{{}}}", self.0.prefix(), key.digits())
+    }
+
+    fn channel(&self) -> String {
+        format!("{}:unlocked", self.0.prefix())
+    }
+}
+
+#[async_trait]
+impl Server for AtRedis {
+    async fn take(&self, key: LockKey, owner: Owner, lease: Duration) -> Result<Taken, LockError> {
+        let mut set = cmd("SET");
+        set.arg(self.name(key)).arg(&owner).arg("NX").arg("PX").arg(millis(lease));
+        // Sent again, it would find itself, and wait for its own lease to end.
+        let answer: Value = self.0.ask(&set, Repeat::Never).await.map_err(failed)?;
+        if answer != Value::Nil {
+            return Ok(Taken::Yes);
+        }
+        Ok(Taken::No { left: self.left(key).await?.unwrap_or_default() })
+    }
+
+    async fn renew(&self, key: LockKey, owner: Owner, lease: Duration) -> Result<bool, LockError> {
+        let mut renew = RENEW.prepare_invoke();
+        renew.key(self.name(key)).arg(&owner).arg(millis(lease));
+        self.0.ask(&renew, Repeat::Once).await.map_err(failed)
+    }
+
+    async fn release(&self, key: LockKey, owner: Owner) -> Result<bool, LockError> {
+        let mut release = RELEASE.prepare_invoke();
+        release.key(self.name(key)).arg(&owner).arg(self.channel()).arg(key.digits());
+        self.0.ask(&release, Repeat::Never).await.map_err(failed)
+    }
+
+    async fn left(&self, key: LockKey) -> Result<Option<Duration>, LockError> {
+        let mut left = cmd("PTTL");
+        left.arg(self.name(key));
+        let left: i64 = self.0.ask(&left, Repeat::Once).await.map_err(failed)?;
+        // Negative: there is none.
+        Ok(u64::try_from(left).ok().map(Duration::from_millis))
+    }
+
+    async fn listen(&self, woken: &Woken) -> Result<(), LockError> {
+        let heard = self.0.subscribe(&self.channel()).await.map_err(failed)?;
+        let (mut sink, mut messages) = heard.split();
+        woken.listening();
+        loop {
+            match tokio::time::timeout(QUIET, messages.next()).await {
+                Ok(Some(message)) => {
+                    let digits = std::str::from_utf8(message.get_payload_bytes());
+                    if let Some(key) = digits.ok().and_then(LockKey::parse) {
+                        woken.freed(key);
+                    }
+                }
+                Ok(None) => return Err(LockError::unavailable("the connection was closed")),
+                // A connection may break without a word.
+                Err(_quiet) => match tokio::time::timeout(ANSWER, sink.ping::<()>()).await {
+                    Ok(answer) => answer.map_err(failed)?,
+                    Err(_elapsed) => {
+                        return Err(LockError::unavailable("the connection does not answer"));
+                    }
+                },
+            }
+        }
+    }
+
+    async fn health(&self) -> Result<(), LockError> {
+        self.0.ask::<()>(&cmd("PING"), Repeat::Once).await.map_err(failed)
+    }
+}
+
+#[async_trait]
+impl LockService for RedisLock {
+    async fn acquire_within(&self, key: &str, limit: Duration) -> Result<LockGuard, LockError> {
+        self.0.acquire_within(key, limit).await
+    }
+
+    async fn try_acquire(&self, key: &str) -> Result<Option<LockGuard>, LockError> {
+        self.0.try_acquire(key).await
+    }
+
+    async fn released(&self, key: &str) -> Result<(), LockError> {
+        self.0.released(key).await
+    }
+
+    async fn health(&self) -> Result<(), LockError> {
+        self.0.health().await
+    }
+}
+
+fn millis(lease: Duration) -> u64 {
+    u64::try_from(lease.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn failed(error: RedisError) -> LockError {
+    LockError::unavailable(error)
+}

@@ -1,0 +1,140 @@
+//! Locks in SQLite, for the processes of one machine. It wakes nobody: they look.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use sqlx::{Executor, Row as _, SqlitePool};
+
+use super::{
+    LockError, LockGuard, LockKey, LockService,
+    leases::{Leases, Owner, Server, Taken, Woken},
+    sql::Statements,
+};
+use crate::clock::{Clock, Throttle};
+
+const NOW: &str = "CAST(unixepoch('subsec') * 1000 AS integer)";
+const REAP_EVERY: Duration = Duration::from_secs(60);
+
+/// A [`LockService`] in SQLite (3.42 or later), for the processes of one machine. Cheap to clone.
+#[derive(Clone)]
+pub struct SqliteLock {
+    leases: Leases,
+    at: Arc<AtSqlite>,
+}
+
+struct AtSqlite {
+    pool: SqlitePool,
+    statements: Statements,
+    clock: Clock,
+    reap: Throttle,
+}
+
+impl SqliteLock {
+    /// Makes a service whose leases last 10 s unless they are renewed, in the table `lock_leases`.
+    /// [`migrate`](Self::migrate) makes it.
+    #[must_use]
+    pub fn new(pool: SqlitePool) -> Self {
+        let statements = Statements::new("blob", NOW, "");
+        let (clock, reap) = (Clock::system(), Throttle::due(REAP_EVERY));
+        let at = Arc::new(AtSqlite { pool, statements, clock, reap });
+        Self { leases: Leases::new(at.clone()), at }
+    }
+
+    /// Sets how long a lease lasts unless it is renewed: how long a key stays taken after its holder
+    /// has died. At least 300 ms.
+    #[must_use]
+    pub fn lease(self, lease: Duration) -> Self {
+        Self { leases: self.leases.with_lease(lease), ..self }
+    }
+
+    /// Hashes keys with this secret: whoever reads the table cannot try out which keys are held.
+    #[must_use]
+    pub fn hash_keys_with(self, secret: &[u8]) -> Self {
+        Self { leases: self.leases.with_secret(secret), ..self }
+    }
+
+    /// Makes the table if it is missing.
+    ///
+    /// # Errors
+    /// The database cannot be opened or refuses.
+    pub async fn migrate(&self) -> Result<(), LockError> {
+        self.at.pool.execute(self.at.statements.create_table.as_str()).await.map_err(failed)?;
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Server for Arc<AtSqlite> {
+    async fn take(&self, key: LockKey, owner: Owner, lease: Duration) -> Result<Taken, LockError> {
+        if self.reap.is_due(self.clock.monotonic()) {
+            self.pool.execute(self.statements.reap.as_str()).await.map_err(failed)?;
+        }
+        let take = sqlx::query(&self.statements.take);
+        let take = take.bind(key.bytes().to_vec()).bind(owner.to_vec()).bind(millis(lease));
+        if take.execute(&self.pool).await.map_err(failed)?.rows_affected() > 0 {
+            return Ok(Taken::Yes);
+        }
+        Ok(Taken::No { left: self.left(key).await?.unwrap_or_default() })
+    }
+
+    async fn renew(&self, key: LockKey, owner: Owner, lease: Duration) -> Result<bool, LockError> {
+        let renew = sqlx::query(&self.statements.renew);
+        let renew = renew.bind(key.bytes().to_vec()).bind(owner.to_vec()).bind(millis(lease));
+        Ok(renew.execute(&self.pool).await.map_err(failed)?.rows_affected() > 0)
+    }
+
+    async fn release(&self, key: LockKey, owner: Owner) -> Result<bool, LockError> {
+        let release = sqlx::query(&self.statements.release);
+        let release = release.bind(key.bytes().to_vec()).bind(owner.to_vec());
+        Ok(release.execute(&self.pool).await.map_err(failed)?.rows_affected() > 0)
+    }
+
+    async fn left(&self, key: LockKey) -> Result<Option<Duration>, LockError> {
+        let left = sqlx::query(&self.statements.left).bind(key.bytes().to_vec());
+        let row = left.fetch_optional(&self.pool).await.map_err(failed)?;
+        let left = row.map(|row| row.try_get::<i64, _>(0)).transpose().map_err(failed)?;
+        Ok(left.and_then(|left| u64::try_from(left).ok()).map(Duration::from_millis))
+    }
+
+    async fn listen(&self, _woken: &Woken) -> Result<(), LockError> {
+        Ok(())
+    }
+
+    async fn health(&self) -> Result<(), LockError> {
+        self.pool.execute("SELECT 1").await.map_err(failed)?;
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl LockService for SqliteLock {
+    async fn acquire_within(&self, key: &str, limit: Duration) -> Result<LockGuard, LockError> {
+        self.leases.acquire_within(key, limit).await
+    }
+
+    async fn try_acquire(&self, key: &str) -> Result<Option<LockGuard>, LockError> {
+        self.leases.try_acquire(key).await
+    }
+
+    async fn released(&self, key: &str) -> Result<(), LockError> {
+        self.leases.released(key).await
+    }
+
+    async fn health(&self) -> Result<(), LockError> {
+        self.leases.health().await
+    }
+}
+
+fn millis(lease: Duration) -> i64 {
+    i64::try_from(lease.as_millis()).unwrap_or(i64::MAX)
+}
+
+fn failed(error: sqlx::Error) -> LockError {
+    LockError::unavailable(error)
+}
+
+impl fmt::Debug for SqliteLock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("SqliteLock").field(&self.leases).finish()
+    }
+}
