@@ -77,17 +77,13 @@ where
     where
         F: Future<Output = V> + Send + 'static,
     {
-        if let Some(flight) = self.running.get(key)
-            && !flight.is_settled()
-        {
-            return Joined::Waiting { answer: flight.waiter(), started: false };
+        if let Some(answer) = self.running.get(key).and_then(|flight| flight.join()) {
+            return Joined::Waiting { answer, started: false };
         }
         let mut outcome = None;
         self.running.entry_by_ref(key).and_compute_with(|found| {
-            if let Some(flight) = found.map(moka::Entry::into_value)
-                && !flight.is_settled()
-            {
-                outcome = Some(Outcome::Join(flight));
+            if let Some(answer) = found.and_then(|entry| entry.value().join()) {
+                outcome = Some(Outcome::Join(answer));
                 return Op::Nop;
             }
             match decide() {
@@ -96,19 +92,16 @@ where
                     Op::Nop
                 }
                 Start::Flight(work) => {
-                    let flight = Arc::new(Flight::new());
-                    outcome = Some(Outcome::Start(flight.clone(), work));
+                    let (flight, answer) = Flight::new();
+                    outcome = Some(Outcome::Start(flight.clone(), answer, work));
                     Op::Put(flight)
                 }
             }
         });
         match outcome {
             Some(Outcome::Known(value)) => Joined::Known(value),
-            Some(Outcome::Join(flight)) => {
-                Joined::Waiting { answer: flight.waiter(), started: false }
-            }
-            Some(Outcome::Start(flight, work)) => {
-                let answer = flight.waiter();
+            Some(Outcome::Join(answer)) => Joined::Waiting { answer, started: false },
+            Some(Outcome::Start(flight, answer, work)) => {
                 let flight_task =
                     Running { running: self.running.clone(), key: key.clone(), flight };
                 self.tasks.spawn(flight_task.run(work));
@@ -137,37 +130,39 @@ impl<K, V: Clone> fmt::Debug for SingleFlight<K, V> {
 
 enum Outcome<V: Clone, F> {
     Known(V),
-    Join(Arc<Flight<V>>),
-    Start(Arc<Flight<V>>, F),
+    Join(Waiter<V>),
+    Start(Arc<Flight<V>>, Waiter<V>, F),
 }
 
-struct Flight<V: Clone> {
+/// Open until somebody answers. Then it holds nothing any more: the cache may keep it for a while.
+struct Flight<V: Clone>(Mutex<Option<Open<V>>>);
+
+struct Open<V: Clone> {
     answer: Shared<oneshot::Receiver<V>>,
-    // Taken by whoever answers first; its absence is the mark of a settled flight.
-    answerer: Mutex<Option<oneshot::Sender<V>>>,
+    answerer: oneshot::Sender<V>,
 }
 
 impl<V: Clone> Flight<V> {
-    fn new() -> Self {
-        let (sender, receiver) = oneshot::channel();
-        Self { answer: receiver.shared(), answerer: Mutex::new(Some(sender)) }
+    fn new() -> (Arc<Self>, Waiter<V>) {
+        let (answerer, receiver) = oneshot::channel();
+        let answer = receiver.shared();
+        let waiter = Waiter(answer.clone());
+        (Arc::new(Self(Mutex::new(Some(Open { answer, answerer })))), waiter)
     }
 
-    fn waiter(&self) -> Waiter<V> {
-        Waiter(self.answer.clone())
+    /// None if it is settled.
+    fn join(&self) -> Option<Waiter<V>> {
+        let open = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        open.as_ref().map(|open| Waiter(open.answer.clone()))
     }
 
-    fn is_settled(&self) -> bool {
-        self.answerer.lock().unwrap_or_else(PoisonError::into_inner).is_none()
-    }
-
-    fn take_answerer(&self) -> Option<oneshot::Sender<V>> {
-        self.answerer.lock().unwrap_or_else(PoisonError::into_inner).take()
+    fn close(&self) -> Option<Open<V>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     fn settle(&self, value: V) {
-        if let Some(answerer) = self.take_answerer() {
-            // The receiver lives in this flight, so the answer is always taken.
+        if let Some(Open { answer: _, answerer }) = self.close() {
+            // Nobody may be waiting any more.
             let _ = answerer.send(value);
         }
     }
@@ -214,7 +209,7 @@ where
     V: Clone + Send + Sync + 'static,
 {
     fn drop(&mut self) {
-        drop(self.flight.take_answerer());
+        drop(self.flight.close());
         self.running.entry_by_ref(&self.key).and_compute_with(|found| match found {
             Some(entry) if Arc::ptr_eq(entry.value(), &self.flight) => Op::Remove,
             _ => Op::Nop,

@@ -106,6 +106,7 @@ impl EndedHere {
                 }
                 stays
             });
+            self.marks.shrink_to_fit();
         }
     }
 }

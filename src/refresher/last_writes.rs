@@ -83,6 +83,7 @@ impl LastWrites {
         let now = self.clock.monotonic();
         if self.sweep.is_due(now) {
             self.writes.retain(|_, write| !write.is_too_old(now, self.stays));
+            self.writes.shrink_to_fit();
         }
     }
 }
