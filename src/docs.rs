@@ -5,7 +5,8 @@
 //! | [`architecture`] | the path of a request, what a refresh does, which file holds what |
 //! | [`guarantees`] | each promise with its code and its tests |
 //! | [`failure_modes`] | what happens when something fails, and what the user sees |
-//! | [`token_store`] | the token record, one process or many, a store of your own |
+//! | [`several_processes`] | running more than one instance: stores, locks, what fails and how |
+//! | [`token_store`] | the token record, and a store of your own |
 //! | [`encryption_at_rest`] | sealed tokens, and how to change keys |
 //! | [`back_channel_logout`] | the provider ends logins |
 //! | [`keycloak`] | realm and client settings |
@@ -29,6 +30,12 @@ pub mod failure_modes {}
 #[doc = "[sealed]: crate::docs::encryption_at_rest\n\n"]
 #[doc = include_str!("../docs/token-store.md")]
 pub mod token_store {}
+
+#[doc = "[token store]: crate::docs::token_store\n"]
+#[doc = "[Failure modes]: crate::docs::failure_modes\n"]
+#[doc = "[`lock`]: crate::lock\n\n"]
+#[doc = include_str!("../docs/several-processes.md")]
+pub mod several_processes {}
 
 #[doc = include_str!("../docs/encryption-at-rest.md")]
 pub mod encryption_at_rest {}

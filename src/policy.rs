@@ -175,7 +175,7 @@ impl RefreshPolicy {
         request_timeout.saturating_add(self.store_timeout).saturating_add(SLACK)
     }
 
-    /// Longer than any flight runs. A flight waits for the marks of others, for the provider, and
+    /// Longer than any flight runs. A flight waits for its turn, for the marks of others, for the provider, and
     /// some ten times for the token store; each step has a limit.
     pub(crate) fn longest_flight(
         &self,
@@ -183,7 +183,7 @@ impl RefreshPolicy {
         mark_deadline: Duration,
     ) -> Duration {
         let store = self.store_timeout.saturating_mul(12);
-        let waits = longest_refresh.saturating_add(mark_deadline.saturating_mul(3));
+        let waits = longest_refresh.saturating_add(mark_deadline.saturating_mul(4));
         store.saturating_add(waits).saturating_mul(2).min(A_DAY)
     }
 

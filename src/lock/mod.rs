@@ -42,6 +42,7 @@ mod local;
 mod postgres;
 #[cfg(feature = "redis")]
 mod redis;
+mod share;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 mod sql;
 #[cfg(feature = "sqlite")]
@@ -60,7 +61,7 @@ pub use self::postgres::PostgresLock;
 pub use self::redis::RedisLock;
 #[cfg(feature = "sqlite")]
 pub use self::sqlite::SqliteLock;
-pub use self::{error::LockError, guard::LockGuard, local::LocalLock};
+pub use self::{error::LockError, guard::LockGuard, local::LocalLock, share::share_of_users};
 
 /// How long [`LockService::acquire`] waits.
 pub const DEFAULT_LIMIT: Duration = Duration::from_secs(10);

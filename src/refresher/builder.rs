@@ -10,8 +10,15 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower_sessions::SessionStore;
 
 use super::{
-    Core, TokenRefresher, claims_verifier::claims_verifier, ended_here::EndedHere, ending::Endings,
-    listening::Listening, presentation::Presentations, records::Records, revoker::Revoker,
+    Core, TokenRefresher,
+    claims_verifier::claims_verifier,
+    ended_here::EndedHere,
+    ending::Endings,
+    listening::Listening,
+    presentation::Presentations,
+    records::Records,
+    revoker::Revoker,
+    turn::{ForUser, Turns},
     unsaved::Unsaved,
 };
 use crate::{
@@ -19,6 +26,7 @@ use crate::{
     clock::Clock,
     endpoint::{Keys, TokenEndpoint},
     error::ConfigError,
+    lock::LockService,
     policy::RefreshPolicy,
     session::{GuardedStore, Pointer},
     single_flight::SingleFlight,
@@ -39,6 +47,8 @@ use crate::{
 /// | [`revoke_on_log_out`](Self::revoke_on_log_out) | true |
 /// | [`cache_bytes`](Self::cache_bytes) | 16 MiB |
 /// | [`claims_trust`](Self::claims_trust) | [`ClaimsTrust::Issued`] |
+/// | [`lock`](Self::lock) | none |
+/// | [`lock_if`](Self::lock_if) | for everybody |
 /// | [`clock`](Self::clock) | [`Clock::system`] |
 #[must_use]
 pub struct TokenRefresherBuilder {
@@ -54,6 +64,8 @@ pub struct TokenRefresherBuilder {
     revoke_on_log_out: bool,
     cache_bytes: usize,
     claims_trust: ClaimsTrust,
+    lock: Option<Arc<dyn LockService>>,
+    lock_if: Option<ForUser>,
     clock: Clock,
 }
 
@@ -76,6 +88,8 @@ impl TokenRefresherBuilder {
             revoke_on_log_out: true,
             cache_bytes: 16 * 1024 * 1024,
             claims_trust: ClaimsTrust::default(),
+            lock: None,
+            lock_if: None,
             clock: Clock::system(),
         }
     }
@@ -83,6 +97,26 @@ impl TokenRefresherBuilder {
     /// Sets the times that govern a refresh.
     pub fn policy(mut self, policy: RefreshPolicy) -> Self {
         self.policy = policy;
+        self
+    }
+
+    /// Lets the refreshes of one login in several processes queue at `lock`.
+    ///
+    /// It is not needed: the token store excludes, and those of this crate for Redis and PostgreSQL
+    /// also wake whoever waits. Give one if your token store cannot [tell](TokenStore::listen) other
+    /// processes that a refresh has ended, and looking at the record again after 50 ms and more is
+    /// too slow. While the lock cannot be had, refreshes go on without it.
+    pub fn lock(mut self, lock: impl LockService) -> Self {
+        self.lock = Some(Arc::new(lock));
+        self
+    }
+
+    /// Uses the [`lock`](Self::lock) for those users only whose subject `accepts` accepts; a user
+    /// without a subject has an empty one. Asked at each refresh, so it can be a switch that is
+    /// flipped at run time. [`share_of_users`](crate::lock::share_of_users) is a ready one. It never
+    /// switches off the mark in the token record, which excludes.
+    pub fn lock_if(mut self, accepts: impl Fn(&str) -> bool + Send + Sync + 'static) -> Self {
+        self.lock_if = Some(Arc::new(accepts));
         self
     }
 
@@ -181,6 +215,13 @@ impl TokenRefresherBuilder {
                 rule: "it must not be empty",
             });
         }
+        if self.lock.is_some() && !self.tokens.compares_and_swaps() {
+            tracing::warn!(
+                "a lock over a token store that does not compare and swap does not make several \
+                 processes safe: a lease that is lost means two refreshes with one refresh token, and \
+                 a logout beside a refresh elsewhere may leave its tokens unrevoked"
+            );
+        }
         let keys = Keys::new(provider.clone(), clock.clone());
         let claims_verifier = claims_verifier(self.claims_trust, &provider, &keys)?;
         let back_channel = self.back_channel.map(|key| {
@@ -245,6 +286,7 @@ impl TokenRefresherBuilder {
             ended_here,
             endings,
             listening: Listening::new(&closing),
+            turns: Turns::new(self.lock, self.lock_if, mark_deadline, clock.clone()),
             revoker,
             flights,
             mark_deadline,

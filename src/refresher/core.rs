@@ -13,7 +13,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
     ended_here::EndedHere, ending::Endings, errors, listening::Listening,
-    presentation::Presentations, records::Records, revoker::Revoker, unsaved::Unsaved,
+    presentation::Presentations, records::Records, revoker::Revoker, turn::Turns, unsaved::Unsaved,
 };
 use crate::{
     back_channel::BackChannel,
@@ -54,6 +54,7 @@ pub(super) struct Core {
     pub(super) ended_here: Arc<EndedHere>,
     pub(super) endings: Arc<Endings>,
     pub(super) listening: Listening,
+    pub(super) turns: Turns,
     pub(super) presentations: Presentations,
     pub(super) revoker: Revoker,
     pub(super) flights: Arc<SingleFlight<FlightKey, FlightResult>>,

@@ -17,6 +17,7 @@
 //! | what if the store lacks what this process has? | `newest`, `last_writes` |
 //! | what if the store refuses a write? | `unsaved` |
 //! | what does the store tell of other processes? | `listening` |
+//! | what is the lock for, if there is one? | `turn` |
 
 mod answer;
 mod builder;
@@ -39,6 +40,7 @@ mod refresh;
 mod revoker;
 mod shutdown;
 mod subject_check;
+mod turn;
 mod unsaved;
 mod usage;
 mod valid_token;
@@ -104,7 +106,7 @@ impl TokenRefresher {
     /// starts a refresh in the background. Otherwise waits for the refresh of this login: the one
     /// that is under way, or one that this call starts. The token store holds the new tokens before
     /// this returns. While the provider cannot be asked it may give the expired token, marked
-    /// [stale](AccessToken::is_stale), if the [policy](RefreshPolicy::on_unavailable) says so.
+    /// [stale](AccessToken::is_stale), if the [policy](crate::RefreshPolicy::on_unavailable) says so.
     ///
     /// A WebSocket or another long-lived handler keeps its [`Session`] and calls this whenever it
     /// needs a token.

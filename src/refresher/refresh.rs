@@ -12,7 +12,10 @@
 //! Between the request and the write a flight does not ask whether the login has ended in this process:
 //! the store's comparison decides, or the set could be lost and its predecessor presented again.
 
-use std::{sync::Arc, time::SystemTime};
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use super::{
     Core, FlightResult, answer,
@@ -22,6 +25,7 @@ use super::{
     newest::{self, Newest},
     presentation::{Decision, under_way_elsewhere},
     records::Found,
+    turn::Turn,
 };
 use crate::{
     clock::Moment,
@@ -54,8 +58,21 @@ pub(super) const REFRESHED: Outcome = "refreshed";
 const ALREADY_NEWER: Outcome = "already_newer";
 pub(super) const LOST_RACE: Outcome = "lost_race";
 
-pub(super) async fn run(core: Arc<Core>, asked: RefreshRequest) -> FlightResult {
+/// `user`: as told at login.
+pub(super) async fn run(
+    core: Arc<Core>,
+    asked: RefreshRequest,
+    user: Option<Arc<str>>,
+) -> FlightResult {
     let flight = Flight { core: &core, asked };
+    let waiting = core.turns.wait(asked.login.key, user.as_deref(), asked.early);
+    let _turn = match core.closing.run_until_cancelled(waiting).await {
+        Some(Turn::Elsewhere) => {
+            core.presentations.wait_for_others(asked.login.key, asked.than);
+            return Err(under_way_elsewhere(Duration::ZERO));
+        }
+        turn => turn,
+    };
     let mut result = flight.run().await;
     let login = asked.login.key;
     match &mut result {

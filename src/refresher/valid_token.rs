@@ -258,7 +258,7 @@ fn join_or_start(
         if core.closing.is_cancelled() {
             return Start::No(Err(unavailable("this process is shutting down")));
         }
-        Start::Flight(refresh::run(core.clone(), asked))
+        Start::Flight(refresh::run(core.clone(), asked, held.subject.clone()))
     })
 }
 

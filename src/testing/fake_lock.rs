@@ -93,6 +93,12 @@ impl FakeLock {
         guard.is_some()
     }
 
+    /// Takes every key away from its holder. Returns whether any was held.
+    pub fn lose_all(&self) -> bool {
+        let keys: Vec<_> = lock(&self.script).held.keys().cloned().collect();
+        keys.iter().filter(|key| self.lose(key)).count() > 0
+    }
+
     async fn begin(&self) -> Result<(), LockError> {
         let (delay, refuse) = {
             let mut script = lock(&self.script);

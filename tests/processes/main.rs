@@ -5,6 +5,7 @@ mod cut_off;
 mod deaths;
 mod endings;
 mod failover;
+mod lock;
 mod one_post;
 mod store_clock;
 mod told;
@@ -15,8 +16,8 @@ use support::{LIFE, ScriptedSessions, ScriptedTokens, World, endpoint, variants:
 use tokio::task::JoinHandle;
 use tower_sessions::{MemoryStore, Session, session::Id};
 use tower_token_refresh::{
-    AccessToken, RefreshError, RefreshPolicy, TokenRefresher,
-    testing::{ManualClock, MemoryTokens, StrictIssuer},
+    AccessToken, RefreshError, RefreshPolicy, TokenRefresher, TokenRefresherBuilder,
+    testing::{FakeLock, ManualClock, MemoryTokens, StrictIssuer},
     tower_sessions,
 };
 
@@ -50,7 +51,22 @@ impl Pair {
         Self::over(MemoryTokens::new().telling(), LIFE, RefreshPolicy::default())
     }
 
+    /// The processes queue at `lock`, for the users that `lock_if` accepts.
+    fn locked(lock: &FakeLock, lock_if: fn(&str) -> bool) -> Self {
+        Self::configured(MemoryTokens::new(), LIFE, |builder| {
+            builder.lock(lock.clone()).lock_if(lock_if)
+        })
+    }
+
     fn over(store: MemoryTokens, life: Duration, policy: RefreshPolicy) -> Self {
+        Self::configured(store, life, |builder| builder.policy(policy.clone()))
+    }
+
+    fn configured(
+        store: MemoryTokens,
+        life: Duration,
+        configure: impl Fn(TokenRefresherBuilder) -> TokenRefresherBuilder,
+    ) -> Self {
         let clock = ManualClock::new();
         let issuer =
             StrictIssuer::builder().clock(clock.clock()).access_token_lifetime(life).build();
@@ -58,12 +74,10 @@ impl Pair {
         let tokens = ScriptedTokens::new(store.clone());
         let way = tokens.another_way();
         let process = |way: &ScriptedTokens| {
-            TokenRefresher::builder(endpoint(&issuer), sessions.clone())
+            let builder = TokenRefresher::builder(endpoint(&issuer), sessions.clone())
                 .token_store(way.clone())
-                .policy(policy.clone())
-                .clock(clock.clock())
-                .build()
-                .expect("the settings agree")
+                .clock(clock.clock());
+            configure(builder).build().expect("the settings agree")
         };
         let (refresher, other) = (process(&tokens), process(&way));
         let world = World { issuer, clock, sessions, tokens, refresher, keys: None };

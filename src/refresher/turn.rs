@@ -1,0 +1,82 @@
+//! Where flights of different processes queue, if the application has given a lock.
+//!
+//! The mark in the token record excludes; the lock only spares the others their looks at it. So every
+//! trouble with the lock costs time and nothing else: a flight that cannot have it goes on without it,
+//! one that has waited for longer than a mark holds does so, too, and a lease that is lost is not
+//! looked at. Whoever gets the lock reads the record first: the one before has mostly brought the
+//! tokens.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use crate::{
+    clock::{Clock, Throttle},
+    lock::{LockError, LockGuard, LockService},
+    tokens::RecordKey,
+};
+
+/// For which users: those whose subject it accepts.
+pub(super) type ForUser = Arc<dyn Fn(&str) -> bool + Send + Sync>;
+
+pub(super) struct Turns {
+    lock: Option<Arc<dyn LockService>>,
+    for_user: Option<ForUser>,
+    /// How long a mark holds.
+    limit: Duration,
+    warnings: Throttle,
+    clock: Clock,
+}
+
+pub(super) enum Turn {
+    /// The flight goes on, with the lock or without.
+    Begin { _held: Option<LockGuard> },
+    /// A flight that nobody waits for is not needed: another process has one.
+    Elsewhere,
+}
+
+impl Turns {
+    pub(super) fn new(
+        lock: Option<Arc<dyn LockService>>,
+        for_user: Option<ForUser>,
+        limit: Duration,
+        clock: Clock,
+    ) -> Self {
+        Self { lock, for_user, limit, warnings: Throttle::due(Duration::from_secs(10)), clock }
+    }
+
+    /// Waits for the turn of a flight. `early`: nobody waits for it.
+    pub(super) async fn wait(&self, key: RecordKey, user: Option<&str>, early: bool) -> Turn {
+        let without = Turn::Begin { _held: None };
+        let Some(lock) = &self.lock else { return without };
+        if self.for_user.as_ref().is_some_and(|accepts| !accepts(user.unwrap_or_default())) {
+            return without;
+        }
+        let name = format!("refresh {:032x}", u128::from_be_bytes(key.to_bytes()));
+        let answer = if early {
+            match lock.try_acquire(&name).await {
+                Ok(None) => return Turn::Elsewhere,
+                answer => answer,
+            }
+        } else {
+            lock.acquire_within(&name, self.limit).await.map(Some)
+        };
+        match answer {
+            Ok(held) => Turn::Begin { _held: held },
+            Err(LockError::Timeout { .. }) => without,
+            Err(error) => {
+                if self.warnings.is_due(self.clock.monotonic()) {
+                    tracing::warn!(
+                        %error,
+                        "refreshes go on without the lock (logged every ten seconds at most)"
+                    );
+                }
+                without
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Turns {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Turns").field("lock", &self.lock).finish_non_exhaustive()
+    }
+}
