@@ -65,6 +65,21 @@ pub async fn execute_in_sqlite(pool: &SqlitePool, statement: &str) {
     pool.execute(statement).await.expect("executed");
 }
 
+/// The file may grow no further, or may again.
+pub async fn fill_sqlite(pool: &SqlitePool, full: bool) {
+    let most = if full { 1 } else { 1_073_741_823 };
+    // The setting belongs to a connection: to every one of the pool.
+    let mut connections = Vec::new();
+    while connections.len() < pool.options().get_max_connections() as usize {
+        connections.push(pool.acquire().await.expect("a connection"));
+    }
+    for connection in &mut connections {
+        // It is never below what there is.
+        let pragma = format!("PRAGMA max_page_count = {most}");
+        (&mut **connection).execute(pragma.as_str()).await.expect("set");
+    }
+}
+
 pub async fn sqlite_tokens() -> SqliteTokens {
     let tokens = SqliteTokens::new(sqlite_file().await);
     tokens.migrate().await.expect("the tables are created");
