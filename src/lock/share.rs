@@ -17,7 +17,7 @@ pub fn share_of_users(percent: u8) -> impl Fn(&str) -> bool + Send + Sync + 'sta
     move |user| {
         let hash = digest(&SHA256, user.as_bytes());
         let [a, b, c, d, ..] = *hash.as_ref() else { return false };
-        let place = u64::from(u32::from_be_bytes([a, b, c, d])) * 100 >> 32;
+        let place = (u64::from(u32::from_be_bytes([a, b, c, d])) * 100) >> 32;
         place < u64::from(percent)
     }
 }

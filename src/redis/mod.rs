@@ -115,12 +115,8 @@ impl Redis {
         if server.starts_with("rediss:") {
             node = node.set_tls_mode(::redis::TlsMode::Secure);
         }
-        let client = SentinelClient::build(
-            urls.to_vec(),
-            master.to_owned(),
-            Some(node),
-            SentinelServerType::Master,
-        )?;
+        let client =
+            SentinelClient::build(urls.to_vec(), master, Some(node), SentinelServerType::Master)?;
         Self::over(Servers::Sentinel(Mutex::new(client))).await
     }
 

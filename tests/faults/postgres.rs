@@ -155,7 +155,8 @@ async fn behind_pgbouncer_in_transaction_mode() {
         format!(
             "[databases]\npostgres = host=127.0.0.1 port={} user=test\n[pgbouncer]\n\
              listen_addr = 127.0.0.1\nlisten_port = {port}\nauth_type = any\n\
-             pool_mode = transaction\ndefault_pool_size = 3\nunix_socket_dir =\n",
+             pool_mode = transaction\ndefault_pool_size = 3\nunix_socket_dir =\n\
+             ignore_startup_parameters = extra_float_digits\n",
             postgres.port
         ),
     )

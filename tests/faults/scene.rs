@@ -1,9 +1,6 @@
 //! Ten users at two processes, and what a fault costs them.
 
-use std::{
-    collections::HashMap,
-    time::{Duration, Instant},
-};
+use std::{collections::HashMap, time::Duration};
 
 use futures_util::future::join_all;
 use support::endpoint;
@@ -12,6 +9,8 @@ use tower_token_refresh::{
     ProviderLimits, RefreshErrorKind, RefreshPolicy, TokenRefresher, TokenSet,
     testing::StrictIssuer, token_store::TokenStore, tower_sessions,
 };
+
+use crate::servers::now;
 
 const USERS: usize = 10;
 /// How long access tokens live.
@@ -31,7 +30,7 @@ pub struct Tally {
     /// By kind of error.
     failed: HashMap<RefreshErrorKind, usize>,
     /// The last time that a request failed.
-    last_failure: Option<Instant>,
+    last_failure: Option<Duration>,
     /// Users who have to log in again.
     pub lost: Vec<usize>,
 }
@@ -81,17 +80,7 @@ impl Scene {
         process.log_in(&session, set).await.is_ok()
     }
 
-    /// Every user asks at every process, round after round, for `time`.
-    pub async fn serve(&self, time: Duration) -> Tally {
-        let mut tally = Tally::default();
-        let end = Instant::now() + time;
-        while Instant::now() < end {
-            self.round(&mut tally).await;
-            tokio::time::sleep(BETWEEN_ROUNDS).await;
-        }
-        tally
-    }
-
+    /// Every user asks at every process.
     async fn round(&self, tally: &mut Tally) {
         let requests = self.users.iter().enumerate().flat_map(|(nth, id)| {
             self.processes.iter().map(move |process| async move {
@@ -105,7 +94,7 @@ impl Scene {
                 Ok(_token) => tally.served += 1,
                 Err(error) => {
                     *tally.failed.entry(error.kind()).or_default() += 1;
-                    tally.last_failure = Some(Instant::now());
+                    tally.last_failure = Some(now());
                     if error.kind().status() == 401 && !tally.lost.contains(&nth) {
                         tally.lost.push(nth);
                     }
@@ -123,7 +112,7 @@ impl Scene {
         let over = loop {
             tokio::select! {
                 biased;
-                () = &mut fault => break Instant::now(),
+                () = &mut fault => break now(),
                 () = self.round(&mut tally) => tokio::time::sleep(BETWEEN_ROUNDS).await,
             }
         };
@@ -132,18 +121,16 @@ impl Scene {
             self.round(&mut tally).await;
             tokio::time::sleep(BETWEEN_ROUNDS).await;
             let quiet_since = tally.last_failure.unwrap_or(over).max(over);
-            if quiet_since.elapsed() > LIFE * 2 {
+            if now() - quiet_since > LIFE * 2 {
                 break;
             }
             let all_lost = tally.lost.len() == USERS;
-            assert!(Instant::now() < patience || all_lost, "{what}: no recovery: {tally:?}");
-            if all_lost && over.elapsed() > LIFE * 2 {
+            assert!(now() < patience || all_lost, "{what}: no recovery: {tally:?}");
+            if all_lost && now() - over > LIFE * 2 {
                 break;
             }
         }
-        let recovery = tally
-            .last_failure
-            .map_or(Duration::ZERO, |last| last.checked_duration_since(over).unwrap_or_default());
+        let recovery = tally.last_failure.map_or(Duration::ZERO, |last| last.saturating_sub(over));
         println!(
             "| {what} | {} token requests | {} served | {} failed {:?} | {} users lost | {:.1} s to recovery |",
             self.issuer.refresh_requests() - posts,

@@ -4,10 +4,18 @@ use std::{
     net::{TcpListener, TcpStream},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
-    time::{Duration, Instant},
+    sync::LazyLock,
+    time::Duration,
 };
 
+use tower_token_refresh::Clock;
 use uuid::Uuid;
+
+/// Real time, since some moment before the test.
+pub fn now() -> Duration {
+    static CLOCK: LazyLock<Clock> = LazyLock::new(Clock::system);
+    CLOCK.monotonic()
+}
 
 /// A folder that goes when the test is done.
 pub struct Folder(pub PathBuf);
@@ -74,9 +82,9 @@ impl Server {
     }
 
     fn until_it_listens(&self) {
-        let patience = Instant::now() + Duration::from_secs(30);
+        let patience = now() + Duration::from_secs(30);
         while TcpStream::connect(("127.0.0.1", self.port)).is_err() {
-            assert!(Instant::now() < patience, "{:?} does not listen", self.command);
+            assert!(now() < patience, "{:?} does not listen", self.command);
             std::thread::sleep(Duration::from_millis(20));
         }
     }

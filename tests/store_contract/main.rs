@@ -9,4 +9,6 @@ mod format;
 mod homes;
 mod in_sessions;
 mod records;
+mod redis_sessions;
+mod told;
 mod unreadable;

@@ -65,17 +65,15 @@ pub async fn execute_in_sqlite(pool: &SqlitePool, statement: &str) {
     pool.execute(statement).await.expect("executed");
 }
 
-/// The file may grow no further, or may again.
-pub async fn fill_sqlite(pool: &SqlitePool, full: bool) {
-    let most = if full { 1 } else { 1_073_741_823 };
+/// Every write fails, as on a disk that is full, or none.
+pub async fn refuse_writes_in_sqlite(pool: &SqlitePool, refuse: bool) {
     // The setting belongs to a connection: to every one of the pool.
     let mut connections = Vec::new();
     while connections.len() < pool.options().get_max_connections() as usize {
         connections.push(pool.acquire().await.expect("a connection"));
     }
     for connection in &mut connections {
-        // It is never below what there is.
-        let pragma = format!("PRAGMA max_page_count = {most}");
+        let pragma = format!("PRAGMA query_only = {}", i32::from(refuse));
         (&mut **connection).execute(pragma.as_str()).await.expect("set");
     }
 }
@@ -97,6 +95,14 @@ pub async fn postgres_pool() -> PgPool {
 pub async fn redis_tokens() -> RedisTokens {
     let redis = Redis::connect(&redis_url()).await.expect("Redis answers");
     redis.with_prefix(&Uuid::new_v4().simple().to_string()).tokens()
+}
+
+/// Two processes, each with a connection of its own.
+pub async fn two_redis_tokens() -> [RedisTokens; 2] {
+    let prefix = Uuid::new_v4().simple().to_string();
+    let one = Redis::connect(&redis_url()).await.expect("Redis answers");
+    let other = Redis::connect(&redis_url()).await.expect("Redis answers");
+    [one.with_prefix(&prefix).tokens(), other.with_prefix(&prefix).tokens()]
 }
 
 pub async fn postgres_tokens() -> PostgresTokens {
