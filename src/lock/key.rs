@@ -37,7 +37,7 @@ impl LockKey {
         Ok(Self(half))
     }
 
-    #[cfg(any(feature = "postgres", feature = "redis", feature = "sqlite"))]
+    #[cfg(any(feature = "postgres", feature = "sqlite"))]
     pub(super) fn bytes(self) -> [u8; 16] {
         self.0
     }

@@ -292,6 +292,8 @@ impl Drop for Waiting<'_> {
     }
 }
 
+// Not where SQLite is the only server.
+#[cfg(any(feature = "postgres", feature = "redis"))]
 impl Woken {
     /// From now on every release is told.
     pub(super) fn listening(&self) {

@@ -16,7 +16,6 @@ use super::{problem, rejection::Hook};
 use crate::{
     error::{RefreshError, RefreshErrorKind},
     refresher::TokenRefresher,
-    tokens::AccessToken,
 };
 
 /// A service inside a [`TokenRefreshLayer`](crate::TokenRefreshLayer).
@@ -98,10 +97,11 @@ where
 )]
 pub(crate) struct Handle(pub(crate) TokenRefresher);
 
+#[cfg(feature = "axum")]
 pub(crate) async fn token_for(
     refresher: &TokenRefresher,
     extensions: &http::Extensions,
-) -> Result<AccessToken, RefreshError> {
+) -> Result<crate::tokens::AccessToken, RefreshError> {
     refresher.valid_token(session_in(extensions)?).await
 }
 

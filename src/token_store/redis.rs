@@ -44,19 +44,15 @@ pub struct RedisTokens {
     redis: Redis,
 }
 
-/// Writes `ARGV[1..6]` (generation, state, nonce, text, end in ms, channel) over `KEYS[1]`, and tells
-/// who listens, unless a refresh only begins.
+/// Writes `ARGV[1..5]` (generation, state, nonce, text, end in ms) over `KEYS[1]`, and publishes
+/// `ARGV[7]` to the channel `ARGV[6]`, unless it is empty.
 const WRITE: &str = r"
 local function write()
     redis.call('HSET', KEYS[1], 'g', ARGV[1], 's', ARGV[2], 'n', ARGV[3], 'r', ARGV[4])
     redis.call('PEXPIREAT', KEYS[1], ARGV[5])
 end
 local function tell()
-    if ARGV[2] == 'ended' then
-        redis.call('PUBLISH', ARGV[6], ARGV[7] .. ARGV[4])
-    elseif ARGV[2] == 'live' then
-        redis.call('PUBLISH', ARGV[6], ARGV[7])
-    end
+    if ARGV[7] ~= '' then redis.call('PUBLISH', ARGV[6], ARGV[7]) end
 end
 ";
 
@@ -138,7 +134,7 @@ impl RedisTokens {
             .arg(new.to_text())
             .arg(end_of(new.keep_until()))
             .arg(self.channel())
-            .arg(digits(key));
+            .arg(told::message(key, new).unwrap_or_default());
         if let Some(expected) = expected {
             script.arg(expected.generation).arg(expected.state.name());
             script.arg(expected.nonce.to_string());

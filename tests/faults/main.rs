@@ -4,6 +4,7 @@
 //!
 //! They need the programs of `tests/services/run --install redis postgres pgbouncer`.
 
+mod commands;
 mod postgres;
 mod proxy;
 mod redis;
