@@ -34,6 +34,9 @@ use crate::clock::Clock;
 
 /// How long a lease lasts, unless it is renewed.
 const LEASE: Duration = Duration::from_secs(10);
+/// Shorter than this, a renewal that takes a moment would lose it.
+const SHORTEST_LEASE: Duration = Duration::from_millis(300);
+const LONGEST_LEASE: Duration = Duration::from_secs(24 * 60 * 60);
 /// How soon a waiter looks again whom the server does not wake.
 const FIRST_LOOK: Duration = Duration::from_millis(50);
 const LONGEST_LOOK: Duration = Duration::from_millis(500);
@@ -117,8 +120,7 @@ impl Leases {
     }
 
     pub(super) fn with_lease(mut self, lease: Duration) -> Self {
-        // Shorter than this, a renewal that takes a moment would lose it.
-        self.lease = lease.max(Duration::from_millis(300));
+        self.lease = lease.clamp(SHORTEST_LEASE, LONGEST_LEASE);
         self
     }
 
@@ -138,9 +140,20 @@ impl Leases {
             let mut owner = Owner::default();
             rand::fill(&mut owner).map_err(|_| LockError::Internal)?;
             let asked_at = leases.clock.monotonic();
-            match leases.server.take(key, owner, leases.lease).await? {
-                Taken::Yes => Ok(Given::Yes(leases.held(&name, key, owner, asked_at, turn))),
-                Taken::No { left } => Ok(Given::No { left, turn }),
+            let taken = leases.server.take(key, owner, leases.lease).await;
+            let asked_for = leases.clock.monotonic().saturating_sub(asked_at);
+            match taken {
+                Ok(Taken::Yes) if asked_for < leases.lease => {
+                    Ok(Given::Yes(leases.held(&name, key, owner, asked_at, turn)))
+                }
+                Ok(Taken::No { left }) => Ok(Given::No { left, turn }),
+                // The answer took longer than the lease, or got lost: the server may have given it.
+                late => {
+                    let released = leases.server.release(key, owner).await;
+                    late?;
+                    released?;
+                    Ok(Given::No { left: Duration::ZERO, turn })
+                }
             }
         });
         taking.await.unwrap_or(Err(LockError::Internal))
@@ -194,10 +207,12 @@ impl Leases {
         let (server, woken, stop) = (self.server.clone(), self.woken.clone(), self.stop.clone());
         tokio::spawn(async move {
             stop.run_until_cancelled(async move {
-                let mut pause = FIRST_PAUSE;
+                let (mut pause, mut is_silent) = (FIRST_PAUSE, false);
                 while let Err(error) = server.listen(&woken).await {
                     if woken.is_told.swap(false, Ordering::Relaxed) {
-                        pause = FIRST_PAUSE;
+                        (pause, is_silent) = (FIRST_PAUSE, false);
+                    }
+                    if !std::mem::replace(&mut is_silent, true) {
                         tracing::warn!(%error, "the lock server no longer wakes those who wait");
                     }
                     tokio::time::sleep(pause).await;

@@ -11,9 +11,12 @@ use super::{
     leases::{Leases, Owner, Server, Taken, Woken},
     sql::Statements,
 };
-use crate::clock::{Clock, Throttle};
+use crate::{
+    clock::{Clock, Throttle},
+    error::Chain,
+};
 
-const NOW: &str = "(extract(epoch FROM clock_timestamp()) * 1000)::bigint";
+const NOW: &str = "(extract(epoch FROM statement_timestamp()) * 1000)::bigint";
 const CHANNEL: &str = "lock_leases";
 const QUIET: Duration = Duration::from_secs(10);
 const ANSWER: Duration = Duration::from_secs(2);
@@ -21,7 +24,7 @@ const REAP_EVERY: Duration = Duration::from_secs(60);
 
 /// A [`LockService`] in PostgreSQL, for any number of processes. Cheap to clone.
 ///
-/// Once somebody waits, it takes one connection of the pool for good, to be woken. Behind PgBouncer in
+/// Once somebody waits, it keeps one connection of the pool for itself, to be woken. Behind PgBouncer in
 /// transaction mode that connection hears nothing, and waiters look once a second.
 #[derive(Clone)]
 pub struct PostgresLock {
@@ -48,13 +51,13 @@ impl PostgresLock {
     }
 
     /// Sets how long a lease lasts unless it is renewed: how long a key stays taken after its holder
-    /// has died. At least 300 ms.
+    /// has died. From 300 ms to 24 h.
     #[must_use]
     pub fn lease(self, lease: Duration) -> Self {
         Self { leases: self.leases.with_lease(lease), ..self }
     }
 
-    /// Hashes keys with this secret: whoever reads the table cannot try out which keys are held.
+    /// Hashes keys with this secret: someone who can read the table cannot guess which keys are held.
     #[must_use]
     pub fn hash_keys_with(self, secret: &[u8]) -> Self {
         Self { leases: self.leases.with_secret(secret), ..self }
@@ -75,7 +78,20 @@ impl PostgresLock {
 
 impl AtPostgres {
     async fn begin(&self) -> Result<Transaction<'static, Postgres>, LockError> {
-        self.pool.begin().await.map_err(failed)
+        self.pool.begin_with("BEGIN ISOLATION LEVEL READ COMMITTED").await.map_err(failed)
+    }
+
+    /// Deletes leases that have ended, now and then, while nobody waits for it.
+    fn reap_if_due(&self) {
+        if self.reap.is_due(self.clock.monotonic()) {
+            let (pool, reap) = (self.pool.clone(), self.statements.reap.clone());
+            tokio::spawn(async move {
+                let reaped = sqlx::raw_sql(&reap).execute(&pool).await;
+                if let Err(error) = reaped.map_err(failed) {
+                    tracing::warn!(error = %Chain(&error), "old leases could not be deleted");
+                }
+            });
+        }
     }
 
     /// How long a key is held, in a transaction that goes on.
@@ -94,11 +110,8 @@ impl AtPostgres {
 #[async_trait]
 impl Server for Arc<AtPostgres> {
     async fn take(&self, key: LockKey, owner: Owner, lease: Duration) -> Result<Taken, LockError> {
+        self.reap_if_due();
         let mut tx = self.begin().await?;
-        if self.reap.is_due(self.clock.monotonic()) {
-            let reap = sqlx::query(&self.statements.reap).persistent(false);
-            reap.execute(&mut *tx).await.map_err(failed)?;
-        }
         let take = sqlx::query(&self.statements.take).persistent(false);
         let take = take.bind(key.bytes().to_vec()).bind(owner.to_vec()).bind(millis(lease));
         let taken = take.execute(&mut *tx).await.map_err(failed)?.rows_affected() > 0;
@@ -191,8 +204,15 @@ fn millis(lease: Duration) -> i64 {
     i64::try_from(lease.as_millis()).unwrap_or(i64::MAX)
 }
 
+/// A database's own words may quote a row, but for those of a failed connection.
 fn failed(error: sqlx::Error) -> LockError {
-    LockError::unavailable(error)
+    match error {
+        sqlx::Error::Database(error) => {
+            let code = error.code().unwrap_or_default().into_owned();
+            LockError::unavailable(format!("PostgreSQL refused a statement (code {code})"))
+        }
+        error => LockError::unavailable(error),
+    }
 }
 
 impl fmt::Debug for PostgresLock {

@@ -1,13 +1,13 @@
-//! Locks in Redis: `SET NX PX` with a random owner, and scripts that compare it before they write.
+//! Locks in Redis: a random owner with a time to live, and scripts that compare it before they write.
 //!
 //! | key | holds |
 //! |---|---|
 //! | `ttr:l:{<key>}` | the owner, until its lease ends |
 //! | `ttr:unlocked` | channel: keys that are free |
 
-use std::{sync::LazyLock, time::Duration};
+use std::time::Duration;
 
-use ::redis::{RedisError, Script, Value, cmd};
+use ::redis::{Cmd, RedisError, cmd};
 use async_trait::async_trait;
 use futures_util::StreamExt;
 
@@ -31,22 +31,27 @@ pub struct RedisLock(Leases);
 
 struct AtRedis(Redis);
 
-static RENEW: LazyLock<Script> = LazyLock::new(|| {
-    Script::new(
-        r"if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
-        redis.call('PEXPIRE', KEYS[1], ARGV[2])
-        return 1",
-    )
-});
+/// Gives nothing if the owner has it now, else how long it is held, in milliseconds. A script that
+/// runs a second time, because its answer got lost, finds its own owner.
+const TAKE: &str = r"
+local held = redis.call('GET', KEYS[1])
+if held and held ~= ARGV[1] then return redis.call('PTTL', KEYS[1]) end
+redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+return false
+";
 
-static RELEASE: LazyLock<Script> = LazyLock::new(|| {
-    Script::new(
-        r"if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
-        redis.call('DEL', KEYS[1])
-        redis.call('PUBLISH', ARGV[2], ARGV[3])
-        return 1",
-    )
-});
+const RENEW: &str = r"
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+redis.call('PEXPIRE', KEYS[1], ARGV[2])
+return 1
+";
+
+const RELEASE: &str = r"
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+redis.call('DEL', KEYS[1])
+redis.pcall('PUBLISH', ARGV[2], ARGV[3])
+return 1
+";
 
 impl RedisLock {
     /// Makes a service whose leases last 10 s unless they are renewed.
@@ -56,13 +61,13 @@ impl RedisLock {
     }
 
     /// Sets how long a lease lasts unless it is renewed: how long a key stays taken after its holder
-    /// has died. At least 300 ms.
+    /// has died. From 300 ms to 24 h.
     #[must_use]
     pub fn lease(self, lease: Duration) -> Self {
         Self(self.0.with_lease(lease))
     }
 
-    /// Hashes keys with this secret: whoever reads Redis cannot try out which keys are held.
+    /// Hashes keys with this secret: someone who can read Redis cannot guess which keys are held.
     #[must_use]
     pub fn hash_keys_with(self, secret: &[u8]) -> Self {
         Self(self.0.with_secret(secret))
@@ -82,25 +87,24 @@ impl AtRedis {
 #[async_trait]
 impl Server for AtRedis {
     async fn take(&self, key: LockKey, owner: Owner, lease: Duration) -> Result<Taken, LockError> {
-        let mut set = cmd("SET");
-        set.arg(self.name(key)).arg(&owner).arg("NX").arg("PX").arg(millis(lease));
-        // Sent again, it would find itself, and wait for its own lease to end.
-        let answer: Value = self.0.ask(&set, Repeat::Never).await.map_err(failed)?;
-        if answer != Value::Nil {
-            return Ok(Taken::Yes);
-        }
-        Ok(Taken::No { left: self.left(key).await?.unwrap_or_default() })
+        let mut take = eval(TAKE, &self.name(key));
+        take.arg(&owner).arg(millis(lease));
+        let left: Option<i64> = self.0.ask(&take, Repeat::Once).await.map_err(failed)?;
+        Ok(match left {
+            None => Taken::Yes,
+            Some(left) => Taken::No { left: duration(left).unwrap_or_default() },
+        })
     }
 
     async fn renew(&self, key: LockKey, owner: Owner, lease: Duration) -> Result<bool, LockError> {
-        let mut renew = RENEW.prepare_invoke();
-        renew.key(self.name(key)).arg(&owner).arg(millis(lease));
+        let mut renew = eval(RENEW, &self.name(key));
+        renew.arg(&owner).arg(millis(lease));
         self.0.ask(&renew, Repeat::Once).await.map_err(failed)
     }
 
     async fn release(&self, key: LockKey, owner: Owner) -> Result<bool, LockError> {
-        let mut release = RELEASE.prepare_invoke();
-        release.key(self.name(key)).arg(&owner).arg(self.channel()).arg(key.digits());
+        let mut release = eval(RELEASE, &self.name(key));
+        release.arg(&owner).arg(self.channel()).arg(key.digits());
         self.0.ask(&release, Repeat::Never).await.map_err(failed)
     }
 
@@ -108,8 +112,7 @@ impl Server for AtRedis {
         let mut left = cmd("PTTL");
         left.arg(self.name(key));
         let left: i64 = self.0.ask(&left, Repeat::Once).await.map_err(failed)?;
-        // Negative: there is none.
-        Ok(u64::try_from(left).ok().map(Duration::from_millis))
+        Ok(duration(left))
     }
 
     async fn listen(&self, woken: &Woken) -> Result<(), LockError> {
@@ -158,6 +161,17 @@ impl LockService for RedisLock {
     async fn health(&self) -> Result<(), LockError> {
         self.0.health().await
     }
+}
+
+fn eval(script: &str, key: &str) -> Cmd {
+    let mut eval = cmd("EVAL");
+    eval.arg(script).arg(1).arg(key);
+    eval
+}
+
+/// Negative: it is not held.
+fn duration(millis: i64) -> Option<Duration> {
+    u64::try_from(millis).ok().map(Duration::from_millis)
 }
 
 fn millis(lease: Duration) -> u64 {

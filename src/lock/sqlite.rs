@@ -10,7 +10,10 @@ use super::{
     leases::{Leases, Owner, Server, Taken, Woken},
     sql::Statements,
 };
-use crate::clock::{Clock, Throttle};
+use crate::{
+    clock::{Clock, Throttle},
+    error::Chain,
+};
 
 const NOW: &str = "CAST(unixepoch('subsec') * 1000 AS integer)";
 const REAP_EVERY: Duration = Duration::from_secs(60);
@@ -41,13 +44,13 @@ impl SqliteLock {
     }
 
     /// Sets how long a lease lasts unless it is renewed: how long a key stays taken after its holder
-    /// has died. At least 300 ms.
+    /// has died. From 300 ms to 24 h.
     #[must_use]
     pub fn lease(self, lease: Duration) -> Self {
         Self { leases: self.leases.with_lease(lease), ..self }
     }
 
-    /// Hashes keys with this secret: whoever reads the table cannot try out which keys are held.
+    /// Hashes keys with this secret: someone who can read the table cannot guess which keys are held.
     #[must_use]
     pub fn hash_keys_with(self, secret: &[u8]) -> Self {
         Self { leases: self.leases.with_secret(secret), ..self }
@@ -63,12 +66,24 @@ impl SqliteLock {
     }
 }
 
+impl AtSqlite {
+    /// Deletes leases that have ended, now and then, while nobody waits for it.
+    fn reap_if_due(&self) {
+        if self.reap.is_due(self.clock.monotonic()) {
+            let (pool, reap) = (self.pool.clone(), self.statements.reap.clone());
+            tokio::spawn(async move {
+                if let Err(error) = pool.execute(reap.as_str()).await.map_err(failed) {
+                    tracing::warn!(error = %Chain(&error), "old leases could not be deleted");
+                }
+            });
+        }
+    }
+}
+
 #[async_trait]
 impl Server for Arc<AtSqlite> {
     async fn take(&self, key: LockKey, owner: Owner, lease: Duration) -> Result<Taken, LockError> {
-        if self.reap.is_due(self.clock.monotonic()) {
-            self.pool.execute(self.statements.reap.as_str()).await.map_err(failed)?;
-        }
+        self.reap_if_due();
         let take = sqlx::query(&self.statements.take);
         let take = take.bind(key.bytes().to_vec()).bind(owner.to_vec()).bind(millis(lease));
         if take.execute(&self.pool).await.map_err(failed)?.rows_affected() > 0 {
@@ -129,8 +144,15 @@ fn millis(lease: Duration) -> i64 {
     i64::try_from(lease.as_millis()).unwrap_or(i64::MAX)
 }
 
+/// A database's own words may quote a row, but for those of a failed connection.
 fn failed(error: sqlx::Error) -> LockError {
-    LockError::unavailable(error)
+    match error {
+        sqlx::Error::Database(error) => {
+            let code = error.code().unwrap_or_default().into_owned();
+            LockError::unavailable(format!("SQLite refused a statement (code {code})"))
+        }
+        error => LockError::unavailable(error),
+    }
 }
 
 impl fmt::Debug for SqliteLock {

@@ -1,7 +1,7 @@
-//! One connection, to a server or to a cluster, and what is sent over it.
+//! One connection, to a server or to a cluster.
 
 use ::redis::{
-    Cmd, FromRedisValue, Pipeline, RedisFuture, RedisResult, ScriptInvocation, Value,
+    Cmd, FromRedisValue, Pipeline, RedisFuture, RedisResult, Value,
     aio::{ConnectionLike, MultiplexedConnection},
     cluster_async::ClusterConnection,
 };
@@ -12,15 +12,8 @@ pub(super) enum Link {
     Cluster(Box<ClusterConnection>),
 }
 
-/// What is sent in one piece.
-#[derive(Clone, Copy)]
-pub(crate) enum Request<'a> {
-    Command(&'a Cmd),
-    Pipeline(&'a Pipeline),
-    Script(&'a ScriptInvocation<'a>),
-}
-
-/// Whether a request may be sent again when its answer got lost.
+/// Whether a command may be sent again when its answer got lost. A cluster's client does that by
+/// itself, so whatever is sent must know itself again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Repeat {
     Never,
@@ -28,12 +21,13 @@ pub(crate) enum Repeat {
 }
 
 impl Link {
-    pub(super) async fn send<T: FromRedisValue>(&mut self, request: Request<'_>) -> RedisResult<T> {
-        match request {
-            Request::Command(command) => command.query_async(self).await,
-            Request::Pipeline(pipeline) => pipeline.query_async(self).await,
-            Request::Script(script) => script.invoke_async(self).await,
-        }
+    pub(super) async fn send<T: FromRedisValue>(&mut self, command: &Cmd) -> RedisResult<T> {
+        command.query_async(self).await
+    }
+
+    /// A cluster heals by itself: one of its nodes may be down while the others are well.
+    pub(super) fn heals_itself(&self) -> bool {
+        matches!(self, Self::Cluster(_))
     }
 }
 
@@ -62,23 +56,5 @@ impl ConnectionLike for Link {
             Self::Single(link) => link.get_db(),
             Self::Cluster(link) => link.get_db(),
         }
-    }
-}
-
-impl<'a> From<&'a Cmd> for Request<'a> {
-    fn from(command: &'a Cmd) -> Self {
-        Self::Command(command)
-    }
-}
-
-impl<'a> From<&'a Pipeline> for Request<'a> {
-    fn from(pipeline: &'a Pipeline) -> Self {
-        Self::Pipeline(pipeline)
-    }
-}
-
-impl<'a> From<&'a ScriptInvocation<'a>> for Request<'a> {
-    fn from(script: &'a ScriptInvocation<'a>) -> Self {
-        Self::Script(script)
     }
 }

@@ -11,21 +11,25 @@ mod sessions;
 use std::{fmt, sync::Arc, time::Duration};
 
 use ::redis::{
-    AsyncConnectionConfig, Client, IntoConnectionInfo, RedisError, RedisResult,
+    AsyncConnectionConfig, Client, Cmd, IntoConnectionInfo, RedisError, RedisResult,
     aio::PubSub,
     cluster::{ClusterClient, ClusterClientBuilder},
     sentinel::{SentinelClient, SentinelNodeConnectionInfo, SentinelServerType},
 };
 use tokio::sync::Mutex;
 
-pub(crate) use self::link::{Repeat, Request};
+pub(crate) use self::link::Repeat;
 pub use self::sessions::RedisSessions;
 
 use self::link::Link;
 use crate::clock::Clock;
 
-/// A connection, or one answer, takes no longer than this.
+/// One answer, or a connection to one server, takes no longer than this.
 const LIMIT: Duration = Duration::from_secs(2);
+/// The same for a connection to one of several: one that is silent leaves time for the others.
+const LIMIT_OF_ONE: Duration = Duration::from_millis(500);
+/// Finding the way to several servers takes no longer than this.
+const LIMIT_OF_ALL: Duration = Duration::from_secs(5);
 /// After a failed connection, nobody tries again for this long: many requests may wait for it.
 const PAUSE: Duration = Duration::from_millis(100);
 const PREFIX: &str = "ttr";
@@ -61,8 +65,15 @@ struct Inner {
 /// Where to connect.
 enum Servers {
     Single(Client),
-    Cluster { client: ClusterClient, nodes: Vec<Client> },
-    Sentinel(Mutex<SentinelClient>),
+    Cluster {
+        client: ClusterClient,
+        nodes: Vec<Client>,
+    },
+    /// One to send commands and one to listen: neither waits for the other.
+    Sentinel {
+        commands: Mutex<SentinelClient>,
+        listening: Mutex<SentinelClient>,
+    },
 }
 
 #[derive(Default)]
@@ -78,8 +89,8 @@ impl Redis {
     /// Connects to a single server.
     ///
     /// # Errors
-    /// The URL cannot be parsed, or the server cannot be reached within 2 s. Later failures are
-    /// errors of the call that meets them, and the next call connects again.
+    /// The URL cannot be parsed, or the server cannot be reached within 2 s (a cluster or sentinels:
+    /// 5 s). If the connection fails later, that call returns the error and the next one reconnects.
     pub async fn connect(url: &str) -> Result<Self, RedisConnectError> {
         Self::over(Servers::Single(Client::open(url)?)).await
     }
@@ -90,7 +101,7 @@ impl Redis {
     /// As [`connect`](Self::connect).
     pub async fn connect_cluster(urls: &[&str]) -> Result<Self, RedisConnectError> {
         let client = ClusterClientBuilder::new(urls.iter().copied())
-            .connection_timeout(LIMIT)
+            .connection_timeout(LIMIT_OF_ONE)
             .response_timeout(LIMIT)
             .retries(3)
             .build()?;
@@ -98,9 +109,9 @@ impl Redis {
         Self::over(Servers::Cluster { client, nodes }).await
     }
 
-    /// Connects to the master that sentinels know by the name `master`. The sentinels are at `urls`;
-    /// `server` is a URL of which only user, password, database and TLS count: those for the master
-    /// itself.
+    /// Connects to the master that sentinels know by the name `master`. The sentinels are at `urls`.
+    /// From the URL `server` only user, password, database and TLS are used, for the connection to
+    /// the master.
     ///
     /// # Errors
     /// As [`connect`](Self::connect), or no sentinel knows the name.
@@ -115,9 +126,12 @@ impl Redis {
         if server.starts_with("rediss:") {
             node = node.set_tls_mode(::redis::TlsMode::Secure);
         }
-        let client =
-            SentinelClient::build(urls.to_vec(), master, Some(node), SentinelServerType::Master)?;
-        Self::over(Servers::Sentinel(Mutex::new(client))).await
+        let client = || {
+            let (urls, node) = (urls.to_vec(), Some(node.clone()));
+            SentinelClient::build(urls, master.to_owned(), node, SentinelServerType::Master)
+        };
+        let (commands, listening) = (Mutex::new(client()?), Mutex::new(client()?));
+        Self::over(Servers::Sentinel { commands, listening }).await
     }
 
     /// Puts `prefix` before every key and channel but those of sessions; `ttr` by default. Two
@@ -134,7 +148,7 @@ impl Redis {
         crate::token_store::RedisTokens::new(self.clone())
     }
 
-    /// A session store here, in the format of `tower-sessions-redis-store`: existing sessions go on.
+    /// A session store here, in the format of `tower-sessions-redis-store`: existing sessions stay valid.
     #[must_use]
     pub fn sessions(&self) -> RedisSessions {
         RedisSessions::new(self.clone())
@@ -151,20 +165,19 @@ impl Redis {
         Ok(redis)
     }
 
-    /// Sends one request, and a second time over a new connection if the first one broke and
+    /// Sends one command, and a second time over a new connection if the first one broke and
     /// `repeat` says that this does no harm.
     pub(crate) async fn ask<T: ::redis::FromRedisValue>(
         &self,
-        request: impl Into<Request<'_>>,
+        command: &Cmd,
         repeat: Repeat,
     ) -> RedisResult<T> {
-        let request = request.into();
         let (number, mut link) = self.inner.link().await?;
-        let error = match link.send(request).await {
+        let error = match link.send(command).await {
             Ok(answer) => return Ok(answer),
             Err(error) => error,
         };
-        if !is_broken(&error) {
+        if link.heals_itself() || !is_broken(&error) {
             return Err(error);
         }
         self.inner.discard(number).await;
@@ -172,7 +185,7 @@ impl Redis {
             return Err(error);
         }
         let (number, mut link) = self.inner.link().await?;
-        let answer = link.send(request).await;
+        let answer = link.send(command).await;
         if answer.as_ref().is_err_and(is_broken) {
             self.inner.discard(number).await;
         }
@@ -184,8 +197,8 @@ impl Redis {
         let subscribing = async {
             let mut heard = match &self.inner.servers {
                 Servers::Single(client) => client.get_async_pubsub().await?,
-                Servers::Sentinel(client) => {
-                    let master = client.lock().await.async_get_client().await?;
+                Servers::Sentinel { listening, .. } => {
+                    let master = listening.lock().await.async_get_client().await?;
                     master.get_async_pubsub().await?
                 }
                 // Any node hears what is published at any other.
@@ -194,14 +207,14 @@ impl Redis {
             heard.subscribe(channel).await?;
             Ok(heard)
         };
-        in_time(subscribing).await
+        in_time(self.inner.limit(), subscribing).await
     }
 }
 
 async fn subscribe_to_any(nodes: &[Client]) -> RedisResult<PubSub> {
     let mut failed = RedisError::from((::redis::ErrorKind::Io, "there are no nodes"));
     for node in nodes {
-        match node.get_async_pubsub().await {
+        match in_time(LIMIT_OF_ONE, node.get_async_pubsub()).await {
             Ok(heard) => return Ok(heard),
             Err(error) => failed = error,
         }
@@ -223,7 +236,7 @@ impl Inner {
                 "Redis could not be reached a moment ago",
             )));
         }
-        match in_time(self.connect()).await {
+        match in_time(self.limit(), self.connect()).await {
             Ok(link) => {
                 current.link = Some(link.clone());
                 current.number += 1;
@@ -245,13 +258,21 @@ impl Inner {
             Servers::Single(client) => {
                 client.get_multiplexed_async_connection_with_config(&config).await.map(Link::Single)
             }
-            Servers::Sentinel(client) => {
-                let mut client = client.lock().await;
+            Servers::Sentinel { commands, .. } => {
+                let mut client = commands.lock().await;
                 client.get_async_connection_with_config(&config).await.map(Link::Single)
             }
             Servers::Cluster { client, .. } => {
                 client.get_async_connection().await.map(|link| Link::Cluster(Box::new(link)))
             }
+        }
+    }
+
+    /// How long a connection may take.
+    fn limit(&self) -> Duration {
+        match &self.servers {
+            Servers::Single(_) => LIMIT,
+            Servers::Cluster { .. } | Servers::Sentinel { .. } => LIMIT_OF_ALL,
         }
     }
 
@@ -268,6 +289,8 @@ fn is_broken(error: &RedisError) -> bool {
     use ::redis::{ErrorKind, ServerErrorKind};
     error.is_io_error()
         || error.is_unrecoverable_error()
+        // Redis 6 wraps it, where a script was refused.
+        || error.detail().is_some_and(|detail| detail.contains("READONLY"))
         || matches!(
             error.kind(),
             ErrorKind::Server(
@@ -278,11 +301,11 @@ fn is_broken(error: &RedisError) -> bool {
         )
 }
 
-async fn in_time<T>(work: impl Future<Output = RedisResult<T>>) -> RedisResult<T> {
-    match tokio::time::timeout(LIMIT, work).await {
+async fn in_time<T>(limit: Duration, work: impl Future<Output = RedisResult<T>>) -> RedisResult<T> {
+    match tokio::time::timeout(limit, work).await {
         Ok(done) => done,
         Err(_elapsed) => {
-            Err(RedisError::from((::redis::ErrorKind::Io, "Redis did not answer within 2 s")))
+            Err(RedisError::from((::redis::ErrorKind::Io, "Redis did not answer in time")))
         }
     }
 }

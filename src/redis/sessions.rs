@@ -13,8 +13,7 @@ use super::{Redis, Repeat};
 
 /// A session store in Redis. [`Redis::sessions`] makes it.
 ///
-/// A `save` of a session that is gone does nothing, and the store says that it has worked: the
-/// guarded store and the token records count on no more than that.
+/// Saving a deleted session does nothing and still returns `Ok`.
 #[derive(Debug, Clone)]
 pub struct RedisSessions {
     redis: Redis,

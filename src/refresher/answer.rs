@@ -68,6 +68,7 @@ async fn store(
         Ok(Put::Stored) => core.unsaved.release(key, tokens.generation),
         Ok(Put::NotNewer) => {
             core.unsaved.release(key, tokens.generation);
+            core.presentations.settled(key);
             // Somebody replayed this refresh, and was faster.
             let (found, _) = flight.newest().await?;
             return flight.publish(&found.tokens, found.read_at());

@@ -28,7 +28,8 @@ pub(super) async fn confirmed(
     grant: GrantId,
 ) -> Result<Arc<CachedToken>, RefreshError> {
     let login = Login::of(grant);
-    core.endings.check(login.key)?;
+    // Who has told of the ending may not have known where the token is.
+    core.endings.check(login.key).inspect_err(|_| core.cache.remove(grant))?;
     let cached = core.cache.get(grant);
     let is_confirmed =
         |token: &CachedToken| core.clock.since(token.confirmed_at()) <= core.policy.confirm_after;
@@ -99,6 +100,8 @@ async fn read(core: Arc<Core>, grant: GrantId) -> FlightResult {
     core.endings.check(login.key)?;
     let token = Arc::new(CachedToken::new(login.key, &found.tokens, began));
     let newest = core.cache.put(grant, token, began);
+    // Whoever ended the login between these lines has emptied the cache before.
+    core.endings.check(login.key).inspect_err(|_| core.cache.remove(grant))?;
     if newest.generation > found.tokens.generation {
         // The store has lost a write that nobody has any more: the token is good all the same.
         newest.confirm(began);

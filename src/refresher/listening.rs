@@ -71,14 +71,15 @@ impl Listening {
         let listener = Listener { endings: core.endings.clone(), waiting: self.waiting.clone() };
         core.tasks.spawn(async move {
             stop.run_until_cancelled(async move {
-                let mut pause = FIRST_PAUSE;
+                let (mut pause, mut is_silent) = (FIRST_PAUSE, false);
                 while let Err(error) = records.listen(&listener).await {
                     if listener.waiting.is_told.swap(false, Ordering::Relaxed) {
-                        pause = FIRST_PAUSE;
+                        (pause, is_silent) = (FIRST_PAUSE, false);
+                    }
+                    if !std::mem::replace(&mut is_silent, true) {
                         tracing::warn!(
                             error = %Chain(&error),
-                            "the token store no longer tells what other processes do; until it does \
-                             again, their endings and refreshes are noticed later"
+                            "the token store does not tell what other processes do; until it does, their endings and refreshes are noticed later"
                         );
                     }
                     tokio::time::sleep(pause).await;

@@ -6,7 +6,9 @@
 //! looked at. Whoever gets the lock reads the record first: the one before has mostly brought the
 //! tokens.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{fmt, panic::AssertUnwindSafe, sync::Arc, time::Duration};
+
+use futures_util::FutureExt;
 
 use crate::{
     clock::{Clock, Throttle},
@@ -51,15 +53,20 @@ impl Turns {
             return without;
         }
         let name = format!("refresh {:032x}", u128::from_be_bytes(key.to_bytes()));
-        let answer = if early {
-            match lock.try_acquire(&name).await {
-                Ok(None) => return Turn::Elsewhere,
-                answer => answer,
+        // Whatever the service does: one that hangs or panics costs time and nothing else.
+        let limit = self.limit;
+        let asking = AssertUnwindSafe(async {
+            match early {
+                true => lock.try_acquire(&name).await,
+                false => lock.acquire_within(&name, limit).await.map(Some),
             }
-        } else {
-            lock.acquire_within(&name, self.limit).await.map(Some)
+        });
+        let answer = match tokio::time::timeout(limit, asking.catch_unwind()).await {
+            Ok(answer) => answer.unwrap_or(Err(LockError::Internal)),
+            Err(_elapsed) => Err(LockError::Timeout { limit }),
         };
         match answer {
+            Ok(None) => Turn::Elsewhere,
             Ok(held) => Turn::Begin { _held: held },
             Err(LockError::Timeout { .. }) => without,
             Err(error) => {

@@ -30,7 +30,7 @@ use super::{
 };
 use crate::{
     clock::Clock,
-    error::{Chain, RefreshError},
+    error::{Chain, RefreshError, RefreshErrorKind},
     metrics,
     token_store::{Ended, Ending, Put},
     tokens::{Generation, RecordKey},
@@ -211,6 +211,11 @@ impl Inner {
             return match in_time(self.records.end(key, ending, None)).await {
                 Ok(ended) => {
                     self.has_ended(key, ending, ended, set).await;
+                    Attempt::Saved
+                }
+                // A record that cannot be read will not be readable by trying again.
+                Err(error) if error.kind() == RefreshErrorKind::Misconfigured => {
+                    self.has_ended(key, ending, Ended::Absent, set).await;
                     Attempt::Saved
                 }
                 Err(error) => Attempt::Refused(error),

@@ -4,7 +4,14 @@
 //! in transaction mode. What other processes are told goes by `NOTIFY`, which needs a connection of its
 //! own to hear it.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use sqlx::{
@@ -16,21 +23,30 @@ use sqlx::{
 use super::{
     Loaded, NameKey, Nonce, Put, RecordKey, RecordListener, RecordVersion, StoreError, Swapped,
     TokenRecord, TokenStore,
-    sql::{Dialect, Row, Statements, key_of, not_put, signed, time_of},
+    sql::{Dialect, REAP_EVERY, REAPED_AT_ONCE, Row, Statements, key_of, not_put, signed, time_of},
     told,
 };
-use crate::clock::{Clock, Throttle};
+use crate::{
+    clock::{Clock, Throttle},
+    error::Chain,
+};
 
 const DIALECT: Dialect = Dialect {
     bytes: "bytea",
-    now: "(extract(epoch FROM clock_timestamp()) * 1000)::bigint",
+    // Not `clock_timestamp()`: no index serves a function that may change from row to row.
+    now: "(extract(epoch FROM statement_timestamp()) * 1000)::bigint",
     greatest: "greatest",
 };
 const CHANNEL: &str = "token_records";
 /// How long a connection that hears nothing is trusted.
 const QUIET: Duration = Duration::from_secs(10);
 const ANSWER: Duration = Duration::from_secs(2);
-const REAP_EVERY: Duration = Duration::from_secs(10 * 60);
+/// How long a process that hears nothing waits before it tries again.
+const DEAF_FOR: Duration = Duration::from_secs(60);
+/// Behind another level, a record that somebody else has changed would be an error.
+const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED";
+/// With what follows it, a schema's name makes a channel's: at most 63 bytes.
+const LONGEST_SCHEMA: usize = 48;
 
 /// A [`TokenStore`] in PostgreSQL (12 or later), for any number of processes. Cheap to clone.
 ///
@@ -46,7 +62,8 @@ const REAP_EVERY: Duration = Duration::from_secs(10 * 60);
 /// # }
 /// ```
 ///
-/// It takes one connection of the pool for good, to hear what other processes do. Behind PgBouncer in
+/// It keeps one connection of the pool for itself, to hear what other processes do: the pool needs two
+/// or more. Behind PgBouncer in
 /// transaction mode that connection hears nothing: give a direct one with
 /// [`hear_by`](Self::hear_by), or other processes' endings and refreshes are noticed later.
 #[derive(Clone)]
@@ -60,12 +77,14 @@ struct Inner {
     schema: String,
     clock: Clock,
     reap: Throttle,
+    warned_of_silence: AtomicBool,
 }
 
 /// A name of a schema that SQL takes for something else.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "the schema {0:?} is not a name of letters, digits and underscores that begins with a letter"
+    "the schema {0:?} is not a name of at most 48 ASCII letters, digits and underscores that begins \
+     with a letter"
 )]
 pub struct SchemaNameError(String);
 
@@ -80,9 +99,11 @@ impl PostgresTokens {
     /// Keeps them in the tables of `schema`.
     ///
     /// # Errors
-    /// The name is not one of ASCII letters, digits and underscores that begins with a letter.
+    /// The name is not one of at most 48 ASCII letters, digits and underscores that begins with a
+    /// letter.
     pub fn with_schema(self, schema: &str) -> Result<Self, SchemaNameError> {
-        let is_name = schema.starts_with(|first: char| first.is_ascii_alphabetic())
+        let is_name = schema.len() <= LONGEST_SCHEMA
+            && schema.starts_with(|first: char| first.is_ascii_alphabetic())
             && schema.chars().all(|next| next.is_ascii_alphanumeric() || next == '_');
         if !is_name {
             return Err(SchemaNameError(schema.to_owned()));
@@ -100,15 +121,25 @@ impl PostgresTokens {
     fn over(pool: PgPool, direct: Option<PgPool>, schema: String) -> Self {
         let (prefix, channel) = match &*schema {
             "" => (String::new(), CHANNEL.to_owned()),
-            schema => (format!("{schema}."), format!("{schema}_{CHANNEL}")),
+            schema => (format!("\"{schema}\"."), format!("{schema}_{CHANNEL}")),
         };
         let statements = Statements::new(&DIALECT, &prefix);
         let (clock, reap) = (Clock::system(), Throttle::due(REAP_EVERY));
-        Self(Arc::new(Inner { pool, direct, statements, channel, schema, clock, reap }))
+        let warned_of_silence = AtomicBool::new(false);
+        Self(Arc::new(Inner {
+            pool,
+            direct,
+            statements,
+            channel,
+            schema,
+            clock,
+            reap,
+            warned_of_silence,
+        }))
     }
 
-    /// Makes the tables that are missing. Run it at each start, or make them yourself: the docs of
-    /// the module show them.
+    /// Makes the tables that are missing. Run it at each start, or make them yourself:
+    /// `docs/several-processes.md` shows them.
     ///
     /// # Errors
     /// The database cannot be reached or refuses.
@@ -118,7 +149,7 @@ impl PostgresTokens {
         // other one has not committed.
         tx.execute("SELECT pg_advisory_xact_lock(7340915128)").await.map_err(failed)?;
         if !self.0.schema.is_empty() {
-            let create = format!("CREATE SCHEMA IF NOT EXISTS {}", self.0.schema);
+            let create = format!("CREATE SCHEMA IF NOT EXISTS \"{}\"", self.0.schema);
             tx.execute(create.as_str()).await.map_err(failed)?;
         }
         for create in &self.0.statements.create_tables {
@@ -128,7 +159,7 @@ impl PostgresTokens {
     }
 
     async fn begin(&self) -> Result<Transaction<'static, Postgres>, StoreError> {
-        self.0.pool.begin().await.map_err(failed)
+        self.0.pool.begin_with(BEGIN).await.map_err(failed)
     }
 
     /// Commits what has written `new`, and tells who listens, unless a refresh only begins.
@@ -159,12 +190,24 @@ impl PostgresTokens {
         Ok(())
     }
 
-    /// Drops rows past their time, now and then.
-    async fn reap(&self) -> Result<(), StoreError> {
+    /// Deletes rows past their time, now and then, while nobody waits for it.
+    fn reap_if_due(&self) {
         if self.0.reap.is_due(self.0.clock.monotonic()) {
-            for reap in &self.0.statements.reap {
+            let store = self.clone();
+            tokio::spawn(async move {
+                if let Err(error) = store.reap().await {
+                    tracing::warn!(error = %Chain(&error), "old token records could not be deleted");
+                }
+            });
+        }
+    }
+
+    async fn reap(&self) -> Result<(), StoreError> {
+        for reap in &self.0.statements.reap {
+            let mut reaped = REAPED_AT_ONCE;
+            while reaped >= REAPED_AT_ONCE {
                 let mut tx = self.begin().await?;
-                query(reap).execute(&mut *tx).await.map_err(failed)?;
+                reaped = query(reap).execute(&mut *tx).await.map_err(failed)?.rows_affected();
                 tx.commit().await.map_err(failed)?;
             }
         }
@@ -209,7 +252,7 @@ impl TokenStore for PostgresTokens {
         record: &TokenRecord,
         names: &[NameKey],
     ) -> Result<(), StoreError> {
-        self.reap().await?;
+        self.reap_if_due();
         let row = Row::of(key, record);
         let mut tx = self.begin().await?;
         let written = bind(query(&self.0.statements.create), &row).execute(&mut *tx).await;
@@ -273,11 +316,17 @@ impl TokenStore for PostgresTokens {
         let mut heard = PgListener::connect_with(pool).await.map_err(failed)?;
         heard.listen(&self.0.channel).await.map_err(failed)?;
         if !self.is_heard(&mut heard).await? {
-            tracing::warn!(
-                "PostgreSQL does not tell this process what others do, as behind PgBouncer: their \
-                 endings and refreshes are noticed later. Give a direct connection with `hear_by`"
-            );
-            return Ok(());
+            if !self.0.warned_of_silence.swap(true, Ordering::Relaxed) {
+                tracing::warn!(
+                    "PostgreSQL does not tell this process what others do, as behind PgBouncer: \
+                     their endings and refreshes are noticed later. Give a direct connection with \
+                     `hear_by` (logged once)"
+                );
+            }
+            drop(heard);
+            // It may have been slow only.
+            tokio::time::sleep(DEAF_FOR).await;
+            return Err(StoreError::backend("PostgreSQL tells nothing"));
         }
         listener.listening();
         loop {

@@ -10,12 +10,9 @@
 //! one piece; a name lies in another slot of a cluster and is written before. Redis drops a record a
 //! minute after the time up to which it must be kept, by its own clock.
 
-use std::{
-    sync::LazyLock,
-    time::{Duration, SystemTime},
-};
+use std::time::{Duration, SystemTime};
 
-use ::redis::{FromRedisValue, RedisError, Script, cmd, pipe};
+use ::redis::{Cmd, FromRedisValue, RedisError, cmd};
 use async_trait::async_trait;
 use futures_util::StreamExt;
 
@@ -45,58 +42,59 @@ pub struct RedisTokens {
 }
 
 /// Writes `ARGV[1..5]` (generation, state, nonce, text, end in ms) over `KEYS[1]`, and publishes
-/// `ARGV[7]` to the channel `ARGV[6]`, unless it is empty.
+/// `ARGV[7]` to the channel `ARGV[6]`, unless it is empty. What is stored counts, told or not.
+///
+/// A script that runs a second time, because its answer got lost, finds what it has written, and
+/// gives the same answer.
 const WRITE: &str = r"
 local function write()
     redis.call('HSET', KEYS[1], 'g', ARGV[1], 's', ARGV[2], 'n', ARGV[3], 'r', ARGV[4])
     redis.call('PEXPIREAT', KEYS[1], ARGV[5])
-end
-local function tell()
-    if ARGV[7] ~= '' then redis.call('PUBLISH', ARGV[6], ARGV[7]) end
+    if ARGV[7] ~= '' then redis.pcall('PUBLISH', ARGV[6], ARGV[7]) end
 end
 ";
 
-static LOAD: LazyLock<Script> = LazyLock::new(|| {
-    Script::new(
-        r"local now = redis.call('TIME')
-        return { now[1], now[2], redis.call('HGET', KEYS[1], 'r') }",
-    )
-});
+const LOAD: &str = r"
+local now = redis.call('TIME')
+return { now[1], now[2], redis.call('HGET', KEYS[1], 'r') }
+";
 
-static CREATE: LazyLock<Script> = LazyLock::new(|| {
-    Script::new(&format!(
-        r"{WRITE}
-        if redis.call('EXISTS', KEYS[1]) == 1 then return 0 end
-        write()
-        return 1"
-    ))
-});
+const CREATE: &str = r"
+local stored = redis.call('HGET', KEYS[1], 'r')
+if stored then return stored == ARGV[4] and 1 or 0 end
+write()
+return 1
+";
 
-static SWAP: LazyLock<Script> = LazyLock::new(|| {
-    Script::new(&format!(
-        r"{WRITE}
-        local stored = redis.call('HMGET', KEYS[1], 'g', 's', 'n')
-        if stored[1] ~= ARGV[8] or stored[2] ~= ARGV[9] or stored[3] ~= ARGV[10] then return 0 end
-        write()
-        tell()
-        return 1"
-    ))
-});
+/// `ARGV[8..10]`: the expected generation, state and nonce.
+const SWAP: &str = r"
+local stored = redis.call('HMGET', KEYS[1], 'g', 's', 'n', 'r')
+if stored[4] == ARGV[4] then return 1 end
+if stored[1] ~= ARGV[8] or stored[2] ~= ARGV[9] or stored[3] ~= ARGV[10] then return 0 end
+write()
+return 1
+";
 
 /// Gives 1 if it has written, else 0, and the text of what is stored.
-static PUT_NEWER: LazyLock<Script> = LazyLock::new(|| {
-    Script::new(&format!(
-        r"{WRITE}
-        local stored = redis.call('HMGET', KEYS[1], 'g', 's', 'n', 'r')
-        if not stored[1] then return {{ 0, false }} end
-        local older = tonumber(stored[1]) < tonumber(ARGV[1])
-        local itself = stored[1] == ARGV[1] and stored[3] == ARGV[3]
-        if stored[2] == 'ended' or not (older or itself) then return {{ 0, stored[4] }} end
-        write()
-        tell()
-        return {{ 1, false }}"
-    ))
-});
+const PUT_NEWER: &str = r"
+local stored = redis.call('HMGET', KEYS[1], 'g', 's', 'n', 'r')
+if not stored[1] then return { 0, false } end
+local older = tonumber(stored[1]) < tonumber(ARGV[1])
+local itself = stored[1] == ARGV[1] and stored[3] == ARGV[3]
+if stored[2] == 'ended' or not (older or itself) then return { 0, stored[4] } end
+write()
+return { 1, false }
+";
+
+/// Notes the record `ARGV[1]` until `ARGV[2]` (ms since 1970) under a name, which finds the newest
+/// `ARGV[3]` of its records. The list lives as long as its last record.
+const NOTE: &str = r"
+redis.call('ZADD', KEYS[1], ARGV[2], ARGV[1])
+redis.call('ZREMRANGEBYRANK', KEYS[1], 0, -1 - ARGV[3])
+local now = redis.call('TIME')
+local wanted = ARGV[2] - (now[1] * 1000 + math.floor(now[2] / 1000))
+if redis.call('PTTL', KEYS[1]) < wanted then redis.call('PEXPIREAT', KEYS[1], ARGV[2]) end
+";
 
 impl RedisTokens {
     pub(crate) fn new(redis: Redis) -> Self {
@@ -115,31 +113,29 @@ impl RedisTokens {
         format!("{}:changes", self.redis.prefix())
     }
 
-    /// Runs a script that may write `new`.
+    /// Runs a script that may write `new`, and then publishes `message`.
     async fn write<T: FromRedisValue>(
         &self,
-        script: &Script,
+        script: &str,
         key: RecordKey,
         new: &TokenRecord,
+        message: Option<String>,
         expected: Option<RecordVersion>,
-        repeat: Repeat,
     ) -> Result<T, StoreError> {
         let version = new.version();
-        let mut script = script.prepare_invoke();
-        script
-            .key(self.record_key(key))
-            .arg(version.generation)
+        let mut eval = eval(&format!("{WRITE}{script}"), &self.record_key(key));
+        eval.arg(version.generation)
             .arg(version.state.name())
             .arg(version.nonce.to_string())
             .arg(new.to_text())
             .arg(end_of(new.keep_until()))
             .arg(self.channel())
-            .arg(told::message(key, new).unwrap_or_default());
+            .arg(message.unwrap_or_default());
         if let Some(expected) = expected {
-            script.arg(expected.generation).arg(expected.state.name());
-            script.arg(expected.nonce.to_string());
+            eval.arg(expected.generation).arg(expected.state.name());
+            eval.arg(expected.nonce.to_string());
         }
-        self.redis.ask(&script, repeat).await.map_err(failed)
+        self.redis.ask(&eval, Repeat::Once).await.map_err(failed)
     }
 
     /// Notes under which names a record is found.
@@ -149,15 +145,9 @@ impl RedisTokens {
         key: RecordKey,
         until: SystemTime,
     ) -> Result<(), StoreError> {
-        let (until, key) = (end_of(until), digits(key));
         for name in names {
-            let name = self.name_key(*name);
-            let mut note = pipe();
-            note.cmd("ZADD").arg(&name).arg(until).arg(&key).ignore();
-            note.cmd("ZREMRANGEBYRANK").arg(&name).arg(0).arg(-1 - MOST_OF_A_NAME).ignore();
-            // Not shorter than what another record needs: GT does not set the first one.
-            note.cmd("PEXPIREAT").arg(&name).arg(until).arg("NX").ignore();
-            note.cmd("PEXPIREAT").arg(&name).arg(until).arg("GT").ignore();
+            let mut note = eval(NOTE, &self.name_key(*name));
+            note.arg(digits(key)).arg(end_of(until)).arg(MOST_OF_A_NAME);
             self.redis.ask::<()>(&note, Repeat::Once).await.map_err(failed)?;
         }
         Ok(())
@@ -181,10 +171,9 @@ impl TokenStore for RedisTokens {
     }
 
     async fn load(&self, key: RecordKey) -> Result<Loaded, StoreError> {
-        let mut script = LOAD.prepare_invoke();
-        script.key(self.record_key(key));
+        let load = eval(LOAD, &self.record_key(key));
         let (seconds, micros, text): (u64, u64, Option<String>) =
-            self.redis.ask(&script, Repeat::Once).await.map_err(failed)?;
+            self.redis.ask(&load, Repeat::Once).await.map_err(failed)?;
         let record = text.map(|text| TokenRecord::from_text(&text)).transpose()?;
         let now = from_millis(seconds * 1_000 + micros / 1_000);
         Ok(now.map_or(Loaded::new(record.clone()), |now| Loaded::new(record).at(now)))
@@ -197,8 +186,7 @@ impl TokenStore for RedisTokens {
         names: &[NameKey],
     ) -> Result<(), StoreError> {
         self.note(names, key, record.keep_until()).await?;
-        // Sent again, it would find its own record, and say that somebody else's is there.
-        if self.write(&CREATE, key, record, None, Repeat::Never).await? {
+        if self.write(CREATE, key, record, None, None).await? {
             return Ok(());
         }
         self.forget(names, key).await?;
@@ -211,8 +199,8 @@ impl TokenStore for RedisTokens {
         expected: RecordVersion,
         new: &TokenRecord,
     ) -> Result<Swapped, StoreError> {
-        // As above.
-        let swapped: bool = self.write(&SWAP, key, new, Some(expected), Repeat::Never).await?;
+        let swapped: bool =
+            self.write(SWAP, key, new, told::message(key, new), Some(expected)).await?;
         Ok(if swapped { Swapped::Done } else { Swapped::Changed })
     }
 
@@ -222,15 +210,17 @@ impl TokenStore for RedisTokens {
         new: &TokenRecord,
         names: &[NameKey],
     ) -> Result<Put, StoreError> {
-        self.note(names, key, new.keep_until()).await?;
         let (stored, before): (bool, Option<String>) =
-            self.write(&PUT_NEWER, key, new, None, Repeat::Once).await?;
+            self.write(PUT_NEWER, key, new, told::message(key, new), None).await?;
         match before {
-            _ if stored => Ok(Put::Stored),
-            None => {
-                self.forget(names, key).await?;
-                Ok(Put::Absent)
+            _ if stored => {
+                // The tokens are what counts. The names that the record had before find it still.
+                if let Err(error) = self.note(names, key, new.keep_until()).await {
+                    tracing::warn!(%error, "a logout by the provider may not find a login");
+                }
+                Ok(Put::Stored)
             }
+            None => Ok(Put::Absent),
             Some(before) => Ok(TokenRecord::from_text(&before)?.judge(new)),
         }
     }
@@ -264,6 +254,14 @@ impl TokenStore for RedisTokens {
             }
         }
     }
+}
+
+/// Deliberately with its text each time: a node of a cluster that has just been started knows no
+/// script, and its other nodes may be down.
+fn eval(script: &str, key: &str) -> Cmd {
+    let mut eval = cmd("EVAL");
+    eval.arg(script).arg(1).arg(key);
+    eval
 }
 
 fn end_of(keep_until: SystemTime) -> u64 {

@@ -18,7 +18,7 @@
 //! ```
 //!
 //! Each call that writes a record is one `UPDATE … WHERE`, so the database compares and writes in one
-//! step. A row past its time counts as gone, and goes with one of the next log ins.
+//! step. A row past its time counts as gone, and goes with one of the next logins.
 
 use std::time::SystemTime;
 
@@ -28,6 +28,9 @@ use super::{
 };
 use crate::tokens::saturating_add;
 
+/// How many rows one statement deletes. As long as it finds so many, there are more.
+pub(super) const REAPED_AT_ONCE: u64 = 1_000;
+pub(super) const REAP_EVERY: std::time::Duration = std::time::Duration::from_secs(10 * 60);
 /// How much longer than it must a row stays.
 const MARGIN: std::time::Duration = std::time::Duration::from_secs(60);
 
@@ -69,7 +72,7 @@ impl Statements {
         let reap = |table| {
             format!(
                 "DELETE FROM {table} WHERE key IN \
-                 (SELECT key FROM {table} WHERE keep_until <= {now} LIMIT 1000) \
+                 (SELECT key FROM {table} WHERE keep_until <= {now} LIMIT {REAPED_AT_ONCE}) \
                  AND keep_until <= {now}"
             )
         };

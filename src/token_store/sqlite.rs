@@ -3,7 +3,7 @@
 //! SQLite runs one statement that writes after the other, whichever process sends it. It tells nobody
 //! what others have done: they look.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{fmt, sync::Arc};
 
 use async_trait::async_trait;
 use sqlx::{
@@ -14,13 +14,15 @@ use sqlx::{
 
 use super::{
     Loaded, NameKey, Put, RecordKey, RecordVersion, StoreError, Swapped, TokenRecord, TokenStore,
-    sql::{Dialect, Row, Statements, key_of, not_put, signed, time_of},
+    sql::{Dialect, REAP_EVERY, REAPED_AT_ONCE, Row, Statements, key_of, not_put, signed, time_of},
 };
-use crate::clock::{Clock, Throttle};
+use crate::{
+    clock::{Clock, Throttle},
+    error::Chain,
+};
 
 const DIALECT: Dialect =
     Dialect { bytes: "blob", now: "CAST(unixepoch('subsec') * 1000 AS integer)", greatest: "max" };
-const REAP_EVERY: Duration = Duration::from_secs(10 * 60);
 
 /// A [`TokenStore`] in SQLite (3.42 or later), for any number of processes on one machine. Cheap to
 /// clone.
@@ -66,8 +68,8 @@ impl SqliteTokens {
         Self(Arc::new(Inner { pool, statements, clock, reap }))
     }
 
-    /// Makes the tables that are missing. Run it at each start, or make them yourself: the docs of
-    /// the module show them.
+    /// Makes the tables that are missing. Run it at each start, or make them yourself:
+    /// `docs/several-processes.md` shows them.
     ///
     /// # Errors
     /// The database cannot be opened or refuses.
@@ -92,11 +94,24 @@ impl SqliteTokens {
         Ok(())
     }
 
-    /// Drops rows past their time, now and then.
-    async fn reap(&self) -> Result<(), StoreError> {
+    /// Deletes rows past their time, now and then, while nobody waits for it.
+    fn reap_if_due(&self) {
         if self.0.reap.is_due(self.0.clock.monotonic()) {
-            for reap in &self.0.statements.reap {
-                self.0.pool.execute(reap.as_str()).await.map_err(failed)?;
+            let store = self.clone();
+            tokio::spawn(async move {
+                if let Err(error) = store.reap().await {
+                    tracing::warn!(error = %Chain(&error), "old token records could not be deleted");
+                }
+            });
+        }
+    }
+
+    async fn reap(&self) -> Result<(), StoreError> {
+        for reap in &self.0.statements.reap {
+            let mut reaped = REAPED_AT_ONCE;
+            while reaped >= REAPED_AT_ONCE {
+                let done = self.0.pool.execute(reap.as_str()).await.map_err(failed)?;
+                reaped = done.rows_affected();
             }
         }
         Ok(())
@@ -128,7 +143,7 @@ impl TokenStore for SqliteTokens {
         record: &TokenRecord,
         names: &[NameKey],
     ) -> Result<(), StoreError> {
-        self.reap().await?;
+        self.reap_if_due();
         let row = Row::of(key, record);
         let mut tx = self.0.pool.begin().await.map_err(failed)?;
         let created = bind(sqlx::query(&self.0.statements.create), &row);

@@ -198,7 +198,7 @@ on_every_token_store! {
 
     async fn a_record_that_was_not_created_is_not_found(store: &dyn TokenStore) {
         let (taken, of_refused) = (stored(store, &live(1, 1)).await, name());
-        store.create(taken, &live(1, 1), &[of_refused]).await.expect_err("taken");
+        store.create(taken, &live(1, 2), &[of_refused]).await.expect_err("taken");
         let of_absent = name();
         store.put_newer(key(), &live(2, 2), &[of_absent]).await.expect("an answer");
         for name in [of_refused, of_absent] {
