@@ -39,8 +39,8 @@
 //! response, and [`log_out`](TokenRefresher::log_out) to end the login. The README has the whole
 //! application.
 //!
-//! **This release is for one process per login.** Several processes need a token store that
-//! compares and swaps; see [`token_store`].
+//! Several processes need a token store that compares and swaps, such as those for Redis and
+//! PostgreSQL: see [`token_store`].
 //!
 //! # How it works
 //!
@@ -86,6 +86,8 @@
 //! |---|---|---|
 //! | `axum` | yes | the extractors, `IntoResponse` for [`RefreshError`], the route for back-channel logout |
 //! | `rustls` | yes | TLS for the default transport |
+//! | `redis` | no | sessions, tokens and locks in Redis or Valkey |
+//! | `postgres`, `sqlite` | no | tokens and locks in PostgreSQL or SQLite |
 //! | `testing` | no | the `testing` module: a strict provider and a clock for your own tests |
 //!
 //! Without `axum` the layer works with any Tower service over `http` types whose response body can

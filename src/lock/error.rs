@@ -1,12 +1,12 @@
-//! Why a lock was not to be had.
+//! Why a lock could not be acquired, or was lost.
 
 use std::{error::Error, sync::Arc, time::Duration};
 
-/// Why a key was not to be had, or is held no longer. Cheap to clone. It names no key.
+/// Why a key could not be acquired, or was lost. Cheap to clone. It names no key.
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum LockError {
-    /// Others held the key all the time.
+    /// Another holder kept the key until the limit.
     #[error("the lock was not free within {limit:?}")]
     Timeout {
         /// How long the caller wanted to wait.

@@ -66,7 +66,8 @@ impl LockGuard {
         self.held.as_ref().is_some_and(|held| held.is_held())
     }
 
-    /// Waits until it is lost: for ever, in most cases. A loss is noticed within a third of the lease.
+    /// Returns when the key is lost. If that never happens, it never returns. A loss is noticed within
+    /// a third of the lease.
     pub async fn lost(&self) {
         self.lost.cancelled().await;
     }

@@ -4,15 +4,15 @@
 //! and are woken when it is free. A holder keeps its key by renewing a lease. A holder that dies loses
 //! it when the lease ends.
 //!
-//! | service | feature | who shares it | who waits is woken |
+//! | service | feature | who shares it | how waiters are woken |
 //! |---|---|---|---|
 //! | [`LocalLock`] | | one process | at once |
 //! | `RedisLock` | `redis` | all processes | at once |
 //! | `PostgresLock` | `postgres` | all processes | at once |
-//! | `SqliteLock` | `sqlite` | those of one machine | by looking: after 50 ms at the most, then ever later up to 500 ms |
+//! | `SqliteLock` | `sqlite` | those of one machine | by polling, every 50 ms at first, then up to every 500 ms |
 //!
-//! A lease is no proof. A holder that sleeps for longer than its lease wakes up believing that it holds
-//! the key, while another one does; a server that restarts empty, or fails over, gives the key away
+//! A lease proves nothing. A holder that sleeps past its lease still believes that it holds the key,
+//! although another process has it. A server that restarts empty, or fails over, gives the key away
 //! again. So what a lock protects must hold without it: the token refresh of this crate excludes by a
 //! mark in the token record, which is compared in the store, and needs no lock. Redlock, which takes
 //! the same lease at several Redis servers, is not built for that reason: it makes the loss rarer, not
@@ -101,6 +101,6 @@ pub trait LockService: fmt::Debug + Send + Sync + 'static {
     /// caller may have taken it by then.
     async fn released(&self, key: &str) -> Result<(), LockError>;
 
-    /// Whether keys can be had now.
+    /// Whether the lock server answers.
     async fn health(&self) -> Result<(), LockError>;
 }

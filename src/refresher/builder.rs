@@ -166,7 +166,8 @@ impl TokenRefresherBuilder {
     /// can read or make that. If you change the key, a logout token misses a login until the next
     /// refresh of that login.
     ///
-    /// The store remembers 100 logins of one user, and 100 of one browser session at the provider;
+    /// A session store remembers 100 logins of one user, and 100 of one browser session at the provider
+    /// (Redis 1,000 each, PostgreSQL and SQLite all);
     /// if there are more, a logout token may miss those not refreshed for longest. A login whose
     /// tokens name neither `sid` nor `sub`, as with an opaque access token and no ID token, cannot
     /// be found at all: that is logged once.

@@ -21,12 +21,11 @@ impl Database {
         format!("sqlite:{}", self.0.display())
     }
 
-    /// All records of the application's sessions, as they lie there.
+    /// All records of sessions and of tokens, as they lie there.
     pub(crate) async fn records(&self) -> Vec<Vec<u8>> {
-        query_scalar("select data from tower_sessions")
-            .fetch_all(&self.open().await)
-            .await
-            .expect("the records")
+        let all = "select data from tower_sessions \
+                   union all select cast(record as blob) from token_records";
+        query_scalar(all).fetch_all(&self.open().await).await.expect("the records")
     }
 
     /// From now on the application finds no place for its sessions.

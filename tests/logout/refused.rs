@@ -110,7 +110,7 @@ async fn a_store_that_refuses_to_the_end_is_asked_once_and_holds_no_shutdown_up(
         let shutdown = world.refresher.shutdown(LONG);
         let down = tokio::time::timeout(Duration::from_secs(1), shutdown).await;
         let error = down.expect("at once").expect_err("the store lacks the ending");
-        assert!(error.to_string().contains("the end of 1 logins"), "{error}");
+        assert!(error.to_string().contains("the ending of 1 logins"), "{error}");
         assert_eq!(world.tokens.calls(TokenOp::End) - before, 1);
     }
 }

@@ -137,7 +137,7 @@ async fn a_store_that_refuses_or_hangs_to_the_end_does_not_hold_the_process_up()
         let limit = Duration::from_secs(11);
         let shutdown = tokio::time::timeout(limit, world.refresher.shutdown(LONG)).await;
         let error = shutdown.expect("one attempt").expect_err("the store lacks the new tokens");
-        assert!(error.to_string().contains("the end of 1 logins"), "{error}");
+        assert!(error.to_string().contains("the ending of 1 logins"), "{error}");
         assert_eq!(world.stored_tokens(id).await.generation(), Some(1));
         drop(stuck);
     }
