@@ -65,15 +65,14 @@ struct Inner {
 /// Where to connect.
 enum Servers {
     Single(Client),
-    Cluster {
-        client: ClusterClient,
-        nodes: Vec<Client>,
-    },
-    /// One to send commands and one to listen: neither waits for the other.
-    Sentinel {
-        commands: Mutex<SentinelClient>,
-        listening: Mutex<SentinelClient>,
-    },
+    Cluster { client: Box<ClusterClient>, nodes: Vec<Client> },
+    Sentinel(Box<Sentinels>),
+}
+
+/// One to send commands and one to listen: neither waits for the other.
+struct Sentinels {
+    commands: Mutex<SentinelClient>,
+    listening: Mutex<SentinelClient>,
 }
 
 #[derive(Default)]
@@ -106,7 +105,7 @@ impl Redis {
             .retries(3)
             .build()?;
         let nodes = urls.iter().map(|url| Client::open(*url)).collect::<RedisResult<_>>()?;
-        Self::over(Servers::Cluster { client, nodes }).await
+        Self::over(Servers::Cluster { client: Box::new(client), nodes }).await
     }
 
     /// Connects to the master that sentinels know by the name `master`. The sentinels are at `urls`.
@@ -128,10 +127,10 @@ impl Redis {
         }
         let client = || {
             let (urls, node) = (urls.to_vec(), Some(node.clone()));
-            SentinelClient::build(urls, master.to_owned(), node, SentinelServerType::Master)
+            SentinelClient::build(urls, master, node, SentinelServerType::Master)
         };
         let (commands, listening) = (Mutex::new(client()?), Mutex::new(client()?));
-        Self::over(Servers::Sentinel { commands, listening }).await
+        Self::over(Servers::Sentinel(Box::new(Sentinels { commands, listening }))).await
     }
 
     /// Puts `prefix` before every key and channel but those of sessions; `ttr` by default. Two
@@ -197,8 +196,8 @@ impl Redis {
         let subscribing = async {
             let mut heard = match &self.inner.servers {
                 Servers::Single(client) => client.get_async_pubsub().await?,
-                Servers::Sentinel { listening, .. } => {
-                    let master = listening.lock().await.async_get_client().await?;
+                Servers::Sentinel(sentinels) => {
+                    let master = sentinels.listening.lock().await.async_get_client().await?;
                     master.get_async_pubsub().await?
                 }
                 // Any node hears what is published at any other.
@@ -258,8 +257,8 @@ impl Inner {
             Servers::Single(client) => {
                 client.get_multiplexed_async_connection_with_config(&config).await.map(Link::Single)
             }
-            Servers::Sentinel { commands, .. } => {
-                let mut client = commands.lock().await;
+            Servers::Sentinel(sentinels) => {
+                let mut client = sentinels.commands.lock().await;
                 client.get_async_connection_with_config(&config).await.map(Link::Single)
             }
             Servers::Cluster { client, .. } => {
@@ -272,7 +271,7 @@ impl Inner {
     fn limit(&self) -> Duration {
         match &self.servers {
             Servers::Single(_) => LIMIT,
-            Servers::Cluster { .. } | Servers::Sentinel { .. } => LIMIT_OF_ALL,
+            Servers::Cluster { .. } | Servers::Sentinel(_) => LIMIT_OF_ALL,
         }
     }
 
