@@ -64,7 +64,7 @@ struct Inner {
 
 /// Where to connect.
 enum Servers {
-    Single(Client),
+    Single(Box<Client>),
     Cluster { client: Box<ClusterClient>, nodes: Vec<Client> },
     Sentinel(Box<Sentinels>),
 }
@@ -91,7 +91,7 @@ impl Redis {
     /// The URL cannot be parsed, or the server cannot be reached within 2 s (a cluster or sentinels:
     /// 5 s). If the connection fails later, that call returns the error and the next one reconnects.
     pub async fn connect(url: &str) -> Result<Self, RedisConnectError> {
-        Self::over(Servers::Single(Client::open(url)?)).await
+        Self::over(Servers::Single(Box::new(Client::open(url)?))).await
     }
 
     /// Connects to a cluster, of which `urls` names one node or more.
