@@ -104,7 +104,7 @@ on_every_store! {
         let id = world.log_in("alice").await;
         let world = World { refresher: world.restarted(), ..world };
         let token = world.refresher.valid_token(&world.session(id)).await.expect("logged in");
-        world.tokens.refuse(TokenOp::End);
+        world.tokens.refuse_everything(true);
 
         let leaving = world.log_out(&world.session(id), EndSession).await.unwrap();
 
@@ -115,6 +115,8 @@ on_every_store! {
     // Somebody has deleted it, or it was lost.
     async fn the_token_in_the_cache_is_revoked_where_the_record_is_gone(world: World) {
         let id = world.log_in("alice").await;
+        // It has written nothing lately.
+        let world = World { refresher: world.restarted(), ..world };
         let token = world.refresher.valid_token(&world.session(id)).await.expect("logged in");
         world.put_back(world.record_key(id).await, None).await;
 

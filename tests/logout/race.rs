@@ -7,6 +7,7 @@ use support::{
         Station::{AfterPost, BeforePost},
     },
     settle,
+    variants::session_at,
 };
 use tower_token_refresh::{
     Logout::{EndSession, KeepSession},
@@ -116,6 +117,22 @@ on_every_store! {
         assert_eq!(world.tokens_of(&grant).await.ended_by(), Some("replaced"));
         assert_eq!(world.issuer.revocations(), 0, "neither by logout nor by the flight");
         world.assert_logged_in(session.id().unwrap()).await;
+    }
+
+    // The same where another process has replaced it: a provider with one session per browser would end
+    // the new login with the old tokens.
+    async fn a_log_out_of_a_login_that_was_replaced_elsewhere_revokes_nothing(world: World) {
+        let id = world.log_in("alice").await;
+        let slow = world.request(id).await;
+        let elsewhere = world.restarted();
+        let session = session_at(&elsewhere, id);
+        elsewhere.log_in(&session, world.token_set("alice")).await.expect("logged in");
+
+        let done = world.refresher.log_out(&slow, KeepSession).await.expect("logged out");
+
+        assert!(matches!(done.revocation, Revocation::NothingToRevoke), "{done:?}");
+        assert_eq!(world.issuer.revocations(), 0);
+        assert!(elsewhere.valid_token(&session).await.is_ok(), "the new login stands");
     }
 
     async fn two_log_outs_at_once_both_succeed(world: World) {

@@ -10,7 +10,9 @@ use support::{
 };
 use time::Duration;
 use tower_sessions::{Expiry, Session, session::Id};
-use tower_token_refresh::{TokenRefreshLayer, testing::Endpoint, tower_sessions};
+use tower_token_refresh::{
+    Logout, RefreshErrorKind, TokenRefreshLayer, testing::Endpoint, tower_sessions,
+};
 
 const HOUR: Duration = Duration::hours(1);
 
@@ -70,6 +72,24 @@ on_every_store! {
         assert_eq!(cookie_of(&response), Cookie::Set(id));
         let after = world.stored(id).await.expect("stored").expiry_date;
         assert!(after - before >= Duration::minutes(50), "prolonged by {}", after - before);
+    }
+
+    // RACES row 12: the session store may take its time.
+    async fn nobody_is_served_whose_login_ended_while_an_early_refresh_prolonged_the_session(
+        world: World
+    ) {
+        let id = idle_for_fifty_minutes(&world).await;
+        let (slow, leaving) = (request_of(&world, id).await, request_of(&world, id).await);
+        world.clock.advance(LIFE - std::time::Duration::from_secs(10));
+        let prolonging = world.sessions.gate_before(Op::Load);
+        let asking = world.ask(&slow);
+        prolonging.reached().await;
+
+        world.refresher.log_out(&leaving, Logout::EndSession).await.expect("logged out");
+        prolonging.open();
+
+        let error = asking.await.unwrap().expect_err("ended");
+        assert_eq!(error.kind(), RefreshErrorKind::LoggedOut);
     }
 
     async fn a_session_that_does_not_expire_on_inactivity_is_not_marked_modified(world: World) {

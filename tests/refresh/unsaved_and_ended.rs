@@ -95,6 +95,9 @@ paused_on_every_store! {
         assert_eq!(world.tokens_of(&grant).await, logged_out());
         assert_eq!(kind_at(&world, id, &grant).await, RefreshErrorKind::LoggedOut);
         assert_eq!(world.refresher.usage().unsaved, 0);
+        // The store's by the logout, and these by whoever met it: some providers end no more than
+        // what they are shown.
+        assert_eq!(world.issuer.revocations(), 2);
         world.assert_dead_at_the_provider();
     }
 
