@@ -1,10 +1,11 @@
 //! What it costs N requests to wait for one refresh.
 //!
-//! N tasks are spawned at once on two worker threads and all want the same token; one refresh answers them. Told is the time from
-//! the first spawn to the last answer, as the median of rounds in which all designs take turns; the floor is tasks that answer at
-//! once. First for a refresh of 5 ms, less the refresh itself: what a user waits beyond it. Much of the asking hides behind those
-//! 5 ms, so then for a refresh that ends as soon as the last of the N has begun to ask, with nothing taken off.
-//! (What a waiter weighs: `cargo bench --bench memory`.)
+//! N tasks are spawned at once on two worker threads and all want the same token; one refresh
+//! answers them. Told is the time from the first spawn to the last answer, as the median of rounds
+//! in which all designs take turns; the floor is tasks that answer at once. First for a refresh of
+//! 5 ms, less the refresh itself: what a user waits beyond it. Much of the asking hides behind
+//! those 5 ms, so then for a refresh that ends as soon as the last of the N has begun to ask, with
+//! nothing taken off. (What a waiter weighs: `cargo bench --bench memory`.)
 
 mod common;
 
@@ -213,7 +214,8 @@ async fn measure(design: usize, n: usize, until: Until) -> f64 {
                 Duration::from_secs(60),
                 TaskTracker::new(),
             ));
-            // What the token cache is to the crate: a caller that comes late finds the answer there.
+            // What the token cache is to the crate: a caller that comes late finds the answer
+            // there.
             let landed: Arc<Mutex<Option<usize>>> = Arc::default();
             storm(n, &refresh, move |refresh| {
                 let (flights, landed) = (flights.clone(), landed.clone());
@@ -243,7 +245,8 @@ async fn measure(design: usize, n: usize, until: Until) -> f64 {
     }
 }
 
-/// Spawns `n` tasks that ask, and gives the microseconds until the last one has its answer, less the refresh.
+/// Spawns `n` tasks that ask, and gives the microseconds until the last one has its answer, less
+/// the refresh.
 #[expect(clippy::disallowed_methods, reason = "a bench measures real time")]
 async fn storm<F>(n: usize, refresh: &Refresh, mut ask: impl FnMut(Refresh) -> F) -> f64
 where
@@ -297,7 +300,8 @@ impl HandTokens {
     }
 }
 
-/// Each request has loaded its session and found the token expired; under the lock it reads the session again.
+/// Each request has loaded its session and found the token expired; under the lock it reads the
+/// session again.
 async fn whole_by_hand(n: usize, refresh: &Refresh) -> f64 {
     const KEY: &str = "tokens";
     let store = MemoryStore::default();

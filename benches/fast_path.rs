@@ -1,7 +1,7 @@
 //! What a request with a valid token pays, against the session code one would write by hand.
 //!
-//! Every variant is the same Axum router with the same request, sent by `oneshot` on one thread; the
-//! variants take turns in small blocks, and a ratio is taken within each round.
+//! Every variant is the same Axum router with the same request, sent by `oneshot` on one thread;
+//! the variants take turns in small blocks, and a ratio is taken within each round.
 //!
 //! The same over Redis and PostgreSQL where there are any:
 //! `tests/services/run redis postgres -- cargo bench --bench fast_path`.

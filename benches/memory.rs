@@ -1,4 +1,5 @@
-//! Bytes per waiter of one flight, and per user that waits, is served or is idle. Counted at the allocator.
+//! Bytes per waiter of one flight, and per user that waits, is served or is idle. Counted at the
+//! allocator.
 
 mod common;
 

@@ -1,4 +1,5 @@
-//! What a request pays that is refused because the provider is down: its token has expired and the circuit is open.
+//! What a request pays that is refused because the provider is down: its token has expired and the
+//! circuit is open.
 
 mod common;
 

@@ -1,10 +1,13 @@
-//! The backend-for-frontend of `examples/bff` as a whole, built in release, as a process of its own.
+//! The backend-for-frontend of `examples/bff` as a whole, built in release, as a process of its
+//! own.
 //!
-//! 1. Throughput with a valid token: `wrk` against the upstream, the bff in front of it, and nginx in its place, in turns.
-//! 2. The storm at expiry: how long a lone refresh takes, N plain requests at once, and N requests at once that need a refresh.
+//! 1. Throughput with a valid token: `wrk` against the upstream, the bff in front of it, and nginx
+//!    in its place, in turns.
+//! 2. The storm at expiry: how long a lone refresh takes, N plain requests at once, and N requests
+//!    at once that need a refresh.
 //!
-//! `benches/bff/run` starts what this needs: `wrk`, nginx, and an oidc-provider whose token endpoint can be slowed down. What is missing is
-//! said and left out.
+//! `benches/bff/run` starts what this needs: `wrk`, nginx, and an oidc-provider whose token
+//! endpoint can be slowed down. What is missing is said and left out.
 
 #[path = "../common/mod.rs"]
 mod common;

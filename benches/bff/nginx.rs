@@ -1,5 +1,5 @@
-//! nginx as a plain reverse proxy in front of the upstream, without any authentication: what proxying
-//! alone costs on this machine.
+//! nginx as a plain reverse proxy in front of the upstream, without any authentication: what
+//! proxying alone costs on this machine.
 
 use std::{fs, net::TcpListener, path::PathBuf, process::Stdio};
 

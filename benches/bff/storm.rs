@@ -1,7 +1,8 @@
 //! The storm at expiry, against a lone refresh and against as many plain requests, in the same run.
 //!
-//! The goal: the 99th percentile of N requests that need a refresh is at most a lone refresh and 1.3 times what the 99th
-//! percentile of N plain requests is. And a leader that disconnects at two thirds of the provider's time costs the others under 20 ms.
+//! The goal: the 99th percentile of N requests that need a refresh is at most a lone refresh and
+//! 1.3 times what the 99th percentile of N plain requests is. And a leader that disconnects at two
+//! thirds of the provider's time costs the others under 20 ms.
 
 use std::{
     env,
@@ -116,9 +117,11 @@ impl Scene {
         visitor
     }
 
-    /// The p99 of requests made once the token has expired; the provider must have granted one refresh for them.
+    /// The p99 of requests made once the token has expired; the provider must have granted one
+    /// refresh for them.
     async fn after_expiry(&self, case: &Case, requests: impl Future<Output = Vec<f64>>) -> f64 {
-        // The leeway is a quarter of so short a life, counted from when the last refresh was sent; that is over by now at most.
+        // The leeway is a quarter of so short a life, counted from when the last refresh was sent;
+        // that is over by now at most.
         sleep(Duration::from_millis(case.token_seconds * 750 + 100)).await;
         let before = self.refreshes().await;
         let times = requests.await;

@@ -1,4 +1,5 @@
-//! The API behind the bff: 1 KiB for whoever asks, by hyper alone, so that it is the bff that limits.
+//! The API behind the bff: 1 KiB for whoever asks, by hyper alone, so that it is the bff that
+//! limits.
 
 use std::convert::Infallible;
 

@@ -66,7 +66,8 @@ impl Samples {
         }
     }
 
-    /// This against `other`, round by round. What disturbs the machine disturbs both halves of a round alike.
+    /// This against `other`, round by round. What disturbs the machine disturbs both halves of a
+    /// round alike.
     pub fn per_round(&self, other: &Self) -> Self {
         Self(self.0.iter().zip(&other.0).map(|(mine, theirs)| mine / theirs).collect())
     }

@@ -26,8 +26,8 @@
 //! | `TOKEN_KEYS` | none | seals the tokens in the store: what `openssl rand -base64 32` prints. With `new,old`, the new one seals and both open |
 //! | `INDEX_KEY` | none | lets the provider end logins (OpenID Connect Back-Channel Logout 1.0): another such key |
 //!
-//! With Redis or PostgreSQL, run as many processes of it as you like; with SQLite, as many as you like
-//! on one machine. In memory it is one process.
+//! With Redis or PostgreSQL, run as many processes of it as you like; with SQLite, as many as you
+//! like on one machine. In memory it is one process.
 //!
 //! An empty variable counts as missing. A setting that cannot work is one line on stderr and exit
 //! code 2. A port or a session store that cannot be used is one line and exit code 1. It starts

@@ -1,5 +1,5 @@
-//! What a client is told whose session points to something that this process cannot read. It is kept:
-//! another process may be able to, or somebody can mend it.
+//! What a client is told whose session points to something that this process cannot read. It is
+//! kept: another process may be able to, or somebody can mend it.
 
 use serde_json::{Value, json};
 use support::{KEY, World, http, sessions::MARK};

@@ -1,4 +1,5 @@
-//! The services that the contract is run on: three processes each, that share a corner of their own.
+//! The services that the contract is run on: three processes each, that share a corner of their
+//! own.
 
 use std::{sync::Arc, time::Duration};
 

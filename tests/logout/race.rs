@@ -119,8 +119,8 @@ on_every_store! {
         world.assert_logged_in(session.id().unwrap()).await;
     }
 
-    // The same where another process has replaced it: a provider with one session per browser would end
-    // the new login with the old tokens.
+    // The same where another process has replaced it: a provider with one session per browser would
+    // end the new login with the old tokens.
     async fn a_log_out_of_a_login_that_was_replaced_elsewhere_revokes_nothing(world: World) {
         let id = world.log_in("alice").await;
         let slow = world.request(id).await;

@@ -1,10 +1,10 @@
 //! Random interleavings of everything that can happen to one browser's sessions, with the promises
 //! checked after every step.
 //!
-//! Every call of the stores and every request to the provider stops before and after it takes effect;
-//! the schedule decides what goes on next. The stores and the provider fail, answers get lost, clocks
-//! jump, processes crash and begin again. `MODEL_CASES` sets the number of cases in all scenes together,
-//! `PROPTEST_RNG_SEED` where to begin.
+//! Every call of the stores and every request to the provider stops before and after it takes
+//! effect; the schedule decides what goes on next. The stores and the provider fail, answers get
+//! lost, clocks jump, processes crash and begin again. `MODEL_CASES` sets the number of cases in
+//! all scenes together, `PROPTEST_RNG_SEED` where to begin.
 //!
 //! | scene | holds |
 //! |---|---|

@@ -1,5 +1,5 @@
-//! The refresh before it is needed: in the last minute of a token's life, in the background, seen by
-//! nobody.
+//! The refresh before it is needed: in the last minute of a token's life, in the background, seen
+//! by nobody.
 
 use std::{io, time::Duration};
 

@@ -1,4 +1,5 @@
-//! A provider in trouble is left alone, its users are told when to come back, and nobody loses a login.
+//! A provider in trouble is left alone, its users are told when to come back, and nobody loses a
+//! login.
 
 use std::time::Duration;
 
@@ -92,8 +93,8 @@ async fn the_state_of_the_provider_goes_by_our_clock() {
     assert!(world.refresher.valid_token(&world.session(ids[0])).await.is_ok());
 }
 
-/// Each of its requests is refused while another one finds out that the provider is still down. That
-/// is no failed refresh of its own.
+/// Each of its requests is refused while another one finds out that the provider is still down.
+/// That is no failed refresh of its own.
 #[tokio::test]
 async fn a_login_in_doubt_comes_back_with_all_the_others() {
     let (world, ids) = in_an_outage(20).await;

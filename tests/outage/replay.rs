@@ -1,5 +1,5 @@
-//! A refresh whose answer got lost: the refresh token may be used up, and presenting it again may be
-//! punished.
+//! A refresh whose answer got lost: the refresh token may be used up, and presenting it again may
+//! be punished.
 
 use std::{
     future::poll_fn,

@@ -1,5 +1,5 @@
-//! The end of a process: no refresh is cut off, none is started, and what the store has refused gets
-//! one more chance.
+//! The end of a process: no refresh is cut off, none is started, and what the store has refused
+//! gets one more chance.
 
 use std::time::Duration;
 

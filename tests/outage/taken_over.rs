@@ -1,5 +1,5 @@
-//! A mark that somebody else has set, who may have died after the request: when it may be taken over,
-//! and what becomes of a process that was not dead but slow.
+//! A mark that somebody else has set, who may have died after the request: when it may be taken
+//! over, and what becomes of a process that was not dead but slow.
 
 use std::time::Duration;
 
@@ -187,7 +187,8 @@ async fn a_slow_answer_is_stored_over_a_mark_that_was_taken_over() {
     assert_eq!(world.issuer.refresh_requests(), 2);
 }
 
-/// Rule 14: the refusal is about the token that the slow process presented, not about the newer one.
+/// Rule 14: the refusal is about the token that the slow process presented, not about the newer
+/// one.
 #[tokio::test(start_paused = true)]
 async fn a_refusal_that_comes_late_ends_no_newer_tokens() {
     let log = Log::of_this_thread();

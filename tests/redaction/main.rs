@@ -1,5 +1,5 @@
-//! Nothing secret is ever printed: no token, no secret or key, and no id by which somebody could take
-//! a login over or find its record.
+//! Nothing secret is ever printed: no token, no secret or key, and no id by which somebody could
+//! take a login over or find its record.
 
 mod errors;
 mod printed;

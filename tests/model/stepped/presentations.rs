@@ -134,8 +134,8 @@ impl Way {
 }
 
 impl Stage {
-    /// Whether a record bears a mark although its refresh token was certainly not used up, by a process
-    /// that could have taken the mark back.
+    /// Whether a record bears a mark although its refresh token was certainly not used up, by a
+    /// process that could have taken the mark back.
     pub fn is_marked_in_vain(&self, key: RecordKey) -> bool {
         let Some(view) = self.record(key).map(|record| View::of(&record)) else { return false };
         let (Standing::Presenting(_), Some(set)) = (&view.state, &view.set) else { return false };
