@@ -97,6 +97,8 @@
 
 mod back_channel;
 mod clock;
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+mod databases;
 #[cfg(any(
     test,
     all(doc, any(not(doctest), all(feature = "axum", feature = "rustls", feature = "testing")))
@@ -104,6 +106,8 @@ mod clock;
 pub mod docs;
 mod endpoint;
 mod error;
+mod hex;
+mod keep_listening;
 mod key_locks;
 pub mod lock;
 mod metrics;

@@ -160,9 +160,9 @@ impl RefreshPolicy {
     }
 
     /// Sets how long one call of the token store may take. If the store does not take new tokens or
-    /// the end of a login in this time, they stay in memory and are tried again. Each of these later
-    /// attempts may take 2 s. The mark of a refresh must be set within 2 s as well, or the refresh
-    /// begins again. Any other call fails.
+    /// the end of a login in this time, they stay in memory and are tried again. Each of these
+    /// later attempts may take 2 s. The mark of a refresh must be set within 2 s as well, or the
+    /// refresh begins again. Any other call fails.
     #[must_use]
     pub fn store_timeout(mut self, limit: Duration) -> Self {
         self.store_timeout = limit;
@@ -175,8 +175,8 @@ impl RefreshPolicy {
         request_timeout.saturating_add(self.store_timeout).saturating_add(SLACK)
     }
 
-    /// Longer than any flight runs. A flight waits for its turn, for the marks of others, for the provider, and
-    /// some ten times for the token store; each step has a limit.
+    /// Longer than any flight runs. A flight waits for its turn, for the marks of others, for the
+    /// provider, and some ten times for the token store; each step has a limit.
     pub(crate) fn longest_flight(
         &self,
         longest_refresh: Duration,

@@ -52,8 +52,8 @@ impl LockGuard {
         self.acquired_at
     }
 
-    /// For how long the server keeps it from the last renewal on; renewed at a third of that. None if
-    /// it is held until it is released.
+    /// For how long the server keeps it from the last renewal on; renewed at a third of that. None
+    /// if it is held until it is released.
     #[must_use]
     pub fn lease(&self) -> Option<Duration> {
         self.lease
@@ -66,8 +66,8 @@ impl LockGuard {
         self.held.as_ref().is_some_and(|held| held.is_held())
     }
 
-    /// Returns when the key is lost. If that never happens, it never returns. A loss is noticed within
-    /// a third of the lease.
+    /// Returns when the key is lost. If that never happens, it never returns. A loss is noticed
+    /// within a third of the lease.
     pub async fn lost(&self) {
         self.lost.cancelled().await;
     }
@@ -78,8 +78,8 @@ impl LockGuard {
     /// Dropping the future lets go in the background.
     ///
     /// # Errors
-    /// [`LockError::Lost`] if it was no longer held, [`LockError::Unavailable`] if the server could not
-    /// be told: then the key is free when its lease ends.
+    /// [`LockError::Lost`] if it was no longer held, [`LockError::Unavailable`] if the server could
+    /// not be told: then the key is free when its lease ends.
     pub async fn release(mut self) -> Result<(), LockError> {
         match self.held.take() {
             Some(held) => held.release().await,

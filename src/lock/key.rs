@@ -45,12 +45,12 @@ impl LockKey {
     /// Thirty-two hexadecimal digits.
     #[cfg(any(feature = "postgres", feature = "redis"))]
     pub(super) fn digits(self) -> String {
-        format!("{:032x}", u128::from_be_bytes(self.0))
+        crate::hex::digits(self.0)
     }
 
     /// Reads what [`digits`](Self::digits) wrote.
     #[cfg(any(feature = "postgres", feature = "redis"))]
     pub(super) fn parse(digits: &str) -> Option<Self> {
-        u128::from_str_radix(digits, 16).ok().map(u128::to_be_bytes).map(Self)
+        crate::hex::parse(digits).map(Self)
     }
 }

@@ -13,7 +13,7 @@ use std::{
     fmt,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicBool, Ordering},
     },
     time::Duration,
 };
@@ -22,15 +22,14 @@ use async_trait::async_trait;
 use aws_lc_rs::{hmac, rand};
 use dashmap::DashMap;
 use rustc_hash::FxBuildHasher;
-use tokio::{runtime::Handle, sync::Notify, time::timeout};
+use tokio::{sync::Notify, time::timeout};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::{
-    LockError, LockGuard, LockKey, LockService,
-    guard::Lease,
+    LockError, LockGuard, LockKey, LockService, held,
     local::{Queues, Turn},
 };
-use crate::clock::Clock;
+use crate::{clock::Clock, keep_listening::keep_listening};
 
 /// How long a lease lasts, unless it is renewed.
 const LEASE: Duration = Duration::from_secs(10);
@@ -42,8 +41,6 @@ const FIRST_LOOK: Duration = Duration::from_millis(50);
 const LONGEST_LOOK: Duration = Duration::from_millis(500);
 /// The same for one whom it should wake: a message may get lost.
 const LOOK_IF_TOLD: Duration = Duration::from_secs(1);
-const FIRST_PAUSE: Duration = Duration::from_millis(50);
-const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
 /// Names one holder: 128 random bits.
 pub(super) type Owner = [u8; 16];
@@ -63,8 +60,8 @@ pub(super) trait Server: Send + Sync + 'static {
     /// For how long it is held, if it is.
     async fn left(&self, key: LockKey) -> Result<Option<Duration>, LockError>;
 
-    /// Calls `woken` for each key that is released, until the connection is lost. Returns at once if
-    /// the server cannot tell.
+    /// Calls `woken` for each key that is released, until the connection is lost. Returns at once
+    /// if the server cannot tell.
     async fn listen(&self, woken: &Woken) -> Result<(), LockError>;
 
     async fn health(&self) -> Result<(), LockError>;
@@ -78,12 +75,12 @@ pub(super) enum Taken {
 /// A lock service over a server. Cheap to clone; clones are one.
 #[derive(Clone)]
 pub(super) struct Leases {
-    server: Arc<dyn Server>,
-    lease: Duration,
+    pub(super) server: Arc<dyn Server>,
+    pub(super) lease: Duration,
     secret: Option<Arc<hmac::Key>>,
     queues: Arc<Queues>,
     woken: Arc<Woken>,
-    clock: Clock,
+    pub(super) clock: Clock,
     /// Ends the listening when the last clone goes.
     _stops: Arc<DropGuard>,
     stop: CancellationToken,
@@ -133,7 +130,8 @@ impl Leases {
         LockKey::of(key, self.secret.as_deref())
     }
 
-    /// Asks the server once, in a task of its own: whoever goes away meanwhile must not keep the key.
+    /// Asks the server once, in a task of its own: whoever goes away meanwhile must not keep the
+    /// key.
     async fn take(&self, name: &str, key: LockKey, turn: Turn) -> Result<Given, LockError> {
         let (leases, name) = (self.clone(), name.to_owned());
         let taking = tokio::spawn(async move {
@@ -144,7 +142,7 @@ impl Leases {
             let asked_for = leases.clock.monotonic().saturating_sub(asked_at);
             match taken {
                 Ok(Taken::Yes) if asked_for < leases.lease => {
-                    Ok(Given::Yes(leases.held(&name, key, owner, asked_at, turn)))
+                    Ok(Given::Yes(held::guard(&leases, &name, key, owner, asked_at, turn)))
                 }
                 Ok(Taken::No { left }) => Ok(Given::No { left, turn }),
                 // The answer took longer than the lease, or got lost: the server may have given it.
@@ -157,25 +155,6 @@ impl Leases {
             }
         });
         taking.await.unwrap_or(Err(LockError::Internal))
-    }
-
-    fn held(
-        &self,
-        name: &str,
-        key: LockKey,
-        owner: Owner,
-        asked_at: Duration,
-        turn: Turn,
-    ) -> LockGuard {
-        let (lost, done) = (CancellationToken::new(), CancellationToken::new());
-        let held_until = AtomicU64::new(millis(asked_at + self.lease));
-        let hold =
-            Arc::new(Hold { leases: self.clone(), key, owner, held_until, lost: lost.clone() });
-        let renewing = hold.clone();
-        let stop = done.clone();
-        tokio::spawn(async move { stop.run_until_cancelled(renewing.renew()).await });
-        let held = Held { hold, turn, renewal: done.drop_guard(), runtime: Handle::current() };
-        LockGuard::new(name, self.clock.now(), Some(self.lease), Box::new(held), lost)
     }
 
     /// Waits for the key, however long that takes.
@@ -207,17 +186,11 @@ impl Leases {
         let (server, woken, stop) = (self.server.clone(), self.woken.clone(), self.stop.clone());
         tokio::spawn(async move {
             stop.run_until_cancelled(async move {
-                let (mut pause, mut is_silent) = (FIRST_PAUSE, false);
-                while let Err(error) = server.listen(&woken).await {
-                    if woken.is_told.swap(false, Ordering::Relaxed) {
-                        (pause, is_silent) = (FIRST_PAUSE, false);
-                    }
-                    if !std::mem::replace(&mut is_silent, true) {
-                        tracing::warn!(%error, "the lock server no longer wakes those who wait");
-                    }
-                    tokio::time::sleep(pause).await;
-                    pause = (pause * 2).min(LONGEST_PAUSE);
-                }
+                let listen = || server.listen(&woken);
+                let say = |error: &LockError| {
+                    tracing::warn!(%error, "the lock server no longer wakes those who wait");
+                };
+                keep_listening(&woken.is_told, listen, say).await;
             })
             .await;
         });
@@ -324,89 +297,14 @@ impl Woken {
     }
 }
 
-/// A lease at the server.
-struct Hold {
-    leases: Leases,
-    key: LockKey,
-    owner: Owner,
-    /// By the monotonic clock, in milliseconds.
-    held_until: AtomicU64,
-    lost: CancellationToken,
-}
-
-impl Hold {
-    fn is_held(&self) -> bool {
-        let now = millis(self.leases.clock.monotonic());
-        !self.lost.is_cancelled() && now < self.held_until.load(Ordering::Relaxed)
-    }
-
-    async fn renew(&self) {
-        let lease = self.leases.lease;
-        let mut pause = lease / 3;
-        loop {
-            tokio::time::sleep(pause).await;
-            let asked_at = self.leases.clock.monotonic();
-            let answer = timeout(lease / 3, self.leases.server.renew(self.key, self.owner, lease));
-            match answer.await {
-                Ok(Ok(true)) => {
-                    self.held_until.store(millis(asked_at + lease), Ordering::Relaxed);
-                    pause = lease / 3;
-                }
-                Ok(Ok(false)) => break,
-                // The server may be back before the lease ends.
-                Ok(Err(_)) | Err(_) if self.is_held() => pause = lease / 20,
-                Ok(Err(_)) | Err(_) => break,
-            }
-        }
-        tracing::warn!("a lock was lost before it was released");
-        self.lost.cancel();
-    }
-}
-
-/// What a guard keeps.
-struct Held {
-    hold: Arc<Hold>,
-    renewal: DropGuard,
-    turn: Turn,
-    runtime: Handle,
-}
-
-impl Held {
-    /// Ends the renewal, tells the server, and then gives the turn to the next one of this process.
-    async fn let_go(self) -> Result<(), LockError> {
-        let Self { hold, renewal, turn, .. } = self;
-        drop(renewal);
-        let released = hold.leases.server.release(hold.key, hold.owner).await;
-        drop(turn);
-        if released? && !hold.lost.is_cancelled() { Ok(()) } else { Err(LockError::Lost) }
-    }
-}
-
-#[async_trait]
-impl Lease for Held {
-    fn is_held(&self) -> bool {
-        self.hold.is_held()
-    }
-
-    async fn release(self: Box<Self>) -> Result<(), LockError> {
-        // In a task: a caller that goes away now lets go all the same.
-        let runtime = self.runtime.clone();
-        let releasing = runtime.spawn(self.let_go());
-        releasing.await.unwrap_or(Err(LockError::Internal))
-    }
-
-    fn release_later(self: Box<Self>) {
-        let runtime = self.runtime.clone();
-        runtime.spawn(async move {
-            if let Err(error @ LockError::Unavailable(_)) = self.let_go().await {
-                tracing::warn!(%error, "a lock could not be released; it is free when its lease ends");
-            }
-        });
-    }
-}
-
-fn millis(time: Duration) -> u64 {
+/// As servers count.
+pub(super) fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// For how long a key is held, from what a server says; less than nothing: it is not.
+pub(super) fn duration(millis: i64) -> Option<Duration> {
+    u64::try_from(millis).ok().map(Duration::from_millis)
 }
 
 impl fmt::Debug for Leases {

@@ -11,8 +11,8 @@ use tokio_util::sync::CancellationToken;
 use super::{LockError, LockGuard, LockKey, LockService, guard::Lease};
 use crate::clock::Clock;
 
-/// A [`LockService`] for the tasks of one process. Whoever has waited longest is next. Cheap to clone;
-/// clones are one.
+/// A [`LockService`] for the tasks of one process. Whoever has waited longest is next. Cheap to
+/// clone; clones are one.
 #[derive(Clone)]
 pub struct LocalLock {
     queues: Arc<Queues>,

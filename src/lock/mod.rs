@@ -1,8 +1,8 @@
 //! Distributed locks: at most one holder per key, among all processes that share a server.
 //!
-//! They are useful without OAuth. Any number of processes ask for a key; one gets it, the others wait
-//! and are woken when it is free. A holder keeps its key by renewing a lease. A holder that dies loses
-//! it when the lease ends.
+//! They are useful without OAuth. Any number of processes ask for a key; one gets it, the others
+//! wait and are woken when it is free. A holder keeps its key by renewing a lease. A holder that
+//! dies loses it when the lease ends.
 //!
 //! | service | feature | who shares it | how waiters are woken |
 //! |---|---|---|---|
@@ -11,12 +11,12 @@
 //! | `PostgresLock` | `postgres` | all processes | at once |
 //! | `SqliteLock` | `sqlite` | those of one machine | by polling, every 50 ms at first, then up to every 500 ms |
 //!
-//! A lease proves nothing. A holder that sleeps past its lease still believes that it holds the key,
-//! although another process has it. A server that restarts empty, or fails over, gives the key away
-//! again. So what a lock protects must hold without it: the token refresh of this crate excludes by a
-//! mark in the token record, which is compared in the store, and needs no lock. Redlock, which takes
-//! the same lease at several Redis servers, is not built for that reason: it makes the loss rarer, not
-//! impossible.
+//! A lease proves nothing. A holder that sleeps past its lease still believes that it holds the
+//! key, although another process has it. A server that restarts empty, or fails over, gives the key
+//! away again. So what a lock protects must hold without it: the token refresh of this crate
+//! excludes by a mark in the token record, which is compared in the store, and needs no lock.
+//! Redlock, which takes the same lease at several Redis servers, is not built for that reason: it
+//! makes the loss rarer, not impossible.
 //!
 //! ```
 //! use std::time::Duration;
@@ -34,6 +34,8 @@
 
 mod error;
 mod guard;
+#[cfg(any(feature = "postgres", feature = "redis", feature = "sqlite"))]
+mod held;
 mod key;
 #[cfg(any(feature = "postgres", feature = "redis", feature = "sqlite"))]
 mod leases;
@@ -75,7 +77,8 @@ pub const DEFAULT_LIMIT: Duration = Duration::from_secs(10);
 ///
 /// # Errors
 /// Each call fails with [`LockError::InvalidKey`] for a key that is empty or too long, and with
-/// [`LockError::Unavailable`] if the server cannot be reached or refuses. The next call tries again.
+/// [`LockError::Unavailable`] if the server cannot be reached or refuses. The next call tries
+/// again.
 #[async_trait]
 pub trait LockService: fmt::Debug + Send + Sync + 'static {
     /// Waits for `key`, 10 s at the most.
@@ -86,12 +89,12 @@ pub trait LockService: fmt::Debug + Send + Sync + 'static {
         self.acquire_within(key, DEFAULT_LIMIT).await
     }
 
-    /// Waits for `key`, for `limit` at the most; then it fails with [`LockError::Timeout`]. Within a
-    /// process, whoever has waited longest is next.
+    /// Waits for `key`, for `limit` at the most; then it fails with [`LockError::Timeout`]. Within
+    /// a process, whoever has waited longest is next.
     ///
     /// # Cancel safety
-    /// A caller that goes away leaves the queue. If it was just about to get the key, it is released
-    /// again.
+    /// A caller that goes away leaves the queue. If it was just about to get the key, it is
+    /// released again.
     async fn acquire_within(&self, key: &str, limit: Duration) -> Result<LockGuard, LockError>;
 
     /// Takes `key` if it is free, and waits for nobody.

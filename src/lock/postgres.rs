@@ -1,31 +1,28 @@
-//! Locks in PostgreSQL. Each call is one transaction of statements that are not prepared, so that it
-//! works behind PgBouncer in transaction mode.
+//! Locks in PostgreSQL. Each call is one transaction of statements that are not prepared, so that
+//! it works behind PgBouncer in transaction mode.
 
 use std::{fmt, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use sqlx::{Executor, PgPool, Postgres, Row as _, Transaction, postgres::PgListener};
+use sqlx::{Executor, PgPool, Postgres, Transaction, postgres::PgListener};
 
 use super::{
     LockError, LockGuard, LockKey, LockService,
-    leases::{Leases, Owner, Server, Taken, Woken},
-    sql::Statements,
+    leases::{Leases, Owner, Server, Taken, Woken, duration},
+    sql::{REAP_EVERY, Statements, signed_millis},
 };
-use crate::{
-    clock::{Clock, Throttle},
-    error::Chain,
+use crate::databases::{
+    Reaper,
+    postgres::{NOW, begin, begin_to_migrate, hear, notify, query},
+    without_rows,
 };
 
-const NOW: &str = "(extract(epoch FROM statement_timestamp()) * 1000)::bigint";
 const CHANNEL: &str = "lock_leases";
-const QUIET: Duration = Duration::from_secs(10);
-const ANSWER: Duration = Duration::from_secs(2);
-const REAP_EVERY: Duration = Duration::from_secs(60);
 
 /// A [`LockService`] in PostgreSQL, for any number of processes. Cheap to clone.
 ///
-/// Once somebody waits, it keeps one connection of the pool for itself, to be woken. Behind PgBouncer in
-/// transaction mode that connection hears nothing, and waiters look once a second.
+/// Once somebody waits, it keeps one connection of the pool for itself, to be woken. Behind
+/// PgBouncer in transaction mode that connection hears nothing, and waiters look once a second.
 #[derive(Clone)]
 pub struct PostgresLock {
     leases: Leases,
@@ -35,29 +32,29 @@ pub struct PostgresLock {
 struct AtPostgres {
     pool: PgPool,
     statements: Statements,
-    clock: Clock,
-    reap: Throttle,
+    reaper: Reaper,
 }
 
 impl PostgresLock {
-    /// Makes a service whose leases last 10 s unless they are renewed, in the table `lock_leases` of
-    /// the schema that `pool` looks in first. [`migrate`](Self::migrate) makes it.
+    /// Makes a service whose leases last 10 s unless they are renewed, in the table `lock_leases`
+    /// of the schema that `pool` looks in first. [`migrate`](Self::migrate) makes it.
     #[must_use]
     pub fn new(pool: PgPool) -> Self {
         let statements = Statements::new("bytea", NOW, "");
-        let (clock, reap) = (Clock::system(), Throttle::due(REAP_EVERY));
-        let at = Arc::new(AtPostgres { pool, statements, clock, reap });
+        let reaper = Reaper::new("leases", REAP_EVERY);
+        let at = Arc::new(AtPostgres { pool, statements, reaper });
         Self { leases: Leases::new(at.clone()), at }
     }
 
-    /// Sets how long a lease lasts unless it is renewed: how long a key stays taken after its holder
-    /// has died. From 300 ms to 24 h.
+    /// Sets how long a lease lasts unless it is renewed: how long a key stays taken after its
+    /// holder has died. From 300 ms to 24 h.
     #[must_use]
     pub fn lease(self, lease: Duration) -> Self {
         Self { leases: self.leases.with_lease(lease), ..self }
     }
 
-    /// Hashes keys with this secret: someone who can read the table cannot guess which keys are held.
+    /// Hashes keys with this secret: someone who can read the table cannot guess which keys are
+    /// held.
     #[must_use]
     pub fn hash_keys_with(self, secret: &[u8]) -> Self {
         Self { leases: self.leases.with_secret(secret), ..self }
@@ -68,9 +65,7 @@ impl PostgresLock {
     /// # Errors
     /// The database cannot be reached or refuses.
     pub async fn migrate(&self) -> Result<(), LockError> {
-        let mut tx = self.at.begin().await?;
-        // Of two processes that start at once, one waits.
-        tx.execute("SELECT pg_advisory_xact_lock(7340915128)").await.map_err(failed)?;
+        let mut tx = begin_to_migrate(&self.at.pool).await.map_err(failed)?;
         tx.execute(self.at.statements.create_table.as_str()).await.map_err(failed)?;
         tx.commit().await.map_err(failed)
     }
@@ -78,20 +73,7 @@ impl PostgresLock {
 
 impl AtPostgres {
     async fn begin(&self) -> Result<Transaction<'static, Postgres>, LockError> {
-        self.pool.begin_with("BEGIN ISOLATION LEVEL READ COMMITTED").await.map_err(failed)
-    }
-
-    /// Deletes leases that have ended, now and then, while nobody waits for it.
-    fn reap_if_due(&self) {
-        if self.reap.is_due(self.clock.monotonic()) {
-            let (pool, reap) = (self.pool.clone(), self.statements.reap.clone());
-            tokio::spawn(async move {
-                let reaped = sqlx::raw_sql(&reap).execute(&pool).await;
-                if let Err(error) = reaped.map_err(failed) {
-                    tracing::warn!(error = %Chain(&error), "old leases could not be deleted");
-                }
-            });
-        }
+        begin(&self.pool).await.map_err(failed)
     }
 
     /// How long a key is held, in a transaction that goes on.
@@ -100,20 +82,22 @@ impl AtPostgres {
         tx: &mut Transaction<'static, Postgres>,
         key: LockKey,
     ) -> Result<Option<Duration>, LockError> {
-        let left = sqlx::query(&self.statements.left).persistent(false).bind(key.bytes().to_vec());
-        let row = left.fetch_optional(&mut **tx).await.map_err(failed)?;
-        let left = row.map(|row| row.try_get::<i64, _>(0)).transpose().map_err(failed)?;
-        Ok(left.and_then(|left| u64::try_from(left).ok()).map(Duration::from_millis))
+        let left = sqlx::query_scalar(&self.statements.left).persistent(false);
+        let left = left.bind(key.bytes().to_vec()).fetch_optional(&mut **tx).await;
+        Ok(left.map_err(failed)?.and_then(duration))
     }
 }
 
 #[async_trait]
 impl Server for Arc<AtPostgres> {
     async fn take(&self, key: LockKey, owner: Owner, lease: Duration) -> Result<Taken, LockError> {
-        self.reap_if_due();
+        let (pool, reap) = (self.pool.clone(), self.statements.reap.clone());
+        self.reaper.run_if_due(|| async move {
+            sqlx::raw_sql(&reap).execute(&pool).await.map(|_| ()).map_err(failed)
+        });
         let mut tx = self.begin().await?;
-        let take = sqlx::query(&self.statements.take).persistent(false);
-        let take = take.bind(key.bytes().to_vec()).bind(owner.to_vec()).bind(millis(lease));
+        let take = query(&self.statements.take);
+        let take = take.bind(key.bytes().to_vec()).bind(owner.to_vec()).bind(signed_millis(lease));
         let taken = take.execute(&mut *tx).await.map_err(failed)?.rows_affected() > 0;
         let left = if taken { None } else { self.left_in(&mut tx, key).await? };
         tx.commit().await.map_err(failed)?;
@@ -122,8 +106,9 @@ impl Server for Arc<AtPostgres> {
 
     async fn renew(&self, key: LockKey, owner: Owner, lease: Duration) -> Result<bool, LockError> {
         let mut tx = self.begin().await?;
-        let renew = sqlx::query(&self.statements.renew).persistent(false);
-        let renew = renew.bind(key.bytes().to_vec()).bind(owner.to_vec()).bind(millis(lease));
+        let renew = query(&self.statements.renew);
+        let renew =
+            renew.bind(key.bytes().to_vec()).bind(owner.to_vec()).bind(signed_millis(lease));
         let renewed = renew.execute(&mut *tx).await.map_err(failed)?.rows_affected() > 0;
         tx.commit().await.map_err(failed)?;
         Ok(renewed)
@@ -131,12 +116,10 @@ impl Server for Arc<AtPostgres> {
 
     async fn release(&self, key: LockKey, owner: Owner) -> Result<bool, LockError> {
         let mut tx = self.begin().await?;
-        let release = sqlx::query(&self.statements.release).persistent(false);
+        let release = query(&self.statements.release);
         let release = release.bind(key.bytes().to_vec()).bind(owner.to_vec());
         let released = release.execute(&mut *tx).await.map_err(failed)?.rows_affected() > 0;
-        let notify = sqlx::query("SELECT pg_notify($1, $2)").persistent(false);
-        let notify = notify.bind(CHANNEL).bind(key.digits());
-        notify.execute(&mut *tx).await.map_err(failed)?;
+        notify(&mut tx, CHANNEL, key.digits()).await.map_err(failed)?;
         tx.commit().await.map_err(failed)?;
         Ok(released)
     }
@@ -152,26 +135,12 @@ impl Server for Arc<AtPostgres> {
         let mut heard = PgListener::connect_with(&self.pool).await.map_err(failed)?;
         heard.listen(CHANNEL).await.map_err(failed)?;
         woken.listening();
-        loop {
-            match tokio::time::timeout(QUIET, heard.try_recv()).await {
-                Ok(Ok(Some(message))) => {
-                    if let Some(key) = LockKey::parse(message.payload()) {
-                        woken.freed(key);
-                    }
-                }
-                Ok(Ok(None)) => return Err(LockError::unavailable("the connection was closed")),
-                Ok(Err(error)) => return Err(failed(error)),
-                // A connection may break without a word.
-                Err(_quiet) => {
-                    match tokio::time::timeout(ANSWER, heard.execute("SELECT 1")).await {
-                        Ok(answer) => answer.map_err(failed)?,
-                        Err(_elapsed) => {
-                            return Err(LockError::unavailable("the connection does not answer"));
-                        }
-                    };
-                }
+        let pass_on = |digits: &str| {
+            if let Some(key) = LockKey::parse(digits) {
+                woken.freed(key);
             }
-        }
+        };
+        Err(LockError::unavailable(hear(heard, pass_on).await))
     }
 
     async fn health(&self) -> Result<(), LockError> {
@@ -200,19 +169,8 @@ impl LockService for PostgresLock {
     }
 }
 
-fn millis(lease: Duration) -> i64 {
-    i64::try_from(lease.as_millis()).unwrap_or(i64::MAX)
-}
-
-/// A database's own words may quote a row, but for those of a failed connection.
 fn failed(error: sqlx::Error) -> LockError {
-    match error {
-        sqlx::Error::Database(error) => {
-            let code = error.code().unwrap_or_default().into_owned();
-            LockError::unavailable(format!("PostgreSQL refused a statement (code {code})"))
-        }
-        error => LockError::unavailable(error),
-    }
+    LockError::unavailable(without_rows("PostgreSQL", error))
 }
 
 impl fmt::Debug for PostgresLock {

@@ -1,4 +1,5 @@
-//! Locks in Redis: a random owner with a time to live, and scripts that compare it before they write.
+//! Locks in Redis: a random owner with a time to live, and scripts that compare it before they
+//! write.
 //!
 //! | key | holds |
 //! |---|---|
@@ -7,25 +8,20 @@
 
 use std::time::Duration;
 
-use ::redis::{Cmd, RedisError, cmd};
+use ::redis::{RedisError, cmd};
 use async_trait::async_trait;
-use futures_util::StreamExt;
 
 use super::{
     LockError, LockGuard, LockKey, LockService,
-    leases::{Leases, Owner, Server, Taken, Woken},
+    leases::{Leases, Owner, Server, Taken, Woken, duration, millis},
 };
-use crate::redis::{Redis, Repeat};
-
-/// How long a connection that hears nothing is trusted.
-const QUIET: Duration = Duration::from_secs(10);
-const ANSWER: Duration = Duration::from_secs(2);
+use crate::redis::{Redis, Repeat, eval};
 
 /// A [`LockService`] in [`Redis`], for any number of processes. Cheap to clone.
 ///
-/// A Redis that fails over to a replica may not know of a lease taken just before; one that restarts
-/// empty knows of none. The key may have two holders then, until the first one notices: within a
-/// third of its lease.
+/// A Redis that fails over to a replica may not know of a lease taken just before; one that
+/// restarts empty knows of none. The key may have two holders then, until the first one notices:
+/// within a third of its lease.
 #[derive(Debug, Clone)]
 pub struct RedisLock(Leases);
 
@@ -60,8 +56,8 @@ impl RedisLock {
         Self(Leases::new(AtRedis(redis.clone())))
     }
 
-    /// Sets how long a lease lasts unless it is renewed: how long a key stays taken after its holder
-    /// has died. From 300 ms to 24 h.
+    /// Sets how long a lease lasts unless it is renewed: how long a key stays taken after its
+    /// holder has died. From 300 ms to 24 h.
     #[must_use]
     pub fn lease(self, lease: Duration) -> Self {
         Self(self.0.with_lease(lease))
@@ -116,27 +112,13 @@ impl Server for AtRedis {
     }
 
     async fn listen(&self, woken: &Woken) -> Result<(), LockError> {
-        let heard = self.0.subscribe(&self.channel()).await.map_err(failed)?;
-        let (mut sink, mut messages) = heard.split();
-        woken.listening();
-        loop {
-            match tokio::time::timeout(QUIET, messages.next()).await {
-                Ok(Some(message)) => {
-                    let digits = std::str::from_utf8(message.get_payload_bytes());
-                    if let Some(key) = digits.ok().and_then(LockKey::parse) {
-                        woken.freed(key);
-                    }
-                }
-                Ok(None) => return Err(LockError::unavailable("the connection was closed")),
-                // A connection may break without a word.
-                Err(_quiet) => match tokio::time::timeout(ANSWER, sink.ping::<()>()).await {
-                    Ok(answer) => answer.map_err(failed)?,
-                    Err(_elapsed) => {
-                        return Err(LockError::unavailable("the connection does not answer"));
-                    }
-                },
+        let pass_on = |digits: &str| {
+            if let Some(key) = LockKey::parse(digits) {
+                woken.freed(key);
             }
-        }
+        };
+        let lost = self.0.hear(&self.channel(), || woken.listening(), pass_on).await;
+        Err(LockError::unavailable(lost))
     }
 
     async fn health(&self) -> Result<(), LockError> {
@@ -161,21 +143,6 @@ impl LockService for RedisLock {
     async fn health(&self) -> Result<(), LockError> {
         self.0.health().await
     }
-}
-
-fn eval(script: &str, key: &str) -> Cmd {
-    let mut eval = cmd("EVAL");
-    eval.arg(script).arg(1).arg(key);
-    eval
-}
-
-/// Negative: it is not held.
-fn duration(millis: i64) -> Option<Duration> {
-    u64::try_from(millis).ok().map(Duration::from_millis)
-}
-
-fn millis(lease: Duration) -> u64 {
-    u64::try_from(lease.as_millis()).unwrap_or(u64::MAX)
 }
 
 fn failed(error: RedisError) -> LockError {

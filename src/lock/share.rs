@@ -3,8 +3,8 @@
 use aws_lc_rs::digest::{SHA256, digest};
 
 /// Accepts about `percent` of all users, the same ones in each process and after each restart, for
-/// [`TokenRefresherBuilder::lock_if`](crate::TokenRefresherBuilder::lock_if). From 100 on it accepts
-/// everybody. A user accepted at 10 is also accepted at 20.
+/// [`TokenRefresherBuilder::lock_if`](crate::TokenRefresherBuilder::lock_if). From 100 on it
+/// accepts everybody. A user accepted at 10 is also accepted at 20.
 ///
 /// ```
 /// use tower_token_refresh::lock::share_of_users;

@@ -9,7 +9,12 @@
 //! ```
 //!
 //! A table, and not PostgreSQL's advisory locks: those belong to a connection, so each holder would
-//! take one for as long as it holds, and behind PgBouncer they go to whoever uses the connection next.
+//! take one for as long as it holds, and behind PgBouncer they go to whoever uses the connection
+//! next.
+
+use std::time::Duration;
+
+pub(super) const REAP_EVERY: Duration = Duration::from_secs(60);
 
 /// Every statement, as text. Arguments are `$1`, `$2` and so on; times are milliseconds.
 pub(super) struct Statements {
@@ -27,7 +32,8 @@ pub(super) struct Statements {
 }
 
 impl Statements {
-    /// `bytes` is the type of bytes, `now` the database's time. `schema` is empty, or ends with a dot.
+    /// `bytes` is the type of bytes, `now` the database's time. `schema` is empty, or ends with a
+    /// dot.
     pub(super) fn new(bytes: &str, now: &str, schema: &str) -> Self {
         let table = format!("{schema}lock_leases");
         Self {
@@ -51,4 +57,9 @@ impl Statements {
             reap: format!("DELETE FROM {table} WHERE ends_at <= {now}"),
         }
     }
+}
+
+/// How long, as databases count.
+pub(super) fn signed_millis(lease: Duration) -> i64 {
+    i64::try_from(lease.as_millis()).unwrap_or(i64::MAX)
 }

@@ -3,20 +3,14 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use sqlx::{Executor, Row as _, SqlitePool};
+use sqlx::{Executor, SqlitePool};
 
 use super::{
     LockError, LockGuard, LockKey, LockService,
-    leases::{Leases, Owner, Server, Taken, Woken},
-    sql::Statements,
+    leases::{Leases, Owner, Server, Taken, Woken, duration},
+    sql::{REAP_EVERY, Statements, signed_millis},
 };
-use crate::{
-    clock::{Clock, Throttle},
-    error::Chain,
-};
-
-const NOW: &str = "CAST(unixepoch('subsec') * 1000 AS integer)";
-const REAP_EVERY: Duration = Duration::from_secs(60);
+use crate::databases::{Reaper, SQLITE_NOW, without_rows};
 
 /// A [`LockService`] in SQLite (3.42 or later), for the processes of one machine. Cheap to clone.
 #[derive(Clone)]
@@ -28,8 +22,7 @@ pub struct SqliteLock {
 struct AtSqlite {
     pool: SqlitePool,
     statements: Statements,
-    clock: Clock,
-    reap: Throttle,
+    reaper: Reaper,
 }
 
 impl SqliteLock {
@@ -37,9 +30,9 @@ impl SqliteLock {
     /// [`migrate`](Self::migrate) makes it.
     #[must_use]
     pub fn new(pool: SqlitePool) -> Self {
-        let statements = Statements::new("blob", NOW, "");
-        let (clock, reap) = (Clock::system(), Throttle::due(REAP_EVERY));
-        let at = Arc::new(AtSqlite { pool, statements, clock, reap });
+        let statements = Statements::new("blob", SQLITE_NOW, "");
+        let reaper = Reaper::new("leases", REAP_EVERY);
+        let at = Arc::new(AtSqlite { pool, statements, reaper });
         Self { leases: Leases::new(at.clone()), at }
     }
 
@@ -66,26 +59,15 @@ impl SqliteLock {
     }
 }
 
-impl AtSqlite {
-    /// Deletes leases that have ended, now and then, while nobody waits for it.
-    fn reap_if_due(&self) {
-        if self.reap.is_due(self.clock.monotonic()) {
-            let (pool, reap) = (self.pool.clone(), self.statements.reap.clone());
-            tokio::spawn(async move {
-                if let Err(error) = pool.execute(reap.as_str()).await.map_err(failed) {
-                    tracing::warn!(error = %Chain(&error), "old leases could not be deleted");
-                }
-            });
-        }
-    }
-}
-
 #[async_trait]
 impl Server for Arc<AtSqlite> {
     async fn take(&self, key: LockKey, owner: Owner, lease: Duration) -> Result<Taken, LockError> {
-        self.reap_if_due();
+        let (pool, reap) = (self.pool.clone(), self.statements.reap.clone());
+        self.reaper.run_if_due(|| async move {
+            pool.execute(reap.as_str()).await.map(|_| ()).map_err(failed)
+        });
         let take = sqlx::query(&self.statements.take);
-        let take = take.bind(key.bytes().to_vec()).bind(owner.to_vec()).bind(millis(lease));
+        let take = take.bind(key.bytes().to_vec()).bind(owner.to_vec()).bind(signed_millis(lease));
         if take.execute(&self.pool).await.map_err(failed)?.rows_affected() > 0 {
             return Ok(Taken::Yes);
         }
@@ -94,7 +76,8 @@ impl Server for Arc<AtSqlite> {
 
     async fn renew(&self, key: LockKey, owner: Owner, lease: Duration) -> Result<bool, LockError> {
         let renew = sqlx::query(&self.statements.renew);
-        let renew = renew.bind(key.bytes().to_vec()).bind(owner.to_vec()).bind(millis(lease));
+        let renew =
+            renew.bind(key.bytes().to_vec()).bind(owner.to_vec()).bind(signed_millis(lease));
         Ok(renew.execute(&self.pool).await.map_err(failed)?.rows_affected() > 0)
     }
 
@@ -105,10 +88,8 @@ impl Server for Arc<AtSqlite> {
     }
 
     async fn left(&self, key: LockKey) -> Result<Option<Duration>, LockError> {
-        let left = sqlx::query(&self.statements.left).bind(key.bytes().to_vec());
-        let row = left.fetch_optional(&self.pool).await.map_err(failed)?;
-        let left = row.map(|row| row.try_get::<i64, _>(0)).transpose().map_err(failed)?;
-        Ok(left.and_then(|left| u64::try_from(left).ok()).map(Duration::from_millis))
+        let left = sqlx::query_scalar(&self.statements.left).bind(key.bytes().to_vec());
+        Ok(left.fetch_optional(&self.pool).await.map_err(failed)?.and_then(duration))
     }
 
     async fn listen(&self, _woken: &Woken) -> Result<(), LockError> {
@@ -140,19 +121,8 @@ impl LockService for SqliteLock {
     }
 }
 
-fn millis(lease: Duration) -> i64 {
-    i64::try_from(lease.as_millis()).unwrap_or(i64::MAX)
-}
-
-/// A database's own words may quote a row, but for those of a failed connection.
 fn failed(error: sqlx::Error) -> LockError {
-    match error {
-        sqlx::Error::Database(error) => {
-            let code = error.code().unwrap_or_default().into_owned();
-            LockError::unavailable(format!("SQLite refused a statement (code {code})"))
-        }
-        error => LockError::unavailable(error),
-    }
+    LockError::unavailable(without_rows("SQLite", error))
 }
 
 impl fmt::Debug for SqliteLock {

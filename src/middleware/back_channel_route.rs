@@ -7,9 +7,9 @@
 //! | 400 `{"error":"invalid_request"}` | not a form of at most 64 KiB with exactly one `logout_token`, or the token was refused |
 //! | 503 `{"error":"temporarily_unavailable"}` | a token that may be sent again: see [`BackChannelError::Unavailable`] |
 //!
-//! All with `Cache-Control: no-store`; the 503 with `Retry-After`. Section 2.8 wants a 400 also for a logout that failed.
-//! Deliberately not done: a provider that gives up after a 400 would leave a session that its next
-//! attempt could have ended.
+//! All with `Cache-Control: no-store`; the 503 with `Retry-After`. Section 2.8 wants a 400 also for
+//! a logout that failed. Deliberately not done: a provider that gives up after a 400 would leave a
+//! session that its next attempt could have ended.
 
 use axum::{
     Json,

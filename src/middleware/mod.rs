@@ -1,5 +1,5 @@
-//! What happens to a request on its way through the application: the layer, the extractors, and the answers of
-//! those that get no token.
+//! What happens to a request on its way through the application: the layer, the extractors, and the
+//! answers of those that get no token.
 
 #[cfg(feature = "axum")]
 mod back_channel_route;

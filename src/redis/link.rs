@@ -1,9 +1,8 @@
 //! One connection, to a server or to a cluster.
 
 use ::redis::{
-    Cmd, FromRedisValue, Pipeline, RedisFuture, RedisResult, Value,
-    aio::{ConnectionLike, MultiplexedConnection},
-    cluster_async::ClusterConnection,
+    Cmd, FromRedisValue, RedisResult, aio::MultiplexedConnection, cluster_async::ClusterConnection,
+    cmd,
 };
 
 #[derive(Clone)]
@@ -22,7 +21,10 @@ pub(crate) enum Repeat {
 
 impl Link {
     pub(super) async fn send<T: FromRedisValue>(&mut self, command: &Cmd) -> RedisResult<T> {
-        command.query_async(self).await
+        match self {
+            Self::Single(link) => command.query_async(link).await,
+            Self::Cluster(link) => command.query_async(&mut **link).await,
+        }
     }
 
     /// A cluster heals by itself: one of its nodes may be down while the others are well.
@@ -31,30 +33,10 @@ impl Link {
     }
 }
 
-impl ConnectionLike for Link {
-    fn req_packed_command<'a>(&'a mut self, cmd: &'a Cmd) -> RedisFuture<'a, Value> {
-        match self {
-            Self::Single(link) => link.req_packed_command(cmd),
-            Self::Cluster(link) => link.req_packed_command(cmd),
-        }
-    }
-
-    fn req_packed_commands<'a>(
-        &'a mut self,
-        pipeline: &'a Pipeline,
-        offset: usize,
-        count: usize,
-    ) -> RedisFuture<'a, Vec<Value>> {
-        match self {
-            Self::Single(link) => link.req_packed_commands(pipeline, offset, count),
-            Self::Cluster(link) => link.req_packed_commands(pipeline, offset, count),
-        }
-    }
-
-    fn get_db(&self) -> i64 {
-        match self {
-            Self::Single(link) => link.get_db(),
-            Self::Cluster(link) => link.get_db(),
-        }
-    }
+/// A command that runs `script` over `key`. Deliberately with its text each time: a node of a
+/// cluster that has just been started knows no script, and its other nodes may be down.
+pub(crate) fn eval(script: &str, key: &str) -> Cmd {
+    let mut eval = cmd("EVAL");
+    eval.arg(script).arg(1).arg(key);
+    eval
 }

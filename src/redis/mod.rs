@@ -1,14 +1,14 @@
-//! The connection to Redis that the token store and the session store share.
+//! The connection to Redis that the token store, the sessions and the locks share.
 //!
-//! All commands go over one connection, which many tasks use at once. It is made anew when it breaks,
-//! when the server turns out to be no longer the one that takes writes (after a failover), and when
-//! an answer does not come in time. Behind Sentinel the new one is to whichever server is the master
-//! then.
+//! All commands go over one connection, which many tasks use at once. It is made anew when it
+//! breaks, when the server turns out to be no longer the one that takes writes (after a failover),
+//! and when an answer does not come in time. Behind Sentinel the new one is to whichever server is
+//! the master then.
 
 mod link;
 mod sessions;
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{error::Error, fmt, sync::Arc, time::Duration};
 
 use ::redis::{
     AsyncConnectionConfig, Client, Cmd, IntoConnectionInfo, RedisError, RedisResult,
@@ -16,9 +16,10 @@ use ::redis::{
     cluster::{ClusterClient, ClusterClientBuilder},
     sentinel::{SentinelClient, SentinelNodeConnectionInfo, SentinelServerType},
 };
+use futures_util::StreamExt;
 use tokio::sync::Mutex;
 
-pub(crate) use self::link::Repeat;
+pub(crate) use self::link::{Repeat, eval};
 pub use self::sessions::RedisSessions;
 
 use self::link::Link;
@@ -30,6 +31,8 @@ const LIMIT: Duration = Duration::from_secs(2);
 const LIMIT_OF_ONE: Duration = Duration::from_millis(500);
 /// Finding the way to several servers takes no longer than this.
 const LIMIT_OF_ALL: Duration = Duration::from_secs(5);
+/// How long a connection that hears nothing is trusted.
+const QUIET: Duration = Duration::from_secs(10);
 /// After a failed connection, nobody tries again for this long: many requests may wait for it.
 const PAUSE: Duration = Duration::from_millis(100);
 const PREFIX: &str = "ttr";
@@ -88,8 +91,9 @@ impl Redis {
     /// Connects to a single server.
     ///
     /// # Errors
-    /// The URL cannot be parsed, or the server cannot be reached within 2 s (a cluster or sentinels:
-    /// 5 s). If the connection fails later, that call returns the error and the next one reconnects.
+    /// The URL cannot be parsed, or the server cannot be reached within 2 s (a cluster or
+    /// sentinels: 5 s). If the connection fails later, that call returns the error and the next one
+    /// reconnects.
     pub async fn connect(url: &str) -> Result<Self, RedisConnectError> {
         Self::over(Servers::Single(Box::new(Client::open(url)?))).await
     }
@@ -108,9 +112,9 @@ impl Redis {
         Self::over(Servers::Cluster { client: Box::new(client), nodes }).await
     }
 
-    /// Connects to the master that sentinels know by the name `master`. The sentinels are at `urls`.
-    /// From the URL `server` only user, password, database and TLS are used, for the connection to
-    /// the master.
+    /// Connects to the master that sentinels know by the name `master`. The sentinels are at
+    /// `urls`. From the URL `server` only user, password, database and TLS are used, for the
+    /// connection to the master.
     ///
     /// # Errors
     /// As [`connect`](Self::connect), or no sentinel knows the name.
@@ -147,7 +151,8 @@ impl Redis {
         crate::token_store::RedisTokens::new(self.clone())
     }
 
-    /// A session store here, in the format of `tower-sessions-redis-store`: existing sessions stay valid.
+    /// A session store here, in the format of `tower-sessions-redis-store`: existing sessions stay
+    /// valid.
     #[must_use]
     pub fn sessions(&self) -> RedisSessions {
         RedisSessions::new(self.clone())
@@ -191,8 +196,38 @@ impl Redis {
         answer
     }
 
-    /// A connection of its own that hears what is published.
-    pub(crate) async fn subscribe(&self, channel: &str) -> RedisResult<PubSub> {
+    /// Passes on what is published in `channel`, over a connection of its own, until that is lost.
+    /// Gives the reason. `begun`: from now on nothing is missed.
+    pub(crate) async fn hear(
+        &self,
+        channel: &str,
+        begun: impl FnOnce() + Send,
+        mut pass_on: impl FnMut(&str) + Send,
+    ) -> Box<dyn Error + Send + Sync + 'static> {
+        let (mut sink, mut messages) = match self.subscribe(channel).await {
+            Ok(heard) => heard.split(),
+            Err(error) => return error.into(),
+        };
+        begun();
+        loop {
+            match tokio::time::timeout(QUIET, messages.next()).await {
+                Ok(Some(message)) => {
+                    if let Ok(message) = std::str::from_utf8(message.get_payload_bytes()) {
+                        pass_on(message);
+                    }
+                }
+                Ok(None) => return "the connection was closed".into(),
+                // A connection may break without a word.
+                Err(_quiet) => match tokio::time::timeout(LIMIT, sink.ping::<()>()).await {
+                    Ok(Ok(())) => {}
+                    Ok(Err(error)) => return error.into(),
+                    Err(_elapsed) => return "the connection does not answer".into(),
+                },
+            }
+        }
+    }
+
+    async fn subscribe(&self, channel: &str) -> RedisResult<PubSub> {
         let subscribing = async {
             let mut heard = match &self.inner.servers {
                 Servers::Single(client) => client.get_async_pubsub().await?,

@@ -1,5 +1,5 @@
-//! Sessions in Redis, as `tower-sessions-redis-store` keeps them: MessagePack under the session's id,
-//! which Redis drops when the session ends.
+//! Sessions in Redis, as `tower-sessions-redis-store` keeps them: MessagePack under the session's
+//! id, which Redis drops when the session ends.
 
 use ::redis::{RedisError, Value, cmd};
 use async_trait::async_trait;

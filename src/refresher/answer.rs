@@ -15,8 +15,8 @@ use crate::{
     tokens::{CachedToken, GrantTokens},
 };
 
-/// The pauses before each look for the set of a faster process. Whoever has to log in again waits for
-/// all of them.
+/// The pauses before each look for the set of a faster process. Whoever has to log in again waits
+/// for all of them.
 const PATIENCE: [Duration; 4] = [
     Duration::ZERO,
     Duration::from_millis(100),

@@ -103,9 +103,9 @@ impl TokenRefresherBuilder {
     /// Lets the refreshes of one login in several processes queue at `lock`.
     ///
     /// It is not needed: the token store excludes, and those of this crate for Redis and PostgreSQL
-    /// also wake whoever waits. Give one if your token store cannot [tell](TokenStore::listen) other
-    /// processes that a refresh has ended, and looking at the record again after 50 ms and more is
-    /// too slow. While the lock cannot be had, refreshes go on without it.
+    /// also wake whoever waits. Give one if your token store cannot [tell](TokenStore::listen)
+    /// other processes that a refresh has ended, and looking at the record again after 50 ms and
+    /// more is too slow. While the lock cannot be had, refreshes go on without it.
     pub fn lock(mut self, lock: impl LockService) -> Self {
         self.lock = Some(Arc::new(lock));
         self
@@ -113,8 +113,8 @@ impl TokenRefresherBuilder {
 
     /// Uses the [`lock`](Self::lock) for those users only whose subject `accepts` accepts; a user
     /// without a subject has an empty one. Asked at each refresh, so it can be a switch that is
-    /// flipped at run time. [`share_of_users`](crate::lock::share_of_users) is a ready one. It never
-    /// switches off the mark in the token record, which excludes.
+    /// flipped at run time. [`share_of_users`](crate::lock::share_of_users) is a ready one. It
+    /// never switches off the mark in the token record, which excludes.
     pub fn lock_if(mut self, accepts: impl Fn(&str) -> bool + Send + Sync + 'static) -> Self {
         self.lock_if = Some(Arc::new(accepts));
         self
@@ -166,11 +166,10 @@ impl TokenRefresherBuilder {
     /// can read or make that. If you change the key, a logout token misses a login until the next
     /// refresh of that login.
     ///
-    /// A session store remembers 100 logins of one user, and 100 of one browser session at the provider
-    /// (Redis 1,000 each, PostgreSQL and SQLite all);
-    /// if there are more, a logout token may miss those not refreshed for longest. A login whose
-    /// tokens name neither `sid` nor `sub`, as with an opaque access token and no ID token, cannot
-    /// be found at all: that is logged once.
+    /// A session store remembers 100 logins of one user, and 100 of one browser session at the
+    /// provider (Redis 1,000 each, PostgreSQL and SQLite all); if there are more, a logout token
+    /// may miss those not refreshed for longest. A login whose tokens name neither `sid` nor `sub`,
+    /// as with an opaque access token and no ID token, cannot be found at all: that is logged once.
     pub fn back_channel_logout(mut self, key: impl AsRef<[u8]>) -> Self {
         self.back_channel = Some(key.as_ref().to_vec());
         self

@@ -1,8 +1,8 @@
 //! When the token store is asked again whether a login still stands.
 //!
-//! Another process may have ended it, or refreshed it. So a token is served for `confirm_after` at the
-//! most, counted from when the read began that showed it. One read of a login runs at a time, in a
-//! task of its own.
+//! Another process may have ended it, or refreshed it. So a token is served for `confirm_after` at
+//! the most, counted from when the read began that showed it. One read of a login runs at a time,
+//! in a task of its own.
 
 use std::sync::Arc;
 
@@ -18,8 +18,8 @@ use crate::{
     tokens::{CachedToken, GrantId, RecordKey},
 };
 
-/// A read that began long before a request came does not answer it, nor may the next one. After this
-/// many the request takes what there is.
+/// A read that began long before a request came does not answer it, nor may the next one. After
+/// this many the request takes what there is.
 const TURNS: usize = 3;
 
 /// The newest token of a login, as the token store has shown it lately.
@@ -58,8 +58,8 @@ pub(super) async fn confirmed(
     }
 }
 
-/// A store that is down, or panics, ends nothing: what this process has is good to serve. The access
-/// token's life is the bound.
+/// A store that is down, or panics, ends nothing: what this process has is good to serve. The
+/// access token's life is the bound.
 pub(super) fn unconfirmed(
     core: &Core,
     login: Login,

@@ -10,8 +10,8 @@
 //! | refused or missing refresh token | after the store | dropped | stay | `SessionExpired` |
 //! | tokens of another user | first | revoked | stay | `SubjectChanged` |
 //!
-//! Tokens are dropped, not revoked, where a revocation could end more than this login: some providers
-//! end all logins of the browser with it, the one that has just taken its place included.
+//! Tokens are dropped, not revoked, where a revocation could end more than this login: some
+//! providers end all logins of the browser with it, the one that has just taken its place included.
 //!
 //! "After the store": a refused refresh token ends nothing if another process has stored newer
 //! tokens, and only the store can tell.
@@ -103,9 +103,9 @@ pub(super) struct Endings {
 }
 
 impl Endings {
-    /// Ends a login: in this process at once, so that its waiters are told and nothing of it is served
-    /// any more; then in the token store. `session_ends`: the end of the session that points to it,
-    /// where it is known.
+    /// Ends a login: in this process at once, so that its waiters are told and nothing of it is
+    /// served any more; then in the token store. `session_ends`: the end of the session that points
+    /// to it, where it is known.
     pub(super) async fn end(
         &self,
         login: Login,
@@ -152,8 +152,8 @@ impl Endings {
         EndedLogin { newest, revoke, refused }
     }
 
-    /// What is to be revoked if the store does not say what the ending replaced: it may do what it is
-    /// asked for, and its answer may get lost.
+    /// What is to be revoked if the store does not say what the ending replaced: it may do what it
+    /// is asked for, and its answer may get lost.
     async fn known(&self, key: RecordKey) -> Option<GrantTokens> {
         let last = self.records.last_write(key, 0).map(|write| write.tokens);
         let read = tokio::time::timeout(PATIENCE, self.records.read(key));

@@ -1,7 +1,7 @@
 //! What the token store tells of other processes: a login has ended, or its refresh has.
 //!
-//! Nothing relies on it. An ending that nobody hears of is found when the record is next read, and a
-//! flight that waits for another process looks at the record again after a while. Being told is
+//! Nothing relies on it. An ending that nobody hears of is found when the record is next read, and
+//! a flight that waits for another process looks at the record again after a while. Being told is
 //! faster, and spares the store most of the looks.
 
 use std::{
@@ -22,13 +22,12 @@ use super::{
     ending::{Endings, Login},
 };
 use crate::{
-    error::Chain,
+    error::{Chain, RefreshError},
+    keep_listening::keep_listening,
     token_store::{Ending, RecordListener},
     tokens::RecordKey,
 };
 
-const FIRST_PAUSE: Duration = Duration::from_millis(50);
-const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 /// How long a flight leaves another process's refresh alone between two looks, while nobody tells
 /// it.
 const FIRST_LOOK: Duration = Duration::from_millis(50);
@@ -71,20 +70,15 @@ impl Listening {
         let listener = Listener { endings: core.endings.clone(), waiting: self.waiting.clone() };
         core.tasks.spawn(async move {
             stop.run_until_cancelled(async move {
-                let (mut pause, mut is_silent) = (FIRST_PAUSE, false);
-                while let Err(error) = records.listen(&listener).await {
-                    if listener.waiting.is_told.swap(false, Ordering::Relaxed) {
-                        (pause, is_silent) = (FIRST_PAUSE, false);
-                    }
-                    if !std::mem::replace(&mut is_silent, true) {
-                        tracing::warn!(
-                            error = %Chain(&error),
-                            "the token store does not tell what other processes do; until it does, their endings and refreshes are noticed later"
-                        );
-                    }
-                    tokio::time::sleep(pause).await;
-                    pause = (pause * 2).min(LONGEST_PAUSE);
-                }
+                let listen = || records.listen(&listener);
+                let say = |error: &RefreshError| {
+                    tracing::warn!(
+                        error = %Chain(error),
+                        "the token store does not tell what other processes do; until it does, their \
+                         endings and refreshes are noticed later"
+                    );
+                };
+                keep_listening(&listener.waiting.is_told, listen, say).await;
             })
             .await;
         });

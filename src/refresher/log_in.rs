@@ -62,8 +62,8 @@ async fn make(
     let pointed = core.in_time(async {
         core.pointer.set(session, grant).await?;
         session.cycle_id().await?;
-        // At once: with a 5xx answer tower-sessions would not save, and neither the old record nor a
-        // new one would be left.
+        // At once: with a 5xx answer tower-sessions would not save, and neither the old record nor
+        // a new one would be left.
         session.save().await
     });
     pointed.await?.map_err(session_failed)?;
@@ -78,8 +78,8 @@ async fn make(
     Ok(())
 }
 
-/// Ends the login that the session points to; and the next one, where another request of the session
-/// logs in meanwhile.
+/// Ends the login that the session points to; and the next one, where another request of the
+/// session logs in meanwhile.
 async fn end_before(core: &Core, session: &Session) -> Result<(), RefreshError> {
     let mut ended = None;
     loop {

@@ -1,5 +1,5 @@
-//! Logout: the login ends in this process, in the token store and in the session, in this order, and
-//! its newest tokens are revoked.
+//! Logout: the login ends in this process, in the token store and in the session, in this order,
+//! and its newest tokens are revoked.
 
 use std::{fmt, future::Future, sync::Arc, time::Duration};
 
@@ -62,8 +62,8 @@ pub enum Revocation {
 }
 
 impl LogoutOutcome {
-    /// The ID token of the login that ended, for `id_token_hint` (OpenID Connect RP-Initiated Logout
-    /// section 2).
+    /// The ID token of the login that ended, for `id_token_hint` (OpenID Connect RP-Initiated
+    /// Logout section 2).
     #[must_use]
     pub fn id_token(&self) -> Option<&str> {
         self.id_token.as_ref().map(ExposeSecret::expose_secret)

@@ -106,7 +106,8 @@ impl TokenRefresher {
     /// starts a refresh in the background. Otherwise waits for the refresh of this login: the one
     /// that is under way, or one that this call starts. The token store holds the new tokens before
     /// this returns. While the provider cannot be asked it may give the expired token, marked
-    /// [stale](AccessToken::is_stale), if the [policy](crate::RefreshPolicy::on_unavailable) says so.
+    /// [stale](AccessToken::is_stale), if the [policy](crate::RefreshPolicy::on_unavailable) says
+    /// so.
     ///
     /// A WebSocket or another long-lived handler keeps its [`Session`] and calls this whenever it
     /// needs a token.

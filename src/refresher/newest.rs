@@ -1,9 +1,9 @@
 //! The newest tokens of a login: the token store's, or what this process has of it and the store
 //! lacks.
 //!
-//! A store may lack a set because it has refused it so far, or because it has lost its last write in
-//! a failover. Whoever reads such a record writes the newer set again first, never over an ending or
-//! where the record is gone.
+//! A store may lack a set because it has refused it so far, or because it has lost its last write
+//! in a failover. Whoever reads such a record writes the newer set again first, never over an
+//! ending or where the record is gone.
 
 use std::sync::Arc;
 

@@ -195,8 +195,8 @@ impl Presentations {
         attempt.is_some_and(|attempt| attempt.in_doubt || !self.rest(&attempt).is_zero())
     }
 
-    /// A mark of ours is about to be set. `replay`: the token may have been presented before, by this
-    /// process or by another one.
+    /// A mark of ours is about to be set. `replay`: the token may have been presented before, by
+    /// this process or by another one.
     pub(super) fn marking(
         &self,
         key: RecordKey,

@@ -3,14 +3,15 @@
 //! 1. Read the token record, and write what it lacks. Newer than asked for and fresh: that is the
 //!    answer.
 //! 2. Decide whether the refresh token may be presented ([`presentation`](super::presentation)).
-//! 3. Mark the record as `presenting`, just before each attempt. No mark, no request; but a store that
-//!    does not compare and swap may refuse the mark, as it is for one process, which excludes by
-//!    itself.
+//! 3. Mark the record as `presenting`, just before each attempt. No mark, no request; but a store
+//!    that does not compare and swap may refuse the mark, as it is for one process, which excludes
+//!    by itself.
 //! 4. Ask the token endpoint.
 //! 5. Store the new set, put it into the cache, and answer the waiters, in this order.
 //!
-//! Between the request and the write a flight does not ask whether the login has ended in this process:
-//! the store's comparison decides, or the set could be lost and its predecessor presented again.
+//! Between the request and the write a flight does not ask whether the login has ended in this
+//! process: the store's comparison decides, or the set could be lost and its predecessor presented
+//! again.
 
 use std::{
     sync::Arc,
@@ -35,8 +36,8 @@ use crate::{
     tokens::{CachedToken, Generation, GrantId, GrantTokens},
 };
 
-/// Other processes may write a record between a read and the mark. More often in a row is no browser's
-/// doing.
+/// Other processes may write a record between a read and the mark. More often in a row is no
+/// browser's doing.
 const MOST_CHANGES: usize = 8;
 
 /// What is asked for, and by whose session.
@@ -215,8 +216,8 @@ impl Flight<'_> {
         tokens.lifetime().is_fresh_at(self.core.clock.now(), self.core.policy.leeway)
     }
 
-    /// The store has these tokens, as of `at`: from now on this process serves them, unless the login
-    /// has ended here.
+    /// The store has these tokens, as of `at`: from now on this process serves them, unless the
+    /// login has ended here.
     pub(super) fn publish(
         &self,
         tokens: &GrantTokens,

@@ -1,10 +1,10 @@
 //! Where flights of different processes queue, if the application has given a lock.
 //!
-//! The mark in the token record excludes; the lock only spares the others their looks at it. So every
-//! trouble with the lock costs time and nothing else: a flight that cannot have it goes on without it,
-//! one that has waited for longer than a mark holds does so, too, and a lease that is lost is not
-//! looked at. Whoever gets the lock reads the record first: the one before has mostly brought the
-//! tokens.
+//! The mark in the token record excludes; the lock only spares the others their looks at it. So
+//! every trouble with the lock costs time and nothing else: a flight that cannot have it goes on
+//! without it, one that has waited for longer than a mark holds does so, too, and a lease that is
+//! lost is not looked at. Whoever gets the lock reads the record first: the one before has mostly
+//! brought the tokens.
 
 use std::{fmt, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
@@ -12,6 +12,7 @@ use futures_util::FutureExt;
 
 use crate::{
     clock::{Clock, Throttle},
+    hex,
     lock::{LockError, LockGuard, LockService},
     tokens::RecordKey,
 };
@@ -52,7 +53,7 @@ impl Turns {
         if self.for_user.as_ref().is_some_and(|accepts| !accepts(user.unwrap_or_default())) {
             return without;
         }
-        let name = format!("refresh {:032x}", u128::from_be_bytes(key.to_bytes()));
+        let name = format!("refresh {}", hex::digits(key.to_bytes()));
         // Whatever the service does: one that hangs or panics costs time and nothing else.
         let limit = self.limit;
         let asking = AssertUnwindSafe(async {

@@ -1,9 +1,9 @@
 //! What the token store has refused so far: new token sets and endings.
 //!
-//! The provider has used the old refresh token up, so a new set must not get lost; and an ending that
-//! gets lost brings a login back with the next restart. Both are kept in memory until the store has
-//! them. One task per login tries again after 50 ms, 100 ms and so on up to 2 s, and once more at
-//! shutdown.
+//! The provider has used the old refresh token up, so a new set must not get lost; and an ending
+//! that gets lost brings a login back with the next restart. Both are kept in memory until the
+//! store has them. One task per login tries again after 50 ms, 100 ms and so on up to 2 s, and once
+//! more at shutdown.
 //!
 //! | kept | given up |
 //! |---|---|
@@ -246,8 +246,8 @@ impl Inner {
         }
     }
 
-    /// The store has taken an ending in the end. Whoever asked for it could not see what it replaced,
-    /// and a flight may have brought newer tokens since.
+    /// The store has taken an ending in the end. Whoever asked for it could not see what it
+    /// replaced, and a flight may have brought newer tokens since.
     async fn has_ended(
         &self,
         key: RecordKey,

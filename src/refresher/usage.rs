@@ -9,8 +9,8 @@ pub struct Usage {
     /// Access tokens in the cache. Those that nobody asks for leave it within two minutes, as other
     /// tokens come in.
     pub cached_tokens: usize,
-    /// About how many bytes they take; [`cache_bytes`](crate::TokenRefresherBuilder::cache_bytes) bounds
-    /// it.
+    /// About how many bytes they take; [`cache_bytes`](crate::TokenRefresherBuilder::cache_bytes)
+    /// bounds it.
     pub cached_bytes: usize,
     /// About how many bytes the token records take that this process has written within the last 90
     /// s.

@@ -8,9 +8,9 @@
 //! | confirmed longer ago than `confirm_after`, or none | waits for the token record |
 //! | stale | waits for a refresh |
 //!
-//! Whoever waits asks one question: *I hold generation g; give me one that is newer and fresh now.* A
-//! flight that has ended, one that is under way or a new one answers it. The answer may have been made
-//! for somebody else, so each caller tests it itself.
+//! Whoever waits asks one question: *I hold generation g; give me one that is newer and fresh now.*
+//! A flight that has ended, one that is under way or a new one answers it. The answer may have been
+//! made for somebody else, so each caller tests it itself.
 
 use std::{
     sync::Arc,
@@ -177,8 +177,8 @@ async fn newer_than(
         Err(_elapsed) => {
             core.endings.check(held.key)?;
             let rest = core.presentations.rest_of_mark(held.key).unwrap_or(SOON);
-            // The store may take longer than this caller waits: what the provider gave is served before
-            // the flight gives up storing it.
+            // The store may take longer than this caller waits: what the provider gave is served
+            // before the flight gives up storing it.
             let stored = core.cache.get(grant);
             let mut newer = stored.into_iter().chain(not_stored_yet(core, held.key));
             let newer = newer.find(|token| token.generation > than && core.is_fresh(token));
@@ -219,8 +219,8 @@ async fn wait_for_newer(
     Err(unavailable("the refreshed tokens were too old for this request each time"))
 }
 
-/// The request goes on with the token it has, and a flight of its own fetches the next. A failure is
-/// logged and counted; the next attempt starts after a pause that doubles.
+/// The request goes on with the token it has, and a flight of its own fetches the next. A failure
+/// is logged and counted; the next attempt starts after a pause that doubles.
 async fn refresh_early(core: &Arc<Core>, session: &Session, grant: GrantId, token: &CachedToken) {
     if !token.has_refresh_token || core.presentations.is_put_off(token.key, token.generation) {
         return;
@@ -242,8 +242,8 @@ fn join_or_start(
     asked: RefreshRequest,
     held: &CachedToken,
 ) -> Joined<FlightResult> {
-    // Taken before the look at `closing`: a shutdown that is not seen here waits for the flight that
-    // starts.
+    // Taken before the look at `closing`: a shutdown that is not seen here waits for the flight
+    // that starts.
     let _under_way = core.tasks.token();
     let key = FlightKey { user: held.subject.clone(), key: held.key };
     core.flights.join_or_start(&key, || {

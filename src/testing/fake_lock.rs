@@ -16,8 +16,8 @@ use crate::{
     lock::{Lease, LocalLock, LockError, LockGuard, LockService},
 };
 
-/// A [`LockService`] in memory that fails, takes its time, stands still and loses locks when told to.
-/// Clones are one.
+/// A [`LockService`] in memory that fails, takes its time, stands still and loses locks when told
+/// to. Clones are one.
 ///
 /// ```
 /// use tower_token_refresh::{lock::LockService, testing::FakeLock};

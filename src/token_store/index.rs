@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::text::{from_millis, to_millis};
-use crate::tokens::RecordKey;
+use crate::{hex, tokens::RecordKey};
 
 /// The most keys of one name.
 const MOST: usize = 100;
@@ -32,7 +32,7 @@ pub(super) fn with(
     until: SystemTime,
 ) -> Option<(Value, SystemTime)> {
     let mut entries = entries(list);
-    let key = format!("{:032x}", u128::from_be_bytes(key.to_bytes()));
+    let key = hex::digits(key.to_bytes());
     let enough = to_millis(until);
     let known = entries.iter().find(|entry| entry.key == key);
     let is_known = known.is_some();
@@ -51,8 +51,8 @@ pub(super) fn with(
 }
 
 pub(super) fn keys(list: &Value) -> Vec<RecordKey> {
-    let key = |entry: Entry| u128::from_str_radix(&entry.key, 16).ok().map(u128::to_be_bytes);
-    entries(Some(list)).into_iter().filter_map(key).map(RecordKey::from_bytes).collect()
+    let keys = entries(Some(list)).into_iter().filter_map(|entry| hex::parse(&entry.key));
+    keys.map(RecordKey::from_bytes).collect()
 }
 
 /// An entry that cannot be read is not ours, and names nobody.

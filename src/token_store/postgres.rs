@@ -1,8 +1,8 @@
 //! Token records in PostgreSQL.
 //!
-//! Each call is one transaction of statements that are not prepared, so that it works behind PgBouncer
-//! in transaction mode. What other processes are told goes by `NOTIFY`, which needs a connection of its
-//! own to hear it.
+//! Each call is one transaction of statements that are not prepared, so that it works behind
+//! PgBouncer in transaction mode. What other processes are told goes by `NOTIFY`, which needs a
+//! connection of its own to hear it.
 
 use std::{
     fmt,
@@ -15,36 +15,28 @@ use std::{
 
 use async_trait::async_trait;
 use sqlx::{
-    Executor, PgPool, Postgres, Row as _, Transaction,
-    postgres::{PgArguments, PgListener, PgQueryResult},
-    query::Query,
+    Executor, PgPool, Postgres, Transaction,
+    postgres::{PgListener, PgQueryResult},
 };
 
 use super::{
     Loaded, NameKey, Nonce, Put, RecordKey, RecordListener, RecordVersion, StoreError, Swapped,
     TokenRecord, TokenStore,
-    sql::{Dialect, REAP_EVERY, REAPED_AT_ONCE, Row, Statements, key_of, not_put, signed, time_of},
+    sql::{
+        Dialect, REAP_EVERY, REAPED_AT_ONCE, Row, Statements, bind, keys, loaded, not_put, signed,
+    },
     told,
 };
-use crate::{
-    clock::{Clock, Throttle},
-    error::Chain,
+use crate::databases::{
+    Reaper,
+    postgres::{ANSWER, NOW, begin, begin_to_migrate, hear, notify, query},
+    without_rows,
 };
 
-const DIALECT: Dialect = Dialect {
-    bytes: "bytea",
-    // Not `clock_timestamp()`: no index serves a function that may change from row to row.
-    now: "(extract(epoch FROM statement_timestamp()) * 1000)::bigint",
-    greatest: "greatest",
-};
+const DIALECT: Dialect = Dialect { bytes: "bytea", now: NOW, greatest: "greatest" };
 const CHANNEL: &str = "token_records";
-/// How long a connection that hears nothing is trusted.
-const QUIET: Duration = Duration::from_secs(10);
-const ANSWER: Duration = Duration::from_secs(2);
 /// How long a process that hears nothing waits before it tries again.
 const DEAF_FOR: Duration = Duration::from_secs(60);
-/// Behind another level, a record that somebody else has changed would be an error.
-const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED";
 /// With what follows it, a schema's name makes a channel's: at most 63 bytes.
 const LONGEST_SCHEMA: usize = 48;
 
@@ -62,10 +54,10 @@ const LONGEST_SCHEMA: usize = 48;
 /// # }
 /// ```
 ///
-/// It keeps one connection of the pool for itself, to hear what other processes do: the pool needs two
-/// or more. Behind PgBouncer in
-/// transaction mode that connection hears nothing: give a direct one with
-/// [`hear_by`](Self::hear_by), or other processes' endings and refreshes are noticed later.
+/// It keeps one connection of the pool for itself, to hear what other processes do: the pool needs
+/// two or more. Behind PgBouncer in transaction mode that connection hears nothing: give a direct
+/// one with [`hear_by`](Self::hear_by), or other processes' endings and refreshes are noticed
+/// later.
 #[derive(Clone)]
 pub struct PostgresTokens(Arc<Inner>);
 
@@ -75,8 +67,7 @@ struct Inner {
     statements: Statements,
     channel: String,
     schema: String,
-    clock: Clock,
-    reap: Throttle,
+    reaper: Reaper,
     warned_of_silence: AtomicBool,
 }
 
@@ -89,8 +80,8 @@ struct Inner {
 pub struct SchemaNameError(String);
 
 impl PostgresTokens {
-    /// Keeps records in the tables `token_records` and `token_record_names` of the schema that `pool`
-    /// looks in first. [`migrate`](Self::migrate) makes them.
+    /// Keeps records in the tables `token_records` and `token_record_names` of the schema that
+    /// `pool` looks in first. [`migrate`](Self::migrate) makes them.
     #[must_use]
     pub fn new(pool: PgPool) -> Self {
         Self::over(pool, None, String::new())
@@ -111,8 +102,8 @@ impl PostgresTokens {
         Ok(Self::over(self.0.pool.clone(), self.0.direct.clone(), schema.to_owned()))
     }
 
-    /// Hears what other processes do by a connection of `direct`, where the pool itself goes through
-    /// PgBouncer.
+    /// Hears what other processes do by a connection of `direct`, where the pool itself goes
+    /// through PgBouncer.
     #[must_use]
     pub fn hear_by(self, direct: PgPool) -> Self {
         Self::over(self.0.pool.clone(), Some(direct), self.0.schema.clone())
@@ -124,7 +115,7 @@ impl PostgresTokens {
             schema => (format!("\"{schema}\"."), format!("{schema}_{CHANNEL}")),
         };
         let statements = Statements::new(&DIALECT, &prefix);
-        let (clock, reap) = (Clock::system(), Throttle::due(REAP_EVERY));
+        let reaper = Reaper::new("token records", REAP_EVERY);
         let warned_of_silence = AtomicBool::new(false);
         Self(Arc::new(Inner {
             pool,
@@ -132,8 +123,7 @@ impl PostgresTokens {
             statements,
             channel,
             schema,
-            clock,
-            reap,
+            reaper,
             warned_of_silence,
         }))
     }
@@ -144,10 +134,7 @@ impl PostgresTokens {
     /// # Errors
     /// The database cannot be reached or refuses.
     pub async fn migrate(&self) -> Result<(), StoreError> {
-        let mut tx = self.begin().await?;
-        // Of two processes that start at once, one waits: `IF NOT EXISTS` alone does not see what the
-        // other one has not committed.
-        tx.execute("SELECT pg_advisory_xact_lock(7340915128)").await.map_err(failed)?;
+        let mut tx = begin_to_migrate(&self.0.pool).await.map_err(failed)?;
         if !self.0.schema.is_empty() {
             let create = format!("CREATE SCHEMA IF NOT EXISTS \"{}\"", self.0.schema);
             tx.execute(create.as_str()).await.map_err(failed)?;
@@ -159,7 +146,7 @@ impl PostgresTokens {
     }
 
     async fn begin(&self) -> Result<Transaction<'static, Postgres>, StoreError> {
-        self.0.pool.begin_with(BEGIN).await.map_err(failed)
+        begin(&self.0.pool).await.map_err(failed)
     }
 
     /// Commits what has written `new`, and tells who listens, unless a refresh only begins.
@@ -170,8 +157,7 @@ impl PostgresTokens {
         new: &TokenRecord,
     ) -> Result<(), StoreError> {
         if let Some(message) = told::message(key, new) {
-            let notify = query("SELECT pg_notify($1, $2)").bind(&self.0.channel).bind(message);
-            notify.execute(&mut *tx).await.map_err(failed)?;
+            notify(&mut tx, &self.0.channel, message).await.map_err(failed)?;
         }
         tx.commit().await.map_err(failed)
     }
@@ -190,18 +176,6 @@ impl PostgresTokens {
         Ok(())
     }
 
-    /// Deletes rows past their time, now and then, while nobody waits for it.
-    fn reap_if_due(&self) {
-        if self.0.reap.is_due(self.0.clock.monotonic()) {
-            let store = self.clone();
-            tokio::spawn(async move {
-                if let Err(error) = store.reap().await {
-                    tracing::warn!(error = %Chain(&error), "old token records could not be deleted");
-                }
-            });
-        }
-    }
-
     async fn reap(&self) -> Result<(), StoreError> {
         for reap in &self.0.statements.reap {
             let mut reaped = REAPED_AT_ONCE;
@@ -218,8 +192,7 @@ impl PostgresTokens {
     async fn is_heard(&self, listener: &mut PgListener) -> Result<bool, StoreError> {
         let probe = Nonce::random().to_string();
         let mut tx = self.begin().await?;
-        let notify = query("SELECT pg_notify($1, $2)").bind(&self.0.channel).bind(&probe);
-        notify.execute(&mut *tx).await.map_err(failed)?;
+        notify(&mut tx, &self.0.channel, probe.clone()).await.map_err(failed)?;
         tx.commit().await.map_err(failed)?;
         let heard = async {
             while let Some(heard) = listener.try_recv().await.map_err(failed)? {
@@ -252,7 +225,8 @@ impl TokenStore for PostgresTokens {
         record: &TokenRecord,
         names: &[NameKey],
     ) -> Result<(), StoreError> {
-        self.reap_if_due();
+        let store = self.clone();
+        self.0.reaper.run_if_due(|| async move { store.reap().await });
         let row = Row::of(key, record);
         let mut tx = self.begin().await?;
         let written = bind(query(&self.0.statements.create), &row).execute(&mut *tx).await;
@@ -302,13 +276,11 @@ impl TokenStore for PostgresTokens {
 
     async fn find(&self, name: NameKey) -> Result<Vec<RecordKey>, StoreError> {
         let mut tx = self.begin().await?;
-        let find = query(&self.0.statements.find).bind(name.to_bytes().to_vec());
-        let rows = find.fetch_all(&mut *tx).await.map_err(failed)?;
+        let find = sqlx::query_scalar(&self.0.statements.find).persistent(false);
+        let found = find.bind(name.to_bytes().to_vec()).fetch_all(&mut *tx).await;
+        let found = found.map_err(failed)?;
         tx.commit().await.map_err(failed)?;
-        rows.iter()
-            .map(|row| row.try_get::<Vec<u8>, _>(0).map_err(failed))
-            .filter_map(|key| key.map(|key| key_of(&key)).transpose())
-            .collect()
+        Ok(keys(found))
     }
 
     async fn listen(&self, listener: &dyn RecordListener) -> Result<(), StoreError> {
@@ -329,22 +301,7 @@ impl TokenStore for PostgresTokens {
             return Err(StoreError::backend("PostgreSQL tells nothing"));
         }
         listener.listening();
-        loop {
-            match tokio::time::timeout(QUIET, heard.try_recv()).await {
-                Ok(Ok(Some(message))) => told::tell(listener, message.payload()),
-                Ok(Ok(None)) => return Err(StoreError::backend("the connection was closed")),
-                Ok(Err(error)) => return Err(failed(error)),
-                // A connection may break without a word.
-                Err(_quiet) => {
-                    match tokio::time::timeout(ANSWER, heard.execute("SELECT 1")).await {
-                        Ok(answer) => answer.map_err(failed)?,
-                        Err(_elapsed) => {
-                            return Err(StoreError::backend("the connection does not answer"));
-                        }
-                    };
-                }
-            }
-        }
+        Err(StoreError::backend(hear(heard, |message| told::tell(listener, message)).await))
     }
 }
 
@@ -353,49 +310,16 @@ async fn load(
     statements: &Statements,
     key: RecordKey,
 ) -> Result<Loaded, StoreError> {
-    let load = query(&statements.load).bind(key.to_bytes().to_vec());
-    let row = load.fetch_one(&mut **tx).await.map_err(failed)?;
-    let (now, text) = (row.try_get(0).map_err(failed)?, row.try_get(1).map_err(failed)?);
-    let text: Option<String> = text;
-    let record = text.map(|text| TokenRecord::from_text(&text)).transpose()?;
-    let loaded = Loaded::new(record);
-    Ok(match time_of(now) {
-        Some(now) => loaded.at(now),
-        None => loaded,
-    })
-}
-
-/// Not prepared by name: PgBouncer may send the next one to another server.
-fn query(sql: &str) -> Query<'_, Postgres, PgArguments> {
-    sqlx::query(sql).persistent(false)
-}
-
-fn bind<'q>(
-    query: Query<'q, Postgres, PgArguments>,
-    row: &'q Row,
-) -> Query<'q, Postgres, PgArguments> {
-    query
-        .bind(&row.key)
-        .bind(row.generation)
-        .bind(row.state)
-        .bind(&row.nonce)
-        .bind(&row.text)
-        .bind(row.keep_until)
+    let load = sqlx::query_as(&statements.load).persistent(false).bind(key.to_bytes().to_vec());
+    loaded(load.fetch_one(&mut **tx).await.map_err(failed)?)
 }
 
 fn has_written(result: &PgQueryResult) -> bool {
     result.rows_affected() > 0
 }
 
-/// A database's own words may quote a row, but for those of a failed connection.
 fn failed(error: sqlx::Error) -> StoreError {
-    match error {
-        sqlx::Error::Database(error) => {
-            let code = error.code().unwrap_or_default().into_owned();
-            StoreError::backend(format!("PostgreSQL refused a statement (SQLSTATE {code})"))
-        }
-        error => StoreError::backend(error),
-    }
+    StoreError::backend(without_rows("PostgreSQL", error))
 }
 
 impl fmt::Debug for PostgresTokens {

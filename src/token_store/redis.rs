@@ -6,32 +6,29 @@
 //! | `ttr:n:{<name>}` | sorted set | the keys of the records that a name finds, by when each ends (ms since 1970) |
 //! | `ttr:changes` | channel | what happens to records |
 //!
-//! Keys and names are 32 hexadecimal digits. Each call for a record is one script, which Redis runs in
-//! one piece; a name lies in another slot of a cluster and is written before. Redis drops a record a
-//! minute after the time up to which it must be kept, by its own clock.
+//! Keys and names are 32 hexadecimal digits. Each call for a record is one script, which Redis runs
+//! in one piece. A name lies in another slot of a cluster: it is written before a new record, and
+//! after new tokens. Redis drops a record a minute after the time up to which it must be kept, by
+//! its own clock.
 
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
-use ::redis::{Cmd, FromRedisValue, RedisError, cmd};
+use ::redis::{FromRedisValue, RedisError, cmd};
 use async_trait::async_trait;
-use futures_util::StreamExt;
 
 use super::{
     Loaded, NameKey, Put, RecordKey, RecordListener, RecordVersion, StoreError, Swapped,
     TokenRecord, TokenStore,
-    text::{from_millis, to_millis},
-    told::{self, digits},
+    text::{drop_at, from_millis},
+    told,
 };
-use crate::redis::{Redis, Repeat};
+use crate::{
+    hex,
+    redis::{Redis, Repeat, eval},
+};
 
-/// How much longer than it must Redis keeps a record.
-const MARGIN: Duration = Duration::from_secs(60);
 /// The most records of one name: those that end first go first.
 const MOST_OF_A_NAME: isize = 1_000;
-/// How long a connection that hears nothing is trusted.
-const QUIET: Duration = Duration::from_secs(10);
-const ANSWER: Duration = Duration::from_secs(2);
-
 /// A [`TokenStore`] in [`Redis`], for any number of processes. [`Redis::tokens`] makes it.
 ///
 /// Redis keeps what it has said to have kept, unless it fails over to a replica or is restarted
@@ -102,11 +99,11 @@ impl RedisTokens {
     }
 
     fn record_key(&self, key: RecordKey) -> String {
-        format!("{}:t:{{{}}}", self.redis.prefix(), digits(key))
+        format!("{}:t:{{{}}}", self.redis.prefix(), hex::digits(key.to_bytes()))
     }
 
     fn name_key(&self, name: NameKey) -> String {
-        format!("{}:n:{{{}}}", self.redis.prefix(), digits(RecordKey::from_bytes(name.to_bytes())))
+        format!("{}:n:{{{}}}", self.redis.prefix(), hex::digits(name.to_bytes()))
     }
 
     fn channel(&self) -> String {
@@ -128,7 +125,7 @@ impl RedisTokens {
             .arg(version.state.name())
             .arg(version.nonce.to_string())
             .arg(new.to_text())
-            .arg(end_of(new.keep_until()))
+            .arg(drop_at(new.keep_until()))
             .arg(self.channel())
             .arg(message.unwrap_or_default());
         if let Some(expected) = expected {
@@ -147,7 +144,7 @@ impl RedisTokens {
     ) -> Result<(), StoreError> {
         for name in names {
             let mut note = eval(NOTE, &self.name_key(*name));
-            note.arg(digits(key)).arg(end_of(until)).arg(MOST_OF_A_NAME);
+            note.arg(hex::digits(key.to_bytes())).arg(drop_at(until)).arg(MOST_OF_A_NAME);
             self.redis.ask::<()>(&note, Repeat::Once).await.map_err(failed)?;
         }
         Ok(())
@@ -157,7 +154,7 @@ impl RedisTokens {
     async fn forget(&self, names: &[NameKey], key: RecordKey) -> Result<(), StoreError> {
         for name in names {
             let mut remove = cmd("ZREM");
-            remove.arg(self.name_key(*name)).arg(digits(key));
+            remove.arg(self.name_key(*name)).arg(hex::digits(key.to_bytes()));
             self.redis.ask::<()>(&remove, Repeat::Once).await.map_err(failed)?;
         }
         Ok(())
@@ -175,8 +172,7 @@ impl TokenStore for RedisTokens {
         let (seconds, micros, text): (u64, u64, Option<String>) =
             self.redis.ask(&load, Repeat::Once).await.map_err(failed)?;
         let record = text.map(|text| TokenRecord::from_text(&text)).transpose()?;
-        let now = from_millis(seconds * 1_000 + micros / 1_000);
-        Ok(now.map_or(Loaded::new(record.clone()), |now| Loaded::new(record).at(now)))
+        Ok(Loaded { record, now: from_millis(seconds * 1_000 + micros / 1_000) })
     }
 
     async fn create(
@@ -229,43 +225,15 @@ impl TokenStore for RedisTokens {
         let mut range = cmd("ZRANGE");
         range.arg(self.name_key(name)).arg(0).arg(-1);
         let keys: Vec<String> = self.redis.ask(&range, Repeat::Once).await.map_err(failed)?;
-        Ok(keys.iter().filter_map(|key| told::parse(key)).collect())
+        let keys = keys.iter().filter_map(|key| hex::parse(key));
+        Ok(keys.map(RecordKey::from_bytes).collect())
     }
 
     async fn listen(&self, listener: &dyn RecordListener) -> Result<(), StoreError> {
-        let heard = self.redis.subscribe(&self.channel()).await.map_err(failed)?;
-        let (mut sink, mut messages) = heard.split();
-        listener.listening();
-        loop {
-            match tokio::time::timeout(QUIET, messages.next()).await {
-                Ok(Some(message)) => {
-                    if let Ok(message) = std::str::from_utf8(message.get_payload_bytes()) {
-                        told::tell(listener, message);
-                    }
-                }
-                Ok(None) => return Err(StoreError::backend("the connection was closed")),
-                // A connection may break without a word.
-                Err(_quiet) => match tokio::time::timeout(ANSWER, sink.ping::<()>()).await {
-                    Ok(answer) => answer.map_err(failed)?,
-                    Err(_elapsed) => {
-                        return Err(StoreError::backend("the connection does not answer"));
-                    }
-                },
-            }
-        }
+        let pass_on = |message: &str| told::tell(listener, message);
+        let lost = self.redis.hear(&self.channel(), || listener.listening(), pass_on).await;
+        Err(StoreError::backend(lost))
     }
-}
-
-/// Deliberately with its text each time: a node of a cluster that has just been started knows no
-/// script, and its other nodes may be down.
-fn eval(script: &str, key: &str) -> Cmd {
-    let mut eval = cmd("EVAL");
-    eval.arg(script).arg(1).arg(key);
-    eval
-}
-
-fn end_of(keep_until: SystemTime) -> u64 {
-    to_millis(crate::tokens::saturating_add(keep_until, MARGIN))
 }
 
 fn failed(error: RedisError) -> StoreError {

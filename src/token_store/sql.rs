@@ -17,22 +17,21 @@
 //! );
 //! ```
 //!
-//! Each call that writes a record is one `UPDATE … WHERE`, so the database compares and writes in one
-//! step. A row past its time counts as gone, and goes with one of the next logins.
+//! Each call that writes a record is one `UPDATE … WHERE`, so the database compares and writes in
+//! one step. A row past its time counts as gone, and goes with one of the next logins.
 
-use std::time::SystemTime;
+use std::time::Duration;
+
+use sqlx::{Database, Encode, Type, query::Query};
 
 use super::{
-    Put, RecordKey, StoreError, TokenRecord,
-    text::{from_millis, to_millis},
+    Loaded, Put, RecordKey, StoreError, TokenRecord,
+    text::{drop_at, from_millis},
 };
-use crate::tokens::saturating_add;
 
 /// How many rows one statement deletes. As long as it finds so many, there are more.
 pub(super) const REAPED_AT_ONCE: u64 = 1_000;
-pub(super) const REAP_EVERY: std::time::Duration = std::time::Duration::from_secs(10 * 60);
-/// How much longer than it must a row stays.
-const MARGIN: std::time::Duration = std::time::Duration::from_secs(60);
+pub(super) const REAP_EVERY: Duration = Duration::from_secs(10 * 60);
 
 /// What differs between databases.
 pub(super) struct Dialect {
@@ -141,7 +140,7 @@ impl Row {
             state: version.state.name(),
             nonce: version.nonce.to_string(),
             text: record.to_text(),
-            keep_until: end_of(record.keep_until()),
+            keep_until: signed(drop_at(record.keep_until())),
         }
     }
 }
@@ -155,16 +154,36 @@ pub(super) fn not_put(stored: Option<&TokenRecord>, new: &TokenRecord) -> Result
     }
 }
 
-pub(super) fn key_of(bytes: &[u8]) -> Option<RecordKey> {
-    bytes.try_into().ok().map(RecordKey::from_bytes)
+/// What [`load`](Statements::load) has given.
+pub(super) fn loaded((now, text): (i64, Option<String>)) -> Result<Loaded, StoreError> {
+    let record = text.map(|text| TokenRecord::from_text(&text)).transpose()?;
+    Ok(Loaded { record, now: u64::try_from(now).ok().and_then(from_millis) })
 }
 
-pub(super) fn time_of(millis: i64) -> Option<SystemTime> {
-    from_millis(u64::try_from(millis).ok()?)
+/// What [`find`](Statements::find) has given.
+pub(super) fn keys(found: Vec<Vec<u8>>) -> Vec<RecordKey> {
+    let keys = found.into_iter().filter_map(|key| key.try_into().ok());
+    keys.map(RecordKey::from_bytes).collect()
 }
 
-pub(super) fn end_of(keep_until: SystemTime) -> i64 {
-    signed(to_millis(saturating_add(keep_until, MARGIN)))
+/// The arguments of a row, in the order of [`create`](Statements::create).
+pub(super) fn bind<'q, D: Database>(
+    query: Query<'q, D, D::Arguments<'q>>,
+    row: &'q Row,
+) -> Query<'q, D, D::Arguments<'q>>
+where
+    &'q Vec<u8>: Encode<'q, D> + Type<D>,
+    &'q str: Encode<'q, D> + Type<D>,
+    i64: Encode<'q, D> + Type<D>,
+{
+    let state: &'q str = row.state;
+    query
+        .bind(&row.key)
+        .bind(row.generation)
+        .bind(state)
+        .bind(row.nonce.as_str())
+        .bind(row.text.as_str())
+        .bind(row.keep_until)
 }
 
 /// Databases have no larger integers; both counts and times stay far below.

@@ -1,28 +1,22 @@
 //! Token records in SQLite, for the processes of one machine.
 //!
-//! SQLite runs one statement that writes after the other, whichever process sends it. It tells nobody
-//! what others have done: they look.
+//! SQLite runs one statement that writes after the other, whichever process sends it. It tells
+//! nobody what others have done: they look.
 
 use std::{fmt, sync::Arc};
 
 use async_trait::async_trait;
-use sqlx::{
-    Executor, Row as _, Sqlite, SqlitePool, Transaction,
-    query::Query,
-    sqlite::{SqliteArguments, SqliteQueryResult},
-};
+use sqlx::{Executor, Sqlite, SqlitePool, Transaction, sqlite::SqliteQueryResult};
 
 use super::{
     Loaded, NameKey, Put, RecordKey, RecordVersion, StoreError, Swapped, TokenRecord, TokenStore,
-    sql::{Dialect, REAP_EVERY, REAPED_AT_ONCE, Row, Statements, key_of, not_put, signed, time_of},
+    sql::{
+        Dialect, REAP_EVERY, REAPED_AT_ONCE, Row, Statements, bind, keys, loaded, not_put, signed,
+    },
 };
-use crate::{
-    clock::{Clock, Throttle},
-    error::Chain,
-};
+use crate::databases::{Reaper, SQLITE_NOW, without_rows};
 
-const DIALECT: Dialect =
-    Dialect { bytes: "blob", now: "CAST(unixepoch('subsec') * 1000 AS integer)", greatest: "max" };
+const DIALECT: Dialect = Dialect { bytes: "blob", now: SQLITE_NOW, greatest: "max" };
 
 /// A [`TokenStore`] in SQLite (3.42 or later), for any number of processes on one machine. Cheap to
 /// clone.
@@ -46,16 +40,15 @@ const DIALECT: Dialect =
 /// ```
 ///
 /// The file must lie on a local disk: SQLite's locks do not hold on network file systems. Other
-/// processes notice endings within [`confirm_after`](crate::RefreshPolicy::confirm_after), and the end
-/// of a refresh within a second.
+/// processes notice endings within [`confirm_after`](crate::RefreshPolicy::confirm_after), and the
+/// end of a refresh within a second.
 #[derive(Clone)]
 pub struct SqliteTokens(Arc<Inner>);
 
 struct Inner {
     pool: SqlitePool,
     statements: Statements,
-    clock: Clock,
-    reap: Throttle,
+    reaper: Reaper,
 }
 
 impl SqliteTokens {
@@ -64,8 +57,7 @@ impl SqliteTokens {
     #[must_use]
     pub fn new(pool: SqlitePool) -> Self {
         let statements = Statements::new(&DIALECT, "");
-        let (clock, reap) = (Clock::system(), Throttle::due(REAP_EVERY));
-        Self(Arc::new(Inner { pool, statements, clock, reap }))
+        Self(Arc::new(Inner { pool, statements, reaper: Reaper::new("token records", REAP_EVERY) }))
     }
 
     /// Makes the tables that are missing. Run it at each start, or make them yourself:
@@ -94,18 +86,6 @@ impl SqliteTokens {
         Ok(())
     }
 
-    /// Deletes rows past their time, now and then, while nobody waits for it.
-    fn reap_if_due(&self) {
-        if self.0.reap.is_due(self.0.clock.monotonic()) {
-            let store = self.clone();
-            tokio::spawn(async move {
-                if let Err(error) = store.reap().await {
-                    tracing::warn!(error = %Chain(&error), "old token records could not be deleted");
-                }
-            });
-        }
-    }
-
     async fn reap(&self) -> Result<(), StoreError> {
         for reap in &self.0.statements.reap {
             let mut reaped = REAPED_AT_ONCE;
@@ -125,16 +105,8 @@ impl TokenStore for SqliteTokens {
     }
 
     async fn load(&self, key: RecordKey) -> Result<Loaded, StoreError> {
-        let load = sqlx::query(&self.0.statements.load).bind(key.to_bytes().to_vec());
-        let row = load.fetch_one(&self.0.pool).await.map_err(failed)?;
-        let now = row.try_get(0).map_err(failed)?;
-        let text: Option<String> = row.try_get(1).map_err(failed)?;
-        let record = text.map(|text| TokenRecord::from_text(&text)).transpose()?;
-        let loaded = Loaded::new(record);
-        Ok(match time_of(now) {
-            Some(now) => loaded.at(now),
-            None => loaded,
-        })
+        let load = sqlx::query_as(&self.0.statements.load).bind(key.to_bytes().to_vec());
+        loaded(load.fetch_one(&self.0.pool).await.map_err(failed)?)
     }
 
     async fn create(
@@ -143,7 +115,8 @@ impl TokenStore for SqliteTokens {
         record: &TokenRecord,
         names: &[NameKey],
     ) -> Result<(), StoreError> {
-        self.reap_if_due();
+        let store = self.clone();
+        self.0.reaper.run_if_due(|| async move { store.reap().await });
         let row = Row::of(key, record);
         let mut tx = self.0.pool.begin().await.map_err(failed)?;
         let created = bind(sqlx::query(&self.0.statements.create), &row);
@@ -189,41 +162,17 @@ impl TokenStore for SqliteTokens {
     }
 
     async fn find(&self, name: NameKey) -> Result<Vec<RecordKey>, StoreError> {
-        let find = sqlx::query(&self.0.statements.find).bind(name.to_bytes().to_vec());
-        let rows = find.fetch_all(&self.0.pool).await.map_err(failed)?;
-        rows.iter()
-            .map(|row| row.try_get::<Vec<u8>, _>(0).map_err(failed))
-            .filter_map(|key| key.map(|key| key_of(&key)).transpose())
-            .collect()
+        let find = sqlx::query_scalar(&self.0.statements.find).bind(name.to_bytes().to_vec());
+        Ok(keys(find.fetch_all(&self.0.pool).await.map_err(failed)?))
     }
-}
-
-fn bind<'q>(
-    query: Query<'q, Sqlite, SqliteArguments<'q>>,
-    row: &'q Row,
-) -> Query<'q, Sqlite, SqliteArguments<'q>> {
-    query
-        .bind(&row.key)
-        .bind(row.generation)
-        .bind(row.state)
-        .bind(&row.nonce)
-        .bind(&row.text)
-        .bind(row.keep_until)
 }
 
 fn has_written(result: &SqliteQueryResult) -> bool {
     result.rows_affected() > 0
 }
 
-/// A database's own words may quote a row, but for those of a failed connection.
 fn failed(error: sqlx::Error) -> StoreError {
-    match error {
-        sqlx::Error::Database(error) => {
-            let code = error.code().unwrap_or_default().into_owned();
-            StoreError::backend(format!("SQLite refused a statement (code {code})"))
-        }
-        error => StoreError::backend(error),
-    }
+    StoreError::backend(without_rows("SQLite", error))
 }
 
 impl fmt::Debug for SqliteTokens {

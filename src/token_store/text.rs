@@ -161,6 +161,13 @@ struct Written {
     sealed: Option<String>,
 }
 
+/// When a store may drop a record, in milliseconds since 1970: a minute after it must not be needed
+/// any more, as stores go by clocks of their own.
+#[cfg(any(feature = "postgres", feature = "redis", feature = "sqlite"))]
+pub(super) fn drop_at(keep_until: SystemTime) -> u64 {
+    to_millis(crate::tokens::saturating_add(keep_until, Duration::from_secs(60)))
+}
+
 /// Times before 1970 count as 1970: both are long past.
 pub(super) fn to_millis(time: SystemTime) -> u64 {
     let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
