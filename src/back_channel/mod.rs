@@ -22,7 +22,7 @@ use aws_lc_rs::hmac;
 
 pub use error::BackChannelError;
 pub(crate) use logout_token::{Fault, LogoutToken, verify};
-pub(crate) use named::Moment;
+pub(crate) use named::Tick;
 pub(crate) use names::Names;
 pub(crate) use replay_cache::{ReplayCache, Work};
 

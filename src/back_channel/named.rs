@@ -24,22 +24,22 @@ pub(crate) struct NamedLately {
 
 /// Between two tokens: clocks may stand still from one to the next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Moment(u64);
+pub(crate) struct Tick(u64);
 
 struct Names {
-    now: Moment,
+    now: Tick,
     /// When each was named last, and until when that is kept, by the clock's monotonic side.
-    named: HashMap<NameKey, (Moment, Duration)>,
+    named: HashMap<NameKey, (Tick, Duration)>,
 }
 
 impl NamedLately {
     pub(super) fn new(clock: Clock, longest_log_in: Duration) -> Self {
-        let names = Names { now: Moment(0), named: HashMap::new() };
+        let names = Names { now: Tick(0), named: HashMap::new() };
         let stays = STAYS.max(longest_log_in);
         Self { names: Mutex::new(names), clock, stays }
     }
 
-    pub(crate) fn now(&self) -> Moment {
+    pub(crate) fn now(&self) -> Tick {
         self.lock().now
     }
 
@@ -49,18 +49,15 @@ impl NamedLately {
         let mut names = self.lock();
         names.named.retain(|_, (_, until)| *until > now);
         names.now.0 += 1;
-        let moment = names.now;
-        names.named.insert(name, (moment, now + self.stays));
+        let tick = names.now;
+        names.named.insert(name, (tick, now + self.stays));
     }
 
-    /// Whether a logout token has named one of `names` after `moment`. To be asked after the login
+    /// Whether a logout token has named one of `names` after `began`. To be asked after the login
     /// was stored.
-    pub(crate) fn has_named_since(&self, moment: Moment, names: &[NameKey]) -> bool {
+    pub(crate) fn has_named_since(&self, began: Tick, names: &[NameKey]) -> bool {
         let known = self.lock();
-        names
-            .iter()
-            .filter_map(|name| known.named.get(name))
-            .any(|(named_at, _)| *named_at > moment)
+        names.iter().filter_map(|name| known.named.get(name)).any(|(named_at, _)| *named_at > began)
     }
 
     fn lock(&self) -> MutexGuard<'_, Names> {

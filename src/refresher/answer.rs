@@ -5,9 +5,10 @@ use std::{sync::Arc, time::Duration};
 use super::{
     ending::Cause,
     errors::{expired, logged_out, no_record, subject_changed},
-    records::{Read, Write},
+    records::Read,
     refresh::{Flight, LOST_RACE, REFRESHED, Refreshed},
     subject_check::{self, Checked},
+    writes::Write,
 };
 use crate::{
     error::{RefreshError, RefreshErrorKind},
@@ -17,7 +18,7 @@ use crate::{
 
 /// The pauses before each look for the set of a faster process. Whoever has to log in again waits
 /// for all of them.
-const PATIENCE: [Duration; 4] = [
+const PAUSES: [Duration; 4] = [
     Duration::ZERO,
     Duration::from_millis(100),
     Duration::from_millis(200),
@@ -59,12 +60,12 @@ async fn store(
 ) -> Result<Arc<CachedToken>, RefreshError> {
     let (core, login) = (flight.core, flight.asked.login);
     let key = login.key;
-    let write = Arc::new(core.records.write(key, next, nonce, flight.asked.session_ends)?);
+    let write = Arc::new(core.writes.write(key, next, nonce, flight.asked.session_ends)?);
     let Write { tokens, .. } = &*write;
     // Before the store is asked: a set that is in nobody's hands could get lost.
     core.unsaved.keep(write.clone());
     let stored_at = core.clock.moment();
-    match core.records.put(&write).await {
+    match core.writes.put(&write).await {
         Ok(Put::Stored) => core.unsaved.release(key, tokens.generation),
         Ok(Put::NotNewer) => {
             core.unsaved.release(key, tokens.generation);
@@ -99,7 +100,7 @@ async fn store(
 /// its set may be on the way to the store only now.
 pub(super) async fn refused(flight: &Flight<'_>, presented: &GrantTokens) -> Refreshed {
     let (core, login) = (flight.core, flight.asked.login);
-    for pause in PATIENCE {
+    for pause in PAUSES {
         tokio::time::sleep(pause).await;
         match core.records.read(login.key).await? {
             Read::Held(found) if found.tokens.generation > presented.generation => {

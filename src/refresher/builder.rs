@@ -17,9 +17,10 @@ use super::{
     listening::Listening,
     presentation::Presentations,
     records::Records,
+    refresh_lock::{ForUser, RefreshLock},
     revoker::Revoker,
-    turn::{ForUser, Turns},
     unsaved::Unsaved,
+    writes::Writes,
 };
 use crate::{
     back_channel::BackChannel,
@@ -240,15 +241,20 @@ impl TokenRefresherBuilder {
         let records = Arc::new(Records::new(
             self.tokens,
             Codec::new(self.seal_with),
-            back_channel.as_ref().map(|channel| channel.names.clone()),
             clock.clone(),
             self.policy.store_timeout,
-            self.policy.last_writes_stay(),
             provider.issuer_id().into(),
+        ));
+        let writes = Arc::new(Writes::new(
+            records.clone(),
+            back_channel.as_ref().map(|channel| channel.names.clone()),
+            clock.clone(),
+            self.policy.last_writes_stay(),
         ));
         let revoker = Revoker::new(provider.clone(), self.revoke_on_log_out);
         let unsaved = Unsaved::new(
             records.clone(),
+            writes.clone(),
             ended_here.clone(),
             revoker.clone(),
             clock.clone(),
@@ -259,6 +265,7 @@ impl TokenRefresherBuilder {
             here: ended_here.clone(),
             cache: cache.clone(),
             records: records.clone(),
+            writes: writes.clone(),
             unsaved: unsaved.clone(),
             flights: flights.clone(),
             clock: clock.clone(),
@@ -281,12 +288,13 @@ impl TokenRefresherBuilder {
             back_channel,
             pointer,
             records,
+            writes,
             unsaved,
             cache,
             ended_here,
             endings,
             listening: Listening::new(&closing),
-            turns: Turns::new(self.lock, self.lock_if, mark_deadline, clock.clone()),
+            refresh_lock: RefreshLock::new(self.lock, self.lock_if, mark_deadline, clock.clone()),
             revoker,
             flights,
             mark_deadline,

@@ -20,7 +20,7 @@ use crate::{
 
 /// A read that began long before a request came does not answer it, nor may the next one. After
 /// this many the request takes what there is.
-const TURNS: usize = 3;
+const MOST_READS: usize = 3;
 
 /// The newest token of a login, as the token store has shown it lately.
 pub(super) async fn confirmed(
@@ -36,7 +36,7 @@ pub(super) async fn confirmed(
     if let Some(token) = cached.clone().filter(|token| is_confirmed(token)) {
         return Ok(token);
     }
-    let mut turn = 1;
+    let mut reads = 1;
     loop {
         let (read, own) = match read_record(core, grant) {
             Joined::Known(read) => (read, true),
@@ -46,8 +46,8 @@ pub(super) async fn confirmed(
         };
         let token = match read {
             // A read that began long before this request came.
-            Ok(token) if !own && !is_confirmed(&token) && turn < TURNS => {
-                turn += 1;
+            Ok(token) if !own && !is_confirmed(&token) && reads < MOST_READS => {
+                reads += 1;
                 continue;
             }
             Ok(token) => token,
@@ -88,7 +88,8 @@ pub(super) fn read_record(core: &Arc<Core>, grant: GrantId) -> Joined<FlightResu
 async fn read(core: Arc<Core>, grant: GrantId) -> FlightResult {
     let login = Login::of(grant);
     let began = core.clock.moment();
-    let newest = newest::newest(&core.records, &core.unsaved, &core.endings, login).await?;
+    let newest =
+        newest::newest(&core.records, &core.writes, &core.unsaved, &core.endings, login).await?;
     let found = match newest {
         Newest::Held { found, .. } => found,
         Newest::Absent => {

@@ -1,11 +1,13 @@
 //! What a refresher consists of: its collaborators, and the small questions that all of them ask.
 
 use std::{
-    future::Future,
+    future::{Future, poll_fn},
+    pin::pin,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
+    task::Poll,
     time::{Duration, SystemTime},
 };
 
@@ -13,7 +15,8 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
     ended_here::EndedHere, ending::Endings, errors, listening::Listening,
-    presentation::Presentations, records::Records, revoker::Revoker, turn::Turns, unsaved::Unsaved,
+    presentation::Presentations, records::Records, refresh_lock::RefreshLock, revoker::Revoker,
+    unsaved::Unsaved, writes::Writes,
 };
 use crate::{
     back_channel::BackChannel,
@@ -49,12 +52,13 @@ pub(super) struct Core {
     pub(super) sessions: GuardedStore,
     pub(super) pointer: Pointer,
     pub(super) records: Arc<Records>,
+    pub(super) writes: Arc<Writes>,
     pub(super) unsaved: Unsaved,
     pub(super) cache: Arc<TokenCache>,
     pub(super) ended_here: Arc<EndedHere>,
     pub(super) endings: Arc<Endings>,
     pub(super) listening: Listening,
-    pub(super) turns: Turns,
+    pub(super) refresh_lock: RefreshLock,
     pub(super) presentations: Presentations,
     pub(super) revoker: Revoker,
     pub(super) flights: Arc<SingleFlight<FlightKey, FlightResult>>,
@@ -102,6 +106,11 @@ impl Core {
         &self,
         call: impl Future<Output = T>,
     ) -> Result<T, RefreshError> {
+        let mut call = pin!(call);
+        // A session that is in memory answers at once, and then nobody needs a timer.
+        if let Poll::Ready(answer) = poll_fn(|cx| Poll::Ready(call.as_mut().poll(cx))).await {
+            return Ok(answer);
+        }
         let answer = tokio::time::timeout(self.policy.store_timeout, call).await;
         answer.map_err(|_elapsed| errors::unavailable("the session store did not answer in time"))
     }

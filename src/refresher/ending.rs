@@ -25,8 +25,10 @@ use super::{
     FlightKey, FlightResult,
     ended_here::EndedHere,
     errors::ended,
+    prolong,
     records::{Read, Records},
     unsaved::Unsaved,
+    writes::Writes,
 };
 use crate::{
     clock::Clock,
@@ -35,13 +37,11 @@ use crate::{
     single_flight::SingleFlight,
     token_cache::TokenCache,
     token_store::{Ended, Ending, EndingReason, TokenRecord},
-    tokens::{Generation, GrantId, GrantTokens, RecordKey, saturating_add},
+    tokens::{Generation, GrantId, GrantTokens, RecordKey},
 };
 
-/// The record of an ending stays at least as long: late requests meet it.
-const SHORTEST: Duration = Duration::from_secs(60 * 60);
 /// How long an ending waits to learn what it will replace.
-const PATIENCE: Duration = Duration::from_secs(2);
+const READING: Duration = Duration::from_secs(2);
 
 /// What ends a login.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -97,6 +97,7 @@ pub(super) struct Endings {
     pub(super) here: Arc<EndedHere>,
     pub(super) cache: Arc<TokenCache>,
     pub(super) records: Arc<Records>,
+    pub(super) writes: Arc<Writes>,
     pub(super) unsaved: Unsaved,
     pub(super) flights: Arc<SingleFlight<FlightKey, FlightResult>>,
     pub(super) clock: Clock,
@@ -118,7 +119,7 @@ impl Endings {
         let mut revoke = ending.revoke;
         let known = if ending.revoke { self.known(key).await } else { None };
         let unsaved = self.unsaved.set(key);
-        let (stored, refused) = match self.records.end(key, ending, None).await {
+        let (stored, refused) = match self.writes.end(key, ending, None).await {
             Ok(ended) => {
                 self.here.note_stored(key);
                 if matches!(ended, Ended::Replaced(_)) {
@@ -155,8 +156,8 @@ impl Endings {
     /// What is to be revoked if the store does not say what the ending replaced: it may do what it
     /// is asked for, and its answer may get lost.
     async fn known(&self, key: RecordKey) -> Option<GrantTokens> {
-        let last = self.records.last_write(key, 0).map(|write| write.tokens);
-        let read = tokio::time::timeout(PATIENCE, self.records.read(key));
+        let last = self.writes.last(key, 0).map(|write| write.tokens);
+        let read = tokio::time::timeout(READING, self.records.read(key));
         let stored = match read.await {
             Ok(Ok(Read::Held(found))) => Some(found.tokens),
             _ => None,
@@ -172,7 +173,7 @@ impl Endings {
         generation: Generation,
     ) -> Result<Option<TokenRecord>, RefreshError> {
         let ending = self.ending(Cause::Expired, None);
-        match self.records.end(login.key, ending, Some(generation.0)).await? {
+        match self.writes.end(login.key, ending, Some(generation.0)).await? {
             Ended::Newer(record) => Ok(Some(record)),
             Ended::Before(before) => {
                 self.mark(login, before, true);
@@ -216,8 +217,7 @@ impl Endings {
     }
 
     fn ending(&self, cause: Cause, session_ends: Option<SystemTime>) -> Ending {
-        let at_least = saturating_add(self.clock.now(), SHORTEST);
-        cause.ending(session_ends.map_or(at_least, |ends| ends.max(at_least)))
+        cause.ending(prolong::keep_ended_until(session_ends, self.clock.now()))
     }
 
     fn replaced(&self, key: RecordKey, ended: Ended) -> Option<GrantTokens> {

@@ -44,7 +44,7 @@ impl LastWrites {
     }
 
     /// The store has taken `record`. A newer one stays: answers may come out of order.
-    pub(super) fn note(&self, key: RecordKey, record: &TokenRecord) {
+    pub(super) fn keep(&self, key: RecordKey, record: &TokenRecord) {
         self.sweep_if_due();
         let (text, at) = (record.to_text().into_boxed_str(), self.clock.monotonic());
         let write = Write { text, generation: record.generation(), at };

@@ -35,7 +35,7 @@ const LONGEST_LOOK: Duration = Duration::from_secs(1);
 
 /// One per refresher. It stops when it is dropped.
 pub(super) struct Listening {
-    waiting: Arc<Waiting>,
+    waiting: Arc<WaitingFlights>,
     has_begun: AtomicBool,
     stop: CancellationToken,
     _stops: DropGuard,
@@ -43,7 +43,7 @@ pub(super) struct Listening {
 
 /// The flights that wait for another process: one of a login at the most.
 #[derive(Default)]
-struct Waiting {
+struct WaitingFlights {
     flights: DashMap<RecordKey, Arc<Notify>, FxBuildHasher>,
     is_told: AtomicBool,
 }
@@ -51,7 +51,7 @@ struct Waiting {
 /// Whom the store tells.
 struct Listener {
     endings: Arc<Endings>,
-    waiting: Arc<Waiting>,
+    waiting: Arc<WaitingFlights>,
 }
 
 impl Listening {
@@ -94,7 +94,7 @@ impl Listening {
 
 /// A flight that may have to wait for another process.
 pub(super) struct Hearing<'a> {
-    waiting: &'a Waiting,
+    waiting: &'a WaitingFlights,
     key: RecordKey,
     changed: Arc<Notify>,
     pause: Duration,
@@ -118,7 +118,7 @@ impl Drop for Hearing<'_> {
     }
 }
 
-impl Waiting {
+impl WaitingFlights {
     fn wake(&self, key: RecordKey) {
         if let Some(changed) = self.flights.get(&key) {
             changed.notify_one();

@@ -14,7 +14,7 @@ use super::{
     errors::{internal, logged_out, session_failed},
 };
 use crate::{
-    back_channel::Moment,
+    back_channel::Tick,
     error::{Chain, RefreshError},
     session::PointerError,
     token_store::Nonce,
@@ -47,7 +47,7 @@ async fn make(
     session: &Session,
     grant: GrantId,
     set: TokenSet,
-    began: Option<Moment>,
+    began: Option<Tick>,
 ) -> Result<(), RefreshError> {
     let login = Login::of(grant);
     let issuer = core.provider.issuer_id();
@@ -56,8 +56,8 @@ async fn make(
     let token = Arc::new(CachedToken::new(login.key, &first, read_at));
     let session_ends = SystemTime::from(session.expiry_date());
     core.warn_of_short_life(&first);
-    let write = core.records.write(login.key, first, Nonce::random(), session_ends)?;
-    core.records.create(&write).await?;
+    let write = core.writes.write(login.key, first, Nonce::random(), session_ends)?;
+    core.writes.create(&write).await?;
     end_before(core, session).await?;
     let pointed = core.in_time(async {
         core.pointer.set(session, grant).await?;

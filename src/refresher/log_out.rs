@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// The longest that a logout waits for the provider. What takes longer goes on in the background.
-const PATIENCE: Duration = Duration::from_secs(2);
+const PROVIDER_LIMIT: Duration = Duration::from_secs(2);
 
 /// What becomes of the session when its user logs out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -114,7 +114,12 @@ pub(super) async fn log_out(
     let Some(grant) = grant else {
         core.in_time(end_session(&core, &session, how)).await??;
         let (revocation, endpoint) = (Revocation::NothingToRevoke, end_session_endpoint(&core));
-        return Ok(outcome(&core, revocation, None, within(PATIENCE, endpoint).await.flatten()));
+        return Ok(outcome(
+            &core,
+            revocation,
+            None,
+            within(PROVIDER_LIMIT, endpoint).await.flatten(),
+        ));
     };
     let cached = core.cache.get(grant);
     let cause = Cause::Logout { with_session: how == Logout::EndSession };
@@ -160,7 +165,7 @@ async fn at_the_provider(
     } else if !core.revoker.is_enabled() {
         return (
             Revocation::TurnedOff,
-            within(PATIENCE, end_session_endpoint(core)).await.flatten(),
+            within(PROVIDER_LIMIT, end_session_endpoint(core)).await.flatten(),
         );
     } else {
         let (revoker, tokens) = (core.revoker.clone(), newest.cloned());
@@ -174,7 +179,7 @@ async fn at_the_provider(
     };
     let revocation = async {
         let Some(revoking) = revoking else { return Revocation::NothingToRevoke };
-        match within(PATIENCE, revoking).await {
+        match within(PROVIDER_LIMIT, revoking).await {
             None => Revocation::InBackground,
             Some(Ok(Ok(endpoint::Revocation::Revoked))) => Revocation::Revoked,
             Some(Ok(Ok(endpoint::Revocation::NotSupported))) => Revocation::NotSupported,
@@ -182,7 +187,7 @@ async fn at_the_provider(
             Some(Err(_panic)) => Revocation::Failed(super::errors::internal()),
         }
     };
-    let endpoint = within(PATIENCE, end_session_endpoint(core));
+    let endpoint = within(PROVIDER_LIMIT, end_session_endpoint(core));
     let (revocation, endpoint) = tokio::join!(revocation, endpoint);
     (revocation, endpoint.flatten())
 }

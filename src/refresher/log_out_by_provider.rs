@@ -58,13 +58,13 @@ async fn end_by_token(core: &Core, token: &str) -> Result<usize, BackChannelErro
         }
         Err(Work::Done) => return Err(Fault::Seen.into()),
     };
-    if core.records.has_note(used).await.map_err(failed)? {
+    if core.records.was_used(used).await.map_err(failed)? {
         taken.keep();
         return Err(Fault::Seen.into());
     }
     let ended = end_named(core, channel, &token).await.map_err(failed)?;
     taken.keep();
-    if let Err(error) = core.records.note(used, ReplayCache::stays()).await {
+    if let Err(error) = core.writes.used(used, ReplayCache::stays()).await {
         // This process remembers it; the provider could do nothing about the others.
         tracing::warn!(error = %Chain(&error), "other processes do not know that a logout token was used");
     }

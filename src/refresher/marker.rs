@@ -9,7 +9,7 @@ use crate::{
     endpoint::{Aborted, BeforeAttempt},
     error::{Chain, RefreshError},
     policy::LONGEST_MARKING,
-    token_store::{Nonce, RecordState, RecordStateKind, RecordVersion},
+    token_store::{Nonce, RecordStateKind, RecordVersion},
 };
 
 /// Sets the mark before each attempt.
@@ -77,9 +77,8 @@ impl<'a> Marker<'a> {
     async fn mark(&mut self, began: Moment) -> Result<(), Stop> {
         let (core, key) = (self.flight.core, self.flight.asked.login.key);
         let since = self.found.store_now_at_most(&core.clock);
-        let state = RecordState::Presenting { since };
         let expected = self.marked.unwrap_or_else(|| self.found.record.version());
-        match core.records.swap(key, expected, self.found, state, self.nonce).await {
+        match core.writes.mark(key, expected, self.found, since, self.nonce).await {
             Ok(Some(version)) => self.marked = Some(version),
             // The answer to an earlier swap may have got lost.
             Ok(None) => match core.records.holds(key, self.nonce).await {
@@ -115,8 +114,7 @@ impl<'a> Marker<'a> {
     pub(super) async fn unmark(&self) {
         let Some(marked) = self.marked else { return };
         let (core, key) = (self.flight.core, self.flight.asked.login.key);
-        let (live, found) = (RecordState::Live, self.found);
-        if let Err(error) = core.records.swap(key, marked, found, live, marked.nonce).await {
+        if let Err(error) = core.writes.unmark(key, marked, self.found).await {
             tracing::warn!(
                 login = %key,
                 error = %Chain(&error),

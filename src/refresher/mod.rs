@@ -13,11 +13,13 @@
 //! | how does a login begin? | `log_in` |
 //! | how does it end? | `ending`, called by `log_out`, `log_out_by_provider`, `refresh` and `log_in` |
 //! | what does this process remember of ended logins? | `ended_here` |
-//! | how are token records read and written? | `records` |
+//! | what is written to the token store, and when? | `writes` |
+//! | how is a token record read? | `records` |
+//! | what prolongs a session or a token record? | `prolong` |
 //! | what if the store lacks what this process has? | `newest`, `last_writes` |
 //! | what if the store refuses a write? | `unsaved` |
 //! | what does the store tell of other processes? | `listening` |
-//! | what is the lock for, if there is one? | `turn` |
+//! | what is the lock for, if there is one? | `refresh_lock` |
 
 mod answer;
 mod builder;
@@ -35,15 +37,17 @@ mod log_out_by_provider;
 mod marker;
 mod newest;
 mod presentation;
+mod prolong;
 mod records;
 mod refresh;
+mod refresh_lock;
 mod revoker;
 mod shutdown;
 mod subject_check;
-mod turn;
 mod unsaved;
 mod usage;
 mod valid_token;
+mod writes;
 
 use std::{fmt, future::Future, sync::Arc, time::Duration};
 

@@ -9,14 +9,15 @@ use std::sync::Arc;
 
 use super::{
     ending::{Endings, Login},
-    records::{Found, Read, Records, Write},
+    records::{Found, Read, Records},
     unsaved::Unsaved,
+    writes::{Write, Writes},
 };
 use crate::{error::RefreshError, token_store::Put};
 
 /// Another process may write between a read and a write. More often than this in a row is no
 /// browser's doing.
-const TURNS: usize = 4;
+const MOST_CHANGES: usize = 4;
 
 pub(super) enum Newest {
     Absent,
@@ -31,12 +32,13 @@ pub(super) enum Newest {
 /// Reads the record of `login` and writes what the store lacks.
 pub(super) async fn newest(
     records: &Records,
+    writes: &Writes,
     unsaved: &Unsaved,
     endings: &Endings,
     login: Login,
 ) -> Result<Newest, RefreshError> {
     let key = login.key;
-    for _ in 0..TURNS {
+    for _ in 0..MOST_CHANGES {
         let found = match records.read(key).await? {
             Read::Absent => return Ok(Newest::Absent),
             Read::Ended(ending) => {
@@ -45,13 +47,13 @@ pub(super) async fn newest(
             }
             Read::Held(found) => found,
         };
-        let Some(write) = missing(records, unsaved, &found, login) else {
+        let Some(write) = missing(writes, unsaved, &found, login) else {
             return Ok(Newest::Held { found, refused: None });
         };
-        match records.put(&write).await {
+        match writes.put(&write).await {
             Ok(Put::Stored) => {
                 unsaved.release(key, write.tokens.generation);
-                let found = Box::new(found.with(&write));
+                let found = Box::new(found.with(write.record.clone(), write.tokens.clone()));
                 return Ok(Newest::Held { found, refused: None });
             }
             Ok(Put::Absent) => return Ok(Newest::Absent),
@@ -61,7 +63,7 @@ pub(super) async fn newest(
             }
             Ok(Put::NotNewer) => {}
             Err(refused) => {
-                let found = Box::new(found.with(&write));
+                let found = Box::new(found.with(write.record.clone(), write.tokens.clone()));
                 return Ok(Newest::Held { found, refused: Some(refused) });
             }
         }
@@ -70,14 +72,9 @@ pub(super) async fn newest(
 }
 
 /// The newest set that this process has of the login, if the store's is older.
-fn missing(
-    records: &Records,
-    unsaved: &Unsaved,
-    found: &Found,
-    login: Login,
-) -> Option<Arc<Write>> {
+fn missing(writes: &Writes, unsaved: &Unsaved, found: &Found, login: Login) -> Option<Arc<Write>> {
     let than = found.record.generation();
     let unsaved = unsaved.set(login.key).filter(|write| write.record.generation() > than);
-    let last = records.last_write(login.key, than).map(Arc::new);
+    let last = writes.last(login.key, than).map(Arc::new);
     unsaved.into_iter().chain(last).max_by_key(|write| write.record.generation())
 }

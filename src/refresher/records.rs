@@ -1,8 +1,7 @@
-//! Token records as this process reads and writes them: within a time, sealed where there are keys,
-//! and by one clock.
+//! Token records as this process reads them: within `store_timeout`, opened where they are sealed,
+//! and by one clock. What is written is in [`writes`](super::writes).
 //!
-//! Each call asks the token store once. A store that panics has refused. What is done about a
-//! refusal is decided in [`unsaved`](super::unsaved).
+//! Each call asks the token store once. A store that panics has refused.
 
 use std::{
     future::Future,
@@ -16,39 +15,30 @@ use std::{
 
 use futures_util::FutureExt;
 
-use super::{
-    errors::{internal, misconfigured, record_failed, sealed_shut, store_failed, unavailable},
-    last_writes::LastWrites,
+use super::errors::{
+    internal, misconfigured, record_failed, sealed_shut, store_failed, unavailable,
 };
 use crate::{
-    back_channel::Names,
     clock::{Clock, Moment, Throttle},
     error::{Chain, RefreshError},
     metrics,
     token_store::{
-        Ended, Ending, EndingReason, NameKey, Nonce, Put, RecordListener, RecordState,
-        RecordVersion, StoreError, Swapped, TokenRecord, TokenStore,
+        Ending, NameKey, Nonce, RecordListener, RecordState, StoreError, TokenRecord, TokenStore,
         codec::{Codec, CodecError},
     },
     tokens::{GrantTokens, RecordKey, saturating_add},
 };
 
-/// A record outlives what it is for by this.
-const MARGIN: Duration = Duration::from_secs(60 * 60);
-/// How long a record is kept whose refresh token tells no end.
-const KEPT: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 /// Clocks of this process and of the store may differ by this much before anybody is told.
 const SKEW: Duration = Duration::from_secs(5);
 
 pub(super) struct Records {
-    store: Arc<dyn TokenStore>,
-    codec: Codec,
-    names: Option<Arc<Names>>,
-    last_writes: LastWrites,
+    pub(super) store: Arc<dyn TokenStore>,
+    pub(super) codec: Codec,
     clock: Clock,
     /// How long one call may take.
     limit: Duration,
-    issuer: Arc<str>,
+    pub(super) issuer: Arc<str>,
     warned_of_skew: AtomicBool,
     warnings: Throttle,
 }
@@ -70,13 +60,6 @@ pub(super) struct Found {
     now: SystemTime,
 }
 
-/// A token set as it is to be stored.
-pub(super) struct Write {
-    pub(super) key: RecordKey,
-    pub(super) record: TokenRecord,
-    pub(super) tokens: GrantTokens,
-}
-
 #[cfg(test)]
 impl Found {
     /// What a read at this moment shows, of a store without a clock.
@@ -86,9 +69,8 @@ impl Found {
 }
 
 impl Found {
-    /// What this read would have shown if `write` had been stored before.
-    pub(super) fn with(&self, write: &Write) -> Self {
-        let (record, tokens) = (write.record.clone(), write.tokens.clone());
+    /// What this read would have shown if this had been stored before.
+    pub(super) fn with(&self, record: TokenRecord, tokens: GrantTokens) -> Self {
         let (read_at, answered_at) = (self.read_at, self.answered_at);
         Self { record, tokens, read_at, answered_at, now: self.now }
     }
@@ -122,25 +104,18 @@ impl Records {
     pub(super) fn new(
         store: Arc<dyn TokenStore>,
         codec: Codec,
-        names: Option<Arc<Names>>,
         clock: Clock,
         limit: Duration,
-        last_writes_stay: Duration,
         issuer: Arc<str>,
     ) -> Self {
-        let last_writes = LastWrites::new(clock.clone(), last_writes_stay);
         let warned_of_skew = AtomicBool::new(false);
         let warnings = Throttle::due(Duration::from_secs(10));
-        Self { store, codec, names, last_writes, clock, limit, issuer, warned_of_skew, warnings }
+        Self { store, codec, clock, limit, issuer, warned_of_skew, warnings }
     }
 
     /// Whether the store alone keeps two processes from presenting one refresh token.
     pub(super) fn compares_and_swaps(&self) -> bool {
         self.store.compares_and_swaps()
-    }
-
-    pub(super) fn last_write_bytes(&self) -> usize {
-        self.last_writes.bytes()
     }
 
     pub(super) async fn read(&self, key: RecordKey) -> Result<Read, RefreshError> {
@@ -166,101 +141,14 @@ impl Records {
         }))
     }
 
-    /// Makes the record of a new login.
-    pub(super) async fn create(&self, write: &Write) -> Result<(), RefreshError> {
-        let names = self.names_of(&write.tokens);
-        self.ask(async { self.store.create(write.key, &write.record, &names).await }).await?;
-        self.last_writes.note(write.key, &write.record);
-        Ok(())
-    }
-
-    /// Swaps the record for one with the same tokens, another state and `nonce`. Gives the version
-    /// that is stored from now on.
-    pub(super) async fn swap(
-        &self,
-        key: RecordKey,
-        expected: RecordVersion,
-        found: &Found,
-        state: RecordState,
-        nonce: Nonce,
-    ) -> Result<Option<RecordVersion>, RefreshError> {
-        let keep_until = found.record.keep_until();
-        let new = self.encode(key, &found.tokens, state, nonce, keep_until)?;
-        match self.ask(async { self.store.swap(key, expected, &new).await }).await? {
-            Swapped::Done => Ok(Some(new.version())),
-            Swapped::Changed => Ok(None),
-        }
-    }
-
-    /// Stores a newer set.
-    pub(super) async fn put(&self, write: &Write) -> Result<Put, RefreshError> {
-        let names = self.names_of(&write.tokens);
-        let put = self
-            .ask(async { self.store.put_newer(write.key, &write.record, &names).await })
-            .await?;
-        if put == Put::Stored {
-            self.last_writes.note(write.key, &write.record);
-        }
-        Ok(put)
-    }
-
-    /// Ends a login, unless its generation is later than `up_to`.
-    pub(super) async fn end(
-        &self,
-        key: RecordKey,
-        ending: Ending,
-        up_to: Option<u64>,
-    ) -> Result<Ended, RefreshError> {
-        let ended = self.ask(async { self.store.end(key, &ending, up_to).await }).await?;
-        if !matches!(ended, Ended::Newer(_)) {
-            self.last_writes.forget(key);
-        }
-        Ok(ended)
-    }
-
     /// The records of the logins that a provider may mean by `name`.
     pub(super) async fn find(&self, name: NameKey) -> Result<Vec<RecordKey>, RefreshError> {
         self.ask(async { self.store.find(name).await }).await
     }
 
-    /// Whether something was [noted](Self::note) under `key`, in any process.
-    pub(super) async fn has_note(&self, key: RecordKey) -> Result<bool, RefreshError> {
+    /// Whether the logout token of `key` was carried out, by any process.
+    pub(super) async fn was_used(&self, key: RecordKey) -> Result<bool, RefreshError> {
         Ok(self.ask(async { self.store.load(key).await }).await?.record.is_some())
-    }
-
-    /// Notes for all processes that something is over, by a record that says only that.
-    pub(super) async fn note(&self, key: RecordKey, stays: Duration) -> Result<(), RefreshError> {
-        let keep_until = saturating_add(self.clock.now(), stays);
-        let (reason, revoke, with_session) = (EndingReason::Provider, false, false);
-        let ending = Ending { reason, revoke, with_session, keep_until };
-        let record = TokenRecord::of_ending(ending, &self.issuer);
-        self.ask(async { self.store.create(key, &record, &[]).await }).await
-    }
-
-    /// The set that this process stored last, if that is newer than `than`.
-    pub(super) fn last_write(&self, key: RecordKey, than: u64) -> Option<Write> {
-        let record = self.last_writes.get(key).filter(|record| record.generation() > than)?;
-        let tokens = self.open(key, &record).ok()?;
-        Some(Write { key, record, tokens })
-    }
-
-    /// A set as it is to be stored. Its record lives as long as its refresh token, and at least as
-    /// long as the session that points to it.
-    pub(super) fn write(
-        &self,
-        key: RecordKey,
-        tokens: GrantTokens,
-        nonce: Nonce,
-        session_ends: SystemTime,
-    ) -> Result<Write, RefreshError> {
-        let life = tokens.lifetime().whole();
-        let tokens_end =
-            tokens.refresh_expires_at.unwrap_or_else(|| saturating_add(self.clock.now(), KEPT));
-        // A session may be used, and last longer for it, until the next refresh writes this anew.
-        let needed = tokens_end.max(tokens.expires_at).max(saturating_add(session_ends, life));
-        let state = RecordState::Live;
-        let record = self.encode(key, &tokens, state, nonce, saturating_add(needed, MARGIN))?;
-        Ok(Write { key, record, tokens })
     }
 
     /// The tokens of a record.
@@ -287,24 +175,6 @@ impl Records {
         Ok(tokens)
     }
 
-    fn encode(
-        &self,
-        key: RecordKey,
-        tokens: &GrantTokens,
-        state: RecordState,
-        nonce: Nonce,
-        keep_until: SystemTime,
-    ) -> Result<TokenRecord, RefreshError> {
-        let record = self.codec.encode(key, tokens, state, nonce, keep_until);
-        record.map_err(|error| {
-            misconfigured("the tokens could not be written as a record").with_source(error)
-        })
-    }
-
-    fn names_of(&self, tokens: &GrantTokens) -> Vec<NameKey> {
-        self.names.as_ref().map(|names| names.of(tokens)).unwrap_or_default()
-    }
-
     /// Tells `listener` what other processes do. Returns if the store cannot tell; fails when it no
     /// longer can.
     pub(super) async fn listen(&self, listener: &dyn RecordListener) -> Result<(), RefreshError> {
@@ -316,7 +186,7 @@ impl Records {
     }
 
     /// `call` must not ask the store before it is polled: a store may panic at once.
-    async fn ask<T>(
+    pub(super) async fn ask<T>(
         &self,
         call: impl Future<Output = Result<T, StoreError>>,
     ) -> Result<T, RefreshError> {

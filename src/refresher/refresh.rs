@@ -26,7 +26,7 @@ use super::{
     newest::{self, Newest},
     presentation::{Decision, under_way_elsewhere},
     records::Found,
-    turn::Turn,
+    refresh_lock::Acquired,
 };
 use crate::{
     clock::Moment,
@@ -66,13 +66,13 @@ pub(super) async fn run(
     user: Option<Arc<str>>,
 ) -> FlightResult {
     let flight = Flight { core: &core, asked };
-    let waiting = core.turns.wait(asked.login.key, user.as_deref(), asked.early);
-    let _turn = match core.closing.run_until_cancelled(waiting).await {
-        Some(Turn::Elsewhere) => {
+    let waiting = core.refresh_lock.acquire(asked.login.key, user.as_deref(), asked.early);
+    let _acquired = match core.closing.run_until_cancelled(waiting).await {
+        Some(Acquired::Elsewhere) => {
             core.presentations.wait_for_others(asked.login.key, asked.than);
             return Err(under_way_elsewhere(Duration::ZERO));
         }
-        turn => turn,
+        acquired => acquired,
     };
     let mut result = flight.run().await;
     let login = asked.login.key;
@@ -195,7 +195,9 @@ impl Flight<'_> {
     pub(super) async fn newest(&self) -> Result<(Box<Found>, Option<RefreshError>), RefreshError> {
         let core = self.core;
         let login = self.asked.login;
-        match newest::newest(&core.records, &core.unsaved, &core.endings, login).await? {
+        match newest::newest(&core.records, &core.writes, &core.unsaved, &core.endings, login)
+            .await?
+        {
             Newest::Held { found, refused } => Ok((found, refused)),
             Newest::Ended => Err(core.endings.error_of(login.key).unwrap_or_else(logged_out)),
             Newest::Absent => {

@@ -25,8 +25,9 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use super::{
     ended_here::EndedHere,
     errors::unavailable,
-    records::{Records, Write},
+    records::Records,
     revoker::Revoker,
+    writes::{Write, Writes},
 };
 use crate::{
     clock::Clock,
@@ -50,6 +51,7 @@ pub(super) struct Unsaved(Arc<Inner>);
 struct Inner {
     kept: DashMap<RecordKey, Kept, FxBuildHasher>,
     records: Arc<Records>,
+    writes: Arc<Writes>,
     ended_here: Arc<EndedHere>,
     revoker: Revoker,
     clock: Clock,
@@ -78,6 +80,7 @@ impl Kept {
 impl Unsaved {
     pub(super) fn new(
         records: Arc<Records>,
+        writes: Arc<Writes>,
         ended_here: Arc<EndedHere>,
         revoker: Revoker,
         clock: Clock,
@@ -85,7 +88,7 @@ impl Unsaved {
         closing: CancellationToken,
     ) -> Self {
         let kept = DashMap::default();
-        Self(Arc::new(Inner { kept, records, ended_here, revoker, clock, tasks, closing }))
+        Self(Arc::new(Inner { kept, records, writes, ended_here, revoker, clock, tasks, closing }))
     }
 
     /// Keeps a set that is about to be stored.
@@ -208,7 +211,7 @@ impl Inner {
         let kept = self.kept.get(&key).map(|kept| (kept.set.clone(), kept.since, kept.ending));
         let Some((set, since, ending)) = kept else { return Attempt::Saved };
         if let Some(ending) = ending {
-            return match in_time(self.records.end(key, ending, None)).await {
+            return match in_time(self.writes.end(key, ending, None)).await {
                 Ok(ended) => {
                     self.has_ended(key, ending, ended, set).await;
                     Attempt::Saved
@@ -231,7 +234,7 @@ impl Inner {
             self.release(key, generation);
             return Attempt::Saved;
         }
-        match in_time(self.records.put(&set)).await {
+        match in_time(self.writes.put(&set)).await {
             Ok(put) => {
                 if let Put::Ended(ending) = put {
                     self.ended_here.mark(key, ending, true);

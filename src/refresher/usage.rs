@@ -21,6 +21,6 @@ pub struct Usage {
 
 pub(super) fn usage(core: &Core) -> Usage {
     let (cached_tokens, cached_bytes) = core.cache.usage();
-    let last_write_bytes = core.records.last_write_bytes();
+    let last_write_bytes = core.writes.last_bytes();
     Usage { cached_tokens, cached_bytes, last_write_bytes, unsaved: core.unsaved.count() }
 }

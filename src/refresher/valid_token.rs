@@ -1,21 +1,22 @@
 //! Who gets which token.
 //!
-//! | the token in the cache | the request |
-//! |---|---|
-//! | fresh, confirmed with the token store lately | goes on |
-//! | the same, and due soon | goes on; a refresh starts in the background |
-//! | confirmed longer ago than half of `confirm_after` | goes on; the record is read again in the background |
-//! | confirmed longer ago than `confirm_after`, or none | waits for the token record |
-//! | stale | waits for a refresh |
+//! | the token in the cache | the request | waits at most |
+//! |---|---|---|
+//! | fresh, confirmed with the token store lately | goes on | |
+//! | the same, and due soon | goes on; a refresh starts in the background | |
+//! | confirmed longer ago than half of `confirm_after` | goes on; the record is read again in the background | |
+//! | confirmed longer ago than `confirm_after`, or none | waits for the token record; a cached token that is still good is served if that does not come | `wait_timeout` |
+//! | stale | waits for a refresh | `wait_timeout` |
+//!
+//! Besides it may wait for the session store, `store_timeout` each time: before all this for its
+//! session, and after an error to delete a session that ended with its login. Who has started a
+//! refresh waits for its session to be prolonged, as [`prolong`](super::prolong) says.
 //!
 //! Whoever waits asks one question: *I hold generation g; give me one that is newer and fresh now.*
 //! A flight that has ended, one that is under way or a new one answers it. The answer may have been
 //! made for somebody else, so each caller tests it itself.
 
-use std::{
-    sync::Arc,
-    time::{Duration, SystemTime},
-};
+use std::{sync::Arc, time::SystemTime};
 
 use http::StatusCode;
 use tower_sessions::Session;
@@ -28,27 +29,25 @@ use super::{
         SOON, internal, logged_out, pointer_failed, session_failed, unavailable, wait_timeout,
     },
     presentation::is_under_way_elsewhere,
+    prolong::prolong,
     refresh::{self, RefreshRequest},
 };
 use crate::{
     error::{Chain, RefreshError, RefreshErrorKind},
     policy::OnUnavailable,
-    session::count_as_activity,
     single_flight::{Joined, Start},
     tokens::{AccessToken, CachedToken, Generation, GrantId, Standing, saturating_add},
 };
 
 /// An answer made for somebody else may be too old for this caller, and the next one as well. After
 /// this many the caller is told to come back later.
-const TURNS: usize = 3;
-/// How long a request that has its token waits for its session to be prolonged.
-const PROLONGING: Duration = Duration::from_secs(1);
+const MOST_ANSWERS: usize = 3;
 
 pub(super) async fn valid_token(
     core: &Arc<Core>,
     session: &Session,
 ) -> Result<AccessToken, RefreshError> {
-    let grant = match core.pointer.read(session).await {
+    let grant = match core.in_time(core.pointer.read(session)).await? {
         Ok(Some(grant)) => grant,
         Ok(None) => {
             let message = "the session holds no login";
@@ -89,7 +88,7 @@ pub(super) async fn newer_token(
     if held.key != rejected.key || held.generation > rejected.generation {
         return Ok(token);
     }
-    let grant = match core.pointer.read(session).await {
+    let grant = match core.in_time(core.pointer.read(session)).await? {
         Ok(Some(grant)) => grant,
         Ok(None) => return Err(logged_out()),
         Err(error) => return Err(pointer_failed(&core.pointer, error)),
@@ -194,7 +193,7 @@ async fn wait_for_newer(
     held: &CachedToken,
     than: Generation,
 ) -> Result<Arc<CachedToken>, RefreshError> {
-    for _ in 0..TURNS {
+    for _ in 0..MOST_ANSWERS {
         let asked = request(session, grant, than, false);
         let (result, started) = match join_or_start(core, asked, held) {
             Joined::Known(result) => (result, false),
@@ -260,18 +259,6 @@ fn join_or_start(
         }
         Start::Flight(refresh::run(core.clone(), asked, held.subject.clone()))
     })
-}
-
-/// The user is active, and the tokens are stored either way.
-async fn prolong(core: &Core, session: &Session) {
-    let prolonged = tokio::time::timeout(PROLONGING, count_as_activity(session, &core.sessions));
-    let failed = match prolonged.await {
-        Ok(prolonged) => prolonged.map_err(session_failed).err(),
-        Err(_elapsed) => Some(unavailable("the session store did not answer in time")),
-    };
-    if let Some(error) = failed {
-        tracing::warn!(error = %Chain(&error), "a session could not be prolonged after a refresh");
-    }
 }
 
 /// A login that ended with its session takes it along, whatever else it holds.

@@ -19,8 +19,8 @@ use std::{
 
 use async_trait::async_trait;
 use tower_sessions::{
-    SessionStore,
-    session::{Id, Record},
+    Session, SessionStore,
+    session::{self, Id, Record},
     session_store::{Error, Result},
 };
 
@@ -86,6 +86,19 @@ impl GuardedStore {
         }))
     }
 
+    /// Loads `session` again. False, and the session is left as it is, if its record has gone.
+    pub(crate) async fn reload(
+        &self,
+        session: &Session,
+    ) -> std::result::Result<bool, session::Error> {
+        let Some(id) = session.id() else { return Ok(false) };
+        let Some(record) = self.load(&id).await? else { return Ok(false) };
+        // `Session::load` would ask the store once more, and empty the session if the record went
+        // in between.
+        SUPPLIED.scope(record, session.load()).await?;
+        Ok(true)
+    }
+
     /// The application's own store, past all guards.
     pub(crate) fn unguarded(&self) -> Arc<dyn SessionStore> {
         self.0.bare.clone()
@@ -94,7 +107,7 @@ impl GuardedStore {
 
 tokio::task_local! {
     /// A record that has just been read, for the `Session::load` that runs within.
-    pub(super) static SUPPLIED: Record;
+    static SUPPLIED: Record;
 }
 
 #[async_trait]

@@ -100,6 +100,12 @@ impl StrictIssuer {
         lock(&self.inner.state).max_presented()
     }
 
+    /// The tokens that clients asked to revoke, in order. Some may have been dead already.
+    #[must_use]
+    pub fn revoked(&self) -> Vec<String> {
+        lock(&self.inner.state).revoked.clone()
+    }
+
     /// Whether the provider would accept this access token now: it is known, has neither expired
     /// nor been revoked, and its session is alive.
     #[must_use]

@@ -19,6 +19,8 @@ pub(super) struct State {
     access_tokens: HashMap<String, AccessToken>,
     /// How often each refresh token was presented, known to us or not.
     presented: HashMap<String, usize>,
+    /// Every token that was to be revoked, in order.
+    pub(super) revoked: Vec<String>,
     /// Every token string handed out, in order.
     issued: Vec<String>,
     requests: BTreeMap<Endpoint, usize>,
@@ -178,6 +180,7 @@ impl State {
 
     /// Revokes a token (RFC 7009); a consumed refresh token as well as the newest.
     pub(super) fn revoke(&mut self, token: &str, rules: &Rules) -> Revocation {
+        self.revoked.push(token.to_owned());
         let home = self.home_of(token).map(|(sid, number)| (sid.to_owned(), number));
         let reach = if let Some(access) = self.access_tokens.get_mut(token) {
             access.revoked = true;

@@ -221,6 +221,15 @@ async fn the_session_store_is_down() {
     unavailable(|world| world.sessions.refuse(Op::Load), "1").await;
 }
 
+#[tokio::test(start_paused = true)]
+async fn the_session_store_does_not_answer() {
+    let world = World::patient();
+    let id = world.log_in("alice").await;
+    let _never_opened = world.sessions.gate_before(Op::Load);
+    let answer = http::ask(&guarded(&world.refresher), http::get("/", Some(id))).await;
+    assert_told(&world, &answer, Kind::Unavailable, "unavailable");
+}
+
 /// Nothing is presented whose outcome could not be stored.
 #[tokio::test]
 async fn the_token_store_is_down() {

@@ -6,7 +6,7 @@ use support::{
     browser::{cookie_of, get},
     on_every_store, shown_pointer,
 };
-use tokio::task::JoinHandle;
+use tokio::{select, task::JoinHandle};
 use tower_sessions::{Session, session::Id};
 use tower_token_refresh::{RefreshError, RefreshErrorKind, tower_sessions};
 
@@ -174,18 +174,20 @@ on_every_store! {
 
     async fn a_crash_at_any_step_leaves_no_pointer_that_leads_nowhere(world: World) {
         let (session, before, grant) = alices(&world).await;
-        let gates = [
-            world.tokens.gate_after(TokenOp::Create),
-            world.tokens.gate_after(TokenOp::End),
-        ];
+        let made = world.tokens.gate_after(TokenOp::Create);
+        let ended = world.tokens.gate_after(TokenOp::End);
         let creating = world.sessions.gate_before(Op::Create);
         let logging_in = log_in(&world, &session);
-        for gate in gates {
-            gate.reached().await;
+        for (step, next) in [&made, &ended].into_iter().enumerate() {
+            select! {
+                () = next.reached() => {}
+                () = ended.reached(), if step == 0 => panic!("the old login ends before the new has a record"),
+                () = creating.reached() => panic!("the session points to a login before it has a record"),
+            }
             // What a process finds that is started now.
             assert_eq!(world.pointer(before).await.as_deref(), Some(&*grant));
             assert_ne!(world.tokens_of(&grant).await, StoredTokens::NoRecord);
-            gate.open();
+            next.open();
         }
         creating.reached().await;
         assert_eq!(world.sessions.records().await, [], "nobody is logged in");

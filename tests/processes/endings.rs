@@ -75,6 +75,27 @@ async fn a_log_out_revokes_what_another_process_has_just_stored() {
     pair.world.assert_dead_at_the_provider();
 }
 
+/// Rule 9: the log out has read the record already when another process stores a newer set.
+#[tokio::test]
+async fn a_log_out_revokes_what_its_ending_replaced() {
+    let pair = Pair::new();
+    let id = pair.logged_in().await;
+    let ending = pair.world.tokens.gate_before(TokenOp::End);
+    let (process, session) = (pair.world.refresher.clone(), pair.world.session(id));
+    let leaving = tokio::spawn(async move { process.log_out(&session, Logout::EndSession).await });
+    ending.reached().await;
+    pair.world.expire();
+    served(&pair.other, id).await;
+    let newest = pair.world.stored_refresh_token(id).await.expect("a refresh token");
+
+    ending.open();
+    let done = leaving.await.expect("no panic").expect("logged out");
+
+    assert!(matches!(done.revocation, Revocation::Revoked), "{done:?}");
+    assert_eq!(pair.world.issuer.revoked().first(), Some(&newest));
+    pair.world.assert_dead_at_the_provider();
+}
+
 /// Rule 10: at some providers a revocation would end the new login as well.
 #[tokio::test(start_paused = true)]
 async fn what_comes_for_a_login_that_another_has_replaced_elsewhere_is_dropped_and_not_revoked() {

@@ -7,7 +7,7 @@ use serde_json::json;
 use support::{
     LIFE, TokenOp, World, on_every_store, races::Station::AfterRead, settle, variants::session_at,
 };
-use tokio::task::JoinHandle;
+use tokio::{select, task::JoinHandle};
 use tower_sessions::Session;
 use tower_token_refresh::{
     AccessToken, RefreshError, RefreshErrorKind, testing::Endpoint, tower_sessions,
@@ -92,9 +92,12 @@ on_every_store! {
         let id = world.log_in("alice").await;
         world.expire();
         let gates = [(); 3].map(|()| world.issuer.gate_after(Endpoint::Token));
-        let request = world.ask(&world.session(id));
+        let mut request = world.ask(&world.session(id));
         for gate in gates {
-            gate.reached().await;
+            select! {
+                () = gate.reached() => {}
+                served = &mut request => panic!("it took what was too old for it: {served:?}"),
+            }
             world.expire();
             gate.open();
         }

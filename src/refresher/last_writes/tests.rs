@@ -26,8 +26,8 @@ fn the_last_write_of_a_login_is_remembered_for_its_time_and_no_longer() {
     let clock = ManualClock::new();
     let writes = LastWrites::new(clock.clock(), STAYS);
     let (older, newer) = (record(1), record(2));
-    writes.note(key(1), &older);
-    writes.note(key(1), &newer);
+    writes.keep(key(1), &older);
+    writes.keep(key(1), &newer);
 
     clock.advance(STAYS - Duration::from_secs(1));
     assert_eq!(writes.get(key(1)), Some(newer));
@@ -41,15 +41,15 @@ fn the_last_write_of_a_login_is_remembered_for_its_time_and_no_longer() {
 fn a_write_that_comes_late_does_not_take_the_place_of_a_newer_one() {
     let writes = LastWrites::new(ManualClock::new().clock(), STAYS);
     let newer = record(2);
-    writes.note(key(1), &newer);
-    writes.note(key(1), &record(1));
+    writes.keep(key(1), &newer);
+    writes.keep(key(1), &record(1));
     assert_eq!(writes.get(key(1)), Some(newer));
 }
 
 #[test]
 fn nothing_is_kept_of_a_login_that_has_ended() {
     let writes = LastWrites::new(ManualClock::new().clock(), STAYS);
-    writes.note(key(1), &record(1));
+    writes.keep(key(1), &record(1));
     writes.forget(key(1));
     assert_eq!(writes.get(key(1)), None);
     assert_eq!(writes.bytes(), 0);
@@ -60,12 +60,12 @@ fn what_is_too_old_takes_no_memory_once_another_is_written() {
     let clock = ManualClock::new();
     let writes = LastWrites::new(clock.clock(), STAYS);
     for nth in 0..100 {
-        writes.note(key(nth), &record(1));
+        writes.keep(key(nth), &record(1));
     }
     let full = writes.bytes();
 
     clock.advance(STAYS);
-    writes.note(key(100), &record(1));
+    writes.keep(key(100), &record(1));
 
     assert_eq!(writes.bytes(), full / 100);
 }

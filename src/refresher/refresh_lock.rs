@@ -20,7 +20,7 @@ use crate::{
 /// For which users: those whose subject it accepts.
 pub(super) type ForUser = Arc<dyn Fn(&str) -> bool + Send + Sync>;
 
-pub(super) struct Turns {
+pub(super) struct RefreshLock {
     lock: Option<Arc<dyn LockService>>,
     for_user: Option<ForUser>,
     /// How long a mark holds.
@@ -29,14 +29,14 @@ pub(super) struct Turns {
     clock: Clock,
 }
 
-pub(super) enum Turn {
+pub(super) enum Acquired {
     /// The flight goes on, with the lock or without.
     Begin { _held: Option<LockGuard> },
     /// A flight that nobody waits for is not needed: another process has one.
     Elsewhere,
 }
 
-impl Turns {
+impl RefreshLock {
     pub(super) fn new(
         lock: Option<Arc<dyn LockService>>,
         for_user: Option<ForUser>,
@@ -46,9 +46,14 @@ impl Turns {
         Self { lock, for_user, limit, warnings: Throttle::due(Duration::from_secs(10)), clock }
     }
 
-    /// Waits for the turn of a flight. `early`: nobody waits for it.
-    pub(super) async fn wait(&self, key: RecordKey, user: Option<&str>, early: bool) -> Turn {
-        let without = Turn::Begin { _held: None };
+    /// Waits until the flight of a login may begin. `early`: nobody waits for it.
+    pub(super) async fn acquire(
+        &self,
+        key: RecordKey,
+        user: Option<&str>,
+        early: bool,
+    ) -> Acquired {
+        let without = Acquired::Begin { _held: None };
         let Some(lock) = &self.lock else { return without };
         if self.for_user.as_ref().is_some_and(|accepts| !accepts(user.unwrap_or_default())) {
             return without;
@@ -67,8 +72,8 @@ impl Turns {
             Err(_elapsed) => Err(LockError::Timeout { limit }),
         };
         match answer {
-            Ok(None) => Turn::Elsewhere,
-            Ok(held) => Turn::Begin { _held: held },
+            Ok(None) => Acquired::Elsewhere,
+            Ok(held) => Acquired::Begin { _held: held },
             Err(LockError::Timeout { .. }) => without,
             Err(error) => {
                 if self.warnings.is_due(self.clock.monotonic()) {
@@ -83,8 +88,8 @@ impl Turns {
     }
 }
 
-impl fmt::Debug for Turns {
+impl fmt::Debug for RefreshLock {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Turns").field("lock", &self.lock).finish_non_exhaustive()
+        f.debug_struct("RefreshLock").field("lock", &self.lock).finish_non_exhaustive()
     }
 }

@@ -1,0 +1,190 @@
+//! What is written to the token store, and when.
+//!
+//! | write | when | if the store refuses it |
+//! |---|---|---|
+//! | `create` | at log in, before the session points to the record | the login fails |
+//! | `mark` | just before the refresh token is sent, each time anew | nothing is sent; a store that does not compare and swap may refuse it |
+//! | `unmark` | after an attempt that certainly did not use the refresh token up | the others wait until the mark is too old |
+//! | `put` | the provider gave a new set, or a read shows that the store lacks one | [`unsaved`](super::unsaved) tries again |
+//! | `end` | for every cause in the table of [`ending`](super::ending) | [`unsaved`](super::unsaved) tries again |
+//! | `used` | after a logout token was carried out | only this process refuses it a second time |
+//!
+//! Nothing else is written, and nothing at all while a token is good. Each write asks the store
+//! once. How long a record is kept is in [`prolong`](super::prolong).
+
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use super::{
+    errors::misconfigured,
+    last_writes::LastWrites,
+    prolong,
+    records::{Found, Records},
+};
+use crate::{
+    back_channel::Names,
+    clock::Clock,
+    error::RefreshError,
+    token_store::{
+        Ended, Ending, EndingReason, NameKey, Nonce, Put, RecordState, RecordVersion, Swapped,
+        TokenRecord,
+    },
+    tokens::{GrantTokens, RecordKey, saturating_add},
+};
+
+pub(super) struct Writes {
+    records: Arc<Records>,
+    /// None where the provider does not tell who has logged out: nobody looks a login up then.
+    names: Option<Arc<Names>>,
+    last: LastWrites,
+    clock: Clock,
+}
+
+/// A token set as it is to be stored.
+pub(super) struct Write {
+    pub(super) key: RecordKey,
+    pub(super) record: TokenRecord,
+    pub(super) tokens: GrantTokens,
+}
+
+impl Writes {
+    pub(super) fn new(
+        records: Arc<Records>,
+        names: Option<Arc<Names>>,
+        clock: Clock,
+        last_writes_stay: Duration,
+    ) -> Self {
+        let last = LastWrites::new(clock.clone(), last_writes_stay);
+        Self { records, names, last, clock }
+    }
+
+    /// A set as it is to be stored, for a login whose session ends at `session_ends`.
+    pub(super) fn write(
+        &self,
+        key: RecordKey,
+        tokens: GrantTokens,
+        nonce: Nonce,
+        session_ends: SystemTime,
+    ) -> Result<Write, RefreshError> {
+        let keep_until = prolong::keep_until(&tokens, session_ends, self.clock.now());
+        let record = self.encode(key, &tokens, RecordState::Live, nonce, keep_until)?;
+        Ok(Write { key, record, tokens })
+    }
+
+    /// Makes the record of a new login.
+    pub(super) async fn create(&self, write: &Write) -> Result<(), RefreshError> {
+        let (records, names) = (&self.records, self.names_of(&write.tokens));
+        let store = &records.store;
+        records.ask(async { store.create(write.key, &write.record, &names).await }).await?;
+        self.last.keep(write.key, &write.record);
+        Ok(())
+    }
+
+    /// Marks the record that was `found`, in the version `expected`. Gives the version that is
+    /// stored from now on, or none if somebody has changed the record.
+    pub(super) async fn mark(
+        &self,
+        key: RecordKey,
+        expected: RecordVersion,
+        found: &Found,
+        since: SystemTime,
+        nonce: Nonce,
+    ) -> Result<Option<RecordVersion>, RefreshError> {
+        self.swap(key, expected, found, RecordState::Presenting { since }, nonce).await
+    }
+
+    /// Takes the mark `marked` back.
+    pub(super) async fn unmark(
+        &self,
+        key: RecordKey,
+        marked: RecordVersion,
+        found: &Found,
+    ) -> Result<(), RefreshError> {
+        self.swap(key, marked, found, RecordState::Live, marked.nonce).await.map(|_| ())
+    }
+
+    async fn swap(
+        &self,
+        key: RecordKey,
+        expected: RecordVersion,
+        found: &Found,
+        state: RecordState,
+        nonce: Nonce,
+    ) -> Result<Option<RecordVersion>, RefreshError> {
+        let keep_until = found.record.keep_until();
+        let new = self.encode(key, &found.tokens, state, nonce, keep_until)?;
+        let store = &self.records.store;
+        match self.records.ask(async { store.swap(key, expected, &new).await }).await? {
+            Swapped::Done => Ok(Some(new.version())),
+            Swapped::Changed => Ok(None),
+        }
+    }
+
+    /// Stores a newer set.
+    pub(super) async fn put(&self, write: &Write) -> Result<Put, RefreshError> {
+        let (records, names) = (&self.records, self.names_of(&write.tokens));
+        let put = async { records.store.put_newer(write.key, &write.record, &names).await };
+        let put = records.ask(put).await?;
+        if put == Put::Stored {
+            self.last.keep(write.key, &write.record);
+        }
+        Ok(put)
+    }
+
+    /// Ends a login, unless its generation is later than `up_to`.
+    pub(super) async fn end(
+        &self,
+        key: RecordKey,
+        ending: Ending,
+        up_to: Option<u64>,
+    ) -> Result<Ended, RefreshError> {
+        let store = &self.records.store;
+        let ended = self.records.ask(async { store.end(key, &ending, up_to).await }).await?;
+        if !matches!(ended, Ended::Newer(_)) {
+            self.last.forget(key);
+        }
+        Ok(ended)
+    }
+
+    /// Tells all processes that a logout token was carried out, by an ended record of its own.
+    pub(super) async fn used(&self, key: RecordKey, stays: Duration) -> Result<(), RefreshError> {
+        let keep_until = saturating_add(self.clock.now(), stays);
+        let (reason, revoke, with_session) = (EndingReason::Provider, false, false);
+        let ending = Ending { reason, revoke, with_session, keep_until };
+        let record = TokenRecord::of_ending(ending, &self.records.issuer);
+        let store = &self.records.store;
+        self.records.ask(async { store.create(key, &record, &[]).await }).await
+    }
+
+    /// The set that this process stored last, if that is newer than `than`.
+    pub(super) fn last(&self, key: RecordKey, than: u64) -> Option<Write> {
+        let record = self.last.get(key).filter(|record| record.generation() > than)?;
+        let tokens = self.records.open(key, &record).ok()?;
+        Some(Write { key, record, tokens })
+    }
+
+    /// About how many bytes the last writes take.
+    pub(super) fn last_bytes(&self) -> usize {
+        self.last.bytes()
+    }
+
+    fn encode(
+        &self,
+        key: RecordKey,
+        tokens: &GrantTokens,
+        state: RecordState,
+        nonce: Nonce,
+        keep_until: SystemTime,
+    ) -> Result<TokenRecord, RefreshError> {
+        let record = self.records.codec.encode(key, tokens, state, nonce, keep_until);
+        record.map_err(|error| {
+            misconfigured("the tokens could not be written as a record").with_source(error)
+        })
+    }
+
+    fn names_of(&self, tokens: &GrantTokens) -> Vec<NameKey> {
+        self.names.as_ref().map(|names| names.of(tokens)).unwrap_or_default()
+    }
+}
