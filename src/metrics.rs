@@ -14,6 +14,10 @@ pub(crate) fn login_ended(reason: &'static str) {
     metrics::counter!("token_refresh_logins_ended_total", "reason" => reason).increment(1);
 }
 
+pub(crate) fn second_process() {
+    metrics::counter!("token_refresh_second_process_total").increment(1);
+}
+
 pub(crate) fn clock_skewed() {
     metrics::counter!("token_refresh_clock_skew_total").increment(1);
 }

@@ -88,8 +88,7 @@ pub(super) fn read_record(core: &Arc<Core>, grant: GrantId) -> Joined<FlightResu
 async fn read(core: Arc<Core>, grant: GrantId) -> FlightResult {
     let login = Login::of(grant);
     let began = core.clock.moment();
-    let newest =
-        newest::newest(&core.records, &core.writes, &core.unsaved, &core.endings, login).await?;
+    let newest = newest::newest(&core, grant).await?;
     let found = match newest {
         Newest::Held { found, .. } => found,
         Newest::Absent => {

@@ -14,7 +14,7 @@ use std::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
-    ended_here::EndedHere, ending::Endings, errors, listening::Listening,
+    ended_here::EndedHere, ending::Endings, errors, listening::Listening, one_process::OneProcess,
     presentation::Presentations, records::Records, refresh_lock::RefreshLock, revoker::Revoker,
     unsaved::Unsaved, writes::Writes,
 };
@@ -53,6 +53,7 @@ pub(super) struct Core {
     pub(super) pointer: Pointer,
     pub(super) records: Arc<Records>,
     pub(super) writes: Arc<Writes>,
+    pub(super) one_process: OneProcess,
     pub(super) unsaved: Unsaved,
     pub(super) cache: Arc<TokenCache>,
     pub(super) ended_here: Arc<EndedHere>,

@@ -17,6 +17,7 @@
 //! | how is a token record read? | `records` |
 //! | what prolongs a session or a token record? | `prolong` |
 //! | what if the store lacks what this process has? | `newest`, `last_writes` |
+//! | who notices that a store for one process serves two? | `one_process` |
 //! | what if the store refuses a write? | `unsaved` |
 //! | what does the store tell of other processes? | `listening` |
 //! | what is the lock for, if there is one? | `refresh_lock` |
@@ -36,6 +37,7 @@ mod log_out;
 mod log_out_by_provider;
 mod marker;
 mod newest;
+mod one_process;
 mod presentation;
 mod prolong;
 mod records;

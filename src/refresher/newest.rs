@@ -8,12 +8,12 @@
 use std::sync::Arc;
 
 use super::{
-    ending::{Endings, Login},
-    records::{Found, Read, Records},
-    unsaved::Unsaved,
-    writes::{Write, Writes},
+    Core,
+    ending::Login,
+    records::{Found, Read},
+    writes::Write,
 };
-use crate::{error::RefreshError, token_store::Put};
+use crate::{error::RefreshError, token_store::Put, tokens::GrantId};
 
 /// Another process may write between a read and a write. More often than this in a row is no
 /// browser's doing.
@@ -29,15 +29,12 @@ pub(super) enum Newest {
     },
 }
 
-/// Reads the record of `login` and writes what the store lacks.
-pub(super) async fn newest(
-    records: &Records,
-    writes: &Writes,
-    unsaved: &Unsaved,
-    endings: &Endings,
-    login: Login,
-) -> Result<Newest, RefreshError> {
+/// Reads the record of a login and writes what the store lacks.
+pub(super) async fn newest(core: &Core, grant: GrantId) -> Result<Newest, RefreshError> {
+    let Core { records, writes, unsaved, endings, .. } = core;
+    let login = Login::of(grant);
     let key = login.key;
+    let held = core.cache.get(grant).map(|token| token.generation);
     for _ in 0..MOST_CHANGES {
         let found = match records.read(key).await? {
             Read::Absent => return Ok(Newest::Absent),
@@ -47,7 +44,8 @@ pub(super) async fn newest(
             }
             Read::Held(found) => found,
         };
-        let Some(write) = missing(writes, unsaved, &found, login) else {
+        core.one_process.check(core, held, &found);
+        let Some(write) = missing(core, &found) else {
             return Ok(Newest::Held { found, refused: None });
         };
         match writes.put(&write).await {
@@ -72,9 +70,9 @@ pub(super) async fn newest(
 }
 
 /// The newest set that this process has of the login, if the store's is older.
-fn missing(writes: &Writes, unsaved: &Unsaved, found: &Found, login: Login) -> Option<Arc<Write>> {
-    let than = found.record.generation();
-    let unsaved = unsaved.set(login.key).filter(|write| write.record.generation() > than);
-    let last = writes.last(login.key, than).map(Arc::new);
+fn missing(core: &Core, found: &Found) -> Option<Arc<Write>> {
+    let (key, than) = (found.key, found.record.generation());
+    let unsaved = core.unsaved.set(key).filter(|write| write.record.generation() > than);
+    let last = core.writes.last(key, than).map(Arc::new);
     unsaved.into_iter().chain(last).max_by_key(|write| write.record.generation())
 }

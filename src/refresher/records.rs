@@ -52,6 +52,7 @@ pub(super) enum Read {
 
 /// The tokens of a login, and the record that they lie in.
 pub(super) struct Found {
+    pub(super) key: RecordKey,
     pub(super) record: TokenRecord,
     pub(super) tokens: GrantTokens,
     read_at: Moment,
@@ -64,7 +65,8 @@ pub(super) struct Found {
 impl Found {
     /// What a read at this moment shows, of a store without a clock.
     pub(super) fn sample(record: TokenRecord, tokens: GrantTokens, read_at: Moment) -> Self {
-        Self { record, tokens, read_at, answered_at: read_at, now: read_at.wall }
+        let key = RecordKey::from_bytes([0; 16]);
+        Self { key, record, tokens, read_at, answered_at: read_at, now: read_at.wall }
     }
 }
 
@@ -72,7 +74,7 @@ impl Found {
     /// What this read would have shown if this had been stored before.
     pub(super) fn with(&self, record: TokenRecord, tokens: GrantTokens) -> Self {
         let (read_at, answered_at) = (self.read_at, self.answered_at);
-        Self { record, tokens, read_at, answered_at, now: self.now }
+        Self { key: self.key, record, tokens, read_at, answered_at, now: self.now }
     }
 
     /// When the read began.
@@ -129,7 +131,7 @@ impl Records {
             return Ok(Read::Ended(ending));
         }
         let tokens = self.open(key, &record)?;
-        Ok(Read::Held(Box::new(Found { record, tokens, read_at, answered_at, now })))
+        Ok(Read::Held(Box::new(Found { key, record, tokens, read_at, answered_at, now })))
     }
 
     /// Whether the store holds the mark of `nonce`: a swap whose answer got lost has worked then.

@@ -194,14 +194,12 @@ impl Flight<'_> {
     /// The newest tokens, and why the store does not have them.
     pub(super) async fn newest(&self) -> Result<(Box<Found>, Option<RefreshError>), RefreshError> {
         let core = self.core;
-        let login = self.asked.login;
-        match newest::newest(&core.records, &core.writes, &core.unsaved, &core.endings, login)
-            .await?
-        {
+        let (grant, login) = (self.asked.grant, self.asked.login);
+        match newest::newest(core, grant).await? {
             Newest::Held { found, refused } => Ok((found, refused)),
             Newest::Ended => Err(core.endings.error_of(login.key).unwrap_or_else(logged_out)),
             Newest::Absent => {
-                core.cache.remove(self.asked.grant);
+                core.cache.remove(grant);
                 Err(no_record())
             }
         }

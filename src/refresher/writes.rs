@@ -31,7 +31,7 @@ use crate::{
         Ended, Ending, EndingReason, NameKey, Nonce, Put, RecordState, RecordVersion, Swapped,
         TokenRecord,
     },
-    tokens::{GrantTokens, RecordKey, saturating_add},
+    tokens::{Generation, GrantTokens, RecordKey, saturating_add},
 };
 
 pub(super) struct Writes {
@@ -163,6 +163,11 @@ impl Writes {
         let record = self.last.get(key).filter(|record| record.generation() > than)?;
         let tokens = self.records.open(key, &record).ok()?;
         Some(Write { key, record, tokens })
+    }
+
+    /// Whether this process has stored the set of `generation`, or a newer one, lately.
+    pub(super) fn has_written(&self, key: RecordKey, generation: Generation) -> bool {
+        self.last.get(key).is_some_and(|record| record.generation() >= generation.0)
     }
 
     /// About how many bytes the last writes take.

@@ -12,6 +12,7 @@ mod lifetimes;
 mod lost_writes;
 mod newer_than;
 mod newer_token;
+mod second_process;
 mod single_flight;
 mod unreadable;
 mod unsaved;
