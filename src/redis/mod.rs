@@ -7,6 +7,7 @@
 
 mod link;
 mod sessions;
+mod tls;
 
 use std::{error::Error, fmt, sync::Arc, time::Duration};
 
@@ -41,6 +42,11 @@ const PREFIX: &str = "ttr";
 /// Cheap to clone; clones share one connection.
 ///
 /// URLs are those of the `redis` crate: `redis://user:password@host:6379/0`, `rediss://` for TLS.
+/// Certificates are trusted as the system does, or those in the file that the environment variable
+/// `SSL_CERT_FILE` names. TLS uses rustls with the process's default [`CryptoProvider`]; where there
+/// is none, `connect` installs that of aws-lc-rs.
+///
+/// [`CryptoProvider`]: https://docs.rs/rustls/0.23/rustls/crypto/struct.CryptoProvider.html
 ///
 /// ```no_run
 /// use tower_token_refresh::{ClientAuth, Redis, TokenEndpoint, TokenRefresher};
@@ -95,6 +101,7 @@ impl Redis {
     /// sentinels: 5 s). If the connection fails later, that call returns the error and the next one
     /// reconnects.
     pub async fn connect(url: &str) -> Result<Self, RedisConnectError> {
+        tls::provide_cryptography(&[url]);
         Self::over(Servers::Single(Box::new(Client::open(url)?))).await
     }
 
@@ -103,6 +110,7 @@ impl Redis {
     /// # Errors
     /// As [`connect`](Self::connect).
     pub async fn connect_cluster(urls: &[&str]) -> Result<Self, RedisConnectError> {
+        tls::provide_cryptography(urls);
         let client = ClusterClientBuilder::new(urls.iter().copied())
             .connection_timeout(LIMIT_OF_ONE)
             .response_timeout(LIMIT)
@@ -123,6 +131,8 @@ impl Redis {
         master: &str,
         server: &str,
     ) -> Result<Self, RedisConnectError> {
+        tls::provide_cryptography(urls);
+        tls::provide_cryptography(&[server]);
         let info = server.into_connection_info()?;
         let mut node = SentinelNodeConnectionInfo::default()
             .set_redis_connection_info(info.redis_settings().clone());

@@ -9,6 +9,7 @@ mod postgres;
 mod proxy;
 mod redis;
 mod redis_cluster;
+mod redis_tls;
 mod scene;
 mod sentinel;
 mod servers;
