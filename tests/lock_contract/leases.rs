@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use support::stores;
+use tower_sessions_sqlx_store::sqlx::postgres::PgPoolOptions;
 use tower_token_refresh::{
     Redis,
-    lock::{LockError, LockService, RedisLock, SqliteLock},
+    lock::{LockError, LockService, PostgresLock, RedisLock, SqliteLock},
 };
 
 use crate::services::{LEASE, key};
@@ -107,6 +108,20 @@ mod redis {
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     #[ignore = "needs Redis: see tests/services/run"]
+    async fn a_loss_is_noticed_within_a_third_of_the_lease() {
+        let redis = Redis::connect(&stores::redis_url()).await.expect("Redis answers");
+        let prefix = key();
+        let lock = RedisLock::new(&redis.with_prefix(&prefix)).lease(LEASE);
+        super::a_loss_is_noticed_within_a_third_of_the_lease(lock, async || {
+            let keys = stores::ask_redis(&["KEYS", &format!("{prefix}:*")]);
+            let [held] = &keys[..] else { panic!("one key: {keys:?}") };
+            stores::ask_redis(&["SET", held, "another", "PX", "5000"]);
+        })
+        .await;
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    #[ignore = "needs Redis: see tests/services/run"]
     async fn keys_hashed_with_a_secret_are_others() {
         let redis = Redis::connect(&stores::redis_url()).await.expect("Redis answers");
         let redis = redis.with_prefix(&key());
@@ -115,5 +130,42 @@ mod redis {
         let key = key();
         let _guard = plain.acquire(&key).await.expect("free");
         assert!(secret.try_acquire(&key).await.expect("an answer").is_some());
+    }
+}
+
+mod postgres {
+    use super::*;
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    #[ignore = "needs PostgreSQL: see tests/services/run"]
+    async fn a_lease_is_renewed_for_as_long_as_its_guard_lives() {
+        let lock = PostgresLock::new(stores::postgres_schema().await).lease(LEASE);
+        lock.migrate().await.expect("the table is created");
+        super::a_lease_is_renewed_for_as_long_as_its_guard_lives(lock).await;
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    #[ignore = "needs PostgreSQL: see tests/services/run"]
+    async fn a_loss_is_noticed_within_a_third_of_the_lease() {
+        let pool = stores::postgres_schema().await;
+        let lock = PostgresLock::new(pool.clone()).lease(LEASE);
+        lock.migrate().await.expect("the table is created");
+        super::a_loss_is_noticed_within_a_third_of_the_lease(lock, async || {
+            let steal = r"UPDATE lock_leases SET owner = '\x00'";
+            stores::execute_in_postgres(&pool, steal).await;
+        })
+        .await;
+    }
+
+    /// The holder's process, its renewals and its connections are gone.
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    #[ignore = "needs PostgreSQL: see tests/services/run"]
+    async fn a_key_is_free_when_the_lease_of_a_dead_holder_ends() {
+        let pool = stores::postgres_schema().await;
+        let other = PostgresLock::new(pool.clone()).lease(LEASE);
+        other.migrate().await.expect("the table is created");
+        let connect = PgPoolOptions::new().connect_lazy_with((*pool.connect_options()).clone());
+        let dead = PostgresLock::new(connect).lease(LEASE);
+        super::a_key_is_free_when_the_lease_of_a_dead_holder_ends(dead, other).await;
     }
 }

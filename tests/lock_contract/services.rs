@@ -3,6 +3,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use futures_util::future::{BoxFuture, FutureExt};
 use support::stores;
 use tower_token_refresh::{
     Redis,
@@ -18,13 +19,15 @@ pub struct Processes {
     pub services: [Arc<dyn LockService>; 3],
     /// Whether the lock ends with its lease.
     pub leases: bool,
+    /// How many keys the server has.
+    pub left_behind: Box<dyn Fn() -> BoxFuture<'static, usize> + Send + Sync>,
 }
 
 #[expect(clippy::unused_async, reason = "as the others, which wait for a server")]
 pub async fn local() -> Processes {
     let one = LocalLock::new();
     let services = [(); 3].map(|()| Arc::new(one.clone()) as Arc<dyn LockService>);
-    Processes { services, leases: false }
+    Processes { services, leases: false, left_behind: Box::new(|| Box::pin(async { 0 })) }
 }
 
 pub async fn sqlite() -> Processes {
@@ -32,7 +35,11 @@ pub async fn sqlite() -> Processes {
     let lock = || SqliteLock::new(pool.clone()).lease(LEASE);
     lock().migrate().await.expect("the table is created");
     let services = [(); 3].map(|()| Arc::new(lock()) as Arc<dyn LockService>);
-    Processes { services, leases: true }
+    let left_behind = Box::new(move || {
+        let pool = pool.clone();
+        async move { stores::rows_in_sqlite(&pool, &["lock_leases"]).await }.boxed()
+    });
+    Processes { services, leases: true, left_behind }
 }
 
 pub async fn redis() -> Processes {
@@ -44,15 +51,23 @@ pub async fn redis() -> Processes {
         let lock = RedisLock::new(&redis.with_prefix(&prefix)).lease(LEASE);
         services.push(Arc::new(lock) as Arc<dyn LockService>);
     }
-    Processes { services: services.try_into().expect("three"), leases: true }
+    let left_behind = Box::new(move || {
+        let keys = stores::ask_redis(&["KEYS", &format!("{prefix}:*")]);
+        async move { keys.len() }.boxed()
+    });
+    Processes { services: services.try_into().expect("three"), leases: true, left_behind }
 }
 
 pub async fn postgres() -> Processes {
-    let pool = stores::postgres_pool().await;
+    let pool = stores::postgres_schema().await;
     let lock = || PostgresLock::new(pool.clone()).lease(LEASE);
     lock().migrate().await.expect("the table is created");
     let services = [(); 3].map(|()| Arc::new(lock()) as Arc<dyn LockService>);
-    Processes { services, leases: true }
+    let left_behind = Box::new(move || {
+        let pool = pool.clone();
+        async move { stores::rows_in_postgres(&pool, &["lock_leases"]).await }.boxed()
+    });
+    Processes { services, leases: true, left_behind }
 }
 
 /// A key that no other test uses.

@@ -8,6 +8,7 @@ mod contract;
 mod format;
 mod homes;
 mod in_sessions;
+mod leftovers;
 mod records;
 mod redis_sessions;
 mod told;

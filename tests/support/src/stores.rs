@@ -2,6 +2,7 @@
 
 use std::{
     future::{Ready, ready},
+    process::Command,
     sync::Arc,
 };
 
@@ -18,8 +19,9 @@ use tower_sessions_redis_store::{
 use tower_sessions_sqlx_store::{
     PostgresStore,
     sqlx::{
-        Executor, PgPool, SqlitePool,
-        sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions},
+        self, Executor, PgPool, SqlitePool,
+        postgres::{PgConnectOptions, PgPoolOptions},
+        sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
     },
 };
 use tower_token_refresh::{
@@ -57,7 +59,8 @@ pub async fn sqlite_file() -> SqlitePool {
     let options = SqliteConnectOptions::new()
         .filename(file)
         .create_if_missing(true)
-        .journal_mode(SqliteJournalMode::Wal);
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(SqliteSynchronous::Normal);
     SqlitePoolOptions::new().connect_with(options).await.expect("a database")
 }
 
@@ -90,6 +93,48 @@ pub fn redis_url() -> String {
 
 pub async fn postgres_pool() -> PgPool {
     PgPool::connect(&service("TEST_POSTGRES_URL")).await.expect("PostgreSQL answers")
+}
+
+/// A pool whose tables lie in a schema of their own.
+pub async fn postgres_schema() -> PgPool {
+    let url = service("TEST_POSTGRES_URL");
+    let schema = format!("test_{}", Uuid::new_v4().simple());
+    let pool = PgPool::connect(&url).await.expect("PostgreSQL answers");
+    pool.execute(format!("CREATE SCHEMA {schema}").as_str()).await.expect("created");
+    let options: PgConnectOptions = url.parse().expect("a URL");
+    let pool = PgPoolOptions::new().connect_with(options.options([("search_path", schema)]));
+    pool.await.expect("PostgreSQL answers")
+}
+
+pub async fn execute_in_postgres(pool: &PgPool, statement: &str) {
+    pool.execute(statement).await.expect("executed");
+}
+
+/// How many rows these tables have together.
+pub async fn rows_in_postgres(pool: &PgPool, tables: &[&str]) -> usize {
+    let mut rows = 0;
+    for table in tables {
+        let count = format!("SELECT count(*) FROM {table}");
+        rows += sqlx::query_scalar::<_, i64>(&count).fetch_one(pool).await.expect("counted");
+    }
+    usize::try_from(rows).expect("a count")
+}
+
+/// The same in SQLite.
+pub async fn rows_in_sqlite(pool: &SqlitePool, tables: &[&str]) -> usize {
+    let mut rows = 0;
+    for table in tables {
+        let count = format!("SELECT count(*) FROM {table}");
+        rows += sqlx::query_scalar::<_, i64>(&count).fetch_one(pool).await.expect("counted");
+    }
+    usize::try_from(rows).expect("a count")
+}
+
+/// Sends a command to the Redis of the tests; gives the lines of its answer.
+pub fn ask_redis(arguments: &[&str]) -> Vec<String> {
+    let redis_cli = Command::new("redis-cli").args(["-u", &redis_url()]).args(arguments).output();
+    let answer = String::from_utf8(redis_cli.expect("redis-cli runs").stdout).expect("UTF-8");
+    answer.lines().filter(|line| !line.is_empty()).map(str::to_owned).collect()
 }
 
 pub async fn redis_tokens() -> RedisTokens {
