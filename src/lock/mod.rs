@@ -100,8 +100,9 @@ pub trait LockService: fmt::Debug + Send + Sync + 'static {
     /// Takes `key` if it is free, and waits for nobody.
     async fn try_acquire(&self, key: &str) -> Result<Option<LockGuard>, LockError>;
 
-    /// Returns when `key` is free: at once, or when its holder lets go or its lease ends. Another
-    /// caller may have taken it by then.
+    /// Returns when `key` is free: at once, or when its holder lets go or its lease ends. Where
+    /// others wait to hold the key, that may be after them. Another caller may have taken it by the
+    /// time this returns.
     async fn released(&self, key: &str) -> Result<(), LockError>;
 
     /// Whether the lock server answers.
