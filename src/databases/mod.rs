@@ -12,8 +12,8 @@ pub(crate) use reaper::Reaper;
 #[cfg(feature = "sqlite")]
 pub(crate) const SQLITE_NOW: &str = "CAST(unixepoch('subsec') * 1000 AS integer)";
 
-/// An error to be shown: a database's own words may quote a row, but for those of a failed
-/// connection.
+/// An error that is safe to show. A database's own words may quote a row; those of a failed
+/// connection do not.
 pub(crate) fn without_rows(
     engine: &str,
     error: sqlx::Error,

@@ -247,7 +247,7 @@ impl Provider {
         self.exchange.send(request, MAX_ANSWER).await
     }
 
-    /// The issuer as part of a flight's key: the configured one, else the discovered one, else the
+    /// The issuer that token records name: the configured one, else the discovered one, else the
     /// token URL without its query.
     pub(crate) fn issuer_id(&self) -> &str {
         &self.issuer_id

@@ -13,7 +13,7 @@ pub struct LockGuard {
     acquired_at: SystemTime,
     lease: Option<Duration>,
     held: Option<Box<dyn Lease>>,
-    lost: CancellationToken,
+    lost: Option<CancellationToken>,
 }
 
 /// The hold on a key, for whoever keeps it.
@@ -35,7 +35,7 @@ impl LockGuard {
         acquired_at: SystemTime,
         lease: Option<Duration>,
         held: Box<dyn Lease>,
-        lost: CancellationToken,
+        lost: Option<CancellationToken>,
     ) -> Self {
         Self { key: key.into(), acquired_at, lease, held: Some(held), lost }
     }
@@ -69,7 +69,10 @@ impl LockGuard {
     /// Returns when the key is lost. If that never happens, it never returns. A loss is noticed
     /// within a third of the lease.
     pub async fn lost(&self) {
-        self.lost.cancelled().await;
+        match &self.lost {
+            Some(lost) => lost.cancelled().await,
+            None => std::future::pending().await,
+        }
     }
 
     /// Lets go, and waits until the server knows.

@@ -10,7 +10,7 @@ use std::{
 
 use async_trait::async_trait;
 use tokio::{runtime::Handle, time::timeout};
-use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
 use super::{
     LockError, LockGuard, LockKey,
@@ -28,14 +28,14 @@ pub(super) fn guard(
     asked_at: Duration,
     turn: Turn,
 ) -> LockGuard {
-    let (lost, done) = (CancellationToken::new(), CancellationToken::new());
+    let lost = CancellationToken::new();
     let held_until = AtomicU64::new(millis(asked_at + leases.lease));
     let hold = Hold { leases: leases.clone(), key, owner, held_until, lost: lost.clone() };
     let hold = Arc::new(hold);
-    let (renewing, stop) = (hold.clone(), done.clone());
-    tokio::spawn(async move { stop.run_until_cancelled(renewing.renew()).await });
-    let held = Held { hold, turn, renewal: done.drop_guard(), runtime: Handle::current() };
-    LockGuard::new(name, leases.clock.now(), Some(leases.lease), Box::new(held), lost)
+    let renewing = hold.clone();
+    let renewal = AbortOnDropHandle::new(tokio::spawn(async move { renewing.renew().await }));
+    let held = Held { hold, turn, renewal, runtime: Handle::current() };
+    LockGuard::new(name, leases.clock.now(), Some(leases.lease), Box::new(held), Some(lost))
 }
 
 /// A lease at the server.
@@ -80,7 +80,7 @@ impl Hold {
 /// What a guard keeps.
 struct Held {
     hold: Arc<Hold>,
-    renewal: DropGuard,
+    renewal: AbortOnDropHandle<()>,
     turn: Turn,
     runtime: Handle,
 }

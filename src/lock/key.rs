@@ -1,4 +1,4 @@
-//! What leaves the process of a key: a hash.
+//! The hash of a key: the only form of it that leaves the process.
 
 use aws_lc_rs::{
     digest::{Context, SHA256},

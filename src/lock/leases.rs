@@ -2,10 +2,10 @@
 //!
 //! | what | how |
 //! |---|---|
-//! | of one process | one waiter per key asks the server; the others queue behind it |
-//! | who waits | is woken by the server, or looks again when the lease should have ended; without a server that wakes, after 50 ms, 100 ms and so on up to 500 ms |
-//! | who holds | renews at a third of the lease, and counts from when it *asked*: the server's lease ends later |
-//! | who goes away | is released by a task of its own, also where it goes while the server is giving it the key |
+//! | the waiters of one process | one per key asks the server; the others queue behind it |
+//! | whoever asks | is woken by the server, or asks again when the lease should have ended; if the server cannot wake anybody, after 50 ms, 100 ms and so on up to 500 ms |
+//! | the holder | renews its lease, and notices its loss: see [`held`] |
+//! | a caller that is dropped | a task of its own releases the key, also if the server is just giving it |
 //!
 //! Times are the holder's monotonic clock for what it holds, and the server's own clock for leases.
 
@@ -36,10 +36,10 @@ const LEASE: Duration = Duration::from_secs(10);
 /// Shorter than this, a renewal that takes a moment would lose it.
 const SHORTEST_LEASE: Duration = Duration::from_millis(300);
 const LONGEST_LEASE: Duration = Duration::from_secs(24 * 60 * 60);
-/// How soon a waiter looks again whom the server does not wake.
+/// The pauses of a waiter that the server does not wake.
 const FIRST_LOOK: Duration = Duration::from_millis(50);
 const LONGEST_LOOK: Duration = Duration::from_millis(500);
-/// The same for one whom it should wake: a message may get lost.
+/// The same for one that it does wake: a message may get lost.
 const LOOK_IF_TOLD: Duration = Duration::from_secs(1);
 
 /// Names one holder: 128 random bits.
@@ -286,7 +286,7 @@ impl Woken {
     /// From now on every release is told.
     pub(super) fn listening(&self) {
         self.is_told.store(true, Ordering::Relaxed);
-        // Those before were told to nobody.
+        // What was released before was not told.
         self.waiting.iter().for_each(|waiters| waiters.freed.notify_waiters());
     }
 

@@ -6,7 +6,6 @@ use async_trait::async_trait;
 use dashmap::DashMap;
 use rustc_hash::FxBuildHasher;
 use tokio::sync::{Mutex, OwnedMutexGuard};
-use tokio_util::sync::CancellationToken;
 
 use super::{LockError, LockGuard, LockKey, LockService, guard::Lease};
 use crate::clock::Clock;
@@ -50,7 +49,7 @@ impl LocalLock {
 
     fn guard(&self, key: &str, turn: Turn) -> LockGuard {
         let now = self.clock.now();
-        LockGuard::new(key, now, None, Box::new(turn), CancellationToken::new())
+        LockGuard::new(key, now, None, Box::new(turn), None)
     }
 }
 

@@ -40,7 +40,7 @@ impl PostgresLock {
     /// of the schema that `pool` looks in first. [`migrate`](Self::migrate) makes it.
     #[must_use]
     pub fn new(pool: PgPool) -> Self {
-        let statements = Statements::new("bytea", NOW, "");
+        let statements = Statements::new("bytea", NOW);
         let reaper = Reaper::new("leases", REAP_EVERY);
         let at = Arc::new(AtPostgres { pool, statements, reaper });
         Self { leases: Leases::new(at.clone()), at }

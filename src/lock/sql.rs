@@ -32,10 +32,9 @@ pub(super) struct Statements {
 }
 
 impl Statements {
-    /// `bytes` is the type of bytes, `now` the database's time. `schema` is empty, or ends with a
-    /// dot.
-    pub(super) fn new(bytes: &str, now: &str, schema: &str) -> Self {
-        let table = format!("{schema}lock_leases");
+    /// `bytes` is the type of bytes, `now` the database's time.
+    pub(super) fn new(bytes: &str, now: &str) -> Self {
+        let table = "lock_leases";
         Self {
             create_table: format!(
                 "CREATE TABLE IF NOT EXISTS {table} (key {bytes} PRIMARY KEY, \

@@ -30,7 +30,7 @@ impl SqliteLock {
     /// [`migrate`](Self::migrate) makes it.
     #[must_use]
     pub fn new(pool: SqlitePool) -> Self {
-        let statements = Statements::new("blob", SQLITE_NOW, "");
+        let statements = Statements::new("blob", SQLITE_NOW);
         let reaper = Reaper::new("leases", REAP_EVERY);
         let at = Arc::new(AtSqlite { pool, statements, reaper });
         Self { leases: Leases::new(at.clone()), at }

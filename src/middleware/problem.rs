@@ -55,11 +55,11 @@ impl Kind {
     /// For the client. It says nothing about the inside of this server.
     fn detail(self) -> &'static str {
         match self {
-            Self::NoTokens => "Nobody is logged in.",
+            Self::NoTokens => "You are not logged in.",
             Self::SessionExpired => "The login has expired. Log in again.",
             Self::LoggedOut | Self::SubjectChanged => "This login has ended.",
             Self::Unavailable | Self::WaitTimeout => {
-                "The login service is unavailable just now. Try again."
+                "The login service is temporarily unavailable. Try again shortly."
             }
             Self::InvalidResponse => "The identity provider gave an unusable answer.",
             Self::Misconfigured | Self::Internal => "The server could not handle the login.",

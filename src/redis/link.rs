@@ -12,7 +12,7 @@ pub(super) enum Link {
 }
 
 /// Whether a command may be sent again when its answer got lost. A cluster's client does that by
-/// itself, so whatever is sent must know itself again.
+/// itself, so every command must be idempotent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Repeat {
     Never,

@@ -38,7 +38,7 @@ pub(super) async fn granted(
         Checked::Changed { next, claim } => {
             core.presentations.settled(login.key);
             core.endings.end(login, Cause::SubjectChanged, None).await;
-            core.revoker.discard(login.key, &next).await;
+            core.revoker.revoke_unwanted(login.key, &next).await;
             tracing::error!(login = %login.key, claim, "the provider's new tokens have another user or issuer");
             return Err(subject_changed());
         }
@@ -60,9 +60,9 @@ async fn store(
 ) -> Result<Arc<CachedToken>, RefreshError> {
     let (core, login) = (flight.core, flight.asked.login);
     let key = login.key;
-    let write = Arc::new(core.writes.write(key, next, nonce, flight.asked.session_ends)?);
+    let write = Arc::new(core.writes.prepare(key, next, nonce, flight.asked.session_ends)?);
     let Write { tokens, .. } = &*write;
-    // Before the store is asked: a set that is in nobody's hands could get lost.
+    // Before the store is asked: if this task dies meanwhile, the set must not be lost.
     core.unsaved.keep(write.clone());
     let stored_at = core.clock.moment();
     match core.writes.put(&write).await {
@@ -80,7 +80,7 @@ async fn store(
             core.unsaved.release(key, tokens.generation);
             core.presentations.settled(key);
             if ending.revoke {
-                core.revoker.discard(key, tokens).await;
+                core.revoker.revoke_unwanted(key, tokens).await;
             }
             return Err(core.endings.error_of(key).unwrap_or_else(logged_out));
         }

@@ -116,7 +116,8 @@ impl TokenRefresherBuilder {
     /// Uses the [`lock`](Self::lock) for those users only whose subject `accepts` accepts; a user
     /// without a subject has an empty one. Asked at each refresh, so it can be a switch that is
     /// flipped at run time. [`share_of_users`](crate::lock::share_of_users) is a ready one. It
-    /// never switches off the mark in the token record, which excludes.
+    /// never switches off the mark in the token record, which keeps two processes from presenting
+    /// one refresh token.
     pub fn lock_if(mut self, accepts: impl Fn(&str) -> bool + Send + Sync + 'static) -> Self {
         self.lock_if = Some(Arc::new(accepts));
         self

@@ -58,7 +58,7 @@ fn unverified(error: VerifyError) -> RefreshError {
         }
         _ => RefreshError::new(
             RefreshErrorKind::Misconfigured,
-            "the access token's claims are to be verified, and the token does not verify",
+            "the claims of access tokens must be verified, and this access token failed the verification",
         ),
     }
     .with_source(error)

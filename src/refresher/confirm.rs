@@ -111,6 +111,6 @@ async fn read(core: Arc<Core>, grant: GrantId) -> FlightResult {
 
 /// What the provider gave, and the store has not taken so far.
 pub(super) fn not_stored_yet(core: &Core, key: RecordKey) -> Option<Arc<CachedToken>> {
-    let write = core.unsaved.set(key)?;
+    let write = core.unsaved.pending(key)?;
     Some(Arc::new(CachedToken::new(key, &write.tokens, core.clock.moment())))
 }

@@ -80,15 +80,15 @@ impl Core {
         token.standing_at(now, self.policy.leeway, self.policy.refresh_ahead)
     }
 
-    pub(super) fn is_fresh(&self, token: &CachedToken) -> bool {
-        token.lifetime().is_fresh_at(self.clock.now(), self.policy.leeway)
+    pub(super) fn is_good(&self, token: &CachedToken) -> bool {
+        token.lifetime().is_good_at(self.clock.now(), self.policy.leeway)
     }
 
     pub(super) fn access_token(&self, token: Arc<CachedToken>) -> AccessToken {
         AccessToken::new(token, self.claims_verifier.clone())
     }
 
-    /// Says so, once, where tokens live too short for a refresh ahead of time to hide a crash.
+    /// Warns once if tokens live too short for a refresh ahead of time to hide a crash.
     pub(super) fn warn_of_short_life(&self, tokens: &GrantTokens) {
         let life = tokens.lifetime().whole();
         let ahead = self.policy.refresh_ahead.min(life / 2);

@@ -118,7 +118,7 @@ impl Endings {
         let ending = self.mark(login, self.ending(cause, session_ends), false);
         let mut revoke = ending.revoke;
         let known = if ending.revoke { self.known(key).await } else { None };
-        let unsaved = self.unsaved.set(key);
+        let unsaved = self.unsaved.pending(key);
         let (stored, refused) = match self.writes.end(key, ending, None).await {
             Ok(ended) => {
                 self.here.note_stored(key);

@@ -72,7 +72,7 @@ pub(super) fn pointer_failed(pointer: &Pointer, error: PointerError) -> RefreshE
     match error {
         PointerError::Session(error) => session_failed(error),
         PointerError::Malformed => misconfigured(format!(
-            "the session's {:?} entry is not what this crate writes there",
+            "the session's {:?} entry was not written by this crate",
             pointer.key()
         )),
     }

@@ -129,7 +129,7 @@ impl WaitingFlights {
 impl RecordListener for Listener {
     fn listening(&self) {
         self.waiting.is_told.store(true, Ordering::Relaxed);
-        // What happened before was told to nobody.
+        // What happened before was not told.
         for flight in &self.waiting.flights {
             flight.notify_one();
         }

@@ -56,7 +56,7 @@ async fn make(
     let token = Arc::new(CachedToken::new(login.key, &first, read_at));
     let session_ends = SystemTime::from(session.expiry_date());
     core.warn_of_short_life(&first);
-    let write = core.writes.write(login.key, first, Nonce::random(), session_ends)?;
+    let write = core.writes.prepare(login.key, first, Nonce::random(), session_ends)?;
     core.writes.create(&write).await?;
     end_before(core, session).await?;
     let pointed = core.in_time(async {

@@ -89,8 +89,8 @@ impl<'a> Marker<'a> {
             Err(error) => match core.records.holds(key, self.nonce).await {
                 Ok(true) => self.marked = Some(self.version()),
                 _ if core.records.compares_and_swaps() => return Err(Stop::Refused(error)),
-                // One process excludes by itself: a store that only refuses writes is noticed by
-                // nobody.
+                // The store serves one process, which never runs two flights of one login: a store
+                // that only refuses writes is noticed by nobody.
                 _ => return Ok(()),
             },
         }

@@ -72,7 +72,7 @@ pub(super) async fn newest(core: &Core, grant: GrantId) -> Result<Newest, Refres
 /// The newest set that this process has of the login, if the store's is older.
 fn missing(core: &Core, found: &Found) -> Option<Arc<Write>> {
     let (key, than) = (found.key, found.record.generation());
-    let unsaved = core.unsaved.set(key).filter(|write| write.record.generation() > than);
+    let unsaved = core.unsaved.pending(key).filter(|write| write.record.generation() > than);
     let last = core.writes.last(key, than).map(Arc::new);
     unsaved.into_iter().chain(last).max_by_key(|write| write.record.generation())
 }

@@ -1,5 +1,5 @@
-//! Says so, once, where another process writes to a token store that serves one process only. A
-//! second instance is usually added by somebody who has not read the docs.
+//! Warns once if another process writes to a token store that serves one process only. A second
+//! instance is usually added by somebody who has not read the docs.
 //!
 //! It shows when a record is read that is newer than what this process held before, and that this
 //! process did not write itself.
@@ -20,7 +20,7 @@ impl OneProcess {
         let (key, generation) = (found.key, found.tokens.generation);
         if core.records.compares_and_swaps()
             || held.is_none_or(|held| held >= generation)
-            || core.unsaved.set(key).is_some_and(|write| write.tokens.generation >= generation)
+            || core.unsaved.pending(key).is_some_and(|write| write.tokens.generation >= generation)
             || core.writes.has_written(key, generation)
         {
             return;

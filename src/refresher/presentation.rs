@@ -241,7 +241,7 @@ impl Presentations {
     }
 
     /// Another process refreshes the login: no reason to look at its mark with every request.
-    pub(super) fn wait_for_others(&self, key: RecordKey, generation: Generation) {
+    pub(super) fn back_off(&self, key: RecordKey, generation: Generation) {
         self.change(key, generation, |attempt| self.count(key, attempt));
     }
 

@@ -4,8 +4,8 @@
 //!    answer.
 //! 2. Decide whether the refresh token may be presented ([`presentation`](super::presentation)).
 //! 3. Mark the record as `presenting`, just before each attempt. No mark, no request; but a store
-//!    that does not compare and swap may refuse the mark, as it is for one process, which excludes
-//!    by itself.
+//!    that does not compare and swap may refuse the mark: it serves one process, which never runs
+//!    two flights of one login.
 //! 4. Ask the token endpoint.
 //! 5. Store the new set, put it into the cache, and answer the waiters, in this order.
 //!
@@ -69,7 +69,7 @@ pub(super) async fn run(
     let waiting = core.refresh_lock.acquire(asked.login.key, user.as_deref(), asked.early);
     let _acquired = match core.closing.run_until_cancelled(waiting).await {
         Some(Acquired::Elsewhere) => {
-            core.presentations.wait_for_others(asked.login.key, asked.than);
+            core.presentations.back_off(asked.login.key, asked.than);
             return Err(under_way_elsewhere(Duration::ZERO));
         }
         acquired => acquired,
@@ -138,7 +138,7 @@ impl Flight<'_> {
                     return Err(error);
                 }
             };
-            if found.tokens.generation > self.asked.than && self.is_fresh(&found.tokens) {
+            if found.tokens.generation > self.asked.than && self.is_good(&found.tokens) {
                 core.presentations.settled(key);
                 return Ok((self.publish(&found.tokens, found.read_at())?, ALREADY_NEWER));
             }
@@ -146,7 +146,7 @@ impl Flight<'_> {
             let ahead = self.cached_ahead_of(&found);
             if let Some(token) = &ahead
                 && token.generation > self.asked.than
-                && core.is_fresh(token)
+                && core.is_good(token)
             {
                 return Ok((token.clone(), ALREADY_NEWER));
             }
@@ -171,7 +171,7 @@ impl Flight<'_> {
                     // Two deadlines: one for a mark, one for whoever replays it.
                     let waited = core.clock.since(began);
                     if self.asked.early {
-                        core.presentations.wait_for_others(key, found.tokens.generation);
+                        core.presentations.back_off(key, found.tokens.generation);
                     }
                     if self.asked.early || waited > core.mark_deadline * 2 {
                         return Err(under_way_elsewhere(left));
@@ -212,8 +212,8 @@ impl Flight<'_> {
         (cached.generation > found.tokens.generation).then_some(cached)
     }
 
-    fn is_fresh(&self, tokens: &GrantTokens) -> bool {
-        tokens.lifetime().is_fresh_at(self.core.clock.now(), self.core.policy.leeway)
+    fn is_good(&self, tokens: &GrantTokens) -> bool {
+        tokens.lifetime().is_good_at(self.core.clock.now(), self.core.policy.leeway)
     }
 
     /// The store has these tokens, as of `at`: from now on this process serves them, unless the
@@ -232,7 +232,7 @@ impl Flight<'_> {
     }
 
     async fn cannot_refresh(&self, found: &Found) -> RefreshError {
-        if self.is_fresh(&found.tokens) {
+        if self.is_good(&found.tokens) {
             // An API has refused it; others may not. It is not ours to throw away.
             return expired("there is no refresh token to get a newer access token with");
         }

@@ -45,7 +45,7 @@ impl Revoker {
     }
 
     /// Revokes tokens that nobody waits for, if the application wants that. What fails is logged.
-    pub(super) async fn discard(&self, key: RecordKey, tokens: &GrantTokens) {
+    pub(super) async fn revoke_unwanted(&self, key: RecordKey, tokens: &GrantTokens) {
         if self.enabled {
             let _ = self.revoke(key, tokens).await;
         }

@@ -7,8 +7,8 @@ use super::Core;
 /// [`shutdown`](crate::TokenRefresher::shutdown) has left something undone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "after {limit:?}, {tasks} refreshes, logins or logouts had not finished, and the token store \
-     lacked the newest tokens or the ending of {unsaved} logins"
+    "at shutdown (limit {limit:?}), {tasks} refreshes, logins or logouts had not finished, and the \
+     token store lacked the newest tokens or the ending of {unsaved} logins"
 )]
 pub struct ShutdownError {
     tasks: usize,

@@ -126,7 +126,7 @@ impl Unsaved {
     }
 
     /// The set that the store does not have yet.
-    pub(super) fn set(&self, key: RecordKey) -> Option<Arc<Write>> {
+    pub(super) fn pending(&self, key: RecordKey) -> Option<Arc<Write>> {
         self.0.kept.get(&key)?.set.clone()
     }
 
@@ -239,7 +239,7 @@ impl Inner {
                 if let Put::Ended(ending) = put {
                     self.ended_here.mark(key, ending, true);
                     if ending.revoke {
-                        self.revoker.discard(key, &set.tokens).await;
+                        self.revoker.revoke_unwanted(key, &set.tokens).await;
                     }
                 }
                 self.release(key, generation);
@@ -278,7 +278,7 @@ impl Inner {
         let set = set.map(|set| set.tokens.clone());
         let newest = replaced.into_iter().chain(set).max_by_key(|tokens| tokens.generation);
         if let Some(tokens) = newest.filter(|_| ending.revoke) {
-            self.revoker.discard(key, &tokens).await;
+            self.revoker.revoke_unwanted(key, &tokens).await;
         }
     }
 

@@ -12,8 +12,8 @@ pub struct Usage {
     /// About how many bytes they take; [`cache_bytes`](crate::TokenRefresherBuilder::cache_bytes)
     /// bounds it.
     pub cached_bytes: usize,
-    /// About how many bytes the token records take that this process has written within the last 90
-    /// s.
+    /// About how many bytes the token records take that this process has written lately: within 90 s,
+    /// or 1.5 times `confirm_after` if that is longer.
     pub last_write_bytes: usize,
     /// Logins of which the token store has refused new tokens or the end so far.
     pub unsaved: usize,

@@ -1,33 +1,38 @@
 //! Who gets which token.
 //!
-//! | the token in the cache | the request | waits at most |
-//! |---|---|---|
-//! | fresh, confirmed with the token store lately | goes on | |
-//! | the same, and due soon | goes on; a refresh starts in the background | |
-//! | confirmed longer ago than half of `confirm_after` | goes on; the record is read again in the background | |
-//! | confirmed longer ago than `confirm_after`, or none | waits for the token record; a cached token that is still good is served if that does not come | `wait_timeout` |
-//! | stale | waits for a refresh | `wait_timeout` |
+//! | the token in the cache | the request |
+//! |---|---|
+//! | fresh, confirmed with the token store lately | goes on |
+//! | the same, and due soon | goes on; a refresh starts in the background |
+//! | confirmed longer ago than half of `confirm_after` | goes on; the record is read again in the background |
+//! | confirmed longer ago than `confirm_after`, or none | waits for the token record |
+//! | expired, or about to | waits for a refresh |
 //!
-//! Besides it may wait for the session store, `store_timeout` each time: before all this for its
-//! session, and after an error to delete a session that ended with its login. Who has started a
-//! refresh waits for its session to be prolonged, as [`prolong`](super::prolong) says.
+//! It waits for `wait_timeout` at most, for the record and the refresh together. If that is not
+//! enough for the record, a cached token that is still good is served. It also waits for the session
+//! store, `store_timeout` each time: first for its session, and after an error to delete a session
+//! that ended with its login. If it has started a refresh, it waits for its session to be prolonged
+//! as well ([`prolong`](super::prolong)).
 //!
 //! Whoever waits asks one question: *I hold generation g; give me one that is newer and fresh now.*
 //! A flight that has ended, one that is under way or a new one answers it. The answer may have been
 //! made for somebody else, so each caller tests it itself.
 
-use std::{sync::Arc, time::SystemTime};
+use std::{
+    pin::{Pin, pin},
+    sync::Arc,
+    time::SystemTime,
+};
 
 use http::StatusCode;
+use tokio::{select, time::Sleep};
 use tower_sessions::Session;
 
 use super::{
     Core, FlightKey, FlightResult,
     confirm::{confirmed, not_stored_yet, read_record, unconfirmed},
     ending::Login,
-    errors::{
-        SOON, internal, logged_out, pointer_failed, session_failed, unavailable, wait_timeout,
-    },
+    errors::{SOON, internal, pointer_failed, session_failed, unavailable, wait_timeout},
     presentation::is_under_way_elsewhere,
     prolong::prolong,
     refresh::{self, RefreshRequest},
@@ -47,34 +52,16 @@ pub(super) async fn valid_token(
     core: &Arc<Core>,
     session: &Session,
 ) -> Result<AccessToken, RefreshError> {
-    let grant = match core.in_time(core.pointer.read(session)).await? {
-        Ok(Some(grant)) => grant,
-        Ok(None) => {
-            let message = "the session holds no login";
-            return Err(RefreshError::new(RefreshErrorKind::NoTokens, message));
-        }
-        Err(error) => return Err(pointer_failed(&core.pointer, error)),
-    };
-    if let Some(token) = core.cache.get(grant)
-        && core.ended_here.get(token.key).is_none()
-    {
-        let now = core.clock.moment();
-        let age = now.since(token.confirmed_at());
-        if age <= core.policy.confirm_after {
-            match core.standing(&token, now.wall) {
-                Standing::Fresh if age <= core.policy.confirm_after / 2 => {
-                    return Ok(core.access_token(token));
-                }
-                Standing::Fresh => {
-                    let _ = read_record(core, grant);
-                    return Ok(core.access_token(token));
-                }
-                Standing::DueSoon | Standing::Stale => {}
-            }
-        }
+    let grant = grant_of(core, session).await?;
+    if let Some(token) = at_once(core, grant) {
+        return Ok(core.access_token(token));
     }
     // What may wait is boxed: every request carries this future, and few go further than here.
-    Box::pin(slow(core, session, grant)).await
+    Box::pin(async {
+        let limit = pin!(tokio::time::sleep(core.policy.wait_timeout));
+        slow(core, session, grant, limit).await
+    })
+    .await
 }
 
 /// A token that is newer than the rejected one, even if that has not expired.
@@ -83,35 +70,75 @@ pub(super) async fn newer_token(
     session: &Session,
     rejected: &CachedToken,
 ) -> Result<AccessToken, RefreshError> {
-    let token = valid_token(core, session).await?;
+    let grant = grant_of(core, session).await?;
+    let mut limit = pin!(tokio::time::sleep(core.policy.wait_timeout));
+    let token = match at_once(core, grant) {
+        Some(token) => core.access_token(token),
+        None => slow(core, session, grant, limit.as_mut()).await?,
+    };
     let held = token.cached();
     if held.key != rejected.key || held.generation > rejected.generation {
         return Ok(token);
     }
-    let grant = match core.in_time(core.pointer.read(session)).await? {
-        Ok(Some(grant)) => grant,
-        Ok(None) => return Err(logged_out()),
-        Err(error) => return Err(pointer_failed(&core.pointer, error)),
-    };
-    let newer = newer_than(core, session, grant, held, rejected.generation).await;
+    let newer = newer_than(core, session, grant, held, rejected.generation, limit).await;
     if newer.is_err() {
         end_session_if_ended(core, session, grant).await;
     }
     newer.map(|token| core.access_token(token))
 }
 
+async fn grant_of(core: &Core, session: &Session) -> Result<GrantId, RefreshError> {
+    match core.in_time(core.pointer.read(session)).await? {
+        Ok(Some(grant)) => Ok(grant),
+        Ok(None) => {
+            let message = "the session holds no login";
+            Err(RefreshError::new(RefreshErrorKind::NoTokens, message))
+        }
+        Err(error) => Err(pointer_failed(&core.pointer, error)),
+    }
+}
+
+/// What a request gets that waits for nobody: nearly every one.
+fn at_once(core: &Arc<Core>, grant: GrantId) -> Option<Arc<CachedToken>> {
+    let token = core.cache.get(grant)?;
+    if core.ended_here.get(token.key).is_some() {
+        return None;
+    }
+    let now = core.clock.moment();
+    let age = now.since(token.confirmed_at());
+    if age > core.policy.confirm_after || core.standing(&token, now.wall) != Standing::Fresh {
+        return None;
+    }
+    if age > core.policy.confirm_after / 2 {
+        let _ = read_record(core, grant);
+    }
+    Some(token)
+}
+
+/// None if the limit of the request comes first.
+async fn within<T>(limit: Pin<&mut Sleep>, work: impl Future<Output = T>) -> Option<T> {
+    select! {
+        biased;
+        done = work => Some(done),
+        () = limit => None,
+    }
+}
+
 async fn slow(
     core: &Arc<Core>,
     session: &Session,
     grant: GrantId,
+    mut limit: Pin<&mut Sleep>,
 ) -> Result<AccessToken, RefreshError> {
     core.listening.begin(core);
     let answer = async {
-        let confirmed = tokio::time::timeout(core.policy.wait_timeout, confirmed(core, grant));
-        let token = confirmed.await.unwrap_or_else(|_elapsed| {
-            let late = unavailable("the token store did not answer in time");
-            unconfirmed(core, Login::of(grant), core.cache.get(grant), late)
-        })?;
+        let token = match within(limit.as_mut(), confirmed(core, grant)).await {
+            Some(confirmed) => confirmed?,
+            None => {
+                let late = unavailable("the token store did not answer in time");
+                unconfirmed(core, Login::of(grant), core.cache.get(grant), late)?
+            }
+        };
         core.endings.check(token.key)?;
         if core.standing(&token, core.clock.now()) == Standing::DueSoon {
             refresh_early(core, session, grant, &token).await;
@@ -120,7 +147,7 @@ async fn slow(
         }
         match core.standing(&token, core.clock.now()) {
             Standing::Fresh | Standing::DueSoon => Ok(core.access_token(token)),
-            Standing::Stale => wait_for_fresh(core, session, grant, token).await,
+            Standing::Expired => wait_for_fresh(core, session, grant, token, limit).await,
         }
     }
     .await;
@@ -135,8 +162,9 @@ async fn wait_for_fresh(
     session: &Session,
     grant: GrantId,
     held: Arc<CachedToken>,
+    limit: Pin<&mut Sleep>,
 ) -> Result<AccessToken, RefreshError> {
-    match newer_than(core, session, grant, &held, held.generation).await {
+    match newer_than(core, session, grant, &held, held.generation, limit).await {
         Ok(token) => Ok(core.access_token(token)),
         Err(error) if error.kind().status() == StatusCode::UNAUTHORIZED => Err(error),
         Err(error) => {
@@ -162,25 +190,25 @@ fn may_serve_expired(core: &Core, held: &CachedToken, error: &RefreshError) -> b
     is_outage && saturating_add(held.expires_at, for_at_most) > core.clock.now()
 }
 
-/// Gives up after the caller's own limit; the flight goes on without it.
+/// Gives up at the limit of the request; the flight goes on without it.
 async fn newer_than(
     core: &Arc<Core>,
     session: &Session,
     grant: GrantId,
     held: &CachedToken,
     than: Generation,
+    limit: Pin<&mut Sleep>,
 ) -> Result<Arc<CachedToken>, RefreshError> {
-    let waiting = wait_for_newer(core, session, grant, held, than);
-    match tokio::time::timeout(core.policy.wait_timeout, waiting).await {
-        Ok(answer) => answer,
-        Err(_elapsed) => {
+    match within(limit, wait_for_newer(core, session, grant, held, than)).await {
+        Some(answer) => answer,
+        None => {
             core.endings.check(held.key)?;
             let rest = core.presentations.rest_of_mark(held.key).unwrap_or(SOON);
             // The store may take longer than this caller waits: what the provider gave is served
             // before the flight gives up storing it.
             let stored = core.cache.get(grant);
             let mut newer = stored.into_iter().chain(not_stored_yet(core, held.key));
-            let newer = newer.find(|token| token.generation > than && core.is_fresh(token));
+            let newer = newer.find(|token| token.generation > than && core.is_good(token));
             newer.ok_or_else(|| wait_timeout(rest))
         }
     }
@@ -211,7 +239,7 @@ async fn wait_for_newer(
         }
         // Tested last: the session store may have taken its time.
         core.endings.check(held.key)?;
-        if token.generation > than && core.is_fresh(&token) {
+        if token.generation > than && core.is_good(&token) {
             return Ok(token);
         }
     }
@@ -251,7 +279,7 @@ fn join_or_start(
         }
         // A flight that ended between this caller's look and this moment.
         let newer = core.cache.get(asked.grant).filter(|token| token.generation > asked.than);
-        if let Some(token) = newer.filter(|token| core.is_fresh(token)) {
+        if let Some(token) = newer.filter(|token| core.is_good(token)) {
             return Start::No(Ok(token));
         }
         if core.closing.is_cancelled() {

@@ -5,12 +5,12 @@
 //! | `create` | at log in, before the session points to the record | the login fails |
 //! | `mark` | just before the refresh token is sent, each time anew | nothing is sent; a store that does not compare and swap may refuse it |
 //! | `unmark` | after an attempt that certainly did not use the refresh token up | the others wait until the mark is too old |
-//! | `put` | the provider gave a new set, or a read shows that the store lacks one | [`unsaved`](super::unsaved) tries again |
+//! | `put` | the provider gave a new set, or a read shows that the store lacks one ([`newest`](super::newest)) | [`unsaved`](super::unsaved) tries again |
 //! | `end` | for every cause in the table of [`ending`](super::ending) | [`unsaved`](super::unsaved) tries again |
 //! | `used` | after a logout token was carried out | only this process refuses it a second time |
 //!
-//! Nothing else is written, and nothing at all while a token is good. Each write asks the store
-//! once. How long a record is kept is in [`prolong`](super::prolong).
+//! Nothing else is written: a request whose token needs no refresh writes nothing. Each write asks
+//! the store once. How long a record is kept is in [`prolong`](super::prolong).
 
 use std::{
     sync::Arc,
@@ -61,7 +61,7 @@ impl Writes {
     }
 
     /// A set as it is to be stored, for a login whose session ends at `session_ends`.
-    pub(super) fn write(
+    pub(super) fn prepare(
         &self,
         key: RecordKey,
         tokens: GrantTokens,

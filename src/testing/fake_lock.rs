@@ -118,7 +118,7 @@ impl FakeLock {
         let lost = CancellationToken::new();
         let hold = Arc::new(Hold { guard: Mutex::new(Some(guard)), lost: lost.clone() });
         lock(&self.script).held.insert(key.to_owned(), hold.clone());
-        LockGuard::new(key, self.clock.now(), None, Box::new(FakeLease(hold)), lost)
+        LockGuard::new(key, self.clock.now(), None, Box::new(FakeLease(hold)), Some(lost))
     }
 }
 

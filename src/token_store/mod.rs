@@ -61,7 +61,7 @@ pub use crate::tokens::RecordKey;
 
 pub(crate) use self::in_sessions::is_token_record;
 
-/// Each swap that fails is a success of somebody else. So many in a row are no refreshes.
+/// A swap that fails means that somebody else has written. So many in a row are no refreshes.
 const MOST_SWAPS: usize = 32;
 
 /// Keeps token records. Implement it to keep them in a database of your own. It is object-safe.
@@ -150,7 +150,7 @@ pub trait TokenStore: fmt::Debug + Send + Sync + 'static {
     /// which is the default.
     ///
     /// Nothing relies on it: without it a process looks at the store again after a while. What
-    /// happens while nobody listens is told to nobody.
+    /// happens while nobody listens is not told later.
     async fn listen(&self, listener: &dyn RecordListener) -> Result<(), StoreError> {
         let _ = listener;
         Ok(())

@@ -161,8 +161,8 @@ struct Written {
     sealed: Option<String>,
 }
 
-/// When a store may drop a record, in milliseconds since 1970: a minute after it must not be needed
-/// any more, as stores go by clocks of their own.
+/// When a store drops a record, in milliseconds since 1970: a minute after it may be dropped, as
+/// stores go by clocks of their own.
 #[cfg(any(feature = "postgres", feature = "redis", feature = "sqlite"))]
 pub(super) fn drop_at(keep_until: SystemTime) -> u64 {
     to_millis(crate::tokens::saturating_add(keep_until, Duration::from_secs(60)))

@@ -13,9 +13,10 @@ pub(crate) struct Lifetime {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Standing {
     Fresh,
-    /// Good, and near enough to its expiry to be refreshed in the background.
+    /// Near enough to its expiry to be refreshed in the background; good until then.
     DueSoon,
-    Stale,
+    /// Or about to expire, within the leeway.
+    Expired,
 }
 
 impl Lifetime {
@@ -25,8 +26,8 @@ impl Lifetime {
     }
 
     /// How the access token stands at `now`. The leeway shrinks to a quarter of the token's life,
-    /// so that a token that lives for seconds is not stale at birth; `refresh_ahead` shrinks to
-    /// half of it. `share`, from 0 to 1, picks the moment within the second half of that window.
+    /// so that a token that lives for seconds is not expired at birth; `refresh_ahead` shrinks to
+    /// half of it. `share`, from 0 to 1, picks the moment within the first half of that window.
     pub(crate) fn standing_at(
         self,
         now: SystemTime,
@@ -38,8 +39,8 @@ impl Lifetime {
         if saturating_add(now, leeway.max(refresh_ahead)) < self.expires_at {
             return Standing::Fresh;
         }
-        if !self.is_fresh_at(now, leeway) {
-            return Standing::Stale;
+        if !self.is_good_at(now, leeway) {
+            return Standing::Expired;
         }
         let half = refresh_ahead.min(self.whole() / 2) / 2;
         let left = self.expires_at.duration_since(now).unwrap_or_default();
@@ -50,7 +51,7 @@ impl Lifetime {
     }
 
     /// Whether the access token can still be used at `now`.
-    pub(crate) fn is_fresh_at(self, now: SystemTime, leeway: Duration) -> bool {
+    pub(crate) fn is_good_at(self, now: SystemTime, leeway: Duration) -> bool {
         saturating_add(now, leeway.min(self.whole() / 4)) < self.expires_at
     }
 }

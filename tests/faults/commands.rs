@@ -20,7 +20,7 @@ const LIFE: Duration = Duration::from_secs(120);
 fn scripts(port: u16) -> usize {
     let stats = redis_cli(port, &["INFO", "commandstats"]);
     let calls =
-        |line: &str| line.strip_prefix("cmdstat_evalsha:calls=")?.split(',').next()?.parse().ok();
+        |line: &str| line.strip_prefix("cmdstat_eval:calls=")?.split(',').next()?.parse().ok();
     stats.lines().find_map(calls).unwrap_or_default()
 }
 

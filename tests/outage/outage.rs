@@ -183,6 +183,35 @@ async fn a_request_waits_no_longer_than_its_limit_and_the_refresh_goes_on() {
     assert_eq!(world.issuer.refresh_requests(), 1);
 }
 
+/// It has waited for the token record before it waits for the refresh.
+#[tokio::test(start_paused = true)]
+async fn one_limit_is_for_the_token_record_and_the_refresh_together() {
+    let world = World::on_memory();
+    let id = world.log_in("alice").await;
+    let sessions = [world.request(id).await, world.request(id).await];
+    let rejected = world.refresher.valid_token(&sessions[0]).await.expect("good");
+    world.expire();
+    let _answer = world.issuer.gate_after(Endpoint::Token);
+    for (nth, session) in sessions.into_iter().enumerate() {
+        world.clock.advance(Duration::from_secs(61));
+        let record = world.tokens.gate_before(TokenOp::Load);
+        let (refresher, rejected) = (world.refresher.clone(), rejected.clone());
+        let asking = tokio::spawn(async move {
+            match nth {
+                0 => refresher.valid_token(&session).await,
+                _ => refresher.newer_token(&session, &rejected).await,
+            }
+        });
+        record.reached().await;
+        tokio::time::sleep(Duration::from_secs(6)).await;
+        record.open();
+
+        let rest = tokio::time::timeout(Duration::from_millis(4_001), asking);
+        let error = rest.await.expect("not a moment longer").expect("no panic").expect_err("late");
+        assert_eq!(error.kind(), RefreshErrorKind::WaitTimeout);
+    }
+}
+
 /// The provider has answered and the store hangs: the new tokens are there, so nobody is sent away.
 #[tokio::test(start_paused = true)]
 async fn who_has_waited_long_enough_for_the_store_is_served_without_it() {

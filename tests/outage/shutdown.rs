@@ -86,7 +86,7 @@ async fn a_limit_that_is_too_short_is_told() {
     answer.reached().await;
     let error =
         world.refresher.shutdown(Duration::from_secs(1)).await.expect_err("it is still under way");
-    assert!(error.to_string().contains("after 1s"), "{error}");
+    assert!(error.to_string().contains("limit 1s"), "{error}");
     answer.open();
     assert!(waiter.await.unwrap().is_ok(), "waiting less cuts nothing off");
 }

@@ -151,7 +151,7 @@ fn what_puts_early_refreshes_off_puts_no_replay_off() {
     let (nonce, since) = (Nonce::random(), world.now() - DEADLINE);
     world.watch(5, nonce, since);
     for _ in 0..10 {
-        world.presentations.wait_for_others(KEY, FIRST);
+        world.presentations.back_off(KEY, FIRST);
         world.presentations.put_off(KEY, FIRST);
     }
     assert!(world.presentations.is_put_off(KEY, FIRST));
