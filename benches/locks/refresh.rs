@@ -1,5 +1,7 @@
 //! How long a refresh takes whose provider answers at once: with a lock, and without.
 
+use std::time::Duration;
+
 use crate::{
     app::App,
     common::{Samples, verdict},
@@ -12,10 +14,10 @@ const USERS: usize = 500;
 const LOCKS: [Option<Kind>; 4] = [None, Some(Kind::Local), Some(Kind::Redis), Some(Kind::Postgres)];
 
 pub async fn measure(scene: &Scene) {
-    let provider = Provider::start().await;
+    let provider = Provider::start(Duration::ZERO).await;
     let mut apps = Vec::new();
     for lock in LOCKS {
-        apps.push(App::new(scene, &provider.url(0), lock).await);
+        apps.push(App::new(scene, &provider.url, lock).await);
     }
     let mut samples = vec![Samples::default(); LOCKS.len()];
     for round in 0..USERS + 10 {

@@ -139,7 +139,7 @@ impl Drop for Scene {
 
 /// A key that nobody else uses, as long as one of a refresh.
 pub fn key() -> String {
-    format!("refresh {}", Uuid::new_v4().simple())
+    format!("refresh-{}", Uuid::new_v4().simple())
 }
 
 impl Locks {

@@ -1,5 +1,7 @@
 //! Requests at once for one user whose token has expired: at one process, at two and at four.
 
+use std::time::Duration;
+
 use futures_util::future::join_all;
 
 use crate::{
@@ -12,17 +14,17 @@ use crate::{
 };
 
 const ROUNDS: usize = 21;
-const PROVIDER_MILLIS: u64 = 100;
+pub const PROVIDER_TAKES: Duration = Duration::from_millis(100);
 /// Requests, and processes that they are dealt out to in turn.
 const STORMS: [(usize, usize); 8] =
     [(1, 1), (5, 1), (10, 1), (10, 2), (100, 1), (500, 1), (500, 2), (500, 4)];
 
 pub async fn measure(scene: &Scene) {
-    let provider = Provider::start().await;
-    let door = App::new(scene, &provider.url(0), None).await;
+    let provider = Provider::start(PROVIDER_TAKES).await;
+    let door = App::new(scene, &provider.url, None).await;
     let mut processes: Vec<_> = (0..4).map(|_| Process::start(scene)).collect();
     println!(
-        "\nRequests at once, the provider takes {PROVIDER_MILLIS} ms: ms until they are answered; \
+        "\nRequests at once, the provider takes {PROVIDER_TAKES:?}: ms until they are answered; \
          medians of {ROUNDS} storms."
     );
     println!(
@@ -37,8 +39,8 @@ pub async fn measure(scene: &Scene) {
                 let nth = (round + turn) % STORMS.len();
                 let (requests, at) = STORMS[nth];
                 let (cookie, posts) = (door.returning_user().await, provider.posts());
-                let url = provider.url(PROVIDER_MILLIS);
-                let times = storm(&mut processes[..at], lock, &url, &cookie, requests).await;
+                let times =
+                    storm(&mut processes[..at], lock, &provider.url, &cookie, requests).await;
                 assert_eq!(provider.posts(), posts + 1, "one refresh");
                 if round > 0 {
                     of_storm[nth].add(&times);

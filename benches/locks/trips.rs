@@ -30,12 +30,12 @@ struct Tally {
 }
 
 pub async fn measure(scene: &Scene) {
-    let provider = Provider::start().await;
+    let provider = Provider::start(storm::PROVIDER_TAKES).await;
     println!("\nRound trips to Redis for tokens and locks.");
     for lock in [None, Some(Kind::Redis)] {
         let name = lock.map_or("no lock".to_owned(), |lock| lock.to_string());
-        let app = App::new(scene, &provider.url(0), lock).await;
-        let other = App::new(scene, &provider.url(0), lock).await;
+        let app = App::new(scene, &provider.url, lock).await;
+        let other = App::new(scene, &provider.url, lock).await;
         for (who, asked) in [("the process of the login", &app), ("another process", &other)] {
             // Both hear by now.
             asked.serve(&app.returning_user().await).await;
@@ -43,13 +43,12 @@ pub async fn measure(scene: &Scene) {
             let ((), tally) = watch(scene, asked.serve(&cookie)).await;
             tally.print(&format!("one refresh, {who}, {name}"), 6);
         }
-        let slow = provider.url(100);
         let mut processes = [Process::start(scene), Process::start(scene)];
         let mut most = Tally::default();
         for nth in 0..=STORMS {
             let cookie = app.returning_user().await;
             let posts = provider.posts();
-            let work = storm::storm(&mut processes, lock, &slow, &cookie, 500);
+            let work = storm::storm(&mut processes, lock, &provider.url, &cookie, 500);
             let (_, tally) = watch(scene, work).await;
             assert_eq!(provider.posts(), posts + 1, "one refresh");
             // The first one begins to listen.
