@@ -27,22 +27,22 @@ pub async fn measure(scene: &Scene) {
     let mut other = Process::start(scene);
     println!(
         "\nAll want one key again as soon as they had it, half of them in another process, for \
-         {FOR:?}: ms that each waits"
+         {FOR:?}: us that each waits"
     );
     println!(
-        "  {:<16}{:>12}{:>14}{:>10}{:>10}{:>12}{:>14}",
-        "", "contenders", "hand-overs/s", "p50", "p99", "longest", "other's share"
+        "  {:<16}{:>12}{:>14}{:>12}{:>12}{:>12}{:>14}",
+        "", "contenders", "acquired/s", "p50", "p99", "longest", "other's share"
     );
     for kind in KINDS {
         let locks = scene.locks(kind).await;
         for contenders in CONTENDERS {
             let (here, there) = between_two(kind, &locks, contenders, &mut other).await;
             let share = there.len() as f64 / (here.len() + there.len()) as f64;
-            let waits = Samples(here.into_iter().chain(there).map(|us| us / 1_000.0).collect());
+            let waits = Samples(here.into_iter().chain(there).collect());
             let longest = waits.0.iter().copied().fold(0.0, f64::max);
             let rate = waits.0.len() as f64 / FOR.as_secs_f64();
             println!(
-                "  {kind:<16}{contenders:>12}{rate:>14.0}{:>10.3}{:>10.3}{longest:>12.2}{:>13.0}%",
+                "  {kind:<16}{contenders:>12}{rate:>14.0}{:>12.1}{:>12.1}{longest:>12.0}{:>13.0}%",
                 waits.median(),
                 p99(&waits),
                 share * 100.0

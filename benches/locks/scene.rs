@@ -2,6 +2,7 @@
 
 use std::{env, fmt, path::PathBuf, str::FromStr, sync::Arc, time::Duration};
 
+use futures_util::StreamExt;
 use redis::aio::MultiplexedConnection;
 use sqlx::{
     PgPool, SqlitePool,
@@ -32,6 +33,8 @@ pub enum Kind {
     Sqlite,
     /// What many write by hand: `SET NX PX` every 10 ms until it works.
     Polling,
+    /// The least that tells a waiter: `SET NX`, and a message when it is free.
+    Told,
 }
 
 /// A lock of one kind in this process.
@@ -39,11 +42,13 @@ pub enum Kind {
 pub enum Locks {
     Service(Arc<dyn LockService>),
     Polling(MultiplexedConnection),
+    Told(redis::Client, MultiplexedConnection),
 }
 
 pub enum Held {
     Guard(LockGuard),
     Polled(MultiplexedConnection, String),
+    Told(MultiplexedConnection, String),
 }
 
 impl Scene {
@@ -118,6 +123,7 @@ impl Scene {
             Kind::Postgres => Arc::new(self.postgres_lock().await),
             Kind::Sqlite => Arc::new(self.sqlite_lock().await),
             Kind::Polling => return Locks::Polling(self.bare_redis().await),
+            Kind::Told => return Locks::Told(self.redis_client(), self.bare_redis().await),
         })
     }
 
@@ -155,6 +161,16 @@ impl Locks {
                 }
                 Held::Polled(connection, key.to_owned())
             }
+            Self::Told(client, connection) => {
+                let mut connection = connection.clone();
+                if !set_if_free(&mut connection, key).await {
+                    let mut heard = client.get_async_pubsub().await.expect("Redis answers");
+                    heard.subscribe(key).await.expect("Redis answers");
+                    heard.on_message().next().await.expect("it is told");
+                    assert!(set_if_free(&mut connection, key).await, "nobody else wants it");
+                }
+                Held::Told(connection, key.to_owned())
+            }
         }
     }
 }
@@ -164,6 +180,12 @@ impl Held {
         match self {
             Self::Guard(guard) => guard.release().await.expect("it was held"),
             Self::Polled(mut connection, key) => delete(&mut connection, &key).await,
+            Self::Told(mut connection, key) => {
+                let mut both = redis::pipe();
+                both.cmd("DEL").arg(&key).cmd("PUBLISH").arg(&key).arg("free");
+                let answers = both.query_async::<(i64, i64)>(&mut connection).await;
+                answers.expect("Redis answers");
+            }
         }
     }
 }
@@ -187,6 +209,7 @@ impl fmt::Display for Kind {
             Self::Postgres => "PostgresLock",
             Self::Sqlite => "SqliteLock",
             Self::Polling => "polling",
+            Self::Told => "told",
         })
     }
 }
@@ -195,7 +218,7 @@ impl FromStr for Kind {
     type Err = String;
 
     fn from_str(name: &str) -> Result<Self, String> {
-        [Self::Local, Self::Redis, Self::Postgres, Self::Sqlite, Self::Polling]
+        [Self::Local, Self::Redis, Self::Postgres, Self::Sqlite, Self::Polling, Self::Told]
             .into_iter()
             .find(|kind| kind.to_string() == name)
             .ok_or_else(|| format!("no lock is named {name}"))
