@@ -1,5 +1,7 @@
 //! What a held lock weighs: in this process, counted at the allocator, and in Redis.
 
+use tower_token_refresh::lock::LockGuard;
+
 use crate::{
     HEAP,
     common::verdict,
@@ -14,7 +16,7 @@ pub async fn measure(scene: &Scene) {
     println!(
         "\n{LOCKS} locks held at once, keys of 40 bytes: bytes per lock in this process, its guard \
          ({} B) counted",
-        size_of::<Held>()
+        size_of::<LockGuard>()
     );
     for (kind, goal) in KINDS {
         let locks = scene.locks(kind).await;
@@ -32,17 +34,18 @@ pub async fn measure(scene: &Scene) {
     }
 }
 
-async fn hold(locks: &Locks) -> Vec<Held> {
+async fn hold(locks: &Locks) -> Vec<LockGuard> {
     let mut all = Vec::with_capacity(LOCKS);
     for _ in 0..LOCKS {
-        all.push(locks.acquire(&key()).await);
+        let Held::Guard(guard) = locks.acquire(&key()).await else { unreachable!("a service") };
+        all.push(guard);
     }
     all
 }
 
-async fn release(all: Vec<Held>) {
-    for held in all {
-        held.release().await;
+async fn release(all: Vec<LockGuard>) {
+    for guard in all {
+        guard.release().await.expect("it was held");
     }
 }
 

@@ -42,7 +42,7 @@ pub enum Kind {
 pub enum Locks {
     Service(Arc<dyn LockService>),
     Polling(MultiplexedConnection),
-    Told(redis::Client, MultiplexedConnection),
+    Told(Arc<redis::Client>, MultiplexedConnection),
 }
 
 pub enum Held {
@@ -123,7 +123,9 @@ impl Scene {
             Kind::Postgres => Arc::new(self.postgres_lock().await),
             Kind::Sqlite => Arc::new(self.sqlite_lock().await),
             Kind::Polling => return Locks::Polling(self.bare_redis().await),
-            Kind::Told => return Locks::Told(self.redis_client(), self.bare_redis().await),
+            Kind::Told => {
+                return Locks::Told(Arc::new(self.redis_client()), self.bare_redis().await);
+            }
         })
     }
 
