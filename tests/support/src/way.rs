@@ -1,4 +1,4 @@
-//! A TCP proxy in front of a provider, which can be cut.
+//! A TCP proxy in front of a provider or a store, which can be cut.
 
 use std::{net::SocketAddr, sync::Arc};
 
@@ -9,7 +9,7 @@ use tokio::{
 };
 use url::Url;
 
-/// Where the provider is reached instead.
+/// Where the server is reached instead.
 pub struct Way {
     pub address: SocketAddr,
     state: Arc<watch::Sender<State>>,
@@ -23,14 +23,11 @@ enum State {
 }
 
 impl Way {
-    pub async fn to(provider: &Url) -> Self {
+    pub async fn to(server: &Url) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a free port");
         let address = listener.local_addr().expect("an address");
-        let target = format!(
-            "{}:{}",
-            provider.host_str().expect("a host"),
-            provider.port().expect("a port")
-        );
+        let target =
+            format!("{}:{}", server.host_str().expect("a host"), server.port().expect("a port"));
         let state = Arc::new(watch::Sender::new(State::Open));
         tokio::spawn(forward(listener, target, state.clone()));
         Self { address, state }
@@ -87,10 +84,13 @@ async fn carry(
     if at == State::Silent {
         return std::future::pending().await;
     }
-    let mut provider = TcpStream::connect(target).await.expect("the provider listens");
+    let mut server = TcpStream::connect(target).await.expect("the server listens");
+    for stream in [&client, &server] {
+        stream.set_nodelay(true).expect("a TCP stream");
+    }
     tokio::select! {
         // Either side may break off; that is theirs to notice.
-        _ = copy_bidirectional(&mut client, &mut provider) => {}
+        _ = copy_bidirectional(&mut client, &mut server) => {}
         _ = changes.wait_for(|now| *now != State::Open) => {}
     }
 }
