@@ -14,7 +14,7 @@ const EXPIRIES: usize = 4;
 const LOAD: Load = Load { requests: 500, connections: 500 };
 /// What tokens say of their life: long enough that no storm is still under way when half of it is
 /// over, where processes begin to refresh ahead of time.
-const SECONDS: u64 = 8;
+const SECONDS: u64 = 16;
 
 on_each_server! {
     async fn each_of_four_expiries_is_one_refresh(store: Store) {

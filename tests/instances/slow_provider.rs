@@ -1,28 +1,40 @@
-//! The provider takes its time: longer than usual, and longer than a request waits.
+//! The token endpoint takes its time: longer than usual, and longer than a request waits.
 
 use std::time::Duration;
 
 use support::providers::Refreshes;
+use tokio::{join, time::sleep};
+use tower_token_refresh::testing::Endpoint;
 
 use crate::{
-    fleet::{Fleet, LONG, Stopwatch, Store, until_expired},
+    fleet::{Fleet, LONG, Stopwatch, Store, reached, until_expired},
     on_each_server,
     wire::{Load, Storm},
 };
 
 const LOAD: Load = Load { requests: 40, connections: 40 };
 
-/// Every answer of the provider takes this long. Gives how many requests gave up.
+/// The answer to the refresh takes this long. Gives how many requests gave up.
 async fn the_provider_takes(store: Store, delay: Duration) -> usize {
     let fleet = Fleet::start(store, &[&[], &[]]).await;
     let visitor = fleet.log_in("alice", 1).await;
     let other = fleet.log_in("bob", LONG).await;
     until_expired(1).await;
-    fleet.issuer().delay(delay);
+    let gate = fleet.issuer().gate_after(Endpoint::Token);
 
     let watch = Stopwatch::start();
     let storm = Storm::begin(&fleet.processes.urls(), &visitor, LOAD);
-    assert_eq!(fleet.ask(1, &other).await.status, 200, "nobody else waits");
+    reached(&gate).await;
+    let answered = async {
+        sleep(delay).await;
+        gate.open();
+    };
+    let others = async {
+        for process in 0..2 {
+            assert_eq!(fleet.ask(process, &other).await.status, 200, "nobody else waits");
+        }
+    };
+    join!(answered, others);
     let mut answers = storm.answers().await;
     assert_eq!(answers.count(200) + answers.count(503), LOAD.requests, "{answers}");
     let gave_up = answers.count(503);

@@ -1,15 +1,18 @@
 //! The example as a process that serves.
 
 use std::{
+    net::TcpListener,
     path::Path,
     process::Stdio,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU32, Ordering},
+    },
     time::Duration,
 };
 
 use tokio::{
     io::{AsyncBufReadExt, AsyncRead, BufReader},
-    net::TcpListener,
     process::{Child, Command},
     time::sleep,
 };
@@ -33,7 +36,7 @@ impl Running {
         upstream_url: &str,
         more: &[(&str, &str)],
     ) -> Self {
-        let authority = format!("127.0.0.1:{}", free_port().await);
+        let authority = format!("127.0.0.1:{}", free_port());
         let url = format!("http://{authority}");
         let mut process = Command::new(program)
             .env_clear()
@@ -95,7 +98,15 @@ async fn keep(output: impl AsyncRead + Unpin, log: Log) {
     }
 }
 
-async fn free_port() -> u16 {
-    let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a free port");
-    listener.local_addr().expect("an address").port()
+/// Below the range from which outgoing connections get theirs, and never the same one twice: nobody
+/// else takes it before the process does.
+fn free_port() -> u16 {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    loop {
+        let nth = std::process::id().wrapping_mul(97) + NEXT.fetch_add(1, Ordering::Relaxed);
+        let port = 15_000 + u16::try_from(nth % 15_000).expect("a small number");
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
 }
