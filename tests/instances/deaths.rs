@@ -16,15 +16,13 @@ use tokio::{join, time::sleep};
 use tower_token_refresh::testing::{Endpoint, Gate};
 
 use crate::{
-    fleet::{Fleet, LONG, Settings, Stopwatch, Store, reached, until_expired},
+    fleet::{Fleet, LONG, SHORT, Stopwatch, Store, reached, until_expired},
     on_each_server,
     report::Answers,
     visitor::Visitor,
     wire::{Load, Storm},
 };
 
-/// A mark is respected for nine seconds: these two, and five.
-const SHORT: Settings<'static> = &[("REQUEST_TIMEOUT", "2"), ("STORE_TIMEOUT", "2")];
 /// The process that stops, and the one that takes over.
 const VICTIM: usize = 0;
 const OTHER: usize = 1;

@@ -19,6 +19,7 @@ mod behind_balancer;
 mod clocks;
 mod deaths;
 mod endings;
+mod marks;
 mod real_providers;
 mod slow_provider;
 mod storm;
