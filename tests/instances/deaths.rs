@@ -4,7 +4,7 @@
 //! | it stops | what the provider has seen | the login |
 //! |---|---|---|
 //! | before its request has arrived | nothing | lives: the other process's request is the first |
-//! | with its request on the wire | the refresh token | one replay, and this provider is strict: 401 |
+//! | with its request on the wire | the refresh token | one replay, which is punished: 401 |
 //! | before it has stored the answer | the refresh token | the same |
 //!
 //! Nobody else is affected, and nobody is left with an error for ever.

@@ -102,7 +102,7 @@ impl Stopped {
 }
 
 impl Stop {
-    async fn is_over(mut self) {
+    async fn wait(mut self) {
         // It never changes: it ends.
         let _ = self.going_on.changed().await;
     }
@@ -193,7 +193,7 @@ async fn requests(
             }
             stopped.reached.send_replace(true);
             let place = stopped.place;
-            stopped.is_over().await;
+            stopped.wait().await;
             shut.send_replace(false);
             if place == Place::OnTheWayBack {
                 continue;
