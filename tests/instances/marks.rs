@@ -40,9 +40,17 @@ async fn all_mark_at_once(store: Store, processes: usize) {
     }
     drop(marks);
 
-    let answers = storm.answers().await;
+    // A slow machine may take longer to bring all marks here than a store may take to set one. Then
+    // that is a 503, and never a second request to the provider.
+    let mut answers = storm.answers().await;
+    assert_eq!(answers.count(200) + answers.count(503), load.requests, "{answers}");
+    for process in 0..processes {
+        answers.0.extend(served(&fleet, process, &visitor).await.0);
+    }
     let took = watch.seconds();
-    fleet.assert_live(answers.assert_all_served());
+    let mut tokens = answers.0.iter().filter(|answer| answer.status == 200);
+    let first = tokens.next().expect("there are some");
+    assert!(tokens.all(|answer| answer.body == first.body), "all have the same token");
     assert_eq!(fleet.posts(), Refreshes { granted: 1, refused: 0 });
     assert_eq!(fleet.issuer().max_presented(), 1);
     fleet.row(&format!("{processes} processes mark at once"), &answers, took);
