@@ -13,10 +13,6 @@
 mod common;
 mod nginx;
 mod processes;
-#[path = "../../tests/bff/program.rs"]
-mod program;
-#[path = "../../tests/bff/running.rs"]
-mod running;
 mod storm;
 mod throughput;
 mod upstream;
@@ -24,12 +20,14 @@ mod visitor;
 
 use std::env;
 
+use support::bff;
+
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]
 async fn main() {
     if env::args().any(|argument| argument == processes::SERVE_UPSTREAM) {
         return upstream::serve().await;
     }
-    let bff = program::build(&["--release"]);
+    let bff = bff::build(&["--release"]);
     throughput::measure(&bff).await;
     storm::measure(&bff).await;
 }

@@ -12,12 +12,12 @@ use std::{
 
 use futures_util::future::join_all;
 use serde_json::Value;
+use support::bff::Running;
 use tokio::time::sleep;
 
 use crate::{
     common::{Samples, verdict},
     processes::start_upstream,
-    running::Running,
     visitor::Visitor,
 };
 

@@ -3,6 +3,7 @@
 
 use std::{path::Path, time::Duration};
 
+use support::bff::Running;
 use tokio::process::Command;
 use tower_token_refresh::testing::StrictIssuer;
 
@@ -10,7 +11,6 @@ use crate::{
     common::{Samples, verdict},
     nginx,
     processes::start_upstream,
-    running::Running,
     visitor::Visitor,
 };
 

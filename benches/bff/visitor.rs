@@ -7,7 +7,7 @@ use reqwest::{
     cookie::{CookieStore, Jar},
 };
 
-use crate::running::Running;
+use support::bff::Running;
 
 pub struct Visitor {
     pub http: Client,

@@ -25,6 +25,11 @@
 //! | `DATABASE_URL` | none | sessions and tokens in SQL: `postgres://` or `sqlite:`; without either variable they are in memory |
 //! | `TOKEN_KEYS` | none | seals the tokens in the store: what `openssl rand -base64 32` prints. With `new,old`, the new one seals and both open |
 //! | `INDEX_KEY` | none | lets the provider end logins (OpenID Connect Back-Channel Logout 1.0): another such key |
+//! | `REQUEST_TIMEOUT` | 15 | the longest a token request may take, in seconds |
+//! | `STORE_TIMEOUT` | 10 | the longest a call of the token store may take, in seconds |
+//!
+//! If a process dies during a refresh, another one takes over after about the sum of these two and
+//! ten seconds.
 //!
 //! With Redis or PostgreSQL, run as many processes of it as you like; with SQLite, as many as you
 //! like on one machine. In memory it is one process.

@@ -12,8 +12,11 @@ use sqlx::{
 /// PostgreSQL's time, in milliseconds since 1970. Not `clock_timestamp()`: no index serves a
 /// function that may change from row to row.
 pub(crate) const NOW: &str = "(extract(epoch FROM statement_timestamp()) * 1000)::bigint";
-/// Behind another level, a row that somebody else has changed would be an error.
-const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED";
+/// Behind another level, a row that somebody else has changed would be an error. And a process that
+/// freezes or is cut off between two statements would lock its row, and with a migration behind it
+/// the whole table, for as long as the server believes in the connection.
+const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED; \
+                     SET LOCAL idle_in_transaction_session_timeout = '5s'";
 /// How long a connection that hears nothing is trusted.
 const QUIET: Duration = Duration::from_secs(10);
 /// How long it may take to answer then.

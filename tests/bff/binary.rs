@@ -7,10 +7,9 @@ use std::{
     sync::OnceLock,
 };
 
-use crate::{
-    program::build,
-    settings::{BAD, GOOD},
-};
+use support::bff::build;
+
+use crate::settings::{BAD, GOOD};
 
 fn program() -> Command {
     static PROGRAM: OnceLock<PathBuf> = OnceLock::new();

@@ -16,7 +16,6 @@ mod login;
 mod login_refused;
 mod logout;
 mod pages;
-mod program;
 mod proxy;
 mod proxy_headers;
 mod proxy_limits;

@@ -1,6 +1,6 @@
 //! The settings: what is taken, and how an error reads.
 
-use std::ffi::OsString;
+use std::{ffi::OsString, time::Duration};
 
 use crate::{
     app::settings::{Sessions, Settings, without_secrets},
@@ -14,7 +14,7 @@ pub(crate) const GOOD: [(&str, &str); 3] = [
 ];
 
 /// What is wrong, as a whole environment's difference from [`GOOD`], and the line that says so.
-pub(crate) const BAD: [(&[(&str, &str)], &str); 35] = [
+pub(crate) const BAD: [(&[(&str, &str)], &str); 37] = [
     (&[("ISSUER_URL", "")], "ISSUER_URL: it is required, but it is missing or empty"),
     (&[("CLIENT_ID", "")], "CLIENT_ID: it is required, but it is missing or empty"),
     (&[("UPSTREAM_URL", "")], "UPSTREAM_URL: it is required, but it is missing or empty"),
@@ -126,6 +126,8 @@ pub(crate) const BAD: [(&[(&str, &str)], &str); 35] = [
         )],
         INDEX_KEY_RULE,
     ),
+    (&[("REQUEST_TIMEOUT", "0")], "REQUEST_TIMEOUT \"0\": it must be whole seconds, from 1 to 300"),
+    (&[("STORE_TIMEOUT", "2s")], "STORE_TIMEOUT \"2s\": it must be whole seconds, from 1 to 300"),
 ];
 
 const INDEX_KEY_RULE: &str =
@@ -154,6 +156,8 @@ fn the_defaults_are_as_documented() {
         "DATABASE_URL",
         "TOKEN_KEYS",
         "INDEX_KEY",
+        "REQUEST_TIMEOUT",
+        "STORE_TIMEOUT",
     ]
     .map(|name| (name, ""));
     for others in [&[][..], &empty] {
@@ -165,6 +169,7 @@ fn the_defaults_are_as_documented() {
         assert_eq!(settings.scopes, ["openid", "profile", "email"]);
         assert!(matches!(settings.sessions, Sessions::Memory));
         assert!(settings.token_keys.is_none() && settings.index_key.is_none());
+        assert_eq!((settings.request_timeout, settings.store_timeout), (None, None));
     }
 }
 
@@ -199,6 +204,9 @@ fn good_settings_are_taken() {
         read(&[("INDEX_KEY", key)]).unwrap().index_key.unwrap(),
         *b"old-key-old-key-old-key-old-key-"
     );
+    let limits = read(&[("REQUEST_TIMEOUT", "2"), ("STORE_TIMEOUT", "300")]).unwrap();
+    let limits = (limits.request_timeout, limits.store_timeout);
+    assert_eq!(limits, (Some(Duration::from_secs(2)), Some(Duration::from_secs(300))));
 }
 
 #[cfg(unix)]

@@ -16,6 +16,7 @@ use support::{
     providers::{CLIENT_ID, CLIENT_SECRET, Provider},
     seal,
     stores::AnyStore,
+    way::Way,
 };
 use tokio::{net::TcpListener, task::JoinHandle};
 use tower_sessions::{Session, SessionManagerLayer, session::Id};
@@ -29,7 +30,6 @@ use crate::{
     arrivals::Arrivals,
     gate::Gate,
     naive::{self, Naive},
-    way::Way,
 };
 
 /// Longer than any access token of the test providers lives.

@@ -9,7 +9,10 @@ use std::{
 use axum::Router;
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use serde_json::Value;
-use support::providers::{Browser, Provider, Refreshes, User};
+use support::{
+    bff::{self, Running},
+    providers::{Browser, Provider, Refreshes, User},
+};
 use tokio::{net::TcpListener, time::sleep};
 use tower_sessions::{MemoryStore, Session, session::Id};
 use tower_token_refresh::{
@@ -17,7 +20,7 @@ use tower_token_refresh::{
 };
 use uuid::Uuid;
 
-use crate::{api, program, running::Running};
+use crate::api;
 
 const SECRET: &str = "secret";
 const INDEX_KEY: &str = "aW5kZXgta2V5LWluZGV4LWtleS1pbmRleC1rZXktMDE=";
@@ -142,7 +145,7 @@ async fn a_session_that_its_user_ends_at_oidc_provider_is_over_here() {
 async fn the_bff_ends_a_login_that_keycloak_has_ended() {
     let provider = Provider::keycloak().await;
     let user = provider.new_user().await;
-    let (client_id, program) = (new_client_id(), program::build(&[]));
+    let (client_id, program) = (new_client_id(), bff::build(&[]));
     let (api, settings) = (api::serve(Router::new()).await, [("INDEX_KEY", INDEX_KEY)]);
     let bff = Running::start(&program, &provider.issuer_url, &client_id, &api, &settings).await;
     let url = format!("{}/auth/back-channel-logout", bff.url);

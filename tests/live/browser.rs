@@ -6,10 +6,13 @@ use std::time::Duration;
 use axum::{Router, response::Html, routing::get};
 use fantoccini::{Client, ClientBuilder, Locator};
 use serde_json::{Value, json};
-use support::providers::{Provider, Refreshes, User, service};
+use support::{
+    bff::{self, Running},
+    providers::{Provider, Refreshes, User, service},
+};
 use tokio::time::sleep;
 
-use crate::{api, program, running::Running};
+use crate::api;
 
 /// A client of the test realm whose access tokens live for seconds.
 const CLIENT_ID: &str = "web-short";
@@ -26,7 +29,7 @@ const calls = (count) => Promise.all(Array.from({ length: count }, call));
 async fn a_user_logs_in_stays_logged_in_over_three_expiries_and_logs_out() {
     let provider = Provider::keycloak().await;
     let user = provider.new_user().await;
-    let program = program::build(&[]);
+    let program = bff::build(&[]);
     let api = api::serve(Router::new().route("/page", get(async || Html(PAGE)))).await;
     let bff = Running::start(&program, &provider.issuer_url, CLIENT_ID, &api, &[]).await;
     let browser = open_browser().await;

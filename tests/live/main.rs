@@ -8,14 +8,9 @@ mod app;
 mod arrivals;
 mod gate;
 mod naive;
-mod way;
 
 #[path = "../bff/api.rs"]
 mod api;
-#[path = "../bff/program.rs"]
-mod program;
-#[path = "../bff/running.rs"]
-mod running;
 
 mod back_channel;
 mod browser;

@@ -5,13 +5,11 @@ use std::time::Duration;
 use support::{
     providers::{Browser, Provider, Refreshes},
     stores,
+    way::Way,
 };
 use tower_token_refresh::testing::ManualClock;
 
-use crate::{
-    app::{App, Visitor},
-    way::Way,
-};
+use crate::app::{App, Visitor};
 
 const CUT: Duration = Duration::from_secs(20);
 const BETWEEN_REQUESTS: Duration = Duration::from_millis(100);

@@ -79,7 +79,10 @@ pub async fn start_with(
         Some(secret) => ClientAuth::basic(&settings.client_id, secret.as_str()),
         None => ClientAuth::none(&settings.client_id),
     };
-    let endpoint = TokenEndpoint::discover(&settings.issuer, auth).lazy();
+    let mut endpoint = TokenEndpoint::discover(&settings.issuer, auth).lazy();
+    if let Some(limit) = settings.request_timeout {
+        endpoint = endpoint.request_timeout(limit);
+    }
     let refresher = stores::open(settings, endpoint).await?.clock(clock.clone());
     let refresher = refresher.build().map_err(cannot_work)?;
     let names = CookieNames::new(settings.base.is_https());

@@ -10,7 +10,7 @@ use tower_sessions_sqlx_store::{
     },
 };
 use tower_token_refresh::{
-    Redis, TokenEndpoint, TokenRefresher, TokenRefresherBuilder,
+    Redis, RefreshPolicy, TokenEndpoint, TokenRefresher, TokenRefresherBuilder,
     token_store::{PostgresTokens, SqliteTokens},
     tower_sessions::{ExpiredDeletion, MemoryStore, SessionStore},
 };
@@ -98,6 +98,9 @@ fn on(
     }
     if let Some(key) = &settings.index_key {
         refresher = refresher.back_channel_logout(key);
+    }
+    if let Some(limit) = settings.store_timeout {
+        refresher = refresher.policy(RefreshPolicy::default().store_timeout(limit));
     }
     refresher
 }

@@ -1,6 +1,7 @@
 //! The world a test takes place in: a strict issuer, a clock that moves when told, and stores with
 //! gates.
 
+pub mod bff;
 pub mod browser;
 pub mod failover;
 pub mod http;
@@ -13,6 +14,7 @@ pub mod sessions;
 pub mod stores;
 pub mod tokens;
 pub mod variants;
+pub mod way;
 
 use std::{sync::Arc, time::Duration};
 

@@ -4,8 +4,9 @@
 mod base;
 mod error;
 mod keys;
+mod seconds;
 
-use std::ffi::OsString;
+use std::{ffi::OsString, time::Duration};
 
 use axum::http::{Uri, uri::Authority};
 use tower_token_refresh::token_store::SealKeys;
@@ -34,6 +35,10 @@ pub struct Settings {
     /// With it the session store can find the logins that the provider ends. Without it the
     /// provider cannot end any.
     pub index_key: Option<Vec<u8>>,
+    /// How long one token request may take, where that is not the usual time.
+    pub request_timeout: Option<Duration>,
+    /// How long one call of the token store may take, where that is not the usual time.
+    pub store_timeout: Option<Duration>,
 }
 
 /// The API behind this application.
@@ -77,6 +82,9 @@ impl Settings {
         let sessions = sessions(read("REDIS_URL")?, read("DATABASE_URL")?)?;
         let token_keys = read("TOKEN_KEYS")?.as_deref().map(keys::token_keys).transpose()?;
         let index_key = read("INDEX_KEY")?.as_deref().map(keys::index_key).transpose()?;
+        let seconds = |name| read(name)?.map(|value| seconds::parse(name, &value)).transpose();
+        let request_timeout = seconds("REQUEST_TIMEOUT")?;
+        let store_timeout = seconds("STORE_TIMEOUT")?;
         Ok(Self {
             issuer,
             client_id,
@@ -88,6 +96,8 @@ impl Settings {
             sessions,
             token_keys,
             index_key,
+            request_timeout,
+            store_timeout,
         })
     }
 }

@@ -18,7 +18,7 @@ pub fn build(flags: &[&str]) -> PathBuf {
             "json-render-diagnostics",
         ])
         .args(flags)
-        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))
         .stderr(Stdio::inherit())
         .output()
         .expect("cargo runs");
