@@ -4,10 +4,12 @@
 use std::{error::Error, time::Duration};
 
 use sqlx::{
-    Executor, PgPool, Postgres, Transaction,
-    postgres::{PgArguments, PgListener, PgQueryResult},
+    Executor, FromRow, PgPool, Postgres, Transaction,
+    postgres::{PgArguments, PgListener, PgQueryResult, PgRow},
     query::Query,
 };
+
+use crate::hex;
 
 /// PostgreSQL's time, in milliseconds since 1970. Not `clock_timestamp()`: no index serves a
 /// function that may change from row to row.
@@ -19,8 +21,12 @@ const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED; \
                      SET LOCAL idle_in_transaction_session_timeout = '5s'";
 /// How long a connection that hears nothing is trusted.
 const QUIET: Duration = Duration::from_secs(10);
-/// How long it may take to answer then.
-pub(crate) const ANSWER: Duration = Duration::from_secs(2);
+/// How long whoever cannot hear waits before the next attempt.
+pub(crate) const DEAF_FOR: Duration = Duration::from_secs(60);
+/// How often a connection is asked whether it is always the same one at the server.
+const LOOKS: usize = 3;
+/// How long a connection may take to answer.
+const ANSWER: Duration = Duration::from_secs(2);
 
 pub(crate) async fn begin(pool: &PgPool) -> sqlx::Result<Transaction<'static, Postgres>> {
     pool.begin_with(BEGIN).await
@@ -36,6 +42,25 @@ pub(crate) async fn begin_to_migrate(
     Ok(tx)
 }
 
+/// One statement in one round trip, which is a transaction of its own: nothing is left open if the
+/// process freezes. Values stand in the text, so they must be numbers or [`bytes`].
+pub(crate) async fn ask_once<'c, T>(
+    by: impl Executor<'c, Database = Postgres>,
+    statement: &str,
+) -> sqlx::Result<Vec<T>>
+where
+    T: for<'row> FromRow<'row, PgRow>,
+{
+    let text = format!("SET TRANSACTION ISOLATION LEVEL READ COMMITTED; {statement}");
+    let rows = by.fetch_all(sqlx::raw_sql(&text)).await?;
+    rows.iter().map(T::from_row).collect()
+}
+
+/// Bytes as they stand in the text of a statement.
+pub(crate) fn bytes(bytes: [u8; 16]) -> String {
+    format!("'\\x{}'::bytea", hex::digits(bytes))
+}
+
 /// Not prepared by name: PgBouncer may send the next one to another server.
 pub(crate) fn query(sql: &str) -> Query<'_, Postgres, PgArguments> {
     sqlx::query(sql).persistent(false)
@@ -48,6 +73,44 @@ pub(crate) async fn notify(
     message: String,
 ) -> sqlx::Result<PgQueryResult> {
     query("SELECT pg_notify($1, $2)").bind(channel).bind(message).execute(&mut **tx).await
+}
+
+/// A connection of `pool` that hears what is told in `channel`. None behind a pooler that gives each
+/// transaction another connection to the server, such as PgBouncer in transaction mode: whoever
+/// used the listening one next would get the messages, and sqlx breaks off what it does not expect.
+///
+/// `others` is the pool that the other statements go through.
+pub(crate) async fn listen(
+    pool: &PgPool,
+    others: &PgPool,
+    channel: &str,
+) -> sqlx::Result<Option<PgListener>> {
+    let mut listener = PgListener::connect_with(pool).await?;
+    for _ in 0..LOOKS {
+        let Some(mine) = server_process(&mut listener).await? else { return Ok(None) };
+        let mut other = begin(others).await?;
+        let theirs = server_process(&mut *other).await?;
+        // While the other one is in a transaction, a pooler cannot give this one the same again.
+        let is_mine_alone =
+            theirs != Some(mine) && server_process(&mut listener).await? == Some(mine);
+        other.rollback().await?;
+        if !is_mine_alone {
+            return Ok(None);
+        }
+    }
+    listener.listen(channel).await?;
+    Ok(Some(listener))
+}
+
+/// Which process of the server answers. None if none does: a pooler may have none to spare.
+async fn server_process<'c>(
+    by: impl Executor<'c, Database = Postgres>,
+) -> sqlx::Result<Option<i32>> {
+    let asking = ask_once::<(i32,)>(by, "SELECT pg_backend_pid()");
+    match tokio::time::timeout(ANSWER, asking).await {
+        Ok(answer) => Ok(answer?.pop().map(|(process,)| process)),
+        Err(_elapsed) => Ok(None),
+    }
 }
 
 /// Passes on what is told, until the connection is lost. Gives the reason.

@@ -1,10 +1,10 @@
-//! Locks in PostgreSQL. Each call is one transaction of statements that are not prepared, so that
-//! it works behind PgBouncer in transaction mode.
+//! Locks in PostgreSQL. Each call is one statement and one round trip. It is not prepared, so that it
+//! works behind PgBouncer in transaction mode.
 
 use std::{fmt, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use sqlx::{Executor, PgPool, Postgres, Transaction, postgres::PgListener};
+use sqlx::{Executor, FromRow, PgPool, postgres::PgRow};
 
 use super::{
     LockError, LockGuard, LockKey, LockService,
@@ -13,7 +13,7 @@ use super::{
 };
 use crate::databases::{
     Reaper,
-    postgres::{NOW, begin, begin_to_migrate, hear, notify, query},
+    postgres::{DEAF_FOR, NOW, ask_once, begin_to_migrate, bytes, hear, listen},
     without_rows,
 };
 
@@ -22,7 +22,7 @@ const CHANNEL: &str = "lock_leases";
 /// A [`LockService`] in PostgreSQL, for any number of processes. Cheap to clone.
 ///
 /// Once somebody waits, it keeps one connection of the pool for itself, to be woken. Behind
-/// PgBouncer in transaction mode that connection hears nothing, and waiters look once a second.
+/// PgBouncer in transaction mode nobody is woken, and waiters look twice a second.
 #[derive(Clone)]
 pub struct PostgresLock {
     leases: Leases,
@@ -72,19 +72,24 @@ impl PostgresLock {
 }
 
 impl AtPostgres {
-    async fn begin(&self) -> Result<Transaction<'static, Postgres>, LockError> {
-        begin(&self.pool).await.map_err(failed)
+    /// One of the [`Statements`] with its values, and `RETURNING` whether it has changed a row.
+    fn change(statement: &str, key: LockKey, owner: Owner, lease: Duration) -> String {
+        let changed = statement
+            .replace("$1", &bytes(key.bytes()))
+            .replace("$2", &bytes(owner))
+            .replace("$3", &signed_millis(lease).to_string());
+        format!("WITH changed AS ({changed} RETURNING 1) SELECT EXISTS (SELECT FROM changed)")
     }
 
-    /// How long a key is held, in a transaction that goes on.
-    async fn left_in(
-        &self,
-        tx: &mut Transaction<'static, Postgres>,
-        key: LockKey,
-    ) -> Result<Option<Duration>, LockError> {
-        let left = sqlx::query_scalar(&self.statements.left).persistent(false);
-        let left = left.bind(key.bytes().to_vec()).fetch_optional(&mut **tx).await;
-        Ok(left.map_err(failed)?.and_then(duration))
+    fn left(&self, key: LockKey) -> String {
+        self.statements.left.replace("$1", &bytes(key.bytes()))
+    }
+
+    async fn ask<T>(&self, statement: &str) -> Result<Option<T>, LockError>
+    where
+        T: for<'row> FromRow<'row, PgRow>,
+    {
+        Ok(ask_once(&self.pool, statement).await.map_err(failed)?.pop())
     }
 }
 
@@ -95,45 +100,42 @@ impl Server for Arc<AtPostgres> {
         self.reaper.run_if_due(|| async move {
             sqlx::raw_sql(&reap).execute(&pool).await.map(|_| ()).map_err(failed)
         });
-        let mut tx = self.begin().await?;
-        let take = query(&self.statements.take);
-        let take = take.bind(key.bytes().to_vec()).bind(owner.to_vec()).bind(signed_millis(lease));
-        let taken = take.execute(&mut *tx).await.map_err(failed)?.rows_affected() > 0;
-        let left = if taken { None } else { self.left_in(&mut tx, key).await? };
-        tx.commit().await.map_err(failed)?;
-        Ok(if taken { Taken::Yes } else { Taken::No { left: left.unwrap_or_default() } })
+        let take = AtPostgres::change(&self.statements.take, key, owner, lease);
+        let taken = self.ask(&format!("{take}, ({})", AtPostgres::left(self, key))).await?;
+        Ok(match taken {
+            Some((true, _)) => Taken::Yes,
+            Some((false, left)) => {
+                Taken::No { left: Option::and_then(left, duration).unwrap_or_default() }
+            }
+            None => Taken::No { left: Duration::ZERO },
+        })
     }
 
     async fn renew(&self, key: LockKey, owner: Owner, lease: Duration) -> Result<bool, LockError> {
-        let mut tx = self.begin().await?;
-        let renew = query(&self.statements.renew);
-        let renew =
-            renew.bind(key.bytes().to_vec()).bind(owner.to_vec()).bind(signed_millis(lease));
-        let renewed = renew.execute(&mut *tx).await.map_err(failed)?.rows_affected() > 0;
-        tx.commit().await.map_err(failed)?;
-        Ok(renewed)
+        let renew = AtPostgres::change(&self.statements.renew, key, owner, lease);
+        Ok(self.ask(&renew).await?.is_some_and(|(renewed,)| renewed))
     }
 
     async fn release(&self, key: LockKey, owner: Owner) -> Result<bool, LockError> {
-        let mut tx = self.begin().await?;
-        let release = query(&self.statements.release);
-        let release = release.bind(key.bytes().to_vec()).bind(owner.to_vec());
-        let released = release.execute(&mut *tx).await.map_err(failed)?.rows_affected() > 0;
-        notify(&mut tx, CHANNEL, key.digits()).await.map_err(failed)?;
-        tx.commit().await.map_err(failed)?;
-        Ok(released)
+        let release = AtPostgres::change(&self.statements.release, key, owner, Duration::ZERO);
+        let tell = format!("pg_notify('{CHANNEL}', '{}')::text", key.digits());
+        let released: Option<(bool, Option<String>)> =
+            self.ask(&format!("{release}, {tell}")).await?;
+        Ok(released.is_some_and(|(released, _)| released))
     }
 
     async fn left(&self, key: LockKey) -> Result<Option<Duration>, LockError> {
-        let mut tx = self.begin().await?;
-        let left = self.left_in(&mut tx, key).await?;
-        tx.commit().await.map_err(failed)?;
-        Ok(left)
+        let left = self.ask(&AtPostgres::left(self, key)).await?;
+        Ok(left.and_then(|(left,)| duration(left)))
     }
 
     async fn listen(&self, woken: &Woken) -> Result<(), LockError> {
-        let mut heard = PgListener::connect_with(&self.pool).await.map_err(failed)?;
-        heard.listen(CHANNEL).await.map_err(failed)?;
+        let listening = listen(&self.pool, &self.pool, CHANNEL).await.map_err(failed)?;
+        let Some(heard) = listening else {
+            // It may have been slow only.
+            tokio::time::sleep(DEAF_FOR).await;
+            return Err(LockError::unavailable("behind a pooler PostgreSQL wakes nobody"));
+        };
         woken.listening();
         let pass_on = |digits: &str| {
             if let Some(key) = LockKey::parse(digits) {
@@ -144,9 +146,7 @@ impl Server for Arc<AtPostgres> {
     }
 
     async fn health(&self) -> Result<(), LockError> {
-        let mut tx = self.begin().await?;
-        tx.execute("SELECT 1").await.map_err(failed)?;
-        tx.commit().await.map_err(failed)
+        self.ask::<(i32,)>("SELECT 1").await.map(|_| ())
     }
 }
 

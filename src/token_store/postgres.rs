@@ -10,17 +10,13 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    time::Duration,
 };
 
 use async_trait::async_trait;
-use sqlx::{
-    Executor, PgPool, Postgres, Transaction,
-    postgres::{PgListener, PgQueryResult},
-};
+use sqlx::{Executor, PgPool, Postgres, Transaction, postgres::PgQueryResult};
 
 use super::{
-    Loaded, NameKey, Nonce, Put, RecordKey, RecordListener, RecordVersion, StoreError, Swapped,
+    Loaded, NameKey, Put, RecordKey, RecordListener, RecordVersion, StoreError, Swapped,
     TokenRecord, TokenStore,
     sql::{
         Dialect, REAP_EVERY, REAPED_AT_ONCE, Row, Statements, bind, keys, loaded, not_put, signed,
@@ -29,14 +25,14 @@ use super::{
 };
 use crate::databases::{
     Reaper,
-    postgres::{ANSWER, NOW, begin, begin_to_migrate, hear, notify, query},
+    postgres::{
+        DEAF_FOR, NOW, ask_once, begin, begin_to_migrate, bytes, hear, listen, notify, query,
+    },
     without_rows,
 };
 
 const DIALECT: Dialect = Dialect { bytes: "bytea", now: NOW, greatest: "greatest" };
 const CHANNEL: &str = "token_records";
-/// How long a process that hears nothing waits before it tries again.
-const DEAF_FOR: Duration = Duration::from_secs(60);
 /// With what follows it, a schema's name makes a channel's: at most 63 bytes.
 const LONGEST_SCHEMA: usize = 48;
 
@@ -187,23 +183,6 @@ impl PostgresTokens {
         }
         Ok(())
     }
-
-    /// Whether what this process publishes comes back by `listener`: not through PgBouncer.
-    async fn is_heard(&self, listener: &mut PgListener) -> Result<bool, StoreError> {
-        let probe = Nonce::random().to_string();
-        let mut tx = self.begin().await?;
-        notify(&mut tx, &self.0.channel, probe.clone()).await.map_err(failed)?;
-        tx.commit().await.map_err(failed)?;
-        let heard = async {
-            while let Some(heard) = listener.try_recv().await.map_err(failed)? {
-                if heard.payload() == probe {
-                    return Ok(true);
-                }
-            }
-            Err(StoreError::backend("the connection was closed"))
-        };
-        tokio::time::timeout(ANSWER, heard).await.unwrap_or(Ok(false))
-    }
 }
 
 #[async_trait]
@@ -213,10 +192,9 @@ impl TokenStore for PostgresTokens {
     }
 
     async fn load(&self, key: RecordKey) -> Result<Loaded, StoreError> {
-        let mut tx = self.begin().await?;
-        let loaded = load(&mut tx, &self.0.statements, key).await?;
-        tx.commit().await.map_err(failed)?;
-        Ok(loaded)
+        let load = self.0.statements.load.replace("$1", &bytes(key.to_bytes()));
+        let row = ask_once(&self.0.pool, &load).await.map_err(failed)?.pop();
+        loaded(row.ok_or_else(|| failed(sqlx::Error::RowNotFound))?)
     }
 
     async fn create(
@@ -266,8 +244,8 @@ impl TokenStore for PostgresTokens {
         let mut tx = self.begin().await?;
         let written = bind(query(&self.0.statements.put_newer), &row).execute(&mut *tx).await;
         if !has_written(&written.map_err(failed)?) {
-            let loaded = load(&mut tx, &self.0.statements, key).await?;
-            return not_put(loaded.record.as_ref(), new);
+            tx.rollback().await.map_err(failed)?;
+            return not_put(self.load(key).await?.record.as_ref(), new);
         }
         self.note(&mut tx, names, &row).await?;
         self.commit(tx, key, new).await?;
@@ -275,19 +253,15 @@ impl TokenStore for PostgresTokens {
     }
 
     async fn find(&self, name: NameKey) -> Result<Vec<RecordKey>, StoreError> {
-        let mut tx = self.begin().await?;
-        let find = sqlx::query_scalar(&self.0.statements.find).persistent(false);
-        let found = find.bind(name.to_bytes().to_vec()).fetch_all(&mut *tx).await;
-        let found = found.map_err(failed)?;
-        tx.commit().await.map_err(failed)?;
-        Ok(keys(found))
+        let find = self.0.statements.find.replace("$1", &bytes(name.to_bytes()));
+        let found: Vec<(Vec<u8>,)> = ask_once(&self.0.pool, &find).await.map_err(failed)?;
+        Ok(keys(found.into_iter().map(|(key,)| key).collect()))
     }
 
     async fn listen(&self, listener: &dyn RecordListener) -> Result<(), StoreError> {
         let pool = self.0.direct.as_ref().unwrap_or(&self.0.pool);
-        let mut heard = PgListener::connect_with(pool).await.map_err(failed)?;
-        heard.listen(&self.0.channel).await.map_err(failed)?;
-        if !self.is_heard(&mut heard).await? {
+        let listening = listen(pool, &self.0.pool, &self.0.channel).await.map_err(failed)?;
+        let Some(heard) = listening else {
             if !self.0.warned_of_silence.swap(true, Ordering::Relaxed) {
                 tracing::warn!(
                     "PostgreSQL does not tell this process what others do, as behind PgBouncer: \
@@ -295,23 +269,13 @@ impl TokenStore for PostgresTokens {
                      `hear_by` (logged once)"
                 );
             }
-            drop(heard);
             // It may have been slow only.
             tokio::time::sleep(DEAF_FOR).await;
             return Err(StoreError::backend("PostgreSQL tells nothing"));
-        }
+        };
         listener.listening();
         Err(StoreError::backend(hear(heard, |message| told::tell(listener, message)).await))
     }
-}
-
-async fn load(
-    tx: &mut Transaction<'static, Postgres>,
-    statements: &Statements,
-    key: RecordKey,
-) -> Result<Loaded, StoreError> {
-    let load = sqlx::query_as(&statements.load).persistent(false).bind(key.to_bytes().to_vec());
-    loaded(load.fetch_one(&mut **tx).await.map_err(failed)?)
 }
 
 fn has_written(result: &PgQueryResult) -> bool {

@@ -9,7 +9,10 @@ use std::{
 use sqlx::{PgPool, postgres::PgPoolOptions};
 use support::log::Log;
 use tower_sessions_sqlx_store::sqlx;
-use tower_token_refresh::token_store::PostgresTokens;
+use tower_token_refresh::{
+    lock::{LockService, PostgresLock},
+    token_store::{Ending, PostgresTokens, RecordKey, RecordListener, TokenStore},
+};
 
 use crate::{
     scene::Scene,
@@ -144,18 +147,15 @@ async fn all_connections_ended() {
     tally.await.assert_nobody_lost();
 }
 
-#[tokio::test(flavor = "current_thread")]
-#[ignore = "needs PostgreSQL and PgBouncer: see tests/services/run"]
-async fn behind_pgbouncer_in_transaction_mode() {
-    let folder = Folder::new();
-    let postgres = postgres(&folder);
+/// PgBouncer in transaction mode, with so many connections to the server.
+fn pgbouncer(folder: &Folder, postgres: &Server, connections: usize) -> Server {
     let (port, settings) = (free_port(), folder.0.join("pgbouncer.ini"));
     std::fs::write(
         &settings,
         format!(
             "[databases]\npostgres = host=127.0.0.1 port={} user=test\n[pgbouncer]\n\
              listen_addr = 127.0.0.1\nlisten_port = {port}\nauth_type = any\n\
-             pool_mode = transaction\ndefault_pool_size = 3\nunix_socket_dir =\n\
+             pool_mode = transaction\ndefault_pool_size = {connections}\nunix_socket_dir =\n\
              ignore_startup_parameters = extra_float_digits\n",
             postgres.port
         ),
@@ -163,13 +163,64 @@ async fn behind_pgbouncer_in_transaction_mode() {
     .expect("written");
     hand_over(&folder.0);
     let settings = settings.to_str().expect("a name").to_owned();
-    let _pgbouncer = Server::start(&[as_postgres(), &["pgbouncer", &settings]].concat(), port);
+    Server::start(&[as_postgres(), &["pgbouncer", &settings]].concat(), port)
+}
+
+#[tokio::test(flavor = "current_thread")]
+#[ignore = "needs PostgreSQL and PgBouncer: see tests/services/run"]
+async fn behind_pgbouncer_in_transaction_mode() {
+    let folder = Folder::new();
+    let postgres = postgres(&folder);
+    let pgbouncer = pgbouncer(&folder, &postgres, 3);
     let log = Log::of_this_thread();
-    let scene = Scene::of(processes(port).await).await;
+    let scene = Scene::of(processes(pgbouncer.port).await).await;
     let tally = scene.suffer("PgBouncer in transaction mode", async {
         tokio::time::sleep(Duration::from_secs(5)).await;
     });
     tally.await.assert_nobody_lost();
     let told = log.text().matches("Give a direct connection with `hear_by`").count();
     assert_eq!(told, 2, "once per process: {}", log.text());
+}
+
+struct Nobody;
+
+impl RecordListener for Nobody {
+    fn listening(&self) {
+        panic!("nothing can be heard through PgBouncer");
+    }
+
+    fn changed(&self, _: RecordKey) {}
+
+    fn ended(&self, _: RecordKey, _: Ending) {}
+}
+
+/// A connection to the server that listens would send messages to whoever uses it next, and break
+/// off what that does.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs PostgreSQL and PgBouncer: see tests/services/run"]
+async fn nothing_listens_through_pgbouncer() {
+    for connections in [1, 3] {
+        let folder = Folder::new();
+        let postgres = postgres(&folder);
+        let pgbouncer = pgbouncer(&folder, &postgres, connections);
+        let (direct, through) = (pool(postgres.port).await, pool(pgbouncer.port).await);
+        let (tokens, locks) =
+            (PostgresTokens::new(through.clone()), PostgresLock::new(through.clone()));
+        tokens.migrate().await.expect("the tables are created");
+        locks.migrate().await.expect("the table is created");
+        let listening = tokio::spawn(async move { tokens.listen(&Nobody).await });
+        let _guard = locks.acquire("a key").await.expect("free");
+        let waiting = tokio::spawn(async move { locks.released("a key").await });
+
+        for _ in 0..100 {
+            for channel in ["token_records", "lock_leases"] {
+                let notify = format!("NOTIFY {channel}, 'something'");
+                sqlx::raw_sql(&notify).execute(&direct).await.expect("told");
+            }
+            sqlx::raw_sql("SELECT 1").execute(&through).await.expect("an answer");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        assert!(!listening.is_finished() && !waiting.is_finished(), "{connections} connections");
+        (listening.abort(), waiting.abort());
+    }
 }
