@@ -92,3 +92,23 @@ async fn nor_where_the_store_refuses_a_set_or_loses_its_answer() {
 
     assert_eq!(warnings(&log), 0);
 }
+
+/// The read has begun before the refresh, and its answer comes after it.
+#[tokio::test]
+async fn nor_where_a_read_overtakes_its_own_refresh() {
+    let log = Log::of_this_thread();
+    let world = World::on_memory();
+    let id = world.log_in("alice").await;
+    world.clock.advance(A_MINUTE / 2);
+    let read = world.tokens.gate_before(TokenOp::Load);
+    let session = world.session(id);
+    let rejected = world.refresher.valid_token(&session).await.expect("good, and read again");
+    read.reached().await;
+
+    world.refresher.newer_token(&session, &rejected).await.expect("a newer one");
+    read.open();
+    settle().await;
+
+    assert_eq!(world.stored_tokens(id).await.generation(), Some(2));
+    assert_eq!(warnings(&log), 0);
+}
