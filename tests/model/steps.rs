@@ -6,10 +6,10 @@ use proptest::prelude::*;
 use tower_token_refresh::Logout;
 
 use crate::{
-    LIFE,
+    LIFE, Scene,
     browser::Browser,
-    rest::{rest, run_all_that_can_run},
-    stepped::{Failure, Refusals},
+    rest::rest,
+    stepped::{Cut, Failure, Place, Refusals},
 };
 
 #[derive(Debug, Clone, Copy)]
@@ -43,7 +43,16 @@ pub enum Step {
     Crash(usize),
     Restart(usize),
     Resurrect(usize),
-    FallBack(usize),
+    FallBack(usize, usize),
+    FailOver(usize, usize, usize),
+    Freeze(usize),
+    Thaw(bool),
+    Sleep(usize, usize, bool),
+    CutOff(usize, Place, Cut),
+    Heal,
+    Partition(usize, usize, Cut),
+    LoseLease(usize),
+    HangUp,
     Rest,
 }
 
@@ -55,6 +64,7 @@ pub enum Refusal {
     TokenAnswers,
     SessionsDown,
     TokensDown,
+    LocksDown,
 }
 
 pub fn step() -> impl Strategy<Value = Step> {
@@ -89,7 +99,19 @@ pub fn step() -> impl Strategy<Value = Step> {
         2 => pick().prop_map(Step::Crash),
         1 => pick().prop_map(Step::Restart),
         1 => pick().prop_map(Step::Resurrect),
-        1 => pick().prop_map(Step::FallBack),
+        1 => (pick(), 1..4_usize).prop_map(|(pick, count)| Step::FallBack(pick, count)),
+        1 => (pick(), 1..14_usize, 1..4_usize)
+            .prop_map(|(pick, turns, count)| Step::FailOver(pick, turns, count)),
+        1 => pick().prop_map(Step::Freeze),
+        1 => any::<bool>().prop_map(Step::Thaw),
+        2 => (pick(), 1..14_usize, any::<bool>())
+            .prop_map(|(pick, turns, in_time)| Step::Sleep(pick, turns, in_time)),
+        1 => (pick(), place(), cut()).prop_map(|(pick, place, cut)| Step::CutOff(pick, place, cut)),
+        1 => Just(Step::Heal),
+        1 => (pick(), 1..14_usize, cut())
+            .prop_map(|(pick, turns, cut)| Step::Partition(pick, turns, cut)),
+        1 => pick().prop_map(Step::LoseLease),
+        1 => Just(Step::HangUp),
         6 => Just(Step::Rest),
     ]
 }
@@ -102,6 +124,14 @@ fn lost() -> impl Strategy<Value = Failure> {
     prop_oneof![Just(Failure::RequestLost), Just(Failure::AnswerLost)]
 }
 
+fn place() -> impl Strategy<Value = Place> {
+    prop_oneof![Just(Place::TokenStore), Just(Place::Locks)]
+}
+
+fn cut() -> impl Strategy<Value = Cut> {
+    prop_oneof![Just(Cut::Fails), Just(Cut::Hangs)]
+}
+
 fn refusal() -> impl Strategy<Value = Refusal> {
     prop_oneof![
         2 => (1..4_usize).prop_map(Refusal::SessionWrites),
@@ -110,6 +140,7 @@ fn refusal() -> impl Strategy<Value = Refusal> {
         3 => Just(Refusal::TokenAnswers),
         1 => Just(Refusal::SessionsDown),
         1 => Just(Refusal::TokensDown),
+        1 => Just(Refusal::LocksDown),
     ]
 }
 
@@ -121,10 +152,11 @@ fn refuse(refusals: &mut Refusals, refusal: Refusal) {
         Refusal::TokenAnswers => refusals.token_answers = 1,
         Refusal::SessionsDown => refusals.sessions_down = true,
         Refusal::TokensDown => refusals.tokens_down = true,
+        Refusal::LocksDown => refusals.locks_down = true,
     }
 }
 
-pub async fn take(browser: &mut Browser, step: Step) {
+pub fn take(browser: &mut Browser, step: Step) {
     match step {
         Step::Open(pick) => open(browser, pick),
         Step::Ask(pick) => browser.ask(pick, false),
@@ -133,7 +165,7 @@ pub async fn take(browser: &mut Browser, step: Step) {
         Step::LoseAnswer(pick, failure) => {
             browser.stage.fail_next_request(failure);
             browser.ask(pick, true);
-            rest(browser).await;
+            rest(browser);
         }
         Step::Modify(pick) => browser.modify(pick),
         Step::Cycle(pick) => browser.cycle(pick),
@@ -151,9 +183,9 @@ pub async fn take(browser: &mut Browser, step: Step) {
         Step::NearlyExpire => browser.pass(LIFE * 13 / 20),
         Step::Tick => browser.pass(LIFE / 10),
         // Longer than a call of a store may take.
-        Step::Slow => browser.advance(Duration::from_millis(2_500)).await,
+        Step::Slow => browser.advance(Duration::from_millis(2_500)),
         // Longer than a request waits, and than the provider may take.
-        Step::Wait => browser.advance(Duration::from_secs(5)).await,
+        Step::Wait => browser.advance(Duration::from_secs(5)),
         Step::Fail(failure) => browser.stage.fail_next_request(failure),
         Step::Jump(pick, forward) => browser.jump(pick, if forward { 3600 } else { -3600 }),
         Step::Refuse(refusal) => browser.stage.refuse(|all| refuse(all, refusal)),
@@ -161,55 +193,98 @@ pub async fn take(browser: &mut Browser, step: Step) {
         // The token store takes nothing while a refresh lands, and perhaps for longer.
         Step::Outage(pick, ends) => {
             open(browser, pick);
-            rest(browser).await;
+            rest(browser);
             browser.stage.refuse(|refusals| refusals.token_writes = usize::MAX);
             browser.pass(LIFE);
             browser.ask(pick, false);
-            rest(browser).await;
+            rest(browser);
             if ends {
                 browser.stage.accept_everything();
             }
         }
         // One of the processes that want a new token dies on the way.
         Step::Orphan(pick, turns) => {
-            all_ask(browser).await;
-            for _ in 0..turns {
-                run_all_that_can_run().await;
-                browser.stage.release(pick);
-            }
-            run_all_that_can_run().await;
+            all_ask_and_begin(browser, pick, turns);
             browser.crash(pick);
         }
         // A login ends in one process while the others have its token.
         Step::EndElsewhere(pick) => {
-            all_ask(browser).await;
-            rest(browser).await;
+            all_ask(browser);
+            rest(browser);
             browser.log_out(pick, Logout::EndSession);
-            rest(browser).await;
+            rest(browser);
             browser.pass(LIFE / 2);
             for index in 0..browser.requests() {
                 browser.ask(index, false);
             }
-            rest(browser).await;
+            rest(browser);
         }
         Step::Crash(pick) => browser.crash(pick),
-        Step::Restart(pick) => browser.restart(pick).await,
+        Step::Restart(pick) => browser.restart(pick),
         Step::Resurrect(pick) => browser.stage.resurrect(pick),
-        Step::FallBack(pick) => browser.stage.fall_back(pick),
-        Step::Rest => rest(browser).await,
+        Step::FallBack(pick, count) => browser.stage.fall_back(pick, count),
+        Step::Rest => rest(browser),
+        _ if browser.stage.scene() != Scene::Swapping => {}
+        // The store falls back while all want a new token.
+        Step::FailOver(pick, turns, count) => {
+            all_ask_and_begin(browser, pick, turns);
+            browser.stage.fall_back(pick, count);
+        }
+        Step::Freeze(pick) => browser.freeze(pick),
+        Step::Thaw(in_time) => browser.thaw(in_time),
+        // One of the processes that want a new token stands still on the way, for longer than its
+        // mark holds.
+        Step::Sleep(pick, turns, in_time) => {
+            all_ask_and_begin(browser, pick, turns);
+            browser.freeze(pick);
+            go_on_without(browser);
+            browser.thaw(in_time);
+        }
+        Step::CutOff(pick, place, cut) => browser.cut_off(pick, place, cut),
+        Step::Heal => browser.stage.heal(),
+        Step::Partition(pick, turns, cut) => {
+            all_ask_and_begin(browser, pick, turns);
+            browser.cut_off(pick, Place::TokenStore, cut);
+            go_on_without(browser);
+            browser.stage.heal();
+        }
+        Step::LoseLease(pick) => browser.stage.lose_lease(pick),
+        Step::HangUp => browser.stage.hang_up(),
     }
 }
 
 /// A request arrives at every process, and all need a new token.
-async fn all_ask(browser: &mut Browser) {
+fn all_ask(browser: &mut Browser) {
     for process in 0..browser.processes() {
         open(browser, process);
     }
-    rest(browser).await;
+    rest(browser);
     browser.pass(LIFE);
     for index in 0..browser.requests() {
         browser.ask(index, false);
     }
+}
+
+/// The same, and some of them get a bit of the way.
+fn all_ask_and_begin(browser: &mut Browser, pick: usize, turns: usize) {
+    all_ask(browser);
+    for _ in 0..turns {
+        browser.run_all_that_can_run();
+        browser.stage.release(pick);
+    }
+    browser.run_all_that_can_run();
+}
+
+/// A mark grows old, and whoever waits for it sees that.
+fn go_on_without(browser: &mut Browser) {
+    for _ in 0..4 {
+        rest(browser);
+        browser.advance(Duration::from_secs(4));
+        for index in 0..browser.requests() {
+            browser.ask(index, false);
+        }
+    }
+    rest(browser);
 }
 
 /// A request arrives; the oldest one goes away if there are many.
