@@ -261,6 +261,8 @@ impl TokenRefresherBuilder {
             records: records.clone(),
             unsaved: unsaved.clone(),
             flights: flights.clone(),
+            revoker: revoker.clone(),
+            tasks: tasks.clone(),
             clock: clock.clone(),
         });
         let pointer = Pointer::new(self.session_key);
