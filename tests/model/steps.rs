@@ -67,81 +67,107 @@ pub enum Refusal {
     LocksDown,
 }
 
+/// What a step is made of.
+#[derive(Debug, Clone, Copy)]
+struct Draw {
+    pick: usize,
+    turns: usize,
+    count: usize,
+    yes: bool,
+    other: bool,
+}
+
+impl Draw {
+    fn place(self) -> Place {
+        if self.yes { Place::TokenStore } else { Place::Locks }
+    }
+
+    fn cut(self) -> Cut {
+        if self.other { Cut::Fails } else { Cut::Hangs }
+    }
+
+    fn lost(self) -> Failure {
+        if self.yes { Failure::RequestLost } else { Failure::AnswerLost }
+    }
+
+    fn failure(self) -> Failure {
+        if self.count == 1 { Failure::Overloaded } else { self.lost() }
+    }
+
+    fn refusal(self) -> Refusal {
+        match self.turns {
+            1 | 2 => Refusal::SessionWrites(self.count),
+            3..=6 => Refusal::TokenWrites(self.count),
+            7 => Refusal::SessionAnswers,
+            8..=10 => Refusal::TokenAnswers,
+            11 => Refusal::SessionsDown,
+            12 => Refusal::TokensDown,
+            _ => Refusal::LocksDown,
+        }
+    }
+}
+
+/// How often a step is taken, and how it is made.
+type Kind = (usize, fn(Draw) -> Step);
+
+/// How often each step is taken, beside the others. The first ones are what a failure shrinks to.
+const KINDS: &[Kind] = &[
+    (48, |draw| Step::Release(draw.pick)),
+    (6, |_| Step::Rest),
+    (3, |_| Step::Tick),
+    (7, |draw| Step::Open(draw.pick)),
+    (9, |draw| Step::Ask(draw.pick)),
+    (3, |draw| Step::AskForNewer(draw.pick)),
+    (1, |draw| Step::LoseAnswer(draw.pick, draw.lost())),
+    (3, |draw| Step::Modify(draw.pick)),
+    (3, |draw| Step::Cycle(draw.pick)),
+    (1, |draw| Step::Clear(draw.pick)),
+    (1, |draw| Step::Flush(draw.pick)),
+    (1, |draw| Step::LogIn(draw.pick)),
+    (2, |draw| Step::LogOut(draw.pick, draw.yes)),
+    (1, |draw| Step::EndByProvider(draw.pick)),
+    (6, |draw| Step::Finish(draw.pick)),
+    (2, |draw| Step::Drop(draw.pick)),
+    (4, |_| Step::Expire),
+    (3, |_| Step::NearlyExpire),
+    (1, |_| Step::Slow),
+    (1, |_| Step::Wait),
+    (2, |draw| Step::Fail(draw.failure())),
+    (1, |draw| Step::Jump(draw.pick, draw.yes)),
+    (3, |draw| Step::Refuse(draw.refusal())),
+    (2, |_| Step::Accept),
+    (2, |draw| Step::Outage(draw.pick, draw.yes)),
+    (2, |draw| Step::Orphan(draw.pick, draw.turns)),
+    (1, |draw| Step::EndElsewhere(draw.pick)),
+    (2, |draw| Step::Crash(draw.pick)),
+    (1, |draw| Step::Restart(draw.pick)),
+    (1, |draw| Step::Resurrect(draw.pick)),
+    (1, |draw| Step::FallBack(draw.pick, draw.count)),
+    (1, |draw| Step::FailOver(draw.pick, draw.turns, draw.count)),
+    (1, |draw| Step::Freeze(draw.pick)),
+    (1, |draw| Step::Thaw(draw.yes)),
+    (1, |draw| Step::Sleep(draw.pick, draw.turns, draw.yes)),
+    (1, |draw| Step::CutOff(draw.pick, draw.place(), draw.cut())),
+    (1, |_| Step::Heal),
+    (1, |draw| Step::Partition(draw.pick, draw.turns, draw.cut())),
+    (1, |draw| Step::LoseLease(draw.pick)),
+    (1, |_| Step::HangUp),
+];
+
+/// One draw for everything: proptest forks its generator for each option of a choice, and for as
+/// many options that takes longer than to play the case.
 pub fn step() -> impl Strategy<Value = Step> {
-    let pick = || 0..21_usize;
-    prop_oneof![
-        7 => pick().prop_map(Step::Open),
-        9 => pick().prop_map(Step::Ask),
-        3 => pick().prop_map(Step::AskForNewer),
-        1 => (pick(), lost()).prop_map(|(pick, failure)| Step::LoseAnswer(pick, failure)),
-        3 => pick().prop_map(Step::Modify),
-        3 => pick().prop_map(Step::Cycle),
-        1 => pick().prop_map(Step::Clear),
-        1 => pick().prop_map(Step::Flush),
-        1 => pick().prop_map(Step::LogIn),
-        2 => (pick(), any::<bool>()).prop_map(|(pick, end)| Step::LogOut(pick, end)),
-        1 => pick().prop_map(Step::EndByProvider),
-        6 => pick().prop_map(Step::Finish),
-        2 => pick().prop_map(Step::Drop),
-        48 => pick().prop_map(Step::Release),
-        4 => Just(Step::Expire),
-        3 => Just(Step::NearlyExpire),
-        3 => Just(Step::Tick),
-        1 => Just(Step::Slow),
-        1 => Just(Step::Wait),
-        2 => failure().prop_map(Step::Fail),
-        1 => (pick(), any::<bool>()).prop_map(|(pick, forward)| Step::Jump(pick, forward)),
-        3 => refusal().prop_map(Step::Refuse),
-        2 => Just(Step::Accept),
-        2 => (pick(), any::<bool>()).prop_map(|(pick, ends)| Step::Outage(pick, ends)),
-        2 => (pick(), 1..14_usize).prop_map(|(pick, turns)| Step::Orphan(pick, turns)),
-        1 => pick().prop_map(Step::EndElsewhere),
-        2 => pick().prop_map(Step::Crash),
-        1 => pick().prop_map(Step::Restart),
-        1 => pick().prop_map(Step::Resurrect),
-        1 => (pick(), 1..4_usize).prop_map(|(pick, count)| Step::FallBack(pick, count)),
-        1 => (pick(), 1..14_usize, 1..4_usize)
-            .prop_map(|(pick, turns, count)| Step::FailOver(pick, turns, count)),
-        1 => pick().prop_map(Step::Freeze),
-        1 => any::<bool>().prop_map(Step::Thaw),
-        2 => (pick(), 1..14_usize, any::<bool>())
-            .prop_map(|(pick, turns, in_time)| Step::Sleep(pick, turns, in_time)),
-        1 => (pick(), place(), cut()).prop_map(|(pick, place, cut)| Step::CutOff(pick, place, cut)),
-        1 => Just(Step::Heal),
-        1 => (pick(), 1..14_usize, cut())
-            .prop_map(|(pick, turns, cut)| Step::Partition(pick, turns, cut)),
-        1 => pick().prop_map(Step::LoseLease),
-        1 => Just(Step::HangUp),
-        6 => Just(Step::Rest),
-    ]
-}
-
-fn failure() -> impl Strategy<Value = Failure> {
-    prop_oneof![1 => Just(Failure::Overloaded), 2 => lost()]
-}
-
-fn lost() -> impl Strategy<Value = Failure> {
-    prop_oneof![Just(Failure::RequestLost), Just(Failure::AnswerLost)]
-}
-
-fn place() -> impl Strategy<Value = Place> {
-    prop_oneof![Just(Place::TokenStore), Just(Place::Locks)]
-}
-
-fn cut() -> impl Strategy<Value = Cut> {
-    prop_oneof![Just(Cut::Fails), Just(Cut::Hangs)]
-}
-
-fn refusal() -> impl Strategy<Value = Refusal> {
-    prop_oneof![
-        2 => (1..4_usize).prop_map(Refusal::SessionWrites),
-        4 => (1..4_usize).prop_map(Refusal::TokenWrites),
-        1 => Just(Refusal::SessionAnswers),
-        3 => Just(Refusal::TokenAnswers),
-        1 => Just(Refusal::SessionsDown),
-        1 => Just(Refusal::TokensDown),
-        1 => Just(Refusal::LocksDown),
-    ]
+    let all = KINDS.iter().map(|(weight, _)| weight).sum::<usize>();
+    let draw = (0..21_usize, 1..14_usize, 1..4_usize, any::<bool>(), any::<bool>());
+    (0..all, draw).prop_map(|(mut place, (pick, turns, count, yes, other))| {
+        let kind = KINDS.iter().find(|(weight, _)| {
+            let found = place < *weight;
+            place = place.saturating_sub(*weight);
+            found
+        });
+        let (_, make) = kind.expect("the place is below the sum of the weights");
+        make(Draw { pick, turns, count, yes, other })
+    })
 }
 
 fn refuse(refusals: &mut Refusals, refusal: Refusal) {

@@ -75,12 +75,11 @@ impl Failovers {
     }
 
     /// Whether a set that shows again may have been lost for good.
-    pub(super) fn may_lack(&self, refresh: &str, state_lives: &[usize], now: Duration) -> bool {
+    pub(super) fn may_lack(&self, refresh: &str, lives: &[usize], now: Duration) -> bool {
         let lost = self.sets.get(refresh).map(Vec::as_slice).unwrap_or_default();
-        let gone = |lost: &LostSet| {
-            !state_lives.contains(&lost.writer) || now >= lost.written_at + WRITE_BACK
-        };
-        state_lives.len() > 1 && !lost.is_empty() || lost.iter().any(gone)
+        let gone =
+            |lost: &LostSet| !lives.contains(&lost.writer) || now >= lost.written_at + WRITE_BACK;
+        lives.len() > 1 && !lost.is_empty() || lost.iter().any(gone)
     }
 }
 
@@ -109,7 +108,8 @@ impl Stage {
         let Some(shown) = shown else { return };
         let view = shown.as_ref().map(View::of);
         let is_set = view.as_ref().is_some_and(|view| view.generation < lost[0].generation);
-        if !swaps && !(is_set && lost[0].state == Standing::Live) {
+        let is_good = is_set && lost[0].state == Standing::Live;
+        if !swaps && !is_good {
             return;
         }
         self.overwrite(key, shown.as_ref());
