@@ -40,11 +40,7 @@ impl Process {
 
     /// One thread, and each turn runs whatever is ready: every task gets as far as it can.
     pub(super) fn run(&self) {
-        self.runtime.block_on(async {
-            for _ in 0..2 {
-                tokio::task::yield_now().await;
-            }
-        });
+        self.runtime.block_on(tokio::task::yield_now());
     }
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tower_token_refresh::token_store::RecordKey;
 
-use super::{Breach, Stage, State, View, Way, record::Standing};
+use super::{Breach, Stage, State, View, Way, judge::Mark, record::Standing};
 use crate::{BETWEEN_LOOKS, LONGEST_MARKING, MARK_HOLDS, STORE_TIMEOUT, Scene};
 
 /// One presentation of a refresh token.
@@ -53,8 +53,10 @@ impl Way {
             let what = "a refresh token was presented without a mark".to_owned();
             stage.breach(state, key, Breach::DoublePost, what);
         }
-        // Nothing of the process moves between its look at the clock and the request.
-        if mark.as_ref().is_some_and(|mark| stage.now() > mark.at + LONGEST_MARKING) {
+        // Nothing of the process moves between its look at the clock and the request. Over a plain
+        // store the one process needs no mark.
+        let is_old = |mark: &Mark| stage.now() > mark.at + LONGEST_MARKING;
+        if stage.scene() == Scene::Swapping && mark.as_ref().is_some_and(is_old) {
             let what = "a refresh token was presented under an old mark".to_owned();
             stage.breach(state, key, Breach::DoublePost, what);
         }
