@@ -270,6 +270,8 @@ impl TokenRefresherBuilder {
             writes: writes.clone(),
             unsaved: unsaved.clone(),
             flights: flights.clone(),
+            revoker: revoker.clone(),
+            tasks: tasks.clone(),
             clock: clock.clone(),
         });
         let pointer = Pointer::new(self.session_key);

@@ -21,12 +21,15 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use tokio_util::task::TaskTracker;
+
 use super::{
     FlightKey, FlightResult,
     ended_here::EndedHere,
     errors::ended,
     prolong,
     records::{Read, Records},
+    revoker::Revoker,
     unsaved::Unsaved,
     writes::Writes,
 };
@@ -100,6 +103,8 @@ pub(super) struct Endings {
     pub(super) writes: Arc<Writes>,
     pub(super) unsaved: Unsaved,
     pub(super) flights: Arc<SingleFlight<FlightKey, FlightResult>>,
+    pub(super) revoker: Revoker,
+    pub(super) tasks: TaskTracker,
     pub(super) clock: Clock,
 }
 
@@ -115,7 +120,8 @@ impl Endings {
     ) -> EndedLogin {
         let key = login.key;
         // An earlier ending stays, also one that the store has not taken yet.
-        let ending = self.mark(login, self.ending(cause, session_ends), false);
+        let own = self.ending(cause, session_ends);
+        let ending = self.mark(login, own, false);
         let mut revoke = ending.revoke;
         let known = if ending.revoke { self.known(key).await } else { None };
         let unsaved = self.unsaved.pending(key);
@@ -150,7 +156,19 @@ impl Endings {
         });
         let newest = stored.into_iter().chain(unsaved).chain(known);
         let newest = newest.max_by_key(|tokens| tokens.generation);
+        if revoke && !own.revoke && refused.is_none() {
+            self.revoke_for_logout(key, newest.clone());
+        }
         EndedLogin { newest, revoke, refused }
+    }
+
+    /// A logout of this process has begun before, and will find that the login has ended: what the
+    /// ending replaced it never sees.
+    fn revoke_for_logout(&self, key: RecordKey, newest: Option<GrantTokens>) {
+        let revoker = self.revoker.clone();
+        if let Some(tokens) = newest {
+            self.tasks.spawn(async move { revoker.discard(key, &tokens).await });
+        }
     }
 
     /// What is to be revoked if the store does not say what the ending replaced: it may do what it

@@ -76,6 +76,23 @@ on_every_store! {
         assert_eq!(world.issuer.revocations(), 2);
     }
 
+    // The store says only once what an ending has replaced: here to the log in.
+    async fn a_log_in_that_ends_the_login_first_revokes_for_the_log_out(world: World) {
+        let id = world.log_in("alice").await;
+        let (leaving, staying) = (world.request(id).await, world.request(id).await);
+        let ending = world.tokens.gate_before(TokenOp::End);
+        let log_out = world.log_out(&leaving, KeepSession);
+        ending.reached().await;
+
+        world.log_in_on(&staying, "bob").await;
+        ending.open();
+        log_out.await.unwrap().expect("logged out");
+        settle().await;
+
+        assert_eq!(world.issuer.revocations(), 1, "alice's");
+        world.assert_logged_in(staying.id().unwrap()).await;
+    }
+
     // RACES row 13: else the set would be lost, and a crash before the end is stored would leave
     // its predecessor to be presented again.
     async fn between_the_post_and_the_write_the_store_decides_and_not_this_process(world: World) {

@@ -3,6 +3,7 @@
 
 mod asks;
 mod logins;
+mod passing;
 mod process;
 mod promises;
 
@@ -32,8 +33,16 @@ pub struct Browser {
     processes: Vec<Process>,
     requests: Vec<Request>,
     /// Logout tokens that the provider has posted.
-    told: Vec<JoinHandle<()>>,
+    told: Vec<Told>,
     shared: Shared,
+    /// Processes that have ended. Nothing of them moves.
+    ended: Vec<Process>,
+}
+
+/// Something that a process was told.
+struct Told {
+    process: usize,
+    running: JoinHandle<()>,
 }
 
 /// What the tasks of the requests tell the test.
@@ -110,29 +119,7 @@ impl Browser {
             .map(|process| Process::start(&stage, &issuer, process))
             .collect();
         let (requests, told, shared) = (Vec::new(), Vec::new(), Shared::default());
-        Self { stage, issuer, processes, requests, told, shared }
-    }
-
-    /// Time passes, and nobody who waits notices, as while a machine sleeps.
-    pub fn pass(&self, time: Duration) {
-        self.stage.clock.advance(time);
-        for process in &self.processes {
-            process.clock.advance(time);
-        }
-    }
-
-    /// Time passes for everybody.
-    pub async fn advance(&self, time: Duration) {
-        self.stage.note_slow();
-        self.pass(time);
-        tokio::time::advance(time).await;
-    }
-
-    /// The wall clock of a process jumps. By it, tokens may be good that are not.
-    pub fn jump(&mut self, pick: usize, seconds: i64) {
-        self.stage.note_jump(seconds);
-        let process = pick % self.processes.len();
-        self.processes[process].clock.jump_wall(seconds);
+        Self { stage, issuer, processes, requests, told, shared, ended: Vec::new() }
     }
 
     /// A request arrives at one of the processes, mostly with the browser's cookie.
@@ -149,7 +136,8 @@ impl Browser {
         let mut request = Request { process, session, running: None, touched: false, basket: None };
         let (session, shared) = (request.session.clone(), self.shared.clone());
         let way = self.processes[process].way.clone();
-        request.running = Some(tokio::spawn(async move {
+        let runtime = &self.processes[process].runtime;
+        request.running = Some(runtime.spawn(async move {
             let Some(key) = pointer(&session).await else {
                 return;
             };
@@ -181,8 +169,9 @@ impl Browser {
             (0..self.requests.len()).filter(|index| self.requests[*index].is_idle()).collect();
         if let Some(index) = idle.get(pick % idle.len().max(1)) {
             let request = &mut self.requests[*index];
-            let task = work(request, &self.processes[request.process], self.shared.clone());
-            request.running = Some(tokio::spawn(task));
+            let process = &self.processes[request.process];
+            let task = work(request, process, self.shared.clone());
+            request.running = Some(process.runtime.spawn(task));
         }
     }
 
@@ -269,9 +258,11 @@ impl Browser {
         }
     }
 
+    /// Whether anything is under way in a process that does not stand still.
     pub fn is_busy(&self) -> bool {
-        self.requests.iter().any(|request| !request.is_idle())
-            || self.told.iter().any(|told| !told.is_finished())
+        let moves = |process: usize| !self.stage.is_frozen(self.processes[process].way.life);
+        self.requests.iter().any(|request| !request.is_idle() && moves(request.process))
+            || self.told.iter().any(|told| !told.running.is_finished() && moves(told.process))
     }
 
     pub fn finish_everything(&mut self) {

@@ -27,7 +27,7 @@ use proptest::{prelude::*, test_runner::TestRunner};
 
 use self::{
     browser::Browser,
-    rest::{rest, run_all_that_can_run},
+    rest::rest,
     stepped::Breach,
     steps::{Step, step},
 };
@@ -35,12 +35,16 @@ use self::{
 const LIFE: Duration = Duration::from_secs(20);
 /// How long an expired token is served, where it is.
 const SERVED_FOR: Duration = LIFE;
+/// Whoever has ended a login remembers it for longer than this.
+const ENDED_HERE: Duration = Duration::from_secs(9 * 60);
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(4);
 const STORE_TIMEOUT: Duration = Duration::from_secs(2);
 const WAIT: Duration = Duration::from_secs(3);
 const CONFIRM_AFTER: Duration = Duration::from_secs(8);
 /// A request, a call of the token store, and what clocks may differ by.
 const MARK_HOLDS: Duration = Duration::from_secs(4 + 2 + 5);
+/// A process that takes longer to set its mark sets another one.
+const LONGEST_MARKING: Duration = Duration::from_secs(2);
 /// Whoever takes a mark over has seen it for at least this long.
 const BETWEEN_LOOKS: Duration = Duration::from_secs(5);
 /// For how long a set is written again that the store has lost.
@@ -53,6 +57,15 @@ enum Scene {
     Plain,
 }
 
+/// Whether the token store tells what other processes do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Push {
+    None,
+    Told,
+    /// It loses every other thing that it should tell.
+    Lossy,
+}
+
 /// What differs from case to case.
 #[derive(Debug, Clone, Copy)]
 struct Settings {
@@ -63,6 +76,9 @@ struct Settings {
     on_inactivity: bool,
     /// In a plain store, each call for a token record stops by itself.
     raw: bool,
+    /// Flights of several processes queue at a lock.
+    lock: bool,
+    push: Push,
 }
 
 impl Scene {
@@ -79,10 +95,13 @@ fn settings(scene: Scene) -> impl Strategy<Value = Settings> {
     // Nothing fits into the first cache, and one token into the second.
     let cache_bytes = prop_oneof![Just(1), Just(700), Just(1 << 20), Just(1 << 20)];
     let raw = prop::bool::weighted(if scene == Scene::Plain { 0.9 } else { 0.4 });
-    (any::<bool>(), prop::bool::weighted(0.7), cache_bytes, any::<bool>(), raw).prop_map(
-        move |(serve_expired, replay, cache_bytes, on_inactivity, raw)| {
-            let raw = raw && scene != Scene::Swapping;
-            Settings { scene, serve_expired, replay, cache_bytes, on_inactivity, raw }
+    let push = prop_oneof![2 => Just(Push::None), 1 => Just(Push::Told), 1 => Just(Push::Lossy)];
+    let others = (any::<bool>(), prop::bool::weighted(0.7), any::<bool>());
+    (others, cache_bytes, raw, any::<bool>(), push).prop_map(
+        move |((serve_expired, replay, on_inactivity), cache_bytes, raw, lock, push)| {
+            let swaps = scene == Scene::Swapping;
+            let (raw, lock) = (raw && !swaps, lock && swaps);
+            Settings { scene, serve_expired, replay, cache_bytes, on_inactivity, raw, lock, push }
         },
     )
 }
@@ -121,12 +140,7 @@ fn run(scene: Scene) -> BTreeSet<Breach> {
     let admitted = Mutex::new(BTreeSet::new());
     let case = (settings(scene), prop::collection::vec(step(), 10..120));
     let ended = TestRunner::new(config).run(&case, |(settings, steps)| {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_time()
-            .start_paused(true)
-            .build()
-            .expect("a runtime");
-        let found = runtime.block_on(play(settings, &steps));
+        let found = play(settings, &steps);
         admitted.lock().unwrap_or_else(PoisonError::into_inner).extend(found);
         Ok(())
     });
@@ -134,32 +148,32 @@ fn run(scene: Scene) -> BTreeSet<Breach> {
     admitted.into_inner().unwrap_or_else(PoisonError::into_inner)
 }
 
-async fn play(settings: Settings, steps: &[Step]) -> Vec<Breach> {
+fn play(settings: Settings, steps: &[Step]) -> Vec<Breach> {
     let mut browser = Browser::new(settings);
     // Each case begins with a user who is logged in.
     browser.open(0);
-    rest(&browser).await;
+    rest(&browser);
     browser.log_in(0);
-    rest(&browser).await;
+    rest(&browser);
     browser.finish(0);
-    rest(&browser).await;
+    rest(&browser);
     for step in steps {
-        steps::take(&mut browser, *step).await;
-        run_all_that_can_run().await;
+        steps::take(&mut browser, *step);
+        browser.run_all_that_can_run();
         browser.assert_promises();
     }
-    rest::come_to_rest(&mut browser).await;
+    rest::come_to_rest(&mut browser);
     browser.assert_at_rest();
     browser.ask_sessions_of_ended_logins();
-    rest(&browser).await;
+    rest(&browser);
 
     // Whoever is still logged in stays so.
     for turn in 0..2 {
         browser.pass(LIFE * 3);
         browser.open(turn);
-        rest(&browser).await;
+        rest(&browser);
         browser.ask(usize::MAX, false);
-        rest(&browser).await;
+        rest(&browser);
         browser.assert_at_rest();
     }
     browser.stage.admitted()

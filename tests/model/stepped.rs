@@ -3,11 +3,14 @@
 //!
 //! Each write is judged the moment it lands; a broken promise is noted with the words that show it.
 
+mod failover;
 mod judge;
+mod locks;
 mod presentations;
 mod record;
 mod sessions;
 mod sets;
+mod stops;
 mod tokens;
 mod transport;
 
@@ -18,25 +21,24 @@ use std::{
     time::Duration,
 };
 
-use tokio::sync::oneshot;
 use tower_token_refresh::{
     testing::{ManualClock, MemoryTokens},
-    token_store::{RecordKey, TokenRecord},
+    token_store::RecordKey,
     tower_sessions::session::{Id, Record},
 };
 
+use self::{
+    failover::Failovers, judge::Mark, locks::Locks, presentations::Presentation, sets::Seen,
+    stops::Stops,
+};
 pub use self::{
     judge::{Breach, Landed},
     record::View,
     sessions::pointer_of,
+    stops::{Cut, Place},
     transport::Failure,
 };
-use self::{
-    judge::{FallenBack, Mark},
-    presentations::Presentation,
-    sets::Seen,
-};
-use crate::{Scene, Settings};
+use crate::{Push, Scene, Settings};
 
 /// The key under which the application itself remembers who is logged in.
 pub const USER: &str = "user";
@@ -72,9 +74,9 @@ struct State {
     next_life: usize,
     /// The process has said that nothing of it is under way any more.
     closed: HashSet<usize>,
-    parked: Vec<Parked>,
-    /// What the end of its process has stopped.
-    never: Vec<oneshot::Sender<()>>,
+    stops: Stops,
+    locks: Locks,
+    failovers: Failovers,
     jumped_back: bool,
     jumped_forward: bool,
 
@@ -97,10 +99,6 @@ struct State {
     putting: Vec<String>,
 
     owners: HashMap<RecordKey, String>,
-    /// The record before the last put.
-    before_put: HashMap<RecordKey, TokenRecord>,
-    /// The store has lost its last write: the set that shows again, by its refresh token.
-    fallen_back: HashMap<String, FallenBack>,
     endings: HashMap<RecordKey, Landed>,
     /// A mark that no request has used yet.
     marks: HashMap<(usize, RecordKey), Mark>,
@@ -120,12 +118,6 @@ struct State {
     admitted: Vec<Breach>,
 }
 
-struct Parked {
-    at: &'static str,
-    life: usize,
-    release: oneshot::Sender<()>,
-}
-
 /// What the stores do not do.
 #[derive(Default, Debug)]
 pub struct Refusals {
@@ -136,12 +128,14 @@ pub struct Refusals {
     pub token_answers: usize,
     pub sessions_down: bool,
     pub tokens_down: bool,
+    pub locks_down: bool,
 }
 
 impl Stage {
     pub fn new(settings: Settings) -> Self {
         let clock = ManualClock::new();
         let tokens = MemoryTokens::new().with_clock(clock.clock());
+        let tokens = if settings.push == Push::None { tokens } else { tokens.telling() };
         Self { state: Arc::default(), settings, tokens, clock }
     }
 
@@ -174,11 +168,7 @@ impl Stage {
     /// The process ends: whatever of it is still under way gets no further.
     pub fn end_life(&self, life: usize) {
         self.give_up_what_is_lost_with(life);
-        let mut state = self.state();
-        let (dead, parked) = state.parked.drain(..).partition(|parked| parked.life == life);
-        state.parked = parked;
-        let dead: Vec<Parked> = dead;
-        state.never.extend(dead.into_iter().map(|parked| parked.release));
+        self.stop_for_ever(life);
     }
 
     /// The process says that nothing of it is under way.
@@ -191,37 +181,6 @@ impl Stage {
         state.lives.contains(&life) && !state.closed.contains(&life)
     }
 
-    pub fn parked(&self) -> usize {
-        self.state().parked.len()
-    }
-
-    /// Lets one of the parked go on; `pick` chooses which.
-    pub fn release(&self, pick: usize) {
-        let mut state = self.state();
-        // Whoever was dropped while parked does not count.
-        state.parked.retain(|parked| !parked.release.is_closed());
-        if !state.parked.is_empty() {
-            let index = pick % state.parked.len();
-            let parked = state.parked.remove(index);
-            drop(state);
-            let _ = parked.release.send(());
-        }
-    }
-
-    /// Lets everything of one process go on. Whether there was anything.
-    pub fn release_all_of(&self, life: usize) -> bool {
-        let mut state = self.state();
-        let (go, stay) = state.parked.drain(..).partition(|parked| parked.life == life);
-        state.parked = stay;
-        drop(state);
-        let go: Vec<Parked> = go;
-        let any = !go.is_empty();
-        for parked in go {
-            let _ = parked.release.send(());
-        }
-        any
-    }
-
     pub fn refuse(&self, change: impl FnOnce(&mut Refusals)) {
         change(&mut self.state().refusals);
     }
@@ -231,6 +190,13 @@ impl Stage {
         let mut state = self.state();
         state.refusals = Refusals::default();
         state.next_failure = None;
+        drop(state);
+        self.heal();
+        self.end_leases_of_nobody();
+    }
+
+    pub fn hang_up(&self) {
+        self.tokens.hang_up();
     }
 
     pub fn fail_next_request(&self, failure: Failure) {
@@ -282,22 +248,7 @@ impl Stage {
 }
 
 impl Way {
-    async fn park(&self, at: &'static str) {
-        let released = {
-            let mut state = self.stage.state();
-            let (release, released) = oneshot::channel();
-            if state.lives.contains(&self.life) {
-                state.parked.push(Parked { at, life: self.life, release });
-            } else {
-                state.never.push(release);
-            }
-            released
-        };
-        // Fails when the case is over.
-        let _ = released.await;
-    }
-
-    /// Whether the process has ended. Its timers go on, and nobody hears of it.
+    /// Whether the process has ended.
     fn is_dead(&self) -> bool {
         !self.stage.state().lives.contains(&self.life)
     }
@@ -310,10 +261,7 @@ impl Way {
 impl fmt::Debug for Stage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let state = self.state();
-        f.debug_list()
-            .entries(state.parked.iter().map(|parked| (parked.at, parked.life)))
-            .entry(&state.refusals)
-            .finish()
+        f.debug_list().entry(&state.stops).entry(&state.refusals).finish()
     }
 }
 

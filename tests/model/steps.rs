@@ -6,10 +6,10 @@ use proptest::prelude::*;
 use tower_token_refresh::Logout;
 
 use crate::{
-    LIFE,
+    LIFE, Scene,
     browser::Browser,
-    rest::{rest, run_all_that_can_run},
-    stepped::{Failure, Refusals},
+    rest::rest,
+    stepped::{Cut, Failure, Place, Refusals},
 };
 
 #[derive(Debug, Clone, Copy)]
@@ -43,7 +43,16 @@ pub enum Step {
     Crash(usize),
     Restart(usize),
     Resurrect(usize),
-    FallBack(usize),
+    FallBack(usize, usize),
+    FailOver(usize, usize, usize),
+    Freeze(usize),
+    Thaw(bool),
+    Sleep(usize, usize, bool),
+    CutOff(usize, Place, Cut),
+    Heal,
+    Partition(usize, usize, Cut),
+    LoseLease(usize),
+    HangUp,
     Rest,
 }
 
@@ -55,62 +64,110 @@ pub enum Refusal {
     TokenAnswers,
     SessionsDown,
     TokensDown,
+    LocksDown,
 }
 
+/// What a step is made of.
+#[derive(Debug, Clone, Copy)]
+struct Draw {
+    pick: usize,
+    turns: usize,
+    count: usize,
+    yes: bool,
+    other: bool,
+}
+
+impl Draw {
+    fn place(self) -> Place {
+        if self.yes { Place::TokenStore } else { Place::Locks }
+    }
+
+    fn cut(self) -> Cut {
+        if self.other { Cut::Fails } else { Cut::Hangs }
+    }
+
+    fn lost(self) -> Failure {
+        if self.yes { Failure::RequestLost } else { Failure::AnswerLost }
+    }
+
+    fn failure(self) -> Failure {
+        if self.count == 1 { Failure::Overloaded } else { self.lost() }
+    }
+
+    fn refusal(self) -> Refusal {
+        match self.turns {
+            1 | 2 => Refusal::SessionWrites(self.count),
+            3..=6 => Refusal::TokenWrites(self.count),
+            7 => Refusal::SessionAnswers,
+            8..=10 => Refusal::TokenAnswers,
+            11 => Refusal::SessionsDown,
+            12 => Refusal::TokensDown,
+            _ => Refusal::LocksDown,
+        }
+    }
+}
+
+/// How often a step is taken, and how it is made.
+type Kind = (usize, fn(Draw) -> Step);
+
+/// How often each step is taken, beside the others. The first ones are what a failure shrinks to.
+const KINDS: &[Kind] = &[
+    (48, |draw| Step::Release(draw.pick)),
+    (6, |_| Step::Rest),
+    (3, |_| Step::Tick),
+    (7, |draw| Step::Open(draw.pick)),
+    (9, |draw| Step::Ask(draw.pick)),
+    (3, |draw| Step::AskForNewer(draw.pick)),
+    (1, |draw| Step::LoseAnswer(draw.pick, draw.lost())),
+    (3, |draw| Step::Modify(draw.pick)),
+    (3, |draw| Step::Cycle(draw.pick)),
+    (1, |draw| Step::Clear(draw.pick)),
+    (1, |draw| Step::Flush(draw.pick)),
+    (1, |draw| Step::LogIn(draw.pick)),
+    (2, |draw| Step::LogOut(draw.pick, draw.yes)),
+    (1, |draw| Step::EndByProvider(draw.pick)),
+    (6, |draw| Step::Finish(draw.pick)),
+    (2, |draw| Step::Drop(draw.pick)),
+    (4, |_| Step::Expire),
+    (3, |_| Step::NearlyExpire),
+    (1, |_| Step::Slow),
+    (1, |_| Step::Wait),
+    (2, |draw| Step::Fail(draw.failure())),
+    (1, |draw| Step::Jump(draw.pick, draw.yes)),
+    (3, |draw| Step::Refuse(draw.refusal())),
+    (2, |_| Step::Accept),
+    (2, |draw| Step::Outage(draw.pick, draw.yes)),
+    (2, |draw| Step::Orphan(draw.pick, draw.turns)),
+    (1, |draw| Step::EndElsewhere(draw.pick)),
+    (2, |draw| Step::Crash(draw.pick)),
+    (1, |draw| Step::Restart(draw.pick)),
+    (1, |draw| Step::Resurrect(draw.pick)),
+    (1, |draw| Step::FallBack(draw.pick, draw.count)),
+    (1, |draw| Step::FailOver(draw.pick, draw.turns, draw.count)),
+    (1, |draw| Step::Freeze(draw.pick)),
+    (1, |draw| Step::Thaw(draw.yes)),
+    (1, |draw| Step::Sleep(draw.pick, draw.turns, draw.yes)),
+    (1, |draw| Step::CutOff(draw.pick, draw.place(), draw.cut())),
+    (1, |_| Step::Heal),
+    (1, |draw| Step::Partition(draw.pick, draw.turns, draw.cut())),
+    (1, |draw| Step::LoseLease(draw.pick)),
+    (1, |_| Step::HangUp),
+];
+
+/// One draw for everything: proptest forks its generator for each option of a choice, and for as
+/// many options that takes longer than to play the case.
 pub fn step() -> impl Strategy<Value = Step> {
-    let pick = || 0..21_usize;
-    prop_oneof![
-        7 => pick().prop_map(Step::Open),
-        9 => pick().prop_map(Step::Ask),
-        3 => pick().prop_map(Step::AskForNewer),
-        1 => (pick(), lost()).prop_map(|(pick, failure)| Step::LoseAnswer(pick, failure)),
-        3 => pick().prop_map(Step::Modify),
-        3 => pick().prop_map(Step::Cycle),
-        1 => pick().prop_map(Step::Clear),
-        1 => pick().prop_map(Step::Flush),
-        1 => pick().prop_map(Step::LogIn),
-        2 => (pick(), any::<bool>()).prop_map(|(pick, end)| Step::LogOut(pick, end)),
-        1 => pick().prop_map(Step::EndByProvider),
-        6 => pick().prop_map(Step::Finish),
-        2 => pick().prop_map(Step::Drop),
-        48 => pick().prop_map(Step::Release),
-        4 => Just(Step::Expire),
-        3 => Just(Step::NearlyExpire),
-        3 => Just(Step::Tick),
-        1 => Just(Step::Slow),
-        1 => Just(Step::Wait),
-        2 => failure().prop_map(Step::Fail),
-        1 => (pick(), any::<bool>()).prop_map(|(pick, forward)| Step::Jump(pick, forward)),
-        3 => refusal().prop_map(Step::Refuse),
-        2 => Just(Step::Accept),
-        2 => (pick(), any::<bool>()).prop_map(|(pick, ends)| Step::Outage(pick, ends)),
-        2 => (pick(), 1..14_usize).prop_map(|(pick, turns)| Step::Orphan(pick, turns)),
-        1 => pick().prop_map(Step::EndElsewhere),
-        2 => pick().prop_map(Step::Crash),
-        1 => pick().prop_map(Step::Restart),
-        1 => pick().prop_map(Step::Resurrect),
-        1 => pick().prop_map(Step::FallBack),
-        6 => Just(Step::Rest),
-    ]
-}
-
-fn failure() -> impl Strategy<Value = Failure> {
-    prop_oneof![1 => Just(Failure::Overloaded), 2 => lost()]
-}
-
-fn lost() -> impl Strategy<Value = Failure> {
-    prop_oneof![Just(Failure::RequestLost), Just(Failure::AnswerLost)]
-}
-
-fn refusal() -> impl Strategy<Value = Refusal> {
-    prop_oneof![
-        2 => (1..4_usize).prop_map(Refusal::SessionWrites),
-        4 => (1..4_usize).prop_map(Refusal::TokenWrites),
-        1 => Just(Refusal::SessionAnswers),
-        3 => Just(Refusal::TokenAnswers),
-        1 => Just(Refusal::SessionsDown),
-        1 => Just(Refusal::TokensDown),
-    ]
+    let all = KINDS.iter().map(|(weight, _)| weight).sum::<usize>();
+    let draw = (0..21_usize, 1..14_usize, 1..4_usize, any::<bool>(), any::<bool>());
+    (0..all, draw).prop_map(|(mut place, (pick, turns, count, yes, other))| {
+        let kind = KINDS.iter().find(|(weight, _)| {
+            let found = place < *weight;
+            place = place.saturating_sub(*weight);
+            found
+        });
+        let (_, make) = kind.expect("the place is below the sum of the weights");
+        make(Draw { pick, turns, count, yes, other })
+    })
 }
 
 fn refuse(refusals: &mut Refusals, refusal: Refusal) {
@@ -121,10 +178,11 @@ fn refuse(refusals: &mut Refusals, refusal: Refusal) {
         Refusal::TokenAnswers => refusals.token_answers = 1,
         Refusal::SessionsDown => refusals.sessions_down = true,
         Refusal::TokensDown => refusals.tokens_down = true,
+        Refusal::LocksDown => refusals.locks_down = true,
     }
 }
 
-pub async fn take(browser: &mut Browser, step: Step) {
+pub fn take(browser: &mut Browser, step: Step) {
     match step {
         Step::Open(pick) => open(browser, pick),
         Step::Ask(pick) => browser.ask(pick, false),
@@ -133,7 +191,7 @@ pub async fn take(browser: &mut Browser, step: Step) {
         Step::LoseAnswer(pick, failure) => {
             browser.stage.fail_next_request(failure);
             browser.ask(pick, true);
-            rest(browser).await;
+            rest(browser);
         }
         Step::Modify(pick) => browser.modify(pick),
         Step::Cycle(pick) => browser.cycle(pick),
@@ -151,9 +209,9 @@ pub async fn take(browser: &mut Browser, step: Step) {
         Step::NearlyExpire => browser.pass(LIFE * 13 / 20),
         Step::Tick => browser.pass(LIFE / 10),
         // Longer than a call of a store may take.
-        Step::Slow => browser.advance(Duration::from_millis(2_500)).await,
+        Step::Slow => browser.advance(Duration::from_millis(2_500)),
         // Longer than a request waits, and than the provider may take.
-        Step::Wait => browser.advance(Duration::from_secs(5)).await,
+        Step::Wait => browser.advance(Duration::from_secs(5)),
         Step::Fail(failure) => browser.stage.fail_next_request(failure),
         Step::Jump(pick, forward) => browser.jump(pick, if forward { 3600 } else { -3600 }),
         Step::Refuse(refusal) => browser.stage.refuse(|all| refuse(all, refusal)),
@@ -161,55 +219,98 @@ pub async fn take(browser: &mut Browser, step: Step) {
         // The token store takes nothing while a refresh lands, and perhaps for longer.
         Step::Outage(pick, ends) => {
             open(browser, pick);
-            rest(browser).await;
+            rest(browser);
             browser.stage.refuse(|refusals| refusals.token_writes = usize::MAX);
             browser.pass(LIFE);
             browser.ask(pick, false);
-            rest(browser).await;
+            rest(browser);
             if ends {
                 browser.stage.accept_everything();
             }
         }
         // One of the processes that want a new token dies on the way.
         Step::Orphan(pick, turns) => {
-            all_ask(browser).await;
-            for _ in 0..turns {
-                run_all_that_can_run().await;
-                browser.stage.release(pick);
-            }
-            run_all_that_can_run().await;
+            all_ask_and_begin(browser, pick, turns);
             browser.crash(pick);
         }
         // A login ends in one process while the others have its token.
         Step::EndElsewhere(pick) => {
-            all_ask(browser).await;
-            rest(browser).await;
+            all_ask(browser);
+            rest(browser);
             browser.log_out(pick, Logout::EndSession);
-            rest(browser).await;
+            rest(browser);
             browser.pass(LIFE / 2);
             for index in 0..browser.requests() {
                 browser.ask(index, false);
             }
-            rest(browser).await;
+            rest(browser);
         }
         Step::Crash(pick) => browser.crash(pick),
-        Step::Restart(pick) => browser.restart(pick).await,
+        Step::Restart(pick) => browser.restart(pick),
         Step::Resurrect(pick) => browser.stage.resurrect(pick),
-        Step::FallBack(pick) => browser.stage.fall_back(pick),
-        Step::Rest => rest(browser).await,
+        Step::FallBack(pick, count) => browser.stage.fall_back(pick, count),
+        Step::Rest => rest(browser),
+        _ if browser.stage.scene() != Scene::Swapping => {}
+        // The store falls back while all want a new token.
+        Step::FailOver(pick, turns, count) => {
+            all_ask_and_begin(browser, pick, turns);
+            browser.stage.fall_back(pick, count);
+        }
+        Step::Freeze(pick) => browser.freeze(pick),
+        Step::Thaw(in_time) => browser.thaw(in_time),
+        // One of the processes that want a new token stands still on the way, for longer than its
+        // mark holds.
+        Step::Sleep(pick, turns, in_time) => {
+            all_ask_and_begin(browser, pick, turns);
+            browser.freeze(pick);
+            go_on_without(browser);
+            browser.thaw(in_time);
+        }
+        Step::CutOff(pick, place, cut) => browser.cut_off(pick, place, cut),
+        Step::Heal => browser.stage.heal(),
+        Step::Partition(pick, turns, cut) => {
+            all_ask_and_begin(browser, pick, turns);
+            browser.cut_off(pick, Place::TokenStore, cut);
+            go_on_without(browser);
+            browser.stage.heal();
+        }
+        Step::LoseLease(pick) => browser.stage.lose_lease(pick),
+        Step::HangUp => browser.stage.hang_up(),
     }
 }
 
 /// A request arrives at every process, and all need a new token.
-async fn all_ask(browser: &mut Browser) {
+fn all_ask(browser: &mut Browser) {
     for process in 0..browser.processes() {
         open(browser, process);
     }
-    rest(browser).await;
+    rest(browser);
     browser.pass(LIFE);
     for index in 0..browser.requests() {
         browser.ask(index, false);
     }
+}
+
+/// The same, and some of them get a bit of the way.
+fn all_ask_and_begin(browser: &mut Browser, pick: usize, turns: usize) {
+    all_ask(browser);
+    for _ in 0..turns {
+        browser.run_all_that_can_run();
+        browser.stage.release(pick);
+    }
+    browser.run_all_that_can_run();
+}
+
+/// A mark grows old, and whoever waits for it sees that.
+fn go_on_without(browser: &mut Browser) {
+    for _ in 0..4 {
+        rest(browser);
+        browser.advance(Duration::from_secs(4));
+        for index in 0..browser.requests() {
+            browser.ask(index, false);
+        }
+    }
+    rest(browser);
 }
 
 /// A request arrives; the oldest one goes away if there are many.

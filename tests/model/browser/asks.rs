@@ -96,7 +96,7 @@ impl Ask {
         let (stage, life) = (&self.way.stage, self.way.life);
         let now = self.way.clock.clock().now();
         let lost = stage.has_lost(subject);
-        if self.shared.has_ended_in(subject, life) {
+        if self.shared.has_ended_in(subject, life) && !stage.may_be_back(subject) {
             self.broken("a token was given out after its log out");
         }
         if let Some(key) = before.key.filter(|_| !(lost && stage.is_torn())) {

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use support::KEY;
 use tower_token_refresh::{Logout, TokenSet, testing::ManualClock};
 
-use super::{Browser, Login, pointer};
+use super::{Browser, Login, Told, pointer};
 use crate::stepped::{USER, pointer_of};
 
 impl Browser {
@@ -82,7 +82,8 @@ impl Browser {
         let Some(user) = made.get(pick % made.len().max(1)).cloned() else {
             return;
         };
-        let process = &self.processes[pick % self.processes.len()];
+        let picked = pick % self.processes.len();
+        let process = &self.processes[picked];
         self.shared.change(&user, |login| login.excused = true);
         self.issuer.end_session(&user);
         let mut claims = self.issuer.logout_claims(Some(&user), None);
@@ -92,11 +93,12 @@ impl Browser {
         let token = self.issuer.sign_jwt(json!({}), &claims);
         let (refresher, life) = (process.refresher.clone(), process.way.life);
         let shared = self.shared.clone();
-        self.told.push(tokio::spawn(async move {
+        let running = process.runtime.spawn(async move {
             if refresher.end_by_logout_token(&token).await.is_ok() {
                 shared.change(&user, |login| login.ended_in.push(life));
             }
-        }));
+        });
+        self.told.push(Told { process: picked, running });
     }
 }
 

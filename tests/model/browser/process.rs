@@ -1,8 +1,8 @@
 //! The application's processes: their beginning, their end, and the next ones.
 
-use std::time::Duration;
+use std::{cell::Cell, time::Duration};
 
-use tokio::task::JoinHandle;
+use tokio::{runtime::Runtime, task::JoinHandle};
 use tower_token_refresh::{
     ClientAuth, OnUnavailable, RefreshPolicy, TokenEndpoint, TokenRefresher,
     testing::{ManualClock, StrictIssuer},
@@ -10,7 +10,7 @@ use tower_token_refresh::{
 
 use super::Browser;
 use crate::{
-    CONFIRM_AFTER, LIFE, REQUEST_TIMEOUT, SERVED_FOR, STORE_TIMEOUT, WAIT, run_all_that_can_run,
+    CONFIRM_AFTER, LIFE, REQUEST_TIMEOUT, SERVED_FOR, STORE_TIMEOUT, WAIT,
     stepped::{Stage, Way},
 };
 
@@ -18,6 +18,10 @@ pub(super) struct Process {
     pub(super) way: Way,
     pub(super) refresher: TokenRefresher,
     pub(super) clock: ManualClock,
+    /// Its tasks and timers: what is not run stands still.
+    pub(super) runtime: Runtime,
+    /// What its timers have missed so far.
+    pub(super) missed: Cell<Duration>,
 }
 
 impl Process {
@@ -26,7 +30,17 @@ impl Process {
         clock.advance(stage.now());
         let way = stage.begin_life(process, clock.clone());
         let refresher = refresher(&way, issuer);
-        Self { way, refresher, clock }
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .start_paused(true)
+            .build()
+            .expect("a runtime");
+        Self { way, refresher, clock, runtime, missed: Cell::default() }
+    }
+
+    /// One thread, and each turn runs whatever is ready: every task gets as far as it can.
+    pub(super) fn run(&self) {
+        self.runtime.block_on(tokio::task::yield_now());
     }
 }
 
@@ -50,7 +64,9 @@ fn refresher(way: &Way, issuer: &StrictIssuer) -> TokenRefresher {
         .store_timeout(STORE_TIMEOUT)
         .wait_timeout(WAIT)
         .confirm_after(CONFIRM_AFTER);
-    TokenRefresher::builder(endpoint, way.clone())
+    let builder = TokenRefresher::builder(endpoint, way.clone());
+    let builder = if settings.lock { builder.lock(way.lock()) } else { builder };
+    builder
         .token_store(way.token_store())
         .policy(policy)
         .back_channel_logout([7; 32])
@@ -71,18 +87,20 @@ impl Browser {
 
     /// A process ends as it should, whatever is under way, and another takes its place. What has not
     /// been done when it says that everything is done never will be.
-    pub async fn restart(&mut self, pick: usize) {
+    pub fn restart(&mut self, pick: usize) {
+        self.thaw(true);
         let process = pick % self.processes.len();
         self.drop_requests_of(process);
-        run_all_that_can_run().await;
+        self.run_all_that_can_run();
         let life = self.processes[process].way.life;
         let refresher = self.processes[process].refresher.clone();
-        let ending =
-            tokio::spawn(async move { refresher.shutdown(Duration::from_secs(120)).await });
-        self.let_go_on(life, &ending).await;
+        let ending = self.processes[process]
+            .runtime
+            .spawn(async move { refresher.shutdown(Duration::from_secs(120)).await });
+        self.let_go_on(life, &ending);
         // A store that refuses keeps nothing from ending, but is told of.
         let lacking = self.stage.lacking_of(life);
-        match ending.await.expect("no panic") {
+        match self.processes[process].runtime.block_on(ending).expect("no panic") {
             Ok(()) => assert_eq!(lacking, None, "shut down as if the store had everything"),
             Err(error) => assert!(self.stage.faults(life) > 0, "{error}"),
         }
@@ -92,29 +110,31 @@ impl Browser {
         let (refresher, cookie) =
             (self.processes[process].refresher.clone(), self.shared.known().cookie);
         let late = self.session(process, cookie);
-        let late = tokio::spawn(async move {
+        let late = self.processes[process].runtime.spawn(async move {
             let _ = refresher.valid_token(&late).await;
         });
-        self.let_go_on(life, &late).await;
+        self.let_go_on(life, &late);
         self.stage.end_life(life);
         self.begin(process);
     }
 
-    async fn let_go_on<T>(&self, life: usize, until: &JoinHandle<T>) {
+    fn let_go_on<T>(&self, life: usize, until: &JoinHandle<T>) {
         for _ in 0..1_000 {
-            run_all_that_can_run().await;
+            self.run_all_that_can_run();
             if until.is_finished() {
                 return;
             }
             if !self.stage.release_all_of(life) {
-                self.advance(Duration::from_millis(200)).await;
+                self.advance(Duration::from_millis(200));
             }
         }
         panic!("no end: {:?}", self.stage);
     }
 
     fn begin(&mut self, process: usize) {
-        self.processes[process] = Process::start(&self.stage, &self.issuer, process);
+        let next = Process::start(&self.stage, &self.issuer, process);
+        self.ended.push(std::mem::replace(&mut self.processes[process], next));
+        self.told.retain(|told| told.process != process);
     }
 
     fn drop_requests_of(&mut self, process: usize) {

@@ -1,6 +1,6 @@
 //! What must hold.
 
-use super::{Browser, Login, pointer};
+use super::{Browser, Login, Told, pointer};
 
 impl Browser {
     /// The promises that hold at every moment. Each is judged where it could break.
@@ -29,6 +29,9 @@ impl Browser {
             return;
         };
         let stage = &self.stage;
+        if stage.has_lost_ending(subject) {
+            return;
+        }
         let ended_here = login.ended_in.iter().chain(&login.log_out_begun);
         let mut ended_here = ended_here.filter(|life| stage.is_alive(**life));
         if ended_here.next().is_some() {
@@ -75,7 +78,12 @@ impl Browser {
     pub fn ask_sessions_of_ended_logins(&mut self) {
         for id in self.stage.sessions().into_iter().filter(|_| !self.stage.is_torn()) {
             let key = self.stage.pointer(id);
-            let ends = |key| self.stage.ending(key).is_some_and(|ending| ending.with_session);
+            // Whoever remembers an earlier ending, which the store has lost, asks no more.
+            let is_back =
+                |key| self.stage.owner(key).is_some_and(|owner| self.stage.has_lost_ending(&owner));
+            let ends = |key| {
+                self.stage.ending(key).is_some_and(|ending| ending.with_session) && !is_back(key)
+            };
             let Some(key) = key.filter(|key| ends(*key) && self.stage.stored_set(*key).is_none())
             else {
                 continue;
@@ -85,13 +93,14 @@ impl Browser {
                     (self.session(process, Some(id)), self.session(process, Some(id)));
                 let (refresher, stage) =
                     (self.processes[process].refresher.clone(), self.stage.clone());
-                self.told.push(tokio::spawn(async move {
+                let running = self.processes[process].runtime.spawn(async move {
                     let asked = refresher.valid_token(&session).await;
                     let still_points = pointer(&session).await.or(pointer(&again).await);
                     if asked.is_ok() || still_points == Some(key) {
                         stage.note_broken("a session still points to a login that ended with it");
                     }
-                }));
+                });
+                self.told.push(Told { process, running });
             }
         }
     }

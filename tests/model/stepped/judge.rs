@@ -5,7 +5,7 @@ use std::time::Duration;
 use tower_token_refresh::token_store::{RecordKey, TokenRecord};
 
 use super::{Stage, State, View, presentations::Outcome, record::Standing};
-use crate::{MARK_HOLDS, Scene, WRITE_BACK};
+use crate::{MARK_HOLDS, Scene};
 
 /// What several processes on one plain store may come to. Everywhere else it is a broken promise.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -20,12 +20,7 @@ pub(super) struct Mark {
     pub(super) nonce: String,
     /// The mark in whose place it was set.
     pub(super) replaced: String,
-}
-
-pub(super) struct FallenBack {
-    /// Who has written what got lost.
-    pub(super) writer: usize,
-    pub(super) written_at: Duration,
+    pub(super) at: Duration,
 }
 
 /// An ending that the token store has taken.
@@ -63,6 +58,9 @@ impl Stage {
         }
         let views = (before.map(View::of), after.map(View::of));
         let state = &mut *self.state();
+        if self.scene() == Scene::Swapping {
+            state.failovers.note_write(key, before);
+        }
         if let Some(View { set: Some(set), generation, .. }) = &views.1 {
             state.owners.insert(key, set.subject.clone());
             let now = Some(self.now());
@@ -99,7 +97,9 @@ impl Stage {
         before: Option<&TokenRecord>,
     ) {
         if new.generation > old.generation {
-            state.before_put.extend(before.map(|before| (key, before.clone())));
+            if self.scene() != Scene::Swapping {
+                state.failovers.note_write(key, before);
+            }
             return;
         }
         if new.generation < old.generation || new.set != old.set {
@@ -114,7 +114,8 @@ impl Stage {
         }
         if let Standing::Presenting(_) = new.state {
             let (nonce, replaced) = (new.nonce.clone(), old.nonce.clone());
-            let mark = Mark { generation: new.generation, nonce, replaced };
+            let at = self.now();
+            let mark = Mark { generation: new.generation, nonce, replaced, at };
             state.marks.insert((life, key), mark);
         }
     }
@@ -139,11 +140,7 @@ impl Stage {
             }
             _ => false,
         };
-        let fell_back = state.fallen_back.get(&set.refresh).is_some_and(|it| {
-            !state.lives.contains(&it.writer)
-                || self.scene() != Scene::OneProcess
-                || self.now() >= it.written_at + WRITE_BACK
-        });
+        let fell_back = state.failovers.may_lack(&set.refresh, &state.lives, self.now());
         let gave_up = !self.settings.replay && (in_doubt || old_mark || fell_back);
         if was_refused || gave_up || state.lost.contains(&set.subject) {
             state.lost.insert(set.subject.clone());
@@ -151,39 +148,6 @@ impl Stage {
             let what = format!("{} was ended as expired although it stands", set.subject);
             self.breach(state, key, Breach::OldOverNew, what);
         }
-    }
-
-    /// The store loses the last set that was written, as in a failover.
-    pub fn fall_back(&self, pick: usize) {
-        let mut keys: Vec<_> = self.state().before_put.keys().copied().collect();
-        keys.sort();
-        let Some(key) = keys.get(pick % keys.len().max(1)).copied() else {
-            return;
-        };
-        let Some(now) = self.record(key).map(|record| View::of(&record)) else {
-            return;
-        };
-        let Some(before) = self.state().before_put.remove(&key) else {
-            return;
-        };
-        let (Some(lost), Some(shown)) = (&now.set, View::of(&before).set) else {
-            return;
-        };
-        if now.state != Standing::Live {
-            return;
-        }
-        self.overwrite(key, &before);
-        let mut state = self.state();
-        let Some(seen) = state.sets.get(&lost.refresh) else {
-            return;
-        };
-        let it = FallenBack { writer: seen.life, written_at: seen.stored_at.unwrap_or_default() };
-        state.fallen_back.insert(shown.refresh, it);
-    }
-
-    /// Whether the store shows a set again that a later one had replaced.
-    pub fn has_fallen_back(&self, refresh: &str) -> bool {
-        self.state().fallen_back.contains_key(refresh)
     }
 
     pub fn ending(&self, key: RecordKey) -> Option<Landed> {

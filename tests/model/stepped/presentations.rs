@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use tower_token_refresh::token_store::RecordKey;
 
-use super::{Breach, Stage, State, View, Way, record::Standing};
-use crate::{BETWEEN_LOOKS, MARK_HOLDS, STORE_TIMEOUT, Scene, WRITE_BACK};
+use super::{Breach, Stage, State, View, Way, judge::Mark, record::Standing};
+use crate::{BETWEEN_LOOKS, LONGEST_MARKING, MARK_HOLDS, STORE_TIMEOUT, Scene};
 
 /// One presentation of a refresh token.
 pub(super) struct Presentation {
@@ -53,6 +53,13 @@ impl Way {
             let what = "a refresh token was presented without a mark".to_owned();
             stage.breach(state, key, Breach::DoublePost, what);
         }
+        // Nothing of the process moves between its look at the clock and the request. Over a plain
+        // store the one process needs no mark.
+        let is_old = |mark: &Mark| stage.now() > mark.at + LONGEST_MARKING;
+        if stage.scene() == Scene::Swapping && mark.as_ref().is_some_and(is_old) {
+            let what = "a refresh token was presented under an old mark".to_owned();
+            stage.breach(state, key, Breach::DoublePost, what);
+        }
         let earlier = state.presented.remove(refresh).unwrap_or_default();
         for it in &earlier {
             let taken_over = mark.as_ref().filter(|mark| it.mark.as_ref() == Some(&mark.replaced));
@@ -93,12 +100,18 @@ impl Way {
             return Ok(());
         }
         let owner = state.sets.get(refresh).map(|seen| seen.set.subject.clone());
-        if let Some(lost) = state.fallen_back.get(refresh) {
+        if state.failovers.has_lost_sets_after(refresh) {
             // The one process would write the later set again; another one does not have it.
-            let writes_back = lost.writer == self.life && now < lost.written_at + WRITE_BACK;
+            let writes_back = state.failovers.writes_back(refresh, self.life, now);
             if writes_back && !state.unwritten.contains(&self.life) {
                 return Err("the store had lost a set, and its predecessor was presented");
             }
+            state.lost.extend(owner);
+            return Ok(());
+        }
+        let lost_ending =
+            owner.as_ref().is_some_and(|owner| state.failovers.has_lost_ending_of(owner));
+        if lost_ending || state.failovers.has_lost_mark(it.mark.as_ref()) {
             state.lost.extend(owner);
             return Ok(());
         }
@@ -140,6 +153,9 @@ impl Stage {
         let Some(view) = self.record(key).map(|record| View::of(&record)) else { return false };
         let (Standing::Presenting(_), Some(set)) = (&view.state, &view.set) else { return false };
         let state = self.state();
+        if state.failovers.has_lost_writes_of(key) {
+            return false;
+        }
         let all = state.presented.get(&set.refresh).map(Vec::as_slice).unwrap_or_default();
         let could = |it: &Presentation| {
             state.lives.contains(&it.life) && !state.unwritten.contains(&it.life)

@@ -193,11 +193,12 @@ impl Stage {
         }
     }
 
-    pub(super) fn overwrite(&self, key: RecordKey, record: &TokenRecord) {
+    pub(super) fn overwrite(&self, key: RecordKey, record: Option<&TokenRecord>) {
         if self.scene() == Scene::Swapping {
-            self.tokens.overwrite(key, Some(record.clone()));
+            self.tokens.overwrite(key, record.cloned());
             return;
         }
+        let Some(record) = record else { return };
         let id = Id(i128::from_be_bytes(key.to_bytes()));
         if let Some(stored) = self.state().sessions.get_mut(&id) {
             stored.data.insert(MARK.to_owned(), Value::from(record.to_text()));

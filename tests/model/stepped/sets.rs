@@ -85,7 +85,7 @@ impl Stage {
         let state = self.state();
         let unwritten = state.unwritten.contains(&life);
         let nothing_known = unwritten && state.unread.contains(&life);
-        (unwritten || !state.fallen_back.is_empty(), nothing_known)
+        (unwritten || state.failovers.has_lost_anything(), nothing_known)
     }
 
     /// Whether a read of a token record has ever failed for a process.
@@ -101,7 +101,9 @@ impl Stage {
             !sets.any(|other| other.key == seen.key && other.generation > seen.generation)
         };
         let mut lacking = state.sets.values().filter(|seen| {
-            let stands = !state.endings.contains_key(&seen.key);
+            let is_gone = state.failovers.has_lost_writes_of(seen.key)
+                && state.lost.contains(&seen.set.subject);
+            let stands = !state.endings.contains_key(&seen.key) && !is_gone;
             seen.life == life && seen.stored_at.is_none() && stands && is_newest(seen)
         });
         lacking.next().map(|seen| seen.set.subject.clone())

@@ -1,14 +1,17 @@
 //! The token store: its calls stop before and after they take effect.
 
-use std::sync::Arc;
-
-use tower_token_refresh::token_store::{
-    Ended, Ending, InSessions, Loaded, NameKey, Put, RecordKey, RecordVersion, StoreError, Swapped,
-    TokenRecord, TokenStore,
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
 };
 
-use super::{View, Way, record::Standing};
-use crate::Scene;
+use tower_token_refresh::token_store::{
+    Ended, Ending, InSessions, Loaded, NameKey, Put, RecordKey, RecordListener, RecordVersion,
+    StoreError, Swapped, TokenRecord, TokenStore,
+};
+
+use super::{Place, View, Way, record::Standing};
+use crate::{Push, Scene};
 
 #[derive(Debug, Clone)]
 pub struct SteppedTokens {
@@ -74,18 +77,29 @@ impl Drop for Reading<'_> {
 }
 
 impl SteppedTokens {
+    async fn stop(&self, at: &'static str) {
+        self.way.park_on_the_way_to(Place::TokenStore, at).await;
+    }
+
+    fn is_cut_off(&self) -> bool {
+        self.way.fails_at(Place::TokenStore)
+    }
+
     async fn read<T>(
         &self,
         at: &'static str,
         call: impl Future<Output = Result<T, StoreError>>,
     ) -> Result<T, StoreError> {
         let mut reading = Reading { way: &self.way, failed: true };
-        self.way.park(at).await;
-        if self.way.stage.state().refusals.tokens_down {
+        self.stop(at).await;
+        if self.way.stage.state().refusals.tokens_down || self.is_cut_off() {
             return Err(refused());
         }
         let read = call.await;
-        self.way.park("read").await;
+        self.stop("read").await;
+        if self.is_cut_off() {
+            return Err(refused());
+        }
         reading.failed = read.is_err();
         read
     }
@@ -99,10 +113,11 @@ impl SteppedTokens {
     ) -> Result<T, StoreError> {
         let stage = &self.way.stage;
         let mut writing = Writing::begin(&self.way, put);
-        self.way.park(at).await;
+        self.stop(at).await;
+        let is_cut_off = self.is_cut_off();
         let (refuses, loses_answer) = {
             let refusals = &mut stage.state().refusals;
-            let refuses = refusals.tokens_down || refusals.token_writes > 0;
+            let refuses = is_cut_off || refusals.tokens_down || refusals.token_writes > 0;
             refusals.token_writes = refusals.token_writes.saturating_sub(1);
             let loses = !refuses && refusals.token_answers > 0;
             refusals.token_answers -= usize::from(loses);
@@ -117,8 +132,8 @@ impl SteppedTokens {
         if stage.scene() == Scene::Swapping {
             stage.landed(self.way.life, key, before.as_ref(), stage.record(key).as_ref());
         }
-        self.way.park("written").await;
-        if loses_answer {
+        self.stop("written").await;
+        if loses_answer || self.is_cut_off() {
             return Err(StoreError::backend("the answer got lost on purpose"));
         }
         writing.failed = done.is_err();
@@ -182,6 +197,45 @@ impl TokenStore for SteppedTokens {
 
     async fn find(&self, name: NameKey) -> Result<Vec<RecordKey>, StoreError> {
         self.read("find", self.inner.find(name)).await
+    }
+
+    async fn listen(&self, listener: &dyn RecordListener) -> Result<(), StoreError> {
+        match self.way.stage.settings.push {
+            Push::Lossy => {
+                self.inner.listen(&Forgetful { listener, told: AtomicUsize::new(0) }).await
+            }
+            Push::None | Push::Told => self.inner.listen(listener).await,
+        }
+    }
+}
+
+/// Tells every other thing.
+struct Forgetful<'a> {
+    listener: &'a dyn RecordListener,
+    told: AtomicUsize,
+}
+
+impl Forgetful<'_> {
+    fn tells(&self) -> bool {
+        self.told.fetch_add(1, Ordering::Relaxed) % 2 == 1
+    }
+}
+
+impl RecordListener for Forgetful<'_> {
+    fn listening(&self) {
+        self.listener.listening();
+    }
+
+    fn changed(&self, key: RecordKey) {
+        if self.tells() {
+            self.listener.changed(key);
+        }
+    }
+
+    fn ended(&self, key: RecordKey, ending: Ending) {
+        if self.tells() {
+            self.listener.ended(key, ending);
+        }
     }
 }
 
