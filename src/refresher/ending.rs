@@ -167,7 +167,7 @@ impl Endings {
     fn revoke_for_logout(&self, key: RecordKey, newest: Option<GrantTokens>) {
         let revoker = self.revoker.clone();
         if let Some(tokens) = newest {
-            self.tasks.spawn(async move { revoker.discard(key, &tokens).await });
+            self.tasks.spawn(async move { revoker.revoke_unwanted(key, &tokens).await });
         }
     }
 

@@ -1,26 +1,5 @@
 //! The refresher: who gets which token, what a refresh is made of, and how a login ends.
-//!
-//! | question | file |
-//! |---|---|
-//! | who is served, and who waits? | `valid_token` |
-//! | when is the token store asked again? | `confirm` |
-//! | what does a refresh do? | `refresh` |
-//! | what becomes of the provider's answer? | `answer` |
-//! | how is it marked in the token record? | `marker` |
-//! | may a refresh token be presented now, or again? | `presentation` |
-//! | are these tokens still the same user's? | `subject_check` |
-//! | are claims verified first? | `claims_verifier` |
-//! | how does a login begin? | `log_in` |
-//! | how does it end? | `ending`, called by `log_out`, `log_out_by_provider`, `refresh` and `log_in` |
-//! | what does this process remember of ended logins? | `ended_here` |
-//! | what is written to the token store, and when? | `writes` |
-//! | how is a token record read? | `records` |
-//! | what prolongs a session or a token record? | `prolong` |
-//! | what if the store lacks what this process has? | `newest`, `last_writes` |
-//! | who notices that a store for one process serves two? | `one_process` |
-//! | what if the store refuses a write? | `unsaved` |
-//! | what does the store tell of other processes? | `listening` |
-//! | what is the lock for, if there is one? | `refresh_lock` |
+//! `docs/architecture.md` says which file holds which rule.
 
 mod answer;
 mod builder;
@@ -45,6 +24,7 @@ mod refresh;
 mod refresh_lock;
 mod revoker;
 mod shutdown;
+mod store_clock;
 mod subject_check;
 mod unsaved;
 mod usage;

@@ -51,7 +51,7 @@ pub(super) async fn newest(core: &Core, grant: GrantId) -> Result<Newest, Refres
         match writes.put(&write).await {
             Ok(Put::Stored) => {
                 unsaved.release(key, write.tokens.generation);
-                let found = Box::new(found.with(write.record.clone(), write.tokens.clone()));
+                let found = Box::new(found.with(&write));
                 return Ok(Newest::Held { found, refused: None });
             }
             Ok(Put::Absent) => return Ok(Newest::Absent),
@@ -61,7 +61,7 @@ pub(super) async fn newest(core: &Core, grant: GrantId) -> Result<Newest, Refres
             }
             Ok(Put::NotNewer) => {}
             Err(refused) => {
-                let found = Box::new(found.with(write.record.clone(), write.tokens.clone()));
+                let found = Box::new(found.with(&write));
                 return Ok(Newest::Held { found, refused: Some(refused) });
             }
         }

@@ -1,36 +1,31 @@
 //! Token records as this process reads them: within `store_timeout`, opened where they are sealed,
-//! and by one clock. What is written is in [`writes`](super::writes).
+//! and in this process's time. What is written is in [`writes`](super::writes).
 //!
 //! Each call asks the token store once. A store that panics has refused.
 
 use std::{
     future::Future,
     panic::AssertUnwindSafe,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::Arc,
     time::{Duration, SystemTime},
 };
 
 use futures_util::FutureExt;
 
-use super::errors::{
-    internal, misconfigured, record_failed, sealed_shut, store_failed, unavailable,
+use super::{
+    errors::{internal, misconfigured, record_failed, sealed_shut, store_failed, unavailable},
+    store_clock::{Offset, StoreClock},
+    writes::Write,
 };
 use crate::{
     clock::{Clock, Moment, Throttle},
     error::{Chain, RefreshError},
-    metrics,
     token_store::{
         Ending, NameKey, Nonce, RecordListener, RecordState, StoreError, TokenRecord, TokenStore,
         codec::{Codec, CodecError},
     },
     tokens::{GrantTokens, RecordKey, saturating_add},
 };
-
-/// Clocks of this process and of the store may differ by this much before anybody is told.
-const SKEW: Duration = Duration::from_secs(5);
 
 pub(super) struct Records {
     pub(super) store: Arc<dyn TokenStore>,
@@ -39,7 +34,7 @@ pub(super) struct Records {
     /// How long one call may take.
     limit: Duration,
     pub(super) issuer: Arc<str>,
-    warned_of_skew: AtomicBool,
+    store_clock: StoreClock,
     warnings: Throttle,
 }
 
@@ -59,6 +54,7 @@ pub(super) struct Found {
     answered_at: Moment,
     /// The store's clock at some moment between these two, or ours where it has none.
     now: SystemTime,
+    pub(super) offset: Offset,
 }
 
 #[cfg(test)]
@@ -66,15 +62,16 @@ impl Found {
     /// What a read at this moment shows, of a store without a clock.
     pub(super) fn sample(record: TokenRecord, tokens: GrantTokens, read_at: Moment) -> Self {
         let key = RecordKey::from_bytes([0; 16]);
-        Self { key, record, tokens, read_at, answered_at: read_at, now: read_at.wall }
+        let (now, offset) = (read_at.wall, Offset::None);
+        Self { key, record, tokens, read_at, answered_at: read_at, now, offset }
     }
 }
 
 impl Found {
-    /// What this read would have shown if this had been stored before.
-    pub(super) fn with(&self, record: TokenRecord, tokens: GrantTokens) -> Self {
-        let (read_at, answered_at) = (self.read_at, self.answered_at);
-        Self { key: self.key, record, tokens, read_at, answered_at, now: self.now }
+    /// What this read would have shown if `write` had been stored before.
+    pub(super) fn with(self, write: &Write) -> Self {
+        let (record, tokens) = (write.record.clone(), write.tokens.clone());
+        Self { record, tokens, offset: write.offset, ..self }
     }
 
     /// When the read began.
@@ -110,9 +107,9 @@ impl Records {
         limit: Duration,
         issuer: Arc<str>,
     ) -> Self {
-        let warned_of_skew = AtomicBool::new(false);
+        let store_clock = StoreClock::new(clock.clone());
         let warnings = Throttle::due(Duration::from_secs(10));
-        Self { store, codec, clock, limit, issuer, warned_of_skew, warnings }
+        Self { store, codec, clock, limit, issuer, store_clock, warnings }
     }
 
     /// Whether the store alone keeps two processes from presenting one refresh token.
@@ -124,14 +121,14 @@ impl Records {
         let read_at = self.clock.moment();
         let loaded = self.ask(async { self.store.load(key).await }).await?;
         let answered_at = self.clock.moment();
-        self.judge_skew(read_at, loaded.now);
+        let offset = self.store_clock.has_shown(read_at, loaded.now);
         let now = loaded.now.unwrap_or(answered_at.wall);
         let Some(record) = loaded.record else { return Ok(Read::Absent) };
         if let Some(ending) = record.ending() {
             return Ok(Read::Ended(ending));
         }
-        let tokens = self.open(key, &record)?;
-        Ok(Read::Held(Box::new(Found { key, record, tokens, read_at, answered_at, now })))
+        let tokens = self.open_by(key, &record, offset)?;
+        Ok(Read::Held(Box::new(Found { key, record, tokens, read_at, answered_at, now, offset })))
     }
 
     /// Whether the store holds the mark of `nonce`: a swap whose answer got lost has worked then.
@@ -153,11 +150,34 @@ impl Records {
         Ok(self.ask(async { self.store.load(key).await }).await?.record.is_some())
     }
 
+    /// Asks for the store's time, where the last answer is long ago: for a record that is written
+    /// without a read before.
+    pub(super) async fn learn_time(&self, key: RecordKey) {
+        if self.compares_and_swaps() && !self.store_clock.is_known() {
+            // A store that fails now fails the write as well.
+            let _ = self.read(key).await;
+        }
+    }
+
+    /// How much the store's clock differs, as last seen.
+    pub(super) fn offset(&self) -> Offset {
+        self.store_clock.offset()
+    }
+
     /// The tokens of a record.
     pub(super) fn open(
         &self,
         key: RecordKey,
         record: &TokenRecord,
+    ) -> Result<GrantTokens, RefreshError> {
+        self.open_by(key, record, self.offset())
+    }
+
+    fn open_by(
+        &self,
+        key: RecordKey,
+        record: &TokenRecord,
+        offset: Offset,
     ) -> Result<GrantTokens, RefreshError> {
         let tokens = match self.codec.open(key, record) {
             Ok(tokens) => tokens,
@@ -174,7 +194,7 @@ impl Records {
                 tokens.issuer, self.issuer
             )));
         }
-        Ok(tokens)
+        Ok(offset.tokens_from_store(tokens))
     }
 
     /// Tells `listener` what other processes do. Returns if the store cannot tell; fails when it no
@@ -204,22 +224,5 @@ impl Records {
                 tracing::warn!(%error, "the token store failed (logged every ten seconds at most)");
             }
         })
-    }
-
-    /// The store's clock where it has one: marks that other processes set are dated by it.
-    fn judge_skew(&self, read_at: Moment, store: Option<SystemTime>) {
-        let Some(store) = store else { return };
-        let ours = read_at.wall;
-        let skew = ours.duration_since(store).unwrap_or_else(|ahead| ahead.duration());
-        // The answer took a while to come.
-        if skew > SKEW + self.clock.since(read_at) {
-            metrics::clock_skewed();
-            if !self.warned_of_skew.swap(true, Ordering::Relaxed) {
-                tracing::warn!(
-                    seconds = skew.as_secs(),
-                    "the clocks of this process and of the token store differ (logged once)"
-                );
-            }
-        }
     }
 }

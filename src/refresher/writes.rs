@@ -22,6 +22,7 @@ use super::{
     last_writes::LastWrites,
     prolong,
     records::{Found, Records},
+    store_clock::Offset,
 };
 use crate::{
     back_channel::Names,
@@ -46,7 +47,9 @@ pub(super) struct Writes {
 pub(super) struct Write {
     pub(super) key: RecordKey,
     pub(super) record: TokenRecord,
+    /// In this process's time; those in the record are in the store's.
     pub(super) tokens: GrantTokens,
+    pub(super) offset: Offset,
 }
 
 impl Writes {
@@ -68,9 +71,11 @@ impl Writes {
         nonce: Nonce,
         session_ends: SystemTime,
     ) -> Result<Write, RefreshError> {
+        let offset = self.records.offset();
         let keep_until = prolong::keep_until(&tokens, session_ends, self.clock.now());
-        let record = self.encode(key, &tokens, RecordState::Live, nonce, keep_until)?;
-        Ok(Write { key, record, tokens })
+        let (live, keep_until) = (RecordState::Live, offset.to_store(keep_until));
+        let record = self.encode(key, &tokens, offset, live, nonce, keep_until)?;
+        Ok(Write { key, record, tokens, offset })
     }
 
     /// Makes the record of a new login.
@@ -114,7 +119,7 @@ impl Writes {
         nonce: Nonce,
     ) -> Result<Option<RecordVersion>, RefreshError> {
         let keep_until = found.record.keep_until();
-        let new = self.encode(key, &found.tokens, state, nonce, keep_until)?;
+        let new = self.encode(key, &found.tokens, found.offset, state, nonce, keep_until)?;
         let store = &self.records.store;
         match self.records.ask(async { store.swap(key, expected, &new).await }).await? {
             Swapped::Done => Ok(Some(new.version())),
@@ -161,8 +166,8 @@ impl Writes {
     /// The set that this process stored last, if that is newer than `than`.
     pub(super) fn last(&self, key: RecordKey, than: u64) -> Option<Write> {
         let record = self.last.get(key).filter(|record| record.generation() > than)?;
-        let tokens = self.records.open(key, &record).ok()?;
-        Some(Write { key, record, tokens })
+        let (tokens, offset) = (self.records.open(key, &record).ok()?, self.records.offset());
+        Some(Write { key, record, tokens, offset })
     }
 
     /// Whether this process has stored the set of `generation`, or a newer one, lately.
@@ -179,11 +184,13 @@ impl Writes {
         &self,
         key: RecordKey,
         tokens: &GrantTokens,
+        offset: Offset,
         state: RecordState,
         nonce: Nonce,
         keep_until: SystemTime,
     ) -> Result<TokenRecord, RefreshError> {
-        let record = self.records.codec.encode(key, tokens, state, nonce, keep_until);
+        let tokens = offset.tokens_to_store(tokens.clone());
+        let record = self.records.codec.encode(key, &tokens, state, nonce, keep_until);
         record.map_err(|error| {
             misconfigured("the tokens could not be written as a record").with_source(error)
         })

@@ -91,6 +91,16 @@ impl GrantTokens {
         }
     }
 
+    /// The same, told by another clock.
+    pub(crate) fn with_times(self, by_it: impl Fn(SystemTime) -> SystemTime) -> Self {
+        Self {
+            obtained_at: by_it(self.obtained_at),
+            expires_at: by_it(self.expires_at),
+            refresh_expires_at: self.refresh_expires_at.map(&by_it),
+            ..self
+        }
+    }
+
     pub(crate) fn lifetime(&self) -> Lifetime {
         Lifetime { obtained_at: self.obtained_at, expires_at: self.expires_at }
     }

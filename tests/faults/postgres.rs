@@ -221,6 +221,7 @@ async fn nothing_listens_through_pgbouncer() {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         assert!(!listening.is_finished() && !waiting.is_finished(), "{connections} connections");
-        (listening.abort(), waiting.abort());
+        listening.abort();
+        waiting.abort();
     }
 }

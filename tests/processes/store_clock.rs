@@ -1,10 +1,13 @@
 //! A store with a clock of its own: ages of marks are judged by it, and a process whose clock is
 //! wrong is told.
 
-use std::time::{Duration, SystemTime};
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use support::{LIFE, ScriptedSessions, ScriptedTokens, World, log::Log, races::Station, settle};
-use tower_sessions::{MemoryStore, session::Id};
+use tower_sessions::{MemoryStore, Session, session::Id};
 use tower_token_refresh::{
     RefreshPolicy, TokenRefresher,
     testing::{Endpoint, ManualClock, MemoryTokens},
@@ -106,6 +109,41 @@ async fn clocks_that_differ_by_more_than_five_seconds_are_a_warning_once() {
             .filter(|line| line.contains("clocks of this process and of the token store differ"))
             .collect();
         assert_eq!(warnings.len(), expected, "{ahead} s ahead: {warnings:#?}");
+    }
+}
+
+/// Each of them reads the life of the other one's tokens by the store's clock.
+#[tokio::test]
+async fn a_process_whose_clock_is_wrong_serves_and_refreshes_as_the_others_do() {
+    for ahead in [600, -600, HOUR, -HOUR] {
+        let clocks = Clocks::new(ahead);
+        let id = clocks.world.log_in("alice").await;
+        let processes = [&clocks.other, &clocks.world.refresher];
+        for (refreshes, process) in processes.into_iter().cycle().take(6).enumerate() {
+            clocks.advance(LIFE);
+            for asked in [process, processes[0], processes[1]] {
+                let token = served(asked, id).await;
+                assert!(clocks.world.issuer.is_access_token_live(token.secret()), "{ahead}");
+            }
+            assert_eq!(clocks.world.issuer.refresh_requests(), refreshes + 1, "{ahead}");
+        }
+    }
+}
+
+/// The first thing that a process does is a log in.
+#[tokio::test]
+async fn a_log_in_at_a_process_whose_clock_is_wrong_is_read_rightly_elsewhere() {
+    for ahead in [600, -600] {
+        let clocks = Clocks::new(ahead);
+        let session = Session::new(None, Arc::new(clocks.other.session_store()), None);
+        let tokens = clocks.world.token_set("alice");
+        clocks.other.log_in(&session, tokens).await.expect("logged in");
+        let id = session.id().expect("saved");
+        served(&clocks.world.refresher, id).await;
+        assert_eq!(clocks.world.issuer.refresh_requests(), 0, "{ahead}: it is good");
+        clocks.advance(LIFE);
+        served(&clocks.world.refresher, id).await;
+        assert_eq!(clocks.world.issuer.refresh_requests(), 1, "{ahead}: it has expired");
     }
 }
 
