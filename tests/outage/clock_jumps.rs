@@ -140,6 +140,7 @@ async fn while_another_process_refreshes_nothing_is_presented_twice() {
         let sessions = ScriptedSessions::new(MemoryStore::default());
         let world = World::over(sessions, ScriptedTokens::new(tokens), |builder| builder);
         let id = world.log_in("alice").await;
+        stores.advance(LIFE);
         let flight = world.flight_at(Station::BeforePost, id).await;
         let jumps = ManualClock::new();
         jumps.advance(LIFE);

@@ -91,6 +91,7 @@ async fn a_caller_leaves_while_the_record_is_read_and_the_next_one_gets_what_the
     let world = World::on_swapping();
     let id = world.log_in("alice").await;
     let elsewhere = World { refresher: world.restarted(), ..world };
+    let loads = elsewhere.tokens.calls(TokenOp::Load);
     let load = elsewhere.tokens.gate_before(TokenOp::Load);
     let first = elsewhere.ask(&elsewhere.session(id));
     load.reached().await;
@@ -101,7 +102,7 @@ async fn a_caller_leaves_while_the_record_is_read_and_the_next_one_gets_what_the
     load.open();
 
     assert!(second.await.unwrap().is_ok());
-    assert_eq!(elsewhere.tokens.calls(TokenOp::Load), 1, "one read for both");
+    assert_eq!(elsewhere.tokens.calls(TokenOp::Load), loads + 1, "one read for both");
     assert_eq!(elsewhere.issuer.refresh_requests(), 0);
 }
 
