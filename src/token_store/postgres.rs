@@ -106,11 +106,11 @@ impl PostgresTokens {
     }
 
     fn over(pool: PgPool, direct: Option<PgPool>, schema: String) -> Self {
-        let (prefix, channel) = match &*schema {
-            "" => (String::new(), CHANNEL.to_owned()),
-            schema => (format!("\"{schema}\"."), format!("{schema}_{CHANNEL}")),
+        let channel = match &*schema {
+            "" => CHANNEL.to_owned(),
+            schema => format!("{schema}_{CHANNEL}"),
         };
-        let statements = Statements::new(&DIALECT, &prefix);
+        let statements = Statements::new(&DIALECT, &prefix_of(&schema));
         let reaper = Reaper::new("token records", REAP_EVERY);
         let warned_of_silence = AtomicBool::new(false);
         Self(Arc::new(Inner {
@@ -130,6 +130,14 @@ impl PostgresTokens {
     /// # Errors
     /// The database cannot be reached or refuses.
     pub async fn migrate(&self) -> Result<(), StoreError> {
+        // `CREATE INDEX IF NOT EXISTS` locks a table that is in use before it looks.
+        let last = format!(
+            "SELECT to_regclass('{}token_record_names_keep_until') IS NOT NULL",
+            prefix_of(&self.0.schema)
+        );
+        if let [(true,)] = ask_once(&self.0.pool, &last).await.map_err(failed)?[..] {
+            return Ok(());
+        }
         let mut tx = begin_to_migrate(&self.0.pool).await.map_err(failed)?;
         if !self.0.schema.is_empty() {
             let create = format!("CREATE SCHEMA IF NOT EXISTS \"{}\"", self.0.schema);
@@ -276,6 +284,11 @@ impl TokenStore for PostgresTokens {
         listener.listening();
         Err(StoreError::backend(hear(heard, |message| told::tell(listener, message)).await))
     }
+}
+
+/// What stands before the name of a table.
+fn prefix_of(schema: &str) -> String {
+    if schema.is_empty() { String::new() } else { format!("\"{schema}\".") }
 }
 
 fn has_written(result: &PgQueryResult) -> bool {

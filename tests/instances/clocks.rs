@@ -30,8 +30,8 @@ fn faketime() -> PathBuf {
         .expect("faketime is installed: see tests/services/run")
 }
 
-/// The second process's clock is off by `offset`. Whether the tokens that are served are still good
-/// is counted only: each process judges that by its own clock, whoever has refreshed them.
+/// The second process's clock is off by `offset`. Each reads the life of the other's tokens by the
+/// store's clock.
 async fn both_serve_the_user(store: Store, offset: &str) {
     let library = faketime();
     let skewed = [
@@ -59,6 +59,8 @@ async fn both_serve_the_user(store: Store, offset: &str) {
     assert!(posts.granted > 0);
     assert_eq!(posts.refused, 0);
     assert_eq!(fleet.issuer().max_presented(), 1);
+    // A token is served for as long as its last second begins; a busy machine may take that long.
+    assert!(dead.iter().all(|dead| *dead <= 2), "dead tokens served: {dead:?}");
     let skew = "the clocks of this process and of the token store differ";
     let told = |process: &Running| process.log().matches(skew).count();
     assert_eq!(fleet.processes.running.iter().map(told).collect::<Vec<_>>(), [0, 1]);
