@@ -33,6 +33,8 @@ use self::{
 };
 
 const LIFE: Duration = Duration::from_secs(20);
+/// A token that is good for less is refreshed before it is given out.
+const LEEWAY: Duration = Duration::from_secs(5);
 /// How long an expired token is served, where it is.
 const SERVED_FOR: Duration = LIFE;
 /// Whoever has ended a login remembers it for longer than this.

@@ -40,6 +40,7 @@ pub enum Step {
     Outage(usize, bool),
     Orphan(usize, usize),
     EndElsewhere(usize),
+    LeaveMeanwhile(usize, usize, usize),
     Crash(usize),
     Restart(usize),
     Resurrect(usize),
@@ -139,6 +140,7 @@ const KINDS: &[Kind] = &[
     (2, |draw| Step::Outage(draw.pick, draw.yes)),
     (2, |draw| Step::Orphan(draw.pick, draw.turns)),
     (1, |draw| Step::EndElsewhere(draw.pick)),
+    (2, |draw| Step::LeaveMeanwhile(draw.pick, draw.turns, draw.count)),
     (2, |draw| Step::Crash(draw.pick)),
     (1, |draw| Step::Restart(draw.pick)),
     (1, |draw| Step::Resurrect(draw.pick)),
@@ -245,6 +247,19 @@ pub fn take(browser: &mut Browser, step: Step) {
             }
             rest(browser);
         }
+        // A login ends while processes refresh it; what was under way goes on in another order.
+        Step::LeaveMeanwhile(pick, turns, count) => {
+            open(browser, pick);
+            rest(browser);
+            let leaving = browser.requests() - 1;
+            browser.pass(LIFE);
+            for index in 0..leaving {
+                browser.ask(index, false);
+            }
+            go_some_of_the_way(browser, pick, turns);
+            browser.log_out(leaving, Logout::EndSession);
+            go_some_of_the_way(browser, pick + count, turns + count);
+        }
         Step::Crash(pick) => browser.crash(pick),
         Step::Restart(pick) => browser.restart(pick),
         Step::Resurrect(pick) => browser.stage.resurrect(pick),
@@ -294,6 +309,10 @@ fn all_ask(browser: &mut Browser) {
 /// The same, and some of them get a bit of the way.
 fn all_ask_and_begin(browser: &mut Browser, pick: usize, turns: usize) {
     all_ask(browser);
+    go_some_of_the_way(browser, pick, turns);
+}
+
+fn go_some_of_the_way(browser: &mut Browser, pick: usize, turns: usize) {
     for _ in 0..turns {
         browser.run_all_that_can_run();
         browser.stage.release(pick);

@@ -8,7 +8,7 @@ use tower_token_refresh::{
 };
 
 use super::{Browser, Shared, pointer};
-use crate::{CONFIRM_AFTER, SERVED_FOR, stepped::Way};
+use crate::{CONFIRM_AFTER, LEEWAY, SERVED_FOR, stepped::Way};
 
 /// One request that asks, and all it takes to judge the answer.
 struct Ask {
@@ -25,7 +25,7 @@ struct Before {
     subject: Option<String>,
     at: Duration,
     faults: usize,
-    /// Until when the token is good that the store holds.
+    /// Until when this process must serve the token that the store holds.
     good_until: Option<SystemTime>,
 }
 
@@ -60,7 +60,12 @@ impl Ask {
         let subject = key.and_then(|key| self.way.stage.owner(key));
         let (at, faults) = (self.way.stage.now(), self.way.stage.faults(self.way.life));
         let set = key.and_then(|key| self.way.stage.stored_set(key));
-        Before { key, subject, at, faults, good_until: set.map(|set| set.expires_at) }
+        let good_until = set.map(|set| {
+            // One that another process got may be seen for the first time when its refresh is due.
+            let is_own = self.way.stage.got_in(&set.refresh, self.way.life);
+            if is_own { set.expires_at } else { set.expires_at - LEEWAY }
+        });
+        Before { key, subject, at, faults, good_until }
     }
 
     async fn for_valid(&self) -> Option<AccessToken> {

@@ -72,7 +72,7 @@ impl Way {
                     stage.breach(state, key, Breach::DoublePost, what);
                 }
             }
-            if let Err(what) = self.judge_again(state, it, refresh, good) {
+            if let Err(what) = self.judge_again(state, it, refresh, good, mark.as_ref()) {
                 let what = format!("{what}; before: {:?}", it.outcome);
                 stage.breach(state, key, Breach::DoublePost, what);
             }
@@ -86,13 +86,14 @@ impl Way {
         place
     }
 
-    /// Whether a token may be presented again after `it`.
+    /// Whether a token may be presented again after `it`, under `mark`.
     fn judge_again(
         &self,
         state: &mut State,
         it: &Presentation,
         refresh: &str,
         good: bool,
+        mark: Option<&Mark>,
     ) -> Result<(), &'static str> {
         let stage = &self.stage;
         let now = stage.now();
@@ -111,7 +112,9 @@ impl Way {
         }
         let lost_ending =
             owner.as_ref().is_some_and(|owner| state.failovers.has_lost_ending_of(owner));
-        if lost_ending || state.failovers.has_lost_mark(it.mark.as_ref()) {
+        // Either one's: the other could not see it.
+        let mut marks = [it.mark.as_ref(), mark.map(|mark| &mark.nonce)].into_iter();
+        if lost_ending || marks.any(|mark| state.failovers.has_lost_mark(mark)) {
             state.lost.extend(owner);
             return Ok(());
         }

@@ -49,6 +49,11 @@ impl Stage {
         sets.any(|seen| seen.stored_at.is_some() || seen.unsaved)
     }
 
+    /// Whether a process has got this set from the provider itself.
+    pub fn got_in(&self, refresh: &str, life: usize) -> bool {
+        self.state().sets.get(refresh).is_some_and(|seen| seen.life == life)
+    }
+
     /// Whose token that is.
     pub fn owner(&self, key: RecordKey) -> Option<String> {
         self.state().owners.get(&key).cloned()
