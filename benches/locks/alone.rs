@@ -17,7 +17,7 @@ const IN_A_ROUND: usize = 10;
 /// Who is measured, and the bare statements that it is held against.
 const WAYS: [(&str, Option<usize>); 6] = [
     ("bare Redis: SET NX PX, then DEL", None),
-    ("bare PostgreSQL: two UPDATEs", None),
+    ("bare PostgreSQL: two updates", None),
     ("LocalLock", None),
     ("RedisLock", Some(0)),
     ("PostgresLock", Some(1)),
