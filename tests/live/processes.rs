@@ -36,6 +36,8 @@ impl Pair {
         let other = App::process(&provider, &sessions, &tokens, &clock).await;
         let user = provider.new_user().await;
         let visitor = one.log_in(&Browser::new().log_in(&provider, &user).await).await;
+        // The other one holds the token before our clock moves: a server's own clock stands still.
+        assert_eq!(visitor.at(&other).token().await.status.as_u16(), 200);
         Self { provider, user, clock, one, other, visitor }
     }
 
