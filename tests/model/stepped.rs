@@ -42,6 +42,8 @@ use crate::{Push, Scene, Settings};
 
 /// The key under which the application itself remembers who is logged in.
 pub const USER: &str = "user";
+/// More often no refresh tries.
+const ATTEMPTS: usize = 4;
 /// What the application counts up in a session.
 pub const BASKET: &str = "basket";
 
@@ -110,7 +112,8 @@ struct State {
     revoked: HashSet<String>,
     /// Whose revocation was given up for its time.
     revocation_lost: HashSet<String>,
-    next_failure: Option<Failure>,
+    /// How the next request fails, and how many do.
+    next_failure: Option<(Failure, usize)>,
     /// Who has lost a login by something that nobody can make up for.
     lost: HashSet<String>,
 
@@ -199,8 +202,18 @@ impl Stage {
         self.tokens.hang_up();
     }
 
+    /// How the request that comes now fails, if it does.
+    fn take_failure(&self) -> Option<Failure> {
+        let mut state = self.state();
+        let (failure, times) = state.next_failure.take()?;
+        state.next_failure = (times > 1).then_some((failure, times - 1));
+        Some(failure)
+    }
+
     pub fn fail_next_request(&self, failure: Failure) {
-        self.state().next_failure = Some(failure);
+        // A refresh tries again after a clear refusal.
+        let times = if failure == Failure::Overloaded { ATTEMPTS } else { 1 };
+        self.state().next_failure = Some((failure, times));
     }
 
     /// A wall clock jumps: what was over may be good once more, and what is young may look old.

@@ -13,14 +13,16 @@ impl Browser {
         self.start(pick, |request, process, shared| {
             request.touched = true;
             let (way, refresher) = (process.way.clone(), process.refresher.clone());
-            let user = format!("user-{}", shared.known().logins.len());
-            let answer = issuer.log_in(&user);
-            let first_access_token = answer["access_token"].as_str().expect("a token").to_owned();
-            let login = Login { first_access_token, ..Login::default() };
-            shared.known().logins.insert(user.clone(), login);
-            let set = TokenSet::from_response(answer).expect("a token set").with_subject(&user);
             let session = request.session.clone();
             async move {
+                // Here, as no time passes until the process has it.
+                let user = format!("user-{}", shared.known().logins.len());
+                let answer = issuer.log_in(&user);
+                let first_access_token =
+                    answer["access_token"].as_str().expect("a token").to_owned();
+                let login = Login { first_access_token, ..Login::default() };
+                shared.known().logins.insert(user.clone(), login);
+                let set = TokenSet::from_response(answer).expect("a token set").with_subject(&user);
                 // A session that cannot be read now may be read in a moment.
                 let Ok(before) = session.get_value(KEY).await else {
                     return;

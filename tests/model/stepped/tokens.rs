@@ -71,7 +71,15 @@ impl Drop for Reading<'_> {
     fn drop(&mut self) {
         if self.failed {
             self.way.note_fault();
-            self.way.stage.state().unread.insert(self.way.life);
+            let state = &mut *self.way.stage.state();
+            state.unread.insert(self.way.life);
+            // Whoever cannot read is served what the process is about to store.
+            for refresh in &state.putting {
+                let seen = state.sets.get_mut(refresh);
+                if let Some(seen) = seen.filter(|seen| seen.life == self.way.life) {
+                    seen.unsaved = true;
+                }
+            }
         }
     }
 }

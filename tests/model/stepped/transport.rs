@@ -51,7 +51,7 @@ impl Way {
         let mut under_way = UnderWay { way: self, refresh, place, answered: false };
         let sent_at = self.clock.clock().now();
         self.park("request").await;
-        let failure = self.stage.state().next_failure.take();
+        let failure = self.stage.take_failure();
         let broken = || std::io::Error::from(std::io::ErrorKind::ConnectionReset);
         let answer = match failure {
             Some(Failure::Overloaded) => {
