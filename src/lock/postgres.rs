@@ -1,5 +1,5 @@
-//! Locks in PostgreSQL. Each call is one statement and one round trip. It is not prepared, so that it
-//! works behind PgBouncer in transaction mode.
+//! Locks in PostgreSQL. Each call is one statement and one round trip. It is not prepared, so that
+//! it works behind PgBouncer in transaction mode.
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -81,7 +81,8 @@ impl AtPostgres {
         format!("WITH changed AS ({changed} RETURNING 1) SELECT EXISTS (SELECT FROM changed)")
     }
 
-    fn left(&self, key: LockKey) -> String {
+    /// Asks for how long a key is held.
+    fn question(&self, key: LockKey) -> String {
         self.statements.left.replace("$1", &bytes(key.bytes()))
     }
 
@@ -101,14 +102,10 @@ impl Server for Arc<AtPostgres> {
             sqlx::raw_sql(&reap).execute(&pool).await.map(|_| ()).map_err(failed)
         });
         let take = AtPostgres::change(&self.statements.take, key, owner, lease);
-        let taken = self.ask(&format!("{take}, ({})", AtPostgres::left(self, key))).await?;
-        Ok(match taken {
-            Some((true, _)) => Taken::Yes,
-            Some((false, left)) => {
-                Taken::No { left: Option::and_then(left, duration).unwrap_or_default() }
-            }
-            None => Taken::No { left: Duration::ZERO },
-        })
+        let answer = self.ask(&format!("{take}, ({})", self.question(key))).await?;
+        let (taken, left): (bool, Option<i64>) = answer.unwrap_or_default();
+        let left = left.and_then(duration).unwrap_or_default();
+        Ok(if taken { Taken::Yes } else { Taken::No { left } })
     }
 
     async fn renew(&self, key: LockKey, owner: Owner, lease: Duration) -> Result<bool, LockError> {
@@ -125,7 +122,7 @@ impl Server for Arc<AtPostgres> {
     }
 
     async fn left(&self, key: LockKey) -> Result<Option<Duration>, LockError> {
-        let left = self.ask(&AtPostgres::left(self, key)).await?;
+        let left = self.ask(&self.question(key)).await?;
         Ok(left.and_then(|(left,)| duration(left)))
     }
 
