@@ -98,11 +98,7 @@ impl Refresh {
 }
 
 fn main() {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()
-        .expect("a runtime starts");
+    let runtime = common::runtime();
     // In a task: the threads that spawn are those that work.
     runtime.block_on(runtime.spawn(compare())).expect("no panic");
 }

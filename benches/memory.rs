@@ -37,11 +37,7 @@ const USERS: usize = 1_000;
 const MEGABYTE: usize = 1_000_000;
 
 fn main() {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()
-        .expect("a runtime starts");
+    let runtime = common::runtime();
     runtime.block_on(runtime.spawn(weigh())).expect("no panic");
 }
 

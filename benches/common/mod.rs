@@ -51,6 +51,15 @@ fn jwt(claims: &Value, bytes: usize) -> String {
     format!("{signed}{}", "A".repeat(signature))
 }
 
+/// Two threads, however many processors there are.
+pub fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .expect("a runtime starts")
+}
+
 /// Samples of one way of doing something, one per round.
 #[derive(Default, Clone)]
 pub struct Samples(pub Vec<f64>);

@@ -40,11 +40,7 @@ use scene::Scene;
 static HEAP: PeakAlloc = PeakAlloc;
 
 fn main() {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()
-        .expect("a runtime starts");
+    let runtime = common::runtime();
     // In a task: the threads that spawn are those that work.
     let work = match Scene::of_a_child(env::args()) {
         Some(scene) => runtime.spawn(child::serve(scene)),

@@ -8,6 +8,7 @@ use std::{
     time::Duration,
 };
 
+use support::stores;
 use tower_token_refresh::Clock;
 use uuid::Uuid;
 
@@ -140,6 +141,5 @@ pub fn url_of(server: &Server) -> String {
 
 /// Runs `redis-cli` and gives what it prints.
 pub fn redis_cli(port: u16, arguments: &[&str]) -> String {
-    let output = Command::new("redis-cli").args(["-p", &port.to_string()]).args(arguments).output();
-    String::from_utf8(output.expect("redis-cli runs").stdout).expect("UTF-8")
+    stores::redis_cli(&format!("redis://127.0.0.1:{port}"), arguments)
 }

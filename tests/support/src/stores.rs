@@ -130,10 +130,15 @@ pub async fn rows_in_sqlite(pool: &SqlitePool, tables: &[&str]) -> usize {
     usize::try_from(rows).expect("a count")
 }
 
+/// Runs `redis-cli` and gives what it prints.
+pub fn redis_cli(url: &str, arguments: &[&str]) -> String {
+    let output = Command::new("redis-cli").args(["-u", url]).args(arguments).output();
+    String::from_utf8(output.expect("redis-cli runs").stdout).expect("UTF-8")
+}
+
 /// Sends a command to the Redis of the tests; gives the lines of its answer.
 pub fn ask_redis(arguments: &[&str]) -> Vec<String> {
-    let redis_cli = Command::new("redis-cli").args(["-u", &redis_url()]).args(arguments).output();
-    let answer = String::from_utf8(redis_cli.expect("redis-cli runs").stdout).expect("UTF-8");
+    let answer = redis_cli(&redis_url(), arguments);
     answer.lines().filter(|line| !line.is_empty()).map(str::to_owned).collect()
 }
 
