@@ -11,13 +11,14 @@ use crate::{
 
 const EXPIRIES: usize = 3;
 const LOAD: Load = Load { requests: 200, connections: 200 };
-/// How long access tokens live.
+/// A client of both providers whose access tokens live for `SECONDS`.
+const CLIENT_ID: &str = "web-short";
 const SECONDS: u64 = 8;
 
 /// Both processes have expired tokens and get a hundred requests each.
-async fn each_expiry_is_one_refresh(provider: Provider, client_id: &str, store: Store) {
+async fn each_expiry_is_one_refresh(provider: Provider, store: Store) {
     let defaults: [Settings<'_>; 2] = [&[], &[]];
-    let processes = Processes::start(store, &provider.issuer_url, client_id, &defaults).await;
+    let processes = Processes::start(store, &provider.issuer_url, CLIENT_ID, &defaults).await;
     let user = provider.new_user().await;
     let visitor = Visitor::log_in(&processes.running[0].url, &user).await;
 
@@ -39,15 +40,11 @@ async fn each_expiry_is_one_refresh(provider: Provider, client_id: &str, store: 
 }
 
 async fn at_keycloak(store: Store) {
-    each_expiry_is_one_refresh(Provider::keycloak().await, "web-short", store).await;
+    each_expiry_is_one_refresh(Provider::keycloak().await, store).await;
 }
 
 async fn at_oidc_provider(store: Store) {
-    let provider = Provider::oidc_provider().await;
-    let url = format!("{}/control/access-token-seconds", provider.issuer_url);
-    let request = reqwest::Client::new().put(url).body(SECONDS.to_string());
-    assert!(request.send().await.expect("an answer").status().is_success());
-    each_expiry_is_one_refresh(provider, "web", store).await;
+    each_expiry_is_one_refresh(Provider::oidc_provider().await, store).await;
 }
 
 macro_rules! at {

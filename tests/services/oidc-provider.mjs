@@ -4,11 +4,14 @@
 //   GET  /control/accounts/{account}   how many refreshes of that account were granted and refused
 //   PUT  /control/delay                body: milliseconds that the token endpoint takes before it answers
 //   PUT  /control/access-token-seconds body: how long access tokens live that are issued from now on
+//
+// The PUTs change the server for everybody, and stay: only benches use them. A test has a client of its own.
 import Provider from 'oidc-provider';
 
 const port = Number(process.env.PORT);
 const issuer = process.env.ISSUER ?? `http://127.0.0.1:${port}`;
 let accessTokenSeconds = 60;
+const secondsOf = { 'web-brief': 2, 'web-short': 8 };
 let delay = 0;
 
 const accounts = new Map();
@@ -33,6 +36,16 @@ const provider = new Provider(issuer, {
     // Tokens of two and four seconds, for tests of what comes after their end.
     {
       client_id: 'web-brief',
+      client_secret: 'secret',
+      grant_types: ['authorization_code', 'refresh_token'],
+      response_types: ['code'],
+      application_type: 'native',
+      redirect_uris: ['http://127.0.0.1/auth/callback'],
+      token_endpoint_auth_method: 'client_secret_basic',
+    },
+    // Tokens of eight seconds, for tests that see several expiries.
+    {
+      client_id: 'web-short',
       client_secret: 'secret',
       grant_types: ['authorization_code', 'refresh_token'],
       response_types: ['code'],
@@ -71,7 +84,7 @@ const provider = new Provider(issuer, {
   clockTolerance: 0,
   cookies: { keys: ['for tests only'] },
   ttl: {
-    AccessToken: (_ctx, _token, client) => (client.clientId === 'web-brief' ? 2 : accessTokenSeconds),
+    AccessToken: (_ctx, _token, client) => secondsOf[client.clientId] ?? accessTokenSeconds,
     RefreshToken: (_ctx, _token, client) => (client.clientId === 'web-brief' ? 4 : 3600),
     IdToken: 60,
     Session: 3600,
