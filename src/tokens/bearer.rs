@@ -2,14 +2,19 @@
 
 use std::fmt;
 
+use bytes::Bytes;
+use bytestring::ByteString;
 use http::HeaderValue;
 
 const SCHEME: &str = "Bearer ";
 
-/// The header that a token makes (RFC 6750 section 2.1). The token itself is a slice of it: there
-/// is one copy.
+/// A token, and the header that it makes (RFC 6750 section 2.1). The token is a slice of the header:
+/// there is one copy.
 #[derive(Clone)]
-pub(crate) struct BearerToken(HeaderValue);
+pub(crate) struct BearerToken {
+    header: HeaderValue,
+    token: ByteString,
+}
 
 impl BearerToken {
     /// None for a token with a character that is not visible ASCII. That is wider than RFC 6750's
@@ -19,19 +24,20 @@ impl BearerToken {
         if token.is_empty() || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
             return None;
         }
-        let mut header = HeaderValue::try_from(format!("{SCHEME}{token}")).ok()?;
+        let text = Bytes::from(format!("{SCHEME}{token}"));
+        let token = ByteString::try_from(text.slice(SCHEME.len()..)).ok()?;
+        let mut header = HeaderValue::from_maybe_shared(text).ok()?;
         // Clients and HPACK then neither print nor index it.
         header.set_sensitive(true);
-        Some(Self(header))
+        Some(Self { header, token })
     }
 
     pub(crate) fn expose(&self) -> &str {
-        // Only visible ASCII goes in.
-        self.0.to_str().ok().and_then(|header| header.get(SCHEME.len()..)).unwrap_or_default()
+        &self.token
     }
 
     pub(crate) fn header(&self) -> &HeaderValue {
-        &self.0
+        &self.header
     }
 }
 

@@ -31,23 +31,26 @@ impl GrantId {
         if text.len() != Self::DIGITS {
             return None;
         }
-        // In one pass: every request comes by.
-        let mut id = 0;
-        for byte in text.bytes() {
-            let digit = match byte {
-                b'0'..=b'9' => byte - b'0',
-                b'a'..=b'f' => byte - b'a' + 10,
-                _ => return None,
-            };
-            id = id << 4 | u128::from(digit);
-        }
-        Some(Self(id))
+        let (high, low) = text.as_bytes().split_at(Self::DIGITS / 2);
+        Some(Self(u128::from(half(high)?) << 64 | u128::from(half(low)?)))
     }
 
     /// The text that [`parse`](Self::parse) reads. Goes into the session and nowhere else.
     pub(crate) fn to_secret_text(self) -> String {
         format!("{:032x}", self.0)
     }
+}
+
+/// Every request comes by, and 64 bits at a time are a third of the work of 128.
+fn half(digits: &[u8]) -> Option<u64> {
+    digits.iter().try_fold(0, |id, byte| {
+        let digit = match byte {
+            b'0'..=b'9' => byte - b'0',
+            b'a'..=b'f' => byte - b'a' + 10,
+            _ => return None,
+        };
+        Some(id << 4 | u64::from(digit))
+    })
 }
 
 impl fmt::Debug for GrantId {
