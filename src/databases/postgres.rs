@@ -1,7 +1,11 @@
 //! How PostgreSQL is talked to: in transactions of statements that are not prepared, so that it
 //! works behind PgBouncer in transaction mode.
 
-use std::{error::Error, time::Duration};
+use std::{
+    error::Error,
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
+};
 
 use sqlx::{
     Executor, FromRow, PgPool, Postgres, Transaction,
@@ -9,7 +13,7 @@ use sqlx::{
     query::Query,
 };
 
-use crate::hex;
+use crate::{hex, keep_listening::QUIET};
 
 /// PostgreSQL's time, in milliseconds since 1970. Not `clock_timestamp()`: no index serves a
 /// function that may change from row to row.
@@ -19,12 +23,10 @@ pub(crate) const NOW: &str = "(extract(epoch FROM statement_timestamp()) * 1000)
 /// the whole table, for as long as the server believes in the connection.
 const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED; \
                      SET LOCAL idle_in_transaction_session_timeout = '5s'";
-/// How long a connection that hears nothing is trusted.
-const QUIET: Duration = Duration::from_secs(10);
-/// How long whoever cannot hear waits before the next attempt.
-pub(crate) const DEAF_FOR: Duration = Duration::from_secs(60);
+/// How long whoever cannot listen behind a pooler waits before the next attempt.
+const LISTEN_RETRY: Duration = Duration::from_secs(60);
 /// How often a connection is asked whether it is always the same one at the server.
-const LOOKS: usize = 3;
+const POOLER_PROBES: usize = 3;
 /// How long a connection may take to answer.
 const ANSWER: Duration = Duration::from_secs(2);
 
@@ -75,18 +77,43 @@ pub(crate) async fn notify(
     query("SELECT pg_notify($1, $2)").bind(channel).bind(message).execute(&mut **tx).await
 }
 
-/// A connection of `pool` that hears what is told in `channel`. None behind a pooler that gives each
-/// transaction another connection to the server, such as PgBouncer in transaction mode: whoever
-/// used the listening one next would get the messages, and sqlx breaks off what it does not expect.
-///
-/// `others` is the pool that the other statements go through.
-pub(crate) async fn listen(
-    pool: &PgPool,
-    others: &PgPool,
-    channel: &str,
-) -> sqlx::Result<Option<PgListener>> {
+/// Listens, and remembers that it could not.
+#[derive(Default)]
+pub(crate) struct Listening {
+    is_pooled: AtomicBool,
+}
+
+impl Listening {
+    /// A connection of `pool` that is told what happens in `channel`. It fails behind a pooler that
+    /// gives each transaction another connection to the server, such as PgBouncer in transaction
+    /// mode, and waits for a minute before it looks again: it may have been slow only.
+    ///
+    /// `others` is the pool that the other statements go through.
+    pub(crate) async fn begin(
+        &self,
+        pool: &PgPool,
+        others: &PgPool,
+        channel: &str,
+    ) -> Result<PgListener, Box<dyn Error + Send + Sync + 'static>> {
+        if self.is_pooled.load(Ordering::Relaxed) {
+            tokio::time::sleep(LISTEN_RETRY).await;
+        }
+        let listening = listen(pool, others, channel).await;
+        let listening = listening.map_err(|error| super::without_rows("PostgreSQL", error))?;
+        self.is_pooled.store(listening.is_none(), Ordering::Relaxed);
+        listening.ok_or_else(|| {
+            "behind a pooler such as PgBouncer, PostgreSQL notifies nobody; \
+             `PostgresTokens::listen_through` takes a pool of connections without one"
+                .into()
+        })
+    }
+}
+
+/// None behind such a pooler: whoever used the listening connection next would get the messages, and
+/// sqlx breaks off what it does not expect.
+async fn listen(pool: &PgPool, others: &PgPool, channel: &str) -> sqlx::Result<Option<PgListener>> {
     let mut listener = PgListener::connect_with(pool).await?;
-    for _ in 0..LOOKS {
+    for _ in 0..POOLER_PROBES {
         let Some(mine) = server_process(&mut listener).await? else { return Ok(None) };
         let mut other = begin(others).await?;
         let theirs = server_process(&mut *other).await?;
@@ -114,7 +141,7 @@ async fn server_process<'c>(
 }
 
 /// Passes on what is told, until the connection is lost. Gives the reason.
-pub(crate) async fn hear(
+pub(crate) async fn receive_until_lost(
     mut heard: PgListener,
     mut pass_on: impl FnMut(&str) + Send,
 ) -> Box<dyn Error + Send + Sync + 'static> {

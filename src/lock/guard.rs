@@ -66,8 +66,10 @@ impl LockGuard {
         self.held.as_ref().is_some_and(|held| held.is_held())
     }
 
-    /// Returns when the key is lost. If that never happens, it never returns. A loss is noticed
-    /// within a third of the lease.
+    /// Returns when the key is lost: when its lease ends without a renewal, or before that, when
+    /// the server answers a renewal that it has given the key away. Renewals are a third of the
+    /// lease apart. If the key is never lost, or has no lease, this never returns. Dropping the
+    /// future is safe.
     pub async fn lost(&self) {
         match &self.lost {
             Some(lost) => lost.cancelled().await,

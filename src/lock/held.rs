@@ -18,6 +18,7 @@ use super::{
     leases::{Leases, Owner, millis},
     local::Turn,
 };
+use crate::error::Chain;
 
 /// The guard of a key that the server has given to `owner`, who asked at `asked_at`.
 pub(super) fn guard(
@@ -50,8 +51,13 @@ struct Hold {
 
 impl Hold {
     fn is_held(&self) -> bool {
+        !self.lost.is_cancelled() && !self.left().is_zero()
+    }
+
+    /// How much of the lease is left.
+    fn left(&self) -> Duration {
         let now = millis(self.leases.clock.monotonic());
-        !self.lost.is_cancelled() && now < self.held_until.load(Ordering::Relaxed)
+        Duration::from_millis(self.held_until.load(Ordering::Relaxed).saturating_sub(now))
     }
 
     async fn renew(&self) {
@@ -60,15 +66,15 @@ impl Hold {
         loop {
             tokio::time::sleep(pause).await;
             let asked_at = self.leases.clock.monotonic();
-            let answer = timeout(lease / 3, self.leases.server.renew(self.key, self.owner, lease));
-            match answer.await {
+            let renewing = self.leases.server.renew(self.key, self.owner, lease);
+            match timeout((lease / 3).min(self.left()), renewing).await {
                 Ok(Ok(true)) => {
                     self.held_until.store(millis(asked_at + lease), Ordering::Relaxed);
                     pause = lease / 3;
                 }
                 Ok(Ok(false)) => break,
                 // The server may be back before the lease ends.
-                Ok(Err(_)) | Err(_) if self.is_held() => pause = lease / 20,
+                Ok(Err(_)) | Err(_) if self.is_held() => pause = (lease / 20).min(self.left()),
                 Ok(Err(_)) | Err(_) => break,
             }
         }
@@ -113,7 +119,10 @@ impl Lease for Held {
         let runtime = self.runtime.clone();
         runtime.spawn(async move {
             if let Err(error @ LockError::Unavailable(_)) = self.let_go().await {
-                tracing::warn!(%error, "a lock could not be released; it is free when its lease ends");
+                tracing::warn!(
+                    error = %Chain(&error),
+                    "a lock could not be released; it is free when its lease ends"
+                );
             }
         });
     }

@@ -3,7 +3,7 @@
 //! | what | how |
 //! |---|---|
 //! | the waiters of one process | one per key asks the server; the others queue behind it |
-//! | whoever asks | is woken by the server, or asks again when the lease should have ended; if the server cannot wake anybody, after 50 ms, 100 ms and so on up to 500 ms |
+//! | whoever asks | is waiters by the server, or asks again when the lease should have ended; if the server cannot wake anybody, after 50 ms, 100 ms and so on up to 500 ms |
 //! | the holder | renews its lease, and notices its loss: see [`held`] |
 //! | a caller that is dropped | a task of its own releases the key, also if the server is just giving it |
 //!
@@ -29,18 +29,18 @@ use super::{
     LockError, LockGuard, LockKey, LockService, held,
     local::{Queues, Turn},
 };
-use crate::{clock::Clock, keep_listening::keep_listening};
+use crate::{clock::Clock, error::Chain, keep_listening::keep_listening};
 
 /// How long a lease lasts, unless it is renewed.
 const LEASE: Duration = Duration::from_secs(10);
 /// Shorter than this, a renewal that takes a moment would lose it.
 const SHORTEST_LEASE: Duration = Duration::from_millis(300);
 const LONGEST_LEASE: Duration = Duration::from_secs(24 * 60 * 60);
-/// The pauses of a waiter that the server does not wake.
-const FIRST_LOOK: Duration = Duration::from_millis(50);
-const LONGEST_LOOK: Duration = Duration::from_millis(500);
+/// How long a waiter that the server does not wake pauses before it asks again.
+const FIRST_POLL_PAUSE: Duration = Duration::from_millis(50);
+const LONGEST_POLL_PAUSE: Duration = Duration::from_millis(500);
 /// The same for one that it does wake: a message may get lost.
-const LOOK_IF_TOLD: Duration = Duration::from_secs(1);
+const POLL_PAUSE_IF_NOTIFIED: Duration = Duration::from_secs(1);
 
 /// Names one holder: 128 random bits.
 pub(super) type Owner = [u8; 16];
@@ -60,9 +60,9 @@ pub(super) trait Server: Send + Sync + 'static {
     /// For how long it is held, if it is.
     async fn left(&self, key: LockKey) -> Result<Option<Duration>, LockError>;
 
-    /// Calls `woken` for each key that is released, until the connection is lost. Returns at once
-    /// if the server cannot tell.
-    async fn listen(&self, woken: &Woken) -> Result<(), LockError>;
+    /// Calls `waiters.listening()` once every release is told, and `waiters.freed(digits)` for each,
+    /// until the connection is lost. Returns at once if the server cannot tell.
+    async fn listen(&self, waiters: &Waiters) -> Result<(), LockError>;
 
     async fn health(&self) -> Result<(), LockError>;
 }
@@ -79,7 +79,7 @@ pub(super) struct Leases {
     pub(super) lease: Duration,
     secret: Option<Arc<hmac::Key>>,
     queues: Arc<Queues>,
-    woken: Arc<Woken>,
+    waiters: Arc<Waiters>,
     pub(super) clock: Clock,
     /// Ends the listening when the last clone goes.
     _stops: Arc<DropGuard>,
@@ -88,15 +88,15 @@ pub(super) struct Leases {
 
 /// Those who wait for a key to be free.
 #[derive(Default)]
-pub(super) struct Woken {
-    waiting: DashMap<LockKey, Waiters, FxBuildHasher>,
+pub(super) struct Waiters {
+    by_key: DashMap<LockKey, KeyWaiters, FxBuildHasher>,
     has_begun: AtomicBool,
-    is_told: AtomicBool,
+    is_subscribed: AtomicBool,
 }
 
 /// Those who wait for one key.
 #[derive(Default)]
-struct Waiters {
+struct KeyWaiters {
     freed: Arc<Notify>,
     count: usize,
 }
@@ -109,7 +109,7 @@ impl Leases {
             lease: LEASE,
             secret: None,
             queues: Arc::default(),
-            woken: Arc::default(),
+            waiters: Arc::default(),
             clock: Clock::system(),
             _stops: Arc::new(stop.clone().drop_guard()),
             stop,
@@ -161,7 +161,7 @@ impl Leases {
     async fn wait(&self, name: &str) -> Result<LockGuard, LockError> {
         let key = self.key(name)?;
         let mut turn = self.queues.enter(key).turn().await;
-        let mut waiting = Waiting::new(&self.woken, key);
+        let mut waiting = Waiting::new(&self.waiters, key);
         loop {
             let freed = waiting.freed.clone();
             let freed = freed.notified();
@@ -180,17 +180,21 @@ impl Leases {
 
     /// Hears which keys are released, from the first time that somebody waits.
     fn begin_to_listen(&self) {
-        if self.woken.has_begun.swap(true, Ordering::Relaxed) {
+        if self.waiters.has_begun.swap(true, Ordering::Relaxed) {
             return;
         }
-        let (server, woken, stop) = (self.server.clone(), self.woken.clone(), self.stop.clone());
+        let (server, waiters, stop) =
+            (self.server.clone(), self.waiters.clone(), self.stop.clone());
         tokio::spawn(async move {
             stop.run_until_cancelled(async move {
-                let listen = || server.listen(&woken);
+                let listen = || server.listen(&waiters);
                 let say = |error: &LockError| {
-                    tracing::warn!(%error, "the lock server no longer wakes those who wait");
+                    tracing::warn!(
+                        error = %Chain(error),
+                        "the lock server does not wake those who wait; until it does, they ask again"
+                    );
                 };
-                keep_listening(&woken.is_told, listen, say).await;
+                keep_listening(&waiters.is_subscribed, listen, say).await;
             })
             .await;
         });
@@ -223,7 +227,7 @@ impl LockService for Leases {
 
     async fn released(&self, name: &str) -> Result<(), LockError> {
         let key = self.key(name)?;
-        let mut waiting = Waiting::new(&self.woken, key);
+        let mut waiting = Waiting::new(&self.waiters, key);
         loop {
             let freed = waiting.freed.clone();
             let freed = freed.notified();
@@ -242,38 +246,38 @@ impl LockService for Leases {
 
 /// Waits for one key to be free.
 struct Waiting<'a> {
-    woken: &'a Woken,
+    waiters: &'a Waiters,
     key: LockKey,
     freed: Arc<Notify>,
-    look: Duration,
+    pause: Duration,
 }
 
 impl<'a> Waiting<'a> {
-    fn new(woken: &'a Woken, key: LockKey) -> Self {
-        let mut waiters = woken.waiting.entry(key).or_default();
-        waiters.count += 1;
-        let freed = waiters.freed.clone();
-        drop(waiters);
-        Self { woken, key, freed, look: FIRST_LOOK }
+    fn new(waiters: &'a Waiters, key: LockKey) -> Self {
+        let mut of_key = waiters.by_key.entry(key).or_default();
+        of_key.count += 1;
+        let freed = of_key.freed.clone();
+        drop(of_key);
+        Self { waiters, key, freed, pause: FIRST_POLL_PAUSE }
     }
 
-    /// How long to wait to be woken before the next look.
+    /// How long to wait for a notification before the server is asked again.
     fn pause(&mut self, left: Duration) -> Duration {
-        let look = self.look;
-        self.look = (look * 2).min(LONGEST_LOOK);
+        let pause = self.pause;
+        self.pause = (pause * 2).min(LONGEST_POLL_PAUSE);
         // Not before the lease can have ended by the server's clock.
         let ended = left + Duration::from_millis(1);
-        if self.woken.is_told.load(Ordering::Relaxed) {
-            LOOK_IF_TOLD.min(ended)
+        if self.waiters.is_subscribed.load(Ordering::Relaxed) {
+            POLL_PAUSE_IF_NOTIFIED.min(ended)
         } else {
-            look.min(ended)
+            pause.min(ended)
         }
     }
 }
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        self.woken.waiting.remove_if_mut(&self.key, |_, waiters| {
+        self.waiters.by_key.remove_if_mut(&self.key, |_, waiters| {
             waiters.count -= 1;
             waiters.count == 0
         });
@@ -282,16 +286,18 @@ impl Drop for Waiting<'_> {
 
 // Not where SQLite is the only server.
 #[cfg(any(feature = "postgres", feature = "redis"))]
-impl Woken {
+impl Waiters {
     /// From now on every release is told.
     pub(super) fn listening(&self) {
-        self.is_told.store(true, Ordering::Relaxed);
+        self.is_subscribed.store(true, Ordering::Relaxed);
         // What was released before was not told.
-        self.waiting.iter().for_each(|waiters| waiters.freed.notify_waiters());
+        self.by_key.iter().for_each(|waiters| waiters.freed.notify_waiters());
     }
 
-    pub(super) fn freed(&self, key: LockKey) {
-        if let Some(waiters) = self.waiting.get(&key) {
+    /// A key is free: its digits, as the server tells them. What cannot be read is not ours.
+    pub(super) fn freed(&self, digits: &str) {
+        let waiters = LockKey::parse(digits).and_then(|key| self.by_key.get(&key));
+        if let Some(waiters) = waiters {
             waiters.freed.notify_waiters();
         }
     }

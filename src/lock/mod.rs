@@ -8,7 +8,7 @@
 //! |---|---|---|---|
 //! | [`LocalLock`] | | one process | at once |
 //! | `RedisLock` | `redis` | all processes | at once |
-//! | `PostgresLock` | `postgres` | all processes | at once |
+//! | `PostgresLock` | `postgres` | all processes | at once; by polling behind a pooler |
 //! | `SqliteLock` | `sqlite` | those of one machine | by polling, every 50 ms at first, then up to every 500 ms |
 //!
 //! A lease proves nothing. A holder that sleeps past its lease still believes that it holds the
@@ -76,9 +76,9 @@ pub const DEFAULT_LIMIT: Duration = Duration::from_secs(10);
 /// belongs to, as it may be moved to another one.
 ///
 /// # Errors
-/// Each call fails with [`LockError::InvalidKey`] for a key that is empty or too long, and with
-/// [`LockError::Unavailable`] if the server cannot be reached or refuses. The next call tries
-/// again.
+/// Each call fails with [`LockError::InvalidKey`] for a key that is empty or too long, with
+/// [`LockError::Unavailable`] if the server cannot be reached or refuses, and with
+/// [`LockError::Internal`] if the runtime shuts down. The next call tries again.
 #[async_trait]
 pub trait LockService: fmt::Debug + Send + Sync + 'static {
     /// Waits for `key`, 10 s at the most.
@@ -97,14 +97,18 @@ pub trait LockService: fmt::Debug + Send + Sync + 'static {
     /// released again.
     async fn acquire_within(&self, key: &str, limit: Duration) -> Result<LockGuard, LockError>;
 
-    /// Takes `key` if it is free, and waits for nobody.
+    /// Takes `key` if it is free, and waits for no other holder. It waits for the server for as long
+    /// as its client does.
+    ///
+    /// # Cancel safety
+    /// A key that the server was just giving is released again.
     async fn try_acquire(&self, key: &str) -> Result<Option<LockGuard>, LockError>;
 
     /// Returns when `key` is free: at once, or when its holder lets go or its lease ends. Where
     /// others wait to hold the key, that may be after them. Another caller may have taken it by the
-    /// time this returns.
+    /// time this returns. It waits without a limit; dropping the future is safe.
     async fn released(&self, key: &str) -> Result<(), LockError>;
 
-    /// Whether the lock server answers.
+    /// Whether the lock server answers, for which it waits as long as its client does.
     async fn health(&self) -> Result<(), LockError>;
 }

@@ -8,12 +8,12 @@ use sqlx::{Executor, FromRow, PgPool, postgres::PgRow};
 
 use super::{
     LockError, LockGuard, LockKey, LockService,
-    leases::{Leases, Owner, Server, Taken, Woken, duration},
+    leases::{Leases, Owner, Server, Taken, Waiters, duration},
     sql::{REAP_EVERY, Statements, signed_millis},
 };
 use crate::databases::{
     Reaper,
-    postgres::{DEAF_FOR, NOW, ask_once, begin_to_migrate, bytes, hear, listen},
+    postgres::{Listening, NOW, ask_once, begin_to_migrate, bytes, receive_until_lost},
     without_rows,
 };
 
@@ -33,6 +33,7 @@ struct AtPostgres {
     pool: PgPool,
     statements: Statements,
     reaper: Reaper,
+    listening: Listening,
 }
 
 impl PostgresLock {
@@ -42,19 +43,20 @@ impl PostgresLock {
     pub fn new(pool: PgPool) -> Self {
         let statements = Statements::new("bytea", NOW);
         let reaper = Reaper::new("leases", REAP_EVERY);
-        let at = Arc::new(AtPostgres { pool, statements, reaper });
+        let at = Arc::new(AtPostgres { pool, statements, reaper, listening: Listening::default() });
         Self { leases: Leases::new(at.clone()), at }
     }
 
-    /// Sets how long a lease lasts unless it is renewed: how long a key stays taken after its
-    /// holder has died. From 300 ms to 24 h.
+    /// Sets how long a lease lasts unless it is renewed: how long a key stays taken after its holder
+    /// has died. A shorter one than 300 ms counts as 300 ms, a longer one than 24 h as 24 h.
     #[must_use]
     pub fn lease(self, lease: Duration) -> Self {
         Self { leases: self.leases.with_lease(lease), ..self }
     }
 
-    /// Hashes keys with this secret: someone who can read the table cannot guess which keys are
-    /// held.
+    /// Hashes keys by HMAC-SHA-256 with this secret instead of by SHA-256: someone who can read
+    /// the table cannot try out guesses. All processes need the same secret, or they do not exclude
+    /// each other.
     #[must_use]
     pub fn hash_keys_with(self, secret: &[u8]) -> Self {
         Self { leases: self.leases.with_secret(secret), ..self }
@@ -126,20 +128,11 @@ impl Server for Arc<AtPostgres> {
         Ok(left.and_then(|(left,)| duration(left)))
     }
 
-    async fn listen(&self, woken: &Woken) -> Result<(), LockError> {
-        let listening = listen(&self.pool, &self.pool, CHANNEL).await.map_err(failed)?;
-        let Some(heard) = listening else {
-            // It may have been slow only.
-            tokio::time::sleep(DEAF_FOR).await;
-            return Err(LockError::unavailable("behind a pooler PostgreSQL wakes nobody"));
-        };
-        woken.listening();
-        let pass_on = |digits: &str| {
-            if let Some(key) = LockKey::parse(digits) {
-                woken.freed(key);
-            }
-        };
-        Err(LockError::unavailable(hear(heard, pass_on).await))
+    async fn listen(&self, waiters: &Waiters) -> Result<(), LockError> {
+        let heard = self.listening.begin(&self.pool, &self.pool, CHANNEL).await;
+        let heard = heard.map_err(LockError::unavailable)?;
+        waiters.listening();
+        Err(LockError::unavailable(receive_until_lost(heard, |digits| waiters.freed(digits)).await))
     }
 
     async fn health(&self) -> Result<(), LockError> {

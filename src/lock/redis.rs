@@ -13,15 +13,15 @@ use async_trait::async_trait;
 
 use super::{
     LockError, LockGuard, LockKey, LockService,
-    leases::{Leases, Owner, Server, Taken, Woken, duration, millis},
+    leases::{Leases, Owner, Server, Taken, Waiters, duration, millis},
 };
 use crate::redis::{Redis, Repeat, eval};
 
 /// A [`LockService`] in [`Redis`], for any number of processes. Cheap to clone.
 ///
 /// A Redis that fails over to a replica may not know of a lease taken just before; one that
-/// restarts empty knows of none. The key may have two holders then, until the first one notices:
-/// within a third of its lease.
+/// restarts empty knows of none. The key may have two holders then, until Redis answers the first
+/// one's next renewal, or its lease ends.
 #[derive(Debug, Clone)]
 pub struct RedisLock(Leases);
 
@@ -56,14 +56,16 @@ impl RedisLock {
         Self(Leases::new(AtRedis(redis.clone())))
     }
 
-    /// Sets how long a lease lasts unless it is renewed: how long a key stays taken after its
-    /// holder has died. From 300 ms to 24 h.
+    /// Sets how long a lease lasts unless it is renewed: how long a key stays taken after its holder
+    /// has died. A shorter one than 300 ms counts as 300 ms, a longer one than 24 h as 24 h.
     #[must_use]
     pub fn lease(self, lease: Duration) -> Self {
         Self(self.0.with_lease(lease))
     }
 
-    /// Hashes keys with this secret: someone who can read Redis cannot guess which keys are held.
+    /// Hashes keys by HMAC-SHA-256 with this secret instead of by SHA-256: someone who can read
+    /// Redis cannot try out guesses. All processes need the same secret, or they do not exclude
+    /// each other.
     #[must_use]
     pub fn hash_keys_with(self, secret: &[u8]) -> Self {
         Self(self.0.with_secret(secret))
@@ -111,13 +113,15 @@ impl Server for AtRedis {
         Ok(duration(left))
     }
 
-    async fn listen(&self, woken: &Woken) -> Result<(), LockError> {
-        let pass_on = |digits: &str| {
-            if let Some(key) = LockKey::parse(digits) {
-                woken.freed(key);
-            }
-        };
-        let lost = self.0.hear(&self.channel(), || woken.listening(), pass_on).await;
+    async fn listen(&self, waiters: &Waiters) -> Result<(), LockError> {
+        let lost = self
+            .0
+            .receive_until_lost(
+                &self.channel(),
+                || waiters.listening(),
+                |digits| waiters.freed(digits),
+            )
+            .await;
         Err(LockError::unavailable(lost))
     }
 

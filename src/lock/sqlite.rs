@@ -7,7 +7,7 @@ use sqlx::{Executor, SqlitePool};
 
 use super::{
     LockError, LockGuard, LockKey, LockService,
-    leases::{Leases, Owner, Server, Taken, Woken, duration},
+    leases::{Leases, Owner, Server, Taken, Waiters, duration},
     sql::{REAP_EVERY, Statements, signed_millis},
 };
 use crate::databases::{Reaper, SQLITE_NOW, without_rows};
@@ -37,13 +37,15 @@ impl SqliteLock {
     }
 
     /// Sets how long a lease lasts unless it is renewed: how long a key stays taken after its holder
-    /// has died. From 300 ms to 24 h.
+    /// has died. A shorter one than 300 ms counts as 300 ms, a longer one than 24 h as 24 h.
     #[must_use]
     pub fn lease(self, lease: Duration) -> Self {
         Self { leases: self.leases.with_lease(lease), ..self }
     }
 
-    /// Hashes keys with this secret: someone who can read the table cannot guess which keys are held.
+    /// Hashes keys by HMAC-SHA-256 with this secret instead of by SHA-256: someone who can read
+    /// the table cannot try out guesses. All processes need the same secret, or they do not exclude
+    /// each other.
     #[must_use]
     pub fn hash_keys_with(self, secret: &[u8]) -> Self {
         Self { leases: self.leases.with_secret(secret), ..self }
@@ -92,7 +94,7 @@ impl Server for Arc<AtSqlite> {
         Ok(left.fetch_optional(&self.pool).await.map_err(failed)?.and_then(duration))
     }
 
-    async fn listen(&self, _woken: &Woken) -> Result<(), LockError> {
+    async fn listen(&self, _waiters: &Waiters) -> Result<(), LockError> {
         Ok(())
     }
 

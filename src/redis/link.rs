@@ -12,7 +12,8 @@ pub(super) enum Link {
 }
 
 /// Whether a command may be sent again when its answer got lost. A cluster's client does that by
-/// itself, so every command must be idempotent.
+/// itself, whatever this says: there a release that is repeated answers that the lock was lost, and
+/// a session that is created twice leaves a record behind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Repeat {
     Never,

@@ -5,9 +5,9 @@
 //! and when an answer does not come in time. Behind Sentinel the new one is to whichever server is
 //! the master then.
 
-mod hear;
 mod link;
 mod sessions;
+mod subscribe;
 mod tls;
 
 use std::{fmt, sync::Arc, time::Duration};
@@ -26,13 +26,13 @@ use self::link::Link;
 use crate::clock::Clock;
 
 /// One answer, or a connection to one server, takes no longer than this.
-const LIMIT: Duration = Duration::from_secs(2);
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(2);
 /// The same for a connection to one of several: one that is silent leaves time for the others.
-const LIMIT_OF_ONE: Duration = Duration::from_millis(500);
+const NODE_TIMEOUT: Duration = Duration::from_millis(500);
 /// Finding the way to several servers takes no longer than this.
-const LIMIT_OF_ALL: Duration = Duration::from_secs(5);
+const DISCOVERY_TIMEOUT: Duration = Duration::from_secs(5);
 /// After a failed connection, nobody tries again for this long: many requests may wait for it.
-const PAUSE: Duration = Duration::from_millis(100);
+const RECONNECT_PAUSE: Duration = Duration::from_millis(100);
 const PREFIX: &str = "ttr";
 
 /// Redis (6.2 or later) or Valkey: a single server, a cluster, or a master that sentinels watch.
@@ -109,8 +109,8 @@ impl Redis {
     pub async fn connect_cluster(urls: &[&str]) -> Result<Self, RedisConnectError> {
         tls::provide_cryptography(urls);
         let client = ClusterClientBuilder::new(urls.iter().copied())
-            .connection_timeout(LIMIT_OF_ONE)
-            .response_timeout(LIMIT)
+            .connection_timeout(NODE_TIMEOUT)
+            .response_timeout(RESPONSE_TIMEOUT)
             .retries(3)
             .build()?;
         let nodes = urls.iter().map(|url| Client::open(*url)).collect::<RedisResult<_>>()?;
@@ -212,7 +212,7 @@ impl Inner {
             return Ok((current.number, link.clone()));
         }
         let now = self.clock.monotonic();
-        if current.failed_at.is_some_and(|failed| now.saturating_sub(failed) < PAUSE) {
+        if current.failed_at.is_some_and(|failed| now.saturating_sub(failed) < RECONNECT_PAUSE) {
             return Err(RedisError::from((
                 ::redis::ErrorKind::Io,
                 "Redis could not be reached a moment ago",
@@ -234,8 +234,8 @@ impl Inner {
 
     async fn connect(&self) -> RedisResult<Link> {
         let config = AsyncConnectionConfig::new()
-            .set_connection_timeout(Some(LIMIT))
-            .set_response_timeout(Some(LIMIT));
+            .set_connection_timeout(Some(RESPONSE_TIMEOUT))
+            .set_response_timeout(Some(RESPONSE_TIMEOUT));
         match &self.servers {
             Servers::Single(client) => {
                 client.get_multiplexed_async_connection_with_config(&config).await.map(Link::Single)
@@ -253,8 +253,8 @@ impl Inner {
     /// How long a connection may take.
     fn limit(&self) -> Duration {
         match &self.servers {
-            Servers::Single(_) => LIMIT,
-            Servers::Cluster { .. } | Servers::Sentinel(_) => LIMIT_OF_ALL,
+            Servers::Single(_) => RESPONSE_TIMEOUT,
+            Servers::Cluster { .. } | Servers::Sentinel(_) => DISCOVERY_TIMEOUT,
         }
     }
 

@@ -30,8 +30,8 @@ use crate::{
 
 /// How long a flight leaves another process's refresh alone between two looks, while nobody tells
 /// it.
-const FIRST_LOOK: Duration = Duration::from_millis(50);
-const LONGEST_LOOK: Duration = Duration::from_secs(1);
+const FIRST_POLL_PAUSE: Duration = Duration::from_millis(50);
+const LONGEST_POLL_PAUSE: Duration = Duration::from_secs(1);
 
 /// One per refresher. It stops when it is dropped.
 pub(super) struct Listening {
@@ -45,7 +45,7 @@ pub(super) struct Listening {
 #[derive(Default)]
 struct WaitingFlights {
     flights: DashMap<RecordKey, Arc<Notify>, FxBuildHasher>,
-    is_told: AtomicBool,
+    is_subscribed: AtomicBool,
 }
 
 /// Whom the store tells.
@@ -78,7 +78,7 @@ impl Listening {
                          endings and refreshes are noticed later"
                     );
                 };
-                keep_listening(&listener.waiting.is_told, listen, say).await;
+                keep_listening(&listener.waiting.is_subscribed, listen, say).await;
             })
             .await;
         });
@@ -87,7 +87,7 @@ impl Listening {
     /// Begins to hear of one login. What happens from now on is not missed.
     pub(super) fn hear_of(&self, key: RecordKey) -> Hearing<'_> {
         let changed = self.waiting.flights.entry(key).or_default().clone();
-        let pause = FIRST_LOOK;
+        let pause = FIRST_POLL_PAUSE;
         Hearing { waiting: &self.waiting, key, changed, pause }
     }
 }
@@ -104,11 +104,11 @@ impl Hearing<'_> {
     /// Returns when it is time to look at the record again: at once if there was something to hear
     /// since the last call, and after `at_most` in any case.
     pub(super) async fn time_to_look(&mut self, at_most: Duration) {
-        if self.waiting.is_told.load(Ordering::Relaxed) {
-            self.pause = LONGEST_LOOK;
+        if self.waiting.is_subscribed.load(Ordering::Relaxed) {
+            self.pause = LONGEST_POLL_PAUSE;
         }
         let _elapsed = tokio::time::timeout(self.pause.min(at_most), self.changed.notified()).await;
-        self.pause = (self.pause * 2).min(LONGEST_LOOK);
+        self.pause = (self.pause * 2).min(LONGEST_POLL_PAUSE);
     }
 }
 
@@ -128,7 +128,7 @@ impl WaitingFlights {
 
 impl RecordListener for Listener {
     fn listening(&self) {
-        self.waiting.is_told.store(true, Ordering::Relaxed);
+        self.waiting.is_subscribed.store(true, Ordering::Relaxed);
         // What happened before was not told.
         for flight in &self.waiting.flights {
             flight.notify_one();

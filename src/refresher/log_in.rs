@@ -56,7 +56,7 @@ async fn make(
     let token = Arc::new(CachedToken::new(login.key, &first, read_at));
     let session_ends = SystemTime::from(session.expiry_date());
     core.warn_of_short_life(&first);
-    core.records.learn_time(login.key).await;
+    core.records.learn_time(login.key).await?;
     let write = core.writes.prepare(login.key, first, Nonce::random(), session_ends)?;
     core.writes.create(&write).await?;
     end_before(core, session).await?;

@@ -44,7 +44,7 @@ use crate::{
 /// For this long a mark must stay the same before somebody else's refresh counts as lost: longer
 /// than an unsaved set waits to be written. Nobody must have looked away for that long meanwhile,
 /// or found that the store was down: the set may be waiting for the end of just that outage.
-const BETWEEN_LOOKS: Duration = Duration::from_secs(5);
+pub(super) const BETWEEN_LOOKS: Duration = Duration::from_secs(5);
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 /// How many logins' attempts and marks are remembered. The mark in the store tells the rest.
@@ -52,7 +52,7 @@ const REMEMBERED: usize = 100_000;
 
 /// What this process remembers of its attempts, and of the marks of others.
 pub(super) struct Presentations {
-    attempts: DashMap<RecordKey, Attempt, FxBuildHasher>,
+    by_login: DashMap<RecordKey, Attempts, FxBuildHasher>,
     seen_marks: DashMap<RecordKey, SeenMark, FxBuildHasher>,
     clock: Clock,
     deadline: Duration,
@@ -60,14 +60,14 @@ pub(super) struct Presentations {
 
 /// Refreshes of one generation that did not bring a new set so far.
 #[derive(Clone, Copy)]
-struct Attempt {
+struct Attempts {
     generation: Generation,
     /// Of the last mark that this process set.
     nonce: Option<Nonce>,
     /// Of the mark before that, which the store still holds if it has refused the last one.
     renewed: Option<Nonce>,
-    failures: u32,
-    not_before: Moment,
+    tries: u32,
+    paused_at: Moment,
     pause: Duration,
     /// The refresh token was presented, and no usable answer came.
     in_doubt: bool,
@@ -76,7 +76,7 @@ struct Attempt {
     in_doubt_before: bool,
 }
 
-impl Attempt {
+impl Attempts {
     fn has_set(&self, nonce: Nonce) -> bool {
         self.nonce == Some(nonce) || self.renewed == Some(nonce)
     }
@@ -112,8 +112,8 @@ pub(super) enum Decision {
 
 impl Presentations {
     pub(super) fn new(clock: Clock, deadline: Duration) -> Self {
-        let (attempts, seen_marks) = (DashMap::default(), DashMap::default());
-        Self { attempts, seen_marks, clock, deadline }
+        let (by_login, seen_marks) = (DashMap::default(), DashMap::default());
+        Self { by_login, seen_marks, clock, deadline }
     }
 
     /// `ahead`: the access token of a later generation, whose refresh token nobody has any more.
@@ -124,14 +124,14 @@ impl Presentations {
         ahead: Option<&CachedToken>,
         replays: bool,
     ) -> Decision {
-        let attempt = self.attempt(key, found.tokens.generation);
-        let is_own = |nonce| attempt.is_some_and(|attempt| attempt.has_set(nonce));
+        let attempts = self.attempts_of(key, found.tokens.generation);
+        let is_own = |nonce| attempts.is_some_and(|attempts| attempts.has_set(nonce));
         if let Some((nonce, since)) = found.mark().filter(|(nonce, _)| !is_own(*nonce)) {
             let left = self.look(key, nonce, since, found.store_now_at_least(&self.clock));
             if !left.is_zero() {
                 return Decision::Wait(left);
             }
-        } else if !attempt.is_some_and(|attempt| attempt.in_doubt) && ahead.is_none() {
+        } else if !attempts.is_some_and(|attempts| attempts.in_doubt) && ahead.is_none() {
             return Decision::Present { replay: false };
         }
         let good_until = ahead.map_or(found.tokens.expires_at, |token| token.expires_at);
@@ -148,8 +148,8 @@ impl Presentations {
             return Decision::GiveUp;
         }
         // Only what this process has presented itself puts a replay off.
-        let in_doubt = attempt.filter(|attempt| attempt.in_doubt);
-        let wait = in_doubt.map(|attempt| self.rest(&attempt)).unwrap_or_default();
+        let in_doubt = attempts.filter(|attempts| attempts.in_doubt);
+        let wait = in_doubt.map(|attempts| self.rest(&attempts)).unwrap_or_default();
         if !wait.is_zero() {
             let message = "the last refresh had no usable answer; it is tried again later";
             return Decision::Refuse(unavailable_for(wait, message));
@@ -190,9 +190,9 @@ impl Presentations {
 
     /// Whether a refresh of `generation` has failed just now, or has left a doubt: no reason to try
     /// again while the token is good.
-    pub(super) fn is_put_off(&self, key: RecordKey, generation: Generation) -> bool {
-        let attempt = self.attempt(key, generation);
-        attempt.is_some_and(|attempt| attempt.in_doubt || !self.rest(&attempt).is_zero())
+    pub(super) fn is_paused(&self, key: RecordKey, generation: Generation) -> bool {
+        let attempts = self.attempts_of(key, generation);
+        attempts.is_some_and(|attempts| attempts.in_doubt || !self.rest(&attempts).is_zero())
     }
 
     /// A mark of ours is about to be set. `replay`: the token may have been presented before, by
@@ -204,107 +204,112 @@ impl Presentations {
         nonce: Nonce,
         replay: bool,
     ) {
-        self.change(key, generation, |attempt| {
-            if attempt.nonce != Some(nonce) {
-                if attempt.nonce.replace(nonce).is_none() {
+        self.change(key, generation, |attempts| {
+            if attempts.nonce != Some(nonce) {
+                if attempts.nonce.replace(nonce).is_none() {
                     // What was put off before was no presentation.
-                    attempt.failures = 0;
+                    attempts.tries = 0;
                 }
-                attempt.in_doubt_before = attempt.in_doubt || replay;
-                self.count(key, attempt);
+                attempts.in_doubt_before = attempts.in_doubt || replay;
+                self.count(key, attempts);
             }
         });
     }
 
     /// The mark of ours is about to be set anew, before another attempt of the same refresh.
     pub(super) fn renewing(&self, key: RecordKey, generation: Generation, nonce: Nonce) {
-        self.change(key, generation, |attempt| attempt.renewed = attempt.nonce.replace(nonce));
+        self.change(key, generation, |attempts| attempts.renewed = attempts.nonce.replace(nonce));
     }
 
     /// The refresh token is about to be presented. Noted before: whatever becomes of the flight, a
     /// panic included, the outcome is unknown until the provider has answered.
     pub(super) fn presenting(&self, key: RecordKey, generation: Generation) {
-        self.change(key, generation, |attempt| attempt.in_doubt = true);
+        self.change(key, generation, |attempts| attempts.in_doubt = true);
     }
 
     /// The provider has certainly not used the refresh token up with the last presentation.
     pub(super) fn not_consumed(&self, key: RecordKey, generation: Generation) {
-        self.change(key, generation, |attempt| attempt.in_doubt = attempt.in_doubt_before);
+        self.change(key, generation, |attempts| attempts.in_doubt = attempts.in_doubt_before);
     }
 
     /// A refresh of `generation` failed before its request, as the token store did not answer.
-    pub(super) fn put_off(&self, key: RecordKey, generation: Generation) {
+    pub(super) fn store_failed(&self, key: RecordKey, generation: Generation) {
         if let Some(mut seen) = self.seen_marks.get_mut(&key) {
             seen.steady = self.clock.monotonic();
         }
-        self.change(key, generation, |attempt| self.count(key, attempt));
+        self.change(key, generation, |attempts| self.count(key, attempts));
     }
 
     /// Another process refreshes the login: no reason to look at its mark with every request.
-    pub(super) fn back_off(&self, key: RecordKey, generation: Generation) {
-        self.change(key, generation, |attempt| self.count(key, attempt));
+    pub(super) fn refreshed_elsewhere(&self, key: RecordKey, generation: Generation) {
+        self.change(key, generation, |attempts| self.count(key, attempts));
     }
 
     /// The provider said how long to wait.
-    pub(super) fn hold_off(&self, key: RecordKey, generation: Generation, at_least: Duration) {
-        self.change(key, generation, |attempt| {
-            if self.rest(attempt) < at_least {
-                attempt.not_before = self.clock.moment();
-                attempt.pause = at_least;
+    pub(super) fn retry_not_before(
+        &self,
+        key: RecordKey,
+        generation: Generation,
+        at_least: Duration,
+    ) {
+        self.change(key, generation, |attempts| {
+            if self.rest(attempts) < at_least {
+                attempts.paused_at = self.clock.moment();
+                attempts.pause = at_least;
             }
         });
     }
 
     /// Whether a doubt is older than the last presentation.
     pub(super) fn was_in_doubt(&self, key: RecordKey, generation: Generation) -> bool {
-        self.attempt(key, generation).is_some_and(|attempt| attempt.in_doubt_before)
+        self.attempts_of(key, generation).is_some_and(|attempts| attempts.in_doubt_before)
     }
 
     /// A new set has come, or the login has ended.
     pub(super) fn settled(&self, key: RecordKey) {
-        self.attempts.remove(&key);
+        self.by_login.remove(&key);
         self.seen_marks.remove(&key);
     }
 
-    fn attempt(&self, key: RecordKey, generation: Generation) -> Option<Attempt> {
-        let attempt = self.attempts.get(&key)?;
-        (attempt.generation == generation).then_some(*attempt)
+    fn attempts_of(&self, key: RecordKey, generation: Generation) -> Option<Attempts> {
+        let attempts = self.by_login.get(&key)?;
+        (attempts.generation == generation).then_some(*attempts)
     }
 
-    fn rest(&self, attempt: &Attempt) -> Duration {
-        attempt.pause.saturating_sub(self.clock.since(attempt.not_before))
+    fn rest(&self, attempts: &Attempts) -> Duration {
+        attempts.pause.saturating_sub(self.clock.since(attempts.paused_at))
     }
 
-    fn count(&self, key: RecordKey, attempt: &mut Attempt) {
-        attempt.failures = attempt.failures.saturating_add(1);
-        attempt.not_before = self.clock.moment();
-        attempt.pause = backoff(key, attempt.generation, attempt.failures);
+    fn count(&self, key: RecordKey, attempts: &mut Attempts) {
+        attempts.tries = attempts.tries.saturating_add(1);
+        attempts.paused_at = self.clock.moment();
+        attempts.pause = backoff(key, attempts.generation, attempts.tries);
     }
 
-    fn change(&self, key: RecordKey, generation: Generation, change: impl FnOnce(&mut Attempt)) {
+    fn change(&self, key: RecordKey, generation: Generation, change: impl FnOnce(&mut Attempts)) {
         self.bound();
-        let fresh = || Attempt {
+        let fresh = || Attempts {
             generation,
             nonce: None,
             renewed: None,
-            failures: 0,
-            not_before: self.clock.moment(),
+            tries: 0,
+            paused_at: self.clock.moment(),
             pause: Duration::ZERO,
             in_doubt: false,
             in_doubt_before: false,
         };
-        let mut attempt = self.attempts.entry(key).or_insert_with(fresh);
-        if attempt.generation < generation {
-            *attempt = fresh();
+        let mut attempts = self.by_login.entry(key).or_insert_with(fresh);
+        if attempts.generation < generation {
+            *attempts = fresh();
         }
-        if attempt.generation == generation {
-            change(&mut attempt);
+        if attempts.generation == generation {
+            change(&mut attempts);
         }
     }
 
     fn bound(&self) {
-        if self.attempts.len() > REMEMBERED {
-            self.attempts.clear();
+        if self.by_login.len() > REMEMBERED {
+            self.by_login.clear();
         }
         if self.seen_marks.len() > REMEMBERED {
             self.seen_marks.clear();
@@ -314,10 +319,10 @@ impl Presentations {
 
 /// Doubles from one second to a minute. Up to half of it is taken off, so that what failed together
 /// is not tried again together.
-fn backoff(key: RecordKey, generation: Generation, failures: u32) -> Duration {
-    let doublings = failures.saturating_sub(1).min(6);
+fn backoff(key: RecordKey, generation: Generation, tries: u32) -> Duration {
+    let doublings = tries.saturating_sub(1).min(6);
     let whole = (FIRST_PAUSE * 2_u32.pow(doublings)).min(LONGEST_PAUSE);
-    whole.mul_f64(1.0 - jitter((key, generation, failures)) / 2.0)
+    whole.mul_f64(1.0 - jitter((key, generation, tries)) / 2.0)
 }
 
 /// Another process refreshes the login.

@@ -121,7 +121,7 @@ impl Records {
         let read_at = self.clock.moment();
         let loaded = self.ask(async { self.store.load(key).await }).await?;
         let answered_at = self.clock.moment();
-        let offset = self.store_clock.has_shown(read_at, loaded.now);
+        let offset = self.store_clock.observe(read_at, loaded.now);
         let now = loaded.now.unwrap_or(answered_at.wall);
         let Some(record) = loaded.record else { return Ok(Read::Absent) };
         if let Some(ending) = record.ending() {
@@ -152,11 +152,11 @@ impl Records {
 
     /// Asks for the store's time, where the last answer is long ago: for a record that is written
     /// without a read before.
-    pub(super) async fn learn_time(&self, key: RecordKey) {
+    pub(super) async fn learn_time(&self, key: RecordKey) -> Result<(), RefreshError> {
         if self.compares_and_swaps() && !self.store_clock.is_known() {
-            // A store that fails now fails the write as well.
-            let _ = self.read(key).await;
+            self.read(key).await?;
         }
+        Ok(())
     }
 
     /// How much the store's clock differs, as last seen.

@@ -69,7 +69,7 @@ pub(super) async fn run(
     let waiting = core.refresh_lock.acquire(asked.login.key, user.as_deref(), asked.early);
     let _acquired = match core.closing.run_until_cancelled(waiting).await {
         Some(Acquired::Elsewhere) => {
-            core.presentations.back_off(asked.login.key, asked.than);
+            core.presentations.refreshed_elsewhere(asked.login.key, asked.than);
             return Err(under_way_elsewhere(Duration::ZERO));
         }
         acquired => acquired,
@@ -133,7 +133,7 @@ impl Flight<'_> {
                 Ok(newest) => newest,
                 Err(error) => {
                     if error.kind() == RefreshErrorKind::Unavailable {
-                        core.presentations.put_off(key, self.asked.than);
+                        core.presentations.store_failed(key, self.asked.than);
                     }
                     return Err(error);
                 }
@@ -156,7 +156,7 @@ impl Flight<'_> {
             let stored = refused.is_none();
             if let Some(refused) = refused.filter(|_| core.records.compares_and_swaps()) {
                 // What the store does not have nobody can mark.
-                core.presentations.put_off(key, self.asked.than);
+                core.presentations.store_failed(key, self.asked.than);
                 return Err(refused);
             }
             match core.presentations.decide(key, &found, ahead.as_deref(), core.policy.replay) {
@@ -171,7 +171,7 @@ impl Flight<'_> {
                     // Two deadlines: one for a mark, one for whoever replays it.
                     let waited = core.clock.since(began);
                     if self.asked.early {
-                        core.presentations.back_off(key, found.tokens.generation);
+                        core.presentations.refreshed_elsewhere(key, found.tokens.generation);
                     }
                     if self.asked.early || waited > core.mark_deadline * 2 {
                         return Err(under_way_elsewhere(left));
@@ -300,7 +300,7 @@ impl Flight<'_> {
         }
         let failed = endpoint_failed(error);
         let wait = failed.retry_after().unwrap_or_default();
-        core.presentations.hold_off(key, generation, wait);
+        core.presentations.retry_not_before(key, generation, wait);
         Presented::Answered(Err(failed))
     }
 }

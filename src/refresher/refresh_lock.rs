@@ -12,6 +12,7 @@ use futures_util::FutureExt;
 
 use crate::{
     clock::{Clock, Throttle},
+    error::Chain,
     hex,
     lock::{LockError, LockGuard, LockService},
     tokens::RecordKey,
@@ -78,7 +79,7 @@ impl RefreshLock {
             Err(error) => {
                 if self.warnings.is_due(self.clock.monotonic()) {
                     tracing::warn!(
-                        %error,
+                        error = %Chain(&error),
                         "refreshes go on without the lock (logged every ten seconds at most)"
                     );
                 }

@@ -44,7 +44,7 @@ impl StoreClock {
     }
 
     /// A read that began at `began` has shown the time `now`; none if the store has no clock.
-    pub(super) fn has_shown(&self, began: Moment, now: Option<SystemTime>) -> Offset {
+    pub(super) fn observe(&self, began: Moment, now: Option<SystemTime>) -> Offset {
         let offset = now.map(|now| self.offset_of(began, now)).unwrap_or_default();
         let seen_at = self.clock.monotonic();
         *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some((offset, seen_at));

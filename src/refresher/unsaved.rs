@@ -7,8 +7,8 @@
 //!
 //! | kept | given up |
 //! |---|---|
-//! | a set, from before its flight first tries to store it | when the login has ended, or its refresh token's life is over |
-//! | an ending | never |
+//! | a set, from before its flight first tries to store it | when the login has ended, its record is gone or newer, or its refresh token's life is over |
+//! | an ending | when its record cannot be read |
 //!
 //! A set gives way to an ending: the ending is written then, and the set is not.
 
@@ -25,6 +25,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use super::{
     ended_here::EndedHere,
     errors::unavailable,
+    presentation::BETWEEN_LOOKS,
     records::Records,
     revoker::Revoker,
     writes::{Write, Writes},
@@ -38,11 +39,11 @@ use crate::{
 };
 
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
-/// Shorter than the time between two looks at a mark: whoever replays a refresh that it takes for
-/// lost must meet the set first.
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
-/// The same holds for a store that does not answer.
+/// How long one attempt may take.
 const ATTEMPT: Duration = Duration::from_secs(2);
+/// Whoever replays a refresh that it takes for lost must meet the set first.
+const _: () = assert!(LONGEST_PAUSE.as_millis() + ATTEMPT.as_millis() < BETWEEN_LOOKS.as_millis());
 
 /// Cheap to clone; clones are one.
 #[derive(Clone)]
@@ -72,7 +73,7 @@ struct Kept {
 }
 
 impl Kept {
-    fn lacks_something(&self) -> bool {
+    fn is_pending(&self) -> bool {
         self.set.is_some() || self.ending.is_some()
     }
 }
@@ -132,7 +133,7 @@ impl Unsaved {
 
     /// How many logins there are of which the store has refused something so far.
     pub(super) fn count(&self) -> usize {
-        let is_refused = |kept: &Kept| kept.is_refused && kept.lacks_something();
+        let is_refused = |kept: &Kept| kept.is_refused && kept.is_pending();
         self.0.kept.iter().filter(|kept| is_refused(kept)).count()
     }
 
@@ -203,7 +204,7 @@ impl Inner {
 
     /// Whether nothing came in the meantime.
     fn stop_writer(&self, key: RecordKey) -> bool {
-        self.kept.remove_if(&key, |_, kept| !kept.lacks_something()).is_some()
+        self.kept.remove_if(&key, |_, kept| !kept.is_pending()).is_some()
             || !self.kept.contains_key(&key)
     }
 
@@ -213,12 +214,12 @@ impl Inner {
         if let Some(ending) = ending {
             return match in_time(self.writes.end(key, ending, None)).await {
                 Ok(ended) => {
-                    self.has_ended(key, ending, ended, set).await;
+                    self.finish_ending(key, ending, ended, set).await;
                     Attempt::Saved
                 }
                 // A record that cannot be read will not be readable by trying again.
                 Err(error) if error.kind() == RefreshErrorKind::Misconfigured => {
-                    self.has_ended(key, ending, Ended::Absent, set).await;
+                    self.finish_ending(key, ending, Ended::Absent, set).await;
                     Attempt::Saved
                 }
                 Err(error) => Attempt::Refused(error),
@@ -251,7 +252,7 @@ impl Inner {
 
     /// The store has taken an ending in the end. Whoever asked for it could not see what it
     /// replaced, and a flight may have brought newer tokens since.
-    async fn has_ended(
+    async fn finish_ending(
         &self,
         key: RecordKey,
         ending: Ending,
@@ -289,6 +290,6 @@ impl Inner {
             kept.set = None;
         }
         // A writer removes what it has written itself.
-        self.kept.remove_if(&key, |_, kept| !kept.lacks_something() && !kept.has_writer);
+        self.kept.remove_if(&key, |_, kept| !kept.is_pending() && !kept.has_writer);
     }
 }

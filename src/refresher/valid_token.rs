@@ -249,7 +249,7 @@ async fn wait_for_newer(
 /// The request goes on with the token it has, and a flight of its own fetches the next. A failure
 /// is logged and counted; the next attempt starts after a pause that doubles.
 async fn refresh_early(core: &Arc<Core>, session: &Session, grant: GrantId, token: &CachedToken) {
-    if !token.has_refresh_token || core.presentations.is_put_off(token.key, token.generation) {
+    if !token.has_refresh_token || core.presentations.is_paused(token.key, token.generation) {
         return;
     }
     let asked = request(session, grant, token.generation, true);

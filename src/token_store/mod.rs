@@ -25,6 +25,8 @@
 pub(crate) mod codec;
 mod in_sessions;
 mod index;
+#[cfg(any(feature = "postgres", feature = "redis"))]
+mod notification;
 #[cfg(feature = "postgres")]
 mod postgres;
 mod record;
@@ -36,8 +38,6 @@ mod sql;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 mod text;
-#[cfg(any(feature = "postgres", feature = "redis"))]
-mod told;
 
 use std::{fmt, time::SystemTime};
 
@@ -66,11 +66,13 @@ const MOST_SWAPS: usize = 32;
 
 /// Keeps token records. Implement it to keep them in a database of your own. It is object-safe.
 ///
-/// Each call must be one step for everybody who shares the store. If it is not,
+/// Each `load`, `create`, `swap` and `put_newer` must be one step for everybody who shares the
+/// store, and so must `end`, unless it is left as it is. If they are not,
 /// [`compares_and_swaps`](Self::compares_and_swaps) must return false. The test suite in
 /// `tests/store_contract` shows what each call promises.
 ///
-/// The caller may drop the future of a call. The call then has taken effect or not, never in part.
+/// The caller may drop the future of a call. The record is then written or not, never in part; some
+/// of its names may be missing, or may find no record.
 ///
 /// # Errors
 /// Every call fails with [`StoreError::Backend`] if the store cannot be reached or refuses, and

@@ -4,29 +4,22 @@
 //! PgBouncer in transaction mode. What other processes are told goes by `NOTIFY`, which needs a
 //! connection of its own to hear it.
 
-use std::{
-    fmt,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-};
+use std::{fmt, sync::Arc};
 
 use async_trait::async_trait;
 use sqlx::{Executor, PgPool, Postgres, Transaction, postgres::PgQueryResult};
 
 use super::{
     Loaded, NameKey, Put, RecordKey, RecordListener, RecordVersion, StoreError, Swapped,
-    TokenRecord, TokenStore,
+    TokenRecord, TokenStore, notification,
     sql::{
         Dialect, REAP_EVERY, REAPED_AT_ONCE, Row, Statements, bind, keys, loaded, not_put, signed,
     },
-    told,
 };
 use crate::databases::{
     Reaper,
     postgres::{
-        DEAF_FOR, NOW, ask_once, begin, begin_to_migrate, bytes, hear, listen, notify, query,
+        Listening, NOW, ask_once, begin, begin_to_migrate, bytes, notify, query, receive_until_lost,
     },
     without_rows,
 };
@@ -52,7 +45,7 @@ const LONGEST_SCHEMA: usize = 48;
 ///
 /// It keeps one connection of the pool for itself, to hear what other processes do: the pool needs
 /// two or more. Behind PgBouncer in transaction mode that connection hears nothing: give a direct
-/// one with [`hear_by`](Self::hear_by), or other processes' endings and refreshes are noticed
+/// one with [`listen_through`](Self::listen_through), or other processes' endings and refreshes are noticed
 /// later.
 #[derive(Clone)]
 pub struct PostgresTokens(Arc<Inner>);
@@ -64,7 +57,7 @@ struct Inner {
     channel: String,
     schema: String,
     reaper: Reaper,
-    warned_of_silence: AtomicBool,
+    listening: Listening,
 }
 
 /// A name of a schema that SQL takes for something else.
@@ -98,10 +91,10 @@ impl PostgresTokens {
         Ok(Self::over(self.0.pool.clone(), self.0.direct.clone(), schema.to_owned()))
     }
 
-    /// Hears what other processes do by a connection of `direct`, where the pool itself goes
+    /// Listens to what other processes do over a connection of `direct`, for a pool that goes
     /// through PgBouncer.
     #[must_use]
-    pub fn hear_by(self, direct: PgPool) -> Self {
+    pub fn listen_through(self, direct: PgPool) -> Self {
         Self::over(self.0.pool.clone(), Some(direct), self.0.schema.clone())
     }
 
@@ -112,16 +105,8 @@ impl PostgresTokens {
         };
         let statements = Statements::new(&DIALECT, &prefix_of(&schema));
         let reaper = Reaper::new("token records", REAP_EVERY);
-        let warned_of_silence = AtomicBool::new(false);
-        Self(Arc::new(Inner {
-            pool,
-            direct,
-            statements,
-            channel,
-            schema,
-            reaper,
-            warned_of_silence,
-        }))
+        let listening = Listening::default();
+        Self(Arc::new(Inner { pool, direct, statements, channel, schema, reaper, listening }))
     }
 
     /// Makes the tables that are missing. Run it at each start, or make them yourself:
@@ -160,7 +145,7 @@ impl PostgresTokens {
         key: RecordKey,
         new: &TokenRecord,
     ) -> Result<(), StoreError> {
-        if let Some(message) = told::message(key, new) {
+        if let Some(message) = notification::encode(key, new) {
             notify(&mut tx, &self.0.channel, message).await.map_err(failed)?;
         }
         tx.commit().await.map_err(failed)
@@ -268,21 +253,12 @@ impl TokenStore for PostgresTokens {
 
     async fn listen(&self, listener: &dyn RecordListener) -> Result<(), StoreError> {
         let pool = self.0.direct.as_ref().unwrap_or(&self.0.pool);
-        let listening = listen(pool, &self.0.pool, &self.0.channel).await.map_err(failed)?;
-        let Some(heard) = listening else {
-            if !self.0.warned_of_silence.swap(true, Ordering::Relaxed) {
-                tracing::warn!(
-                    "PostgreSQL does not tell this process what others do, as behind PgBouncer: \
-                     their endings and refreshes are noticed later. Give a direct connection with \
-                     `hear_by` (logged once)"
-                );
-            }
-            // It may have been slow only.
-            tokio::time::sleep(DEAF_FOR).await;
-            return Err(StoreError::backend("PostgreSQL tells nothing"));
-        };
+        let heard = self.0.listening.begin(pool, &self.0.pool, &self.0.channel).await;
+        let heard = heard.map_err(StoreError::backend)?;
         listener.listening();
-        Err(StoreError::backend(hear(heard, |message| told::tell(listener, message)).await))
+        Err(StoreError::backend(
+            receive_until_lost(heard, |message| notification::dispatch(listener, message)).await,
+        ))
     }
 }
 

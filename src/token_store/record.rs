@@ -65,11 +65,12 @@ pub struct RecordVersion {
     pub generation: u64,
     /// What the record says of its grant.
     pub state: RecordStateKind,
-    /// Names whoever wrote the record last.
+    /// Of the login or the refresh that wrote the record last.
     pub nonce: Nonce,
 }
 
-/// Names one writing of a record: 64 random bits.
+/// Names one login, or one attempt of a refresh: its mark, and the tokens that follow the mark, carry
+/// the same one. 64 random bits.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Nonce(u64);
 

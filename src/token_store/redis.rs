@@ -6,8 +6,9 @@
 //! | `ttr:n:{<name>}` | sorted set | the keys of the records that a name finds, by when each ends (ms since 1970) |
 //! | `ttr:changes` | channel | what happens to records |
 //!
-//! Keys and names are 32 hexadecimal digits. Each call for a record is one script, which Redis runs
-//! in one piece. A name lies in another slot of a cluster: it is written before a new record, and
+//! Keys and names are 32 hexadecimal digits. `load`, `create`, `swap` and `put_newer` are one
+//! script each, which Redis runs in one piece; `end` is a load and a swap, again if another process
+//! wrote in between. A name lies in another slot of a cluster: it is written before a new record, and
 //! after new tokens. Redis drops a record a minute after the time up to which it must be kept, by
 //! its own clock.
 
@@ -18,17 +19,18 @@ use async_trait::async_trait;
 
 use super::{
     Loaded, NameKey, Put, RecordKey, RecordListener, RecordVersion, StoreError, Swapped,
-    TokenRecord, TokenStore,
+    TokenRecord, TokenStore, notification,
     text::{drop_at, from_millis},
-    told,
 };
 use crate::{
+    error::Chain,
     hex,
     redis::{Redis, Repeat, eval},
 };
 
 /// The most records of one name: those that end first go first.
 const MOST_OF_A_NAME: isize = 1_000;
+
 /// A [`TokenStore`] in [`Redis`], for any number of processes. [`Redis::tokens`] makes it.
 ///
 /// Redis keeps what it has said to have kept, unless it fails over to a replica or is restarted
@@ -83,8 +85,8 @@ write()
 return { 1, false }
 ";
 
-/// Notes the record `ARGV[1]` until `ARGV[2]` (ms since 1970) under a name, which finds the newest
-/// `ARGV[3]` of its records. The list lives as long as its last record.
+/// Notes the record `ARGV[1]` until `ARGV[2]` (ms since 1970) under a name, which finds the
+/// `ARGV[3]` of its records that end last. The list lives as long as its last record.
 const NOTE: &str = r"
 redis.call('ZADD', KEYS[1], ARGV[2], ARGV[1])
 redis.call('ZREMRANGEBYRANK', KEYS[1], 0, -1 - ARGV[3])
@@ -196,7 +198,7 @@ impl TokenStore for RedisTokens {
         new: &TokenRecord,
     ) -> Result<Swapped, StoreError> {
         let swapped: bool =
-            self.write(SWAP, key, new, told::message(key, new), Some(expected)).await?;
+            self.write(SWAP, key, new, notification::encode(key, new), Some(expected)).await?;
         Ok(if swapped { Swapped::Done } else { Swapped::Changed })
     }
 
@@ -207,12 +209,15 @@ impl TokenStore for RedisTokens {
         names: &[NameKey],
     ) -> Result<Put, StoreError> {
         let (stored, before): (bool, Option<String>) =
-            self.write(PUT_NEWER, key, new, told::message(key, new), None).await?;
+            self.write(PUT_NEWER, key, new, notification::encode(key, new), None).await?;
         match before {
             _ if stored => {
                 // The tokens are what counts. The names that the record had before find it still.
                 if let Err(error) = self.note(names, key, new.keep_until()).await {
-                    tracing::warn!(%error, "a logout by the provider may not find a login");
+                    tracing::warn!(
+                        error = %Chain(&error),
+                        "a logout by the provider may not find a login"
+                    );
                 }
                 Ok(Put::Stored)
             }
@@ -230,8 +235,9 @@ impl TokenStore for RedisTokens {
     }
 
     async fn listen(&self, listener: &dyn RecordListener) -> Result<(), StoreError> {
-        let pass_on = |message: &str| told::tell(listener, message);
-        let lost = self.redis.hear(&self.channel(), || listener.listening(), pass_on).await;
+        let pass_on = |message: &str| notification::dispatch(listener, message);
+        let lost =
+            self.redis.receive_until_lost(&self.channel(), || listener.listening(), pass_on).await;
         Err(StoreError::backend(lost))
     }
 }

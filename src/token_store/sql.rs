@@ -17,8 +17,8 @@
 //! );
 //! ```
 //!
-//! Each call that writes a record is one `UPDATE … WHERE`, so the database compares and writes in
-//! one step. A row past its time counts as gone, and goes with one of the next logins.
+//! A record is written by one conditional `INSERT` or `UPDATE`, so the database compares and writes
+//! in one step; `end` is a load and a swap, again if another process wrote in between. A row past its time counts as gone, and goes with one of the next logins.
 
 use std::time::Duration;
 

@@ -70,8 +70,8 @@ impl TokenRecord {
             .map_err(|_| broken("it is not a JSON object with a version"))?;
         match version.v {
             VERSION => {}
-            0 => return Err(broken("there is no version 0")),
-            version => return Err(RecordError::NewerVersion { version }),
+            version if version > VERSION => return Err(RecordError::NewerVersion { version }),
+            _ => return Err(broken("there is no such version")),
         }
         let written: Written = serde_json::from_str(text)
             .map_err(|_| broken("a field is missing, or is not of its type"))?;

@@ -178,7 +178,7 @@ async fn behind_pgbouncer_in_transaction_mode() {
         tokio::time::sleep(Duration::from_secs(5)).await;
     });
     tally.await.assert_nobody_lost();
-    let told = log.text().matches("Give a direct connection with `hear_by`").count();
+    let told = log.text().matches("`PostgresTokens::listen_through`").count();
     assert_eq!(told, 2, "once per process: {}", log.text());
 }
 

@@ -138,9 +138,9 @@ fn a_clear_answer_to_ones_own_replay_does_not_answer_what_another_process_presen
 fn the_provider_may_ask_for_a_longer_pause_and_not_for_a_shorter_one() {
     let world = World::new();
     world.present();
-    world.presentations.hold_off(KEY, FIRST, 20 * SECOND);
+    world.presentations.retry_not_before(KEY, FIRST, 20 * SECOND);
     assert_eq!(world.pause(), 20 * SECOND);
-    world.presentations.hold_off(KEY, FIRST, SECOND);
+    world.presentations.retry_not_before(KEY, FIRST, SECOND);
     assert_eq!(world.pause(), 20 * SECOND);
 }
 
@@ -151,10 +151,10 @@ fn what_puts_early_refreshes_off_puts_no_replay_off() {
     let (nonce, since) = (Nonce::random(), world.now() - DEADLINE);
     world.watch(5, nonce, since);
     for _ in 0..10 {
-        world.presentations.back_off(KEY, FIRST);
-        world.presentations.put_off(KEY, FIRST);
+        world.presentations.refreshed_elsewhere(KEY, FIRST);
+        world.presentations.store_failed(KEY, FIRST);
     }
-    assert!(world.presentations.is_put_off(KEY, FIRST));
+    assert!(world.presentations.is_paused(KEY, FIRST));
     world.watch(5, nonce, since);
     assert!(matches!(world.marked(nonce, since), Decision::Present { replay: true }));
 
@@ -216,7 +216,7 @@ fn a_mark_is_watched_again_after_the_store_was_down() {
     let world = World::new();
     let (nonce, since) = (Nonce::random(), world.now());
     world.watch(29, nonce, since);
-    world.presentations.put_off(KEY, FIRST);
+    world.presentations.store_failed(KEY, FIRST);
     world.clock.advance(SECOND);
     assert_waits(world.marked(nonce, since), 4 * SECOND);
 }
@@ -276,12 +276,12 @@ fn a_newer_generation_begins_without_a_doubt() {
     let world = World::new();
     world.present();
     world.presentations.marking(KEY, FIRST.next(), Nonce::random(), false);
-    assert!(!world.presentations.is_put_off(KEY, FIRST), "forgotten");
+    assert!(!world.presentations.is_paused(KEY, FIRST), "forgotten");
     // What is late to hear of the older one changes nothing.
     world.presentations.presenting(KEY, FIRST);
     assert!(!world.presentations.was_in_doubt(KEY, FIRST.next()));
     world.clock.advance(LONGEST_PAUSE);
-    assert!(!world.presentations.is_put_off(KEY, FIRST.next()));
+    assert!(!world.presentations.is_paused(KEY, FIRST.next()));
 }
 
 #[test]
@@ -290,7 +290,7 @@ fn a_settled_login_is_forgotten() {
     world.present();
     world.marked(Nonce::random(), world.now());
     world.presentations.settled(KEY);
-    assert!(world.presentations.attempts.is_empty() && world.presentations.seen_marks.is_empty());
+    assert!(world.presentations.by_login.is_empty() && world.presentations.seen_marks.is_empty());
 }
 
 #[test]
@@ -302,7 +302,7 @@ fn memory_is_bounded() {
         world.presentations.presenting(key(nth), FIRST);
         world.presentations.look(key(nth), nonce, now, now);
     }
-    assert!(world.presentations.attempts.len() < 100);
+    assert!(world.presentations.by_login.len() < 100);
     assert!(world.presentations.seen_marks.len() < 100);
 }
 

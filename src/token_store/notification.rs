@@ -5,7 +5,7 @@ use super::{RecordKey, RecordListener, RecordState, TokenRecord};
 use crate::hex;
 
 /// None where a refresh only begins: nobody waits for that.
-pub(super) fn message(key: RecordKey, new: &TokenRecord) -> Option<String> {
+pub(super) fn encode(key: RecordKey, new: &TokenRecord) -> Option<String> {
     match new.state() {
         RecordState::Live => Some(hex::digits(key.to_bytes())),
         RecordState::Ended(_) => Some(hex::digits(key.to_bytes()) + &new.to_text()),
@@ -14,7 +14,7 @@ pub(super) fn message(key: RecordKey, new: &TokenRecord) -> Option<String> {
 }
 
 /// Passes a message on. One that cannot be read is not ours.
-pub(super) fn tell(listener: &dyn RecordListener, message: &str) {
+pub(super) fn dispatch(listener: &dyn RecordListener, message: &str) {
     let Some((key, text)) = message.split_at_checked(32) else { return };
     let Some(key) = hex::parse(key).map(RecordKey::from_bytes) else { return };
     match TokenRecord::from_text(text).ok().as_ref().and_then(TokenRecord::ending) {

@@ -1,19 +1,17 @@
 //! What Redis publishes, over a connection of its own.
 
-use std::{error::Error, time::Duration};
+use std::error::Error;
 
 use ::redis::{Client, RedisError, RedisResult, aio::PubSub};
 use futures_util::StreamExt;
 
-use super::{LIMIT, LIMIT_OF_ONE, Redis, Servers, in_time};
-
-/// How long a connection that hears nothing is trusted.
-const QUIET: Duration = Duration::from_secs(10);
+use super::{NODE_TIMEOUT, RESPONSE_TIMEOUT, Redis, Servers, in_time};
+use crate::keep_listening::QUIET;
 
 impl Redis {
     /// Passes on what is published in `channel`, over a connection of its own, until that is lost.
     /// Gives the reason. `begun`: from now on nothing is missed.
-    pub(crate) async fn hear(
+    pub(crate) async fn receive_until_lost(
         &self,
         channel: &str,
         begun: impl FnOnce() + Send,
@@ -33,11 +31,13 @@ impl Redis {
                 }
                 Ok(None) => return "the connection was closed".into(),
                 // A connection may break without a word.
-                Err(_quiet) => match tokio::time::timeout(LIMIT, sink.ping::<()>()).await {
-                    Ok(Ok(())) => {}
-                    Ok(Err(error)) => return error.into(),
-                    Err(_elapsed) => return "the connection does not answer".into(),
-                },
+                Err(_quiet) => {
+                    match tokio::time::timeout(RESPONSE_TIMEOUT, sink.ping::<()>()).await {
+                        Ok(Ok(())) => {}
+                        Ok(Err(error)) => return error.into(),
+                        Err(_elapsed) => return "the connection does not answer".into(),
+                    }
+                }
             }
         }
     }
@@ -63,7 +63,7 @@ impl Redis {
 async fn subscribe_to_any(nodes: &[Client]) -> RedisResult<PubSub> {
     let mut failed = RedisError::from((::redis::ErrorKind::Io, "there are no nodes"));
     for node in nodes {
-        match in_time(LIMIT_OF_ONE, node.get_async_pubsub()).await {
+        match in_time(NODE_TIMEOUT, node.get_async_pubsub()).await {
             Ok(heard) => return Ok(heard),
             Err(error) => failed = error,
         }
