@@ -127,3 +127,6 @@ impl Lease for Held {
         });
     }
 }
+
+#[cfg(test)]
+mod tests;
