@@ -1,6 +1,6 @@
 //! What the parts below report, as the one error that a request sees.
 
-use std::{sync::Arc, time::Duration};
+use std::{error::Error, sync::Arc, time::Duration};
 
 use tower_sessions::session;
 
@@ -52,6 +52,21 @@ pub(super) fn unavailable(message: &'static str) -> RefreshError {
 
 pub(super) fn unavailable_for(wait: Duration, message: &'static str) -> RefreshError {
     RefreshError::new(RefreshErrorKind::Unavailable, message).with_retry_after(wait)
+}
+
+/// Another process refreshes the login.
+#[derive(Debug, thiserror::Error)]
+#[error("its mark is in the token record")]
+struct UnderWayElsewhere;
+
+/// A flight that ends because somebody else's goes on.
+pub(super) fn under_way_elsewhere(rest: Duration) -> RefreshError {
+    let rest = if rest.is_zero() { SOON } else { rest };
+    unavailable_for(rest, "another process refreshes this login").with_source(UnderWayElsewhere)
+}
+
+pub(super) fn is_under_way_elsewhere(error: &RefreshError) -> bool {
+    error.source().is_some_and(|source| source.is::<UnderWayElsewhere>())
 }
 
 pub(super) fn wait_timeout(retry_after: Duration) -> RefreshError {

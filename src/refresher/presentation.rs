@@ -22,18 +22,12 @@
 //!
 //! What this process remembers it may forget: the mark in the store says that there is a doubt.
 
-use std::{
-    error::Error,
-    time::{Duration, SystemTime},
-};
+use std::time::{Duration, SystemTime};
 
 use dashmap::DashMap;
 use rustc_hash::FxBuildHasher;
 
-use super::{
-    errors::{SOON, unavailable_for},
-    records::Found,
-};
+use super::{errors::unavailable_for, records::Found};
 use crate::{
     clock::{Clock, Moment},
     error::RefreshError,
@@ -234,10 +228,16 @@ impl Presentations {
 
     /// A refresh of `generation` failed before its request, as the token store did not answer.
     pub(super) fn store_failed(&self, key: RecordKey, generation: Generation) {
+        self.look_again(key);
+        self.change(key, generation, |attempts| self.count(key, attempts));
+    }
+
+    /// The token store has failed: whoever set the mark that it holds may have tokens that wait for
+    /// the end of just that outage, so the looks at it begin again.
+    pub(super) fn look_again(&self, key: RecordKey) {
         if let Some(mut seen) = self.seen_marks.get_mut(&key) {
             seen.steady = self.clock.monotonic();
         }
-        self.change(key, generation, |attempts| self.count(key, attempts));
     }
 
     /// Another process refreshes the login: no reason to look at its mark with every request.
@@ -323,21 +323,6 @@ fn backoff(key: RecordKey, generation: Generation, tries: u32) -> Duration {
     let doublings = tries.saturating_sub(1).min(6);
     let whole = (FIRST_PAUSE * 2_u32.pow(doublings)).min(LONGEST_PAUSE);
     whole.mul_f64(1.0 - jitter((key, generation, tries)) / 2.0)
-}
-
-/// Another process refreshes the login.
-#[derive(Debug, thiserror::Error)]
-#[error("its mark is in the token record")]
-struct UnderWayElsewhere;
-
-/// A flight that ends because somebody else's goes on.
-pub(super) fn under_way_elsewhere(rest: Duration) -> RefreshError {
-    let rest = if rest.is_zero() { SOON } else { rest };
-    unavailable_for(rest, "another process refreshes this login").with_source(UnderWayElsewhere)
-}
-
-pub(super) fn is_under_way_elsewhere(error: &RefreshError) -> bool {
-    error.source().is_some_and(|source| source.is::<UnderWayElsewhere>())
 }
 
 #[cfg(test)]

@@ -21,10 +21,10 @@ use std::{
 use super::{
     Core, FlightResult, answer,
     ending::Login,
-    errors::{endpoint_failed, expired, logged_out, no_record, unavailable},
+    errors::{endpoint_failed, expired, logged_out, no_record, unavailable, under_way_elsewhere},
     marker::{Marker, Stop},
     newest::{self, Newest},
-    presentation::{Decision, under_way_elsewhere},
+    presentation::Decision,
     records::Found,
     refresh_lock::Acquired,
 };
@@ -281,7 +281,10 @@ impl Flight<'_> {
             Err(RefreshFailure::Aborted) => {
                 core.presentations.not_consumed(key, generation);
                 return match marker.stop {
-                    Some(Stop::Refused(error)) => Presented::Answered(Err(error)),
+                    Some(Stop::Refused(error)) => {
+                        core.presentations.look_again(key);
+                        Presented::Answered(Err(error))
+                    }
                     Some(Stop::Again) | None => Presented::Again,
                 };
             }

@@ -32,8 +32,10 @@ use super::{
     Core, FlightKey, FlightResult,
     confirm::{confirmed, not_stored_yet, read_record, unconfirmed},
     ending::Login,
-    errors::{SOON, internal, pointer_failed, session_failed, unavailable, wait_timeout},
-    presentation::is_under_way_elsewhere,
+    errors::{
+        SOON, internal, is_under_way_elsewhere, pointer_failed, session_failed, unavailable,
+        wait_timeout,
+    },
     prolong::prolong,
     refresh::{self, RefreshRequest},
 };

@@ -85,6 +85,30 @@ async fn a_new_mark_is_looked_at_from_the_beginning() {
     assert_eq!(world.issuer.refresh_requests(), 3);
 }
 
+/// Rule 6: the set may be waiting for the end of the outage that hinders the others' marks.
+#[tokio::test(start_paused = true)]
+async fn after_the_store_has_refused_a_mark_the_looks_begin_again() {
+    let world = World::on_swapping();
+    let id = world.log_in("alice").await;
+    let flight = world.flight_at(Station::AfterPost, id).await;
+    world.tokens.refuse_writes(true);
+    let token = flight.land().await.expect("kept in memory");
+    let other = another_process(&world);
+    let waiting = ask_at(&other, id);
+    look_again().await;
+    watch(&world, DEADLINE).await;
+    assert!(waiting.await.unwrap().is_err(), "the store refuses its mark");
+
+    // Before the first process tries to store its set again.
+    world.tokens.refuse_writes(false);
+    world.clock.advance(2 * SECOND);
+    let found = ask_at(&other, id).await.unwrap().expect("stored meanwhile");
+
+    assert_eq!(found.secret(), token.secret());
+    assert_eq!(world.issuer.refresh_requests(), 1);
+    world.assert_logged_in(id).await;
+}
+
 /// Rule 6: a consumed token would kill the access token that is good.
 #[tokio::test(start_paused = true)]
 async fn a_restarted_process_presents_nothing_again_while_the_access_token_is_good() {
