@@ -10,12 +10,12 @@
 //!     discovery/                  where are the provider's endpoints?
 //!     auth/, request              what is sent
 //!     exchange, transport         one request and its whole answer, within time and size
-//!     response, error             what the answer means
+//!     response, oauth_error, error  what the answer means
 //!   jwt/                          the provider's keys, and the tokens they verify
 //! ```
 //!
 //! An exchange takes at most [`request_timeout`](TokenEndpoint::request_timeout) and reads at most
-//! 64 KiB (256 KiB for keys). Redirects are never followed. A refresh is sent again only if the
+//! 1 MiB (256 KiB for keys). Redirects are never followed. A refresh is sent again only if the
 //! provider certainly did not act on it.
 
 mod auth;
@@ -24,6 +24,7 @@ mod discovery;
 mod error;
 mod exchange;
 mod jwt;
+mod oauth_error;
 mod provider;
 mod request;
 mod resilience;

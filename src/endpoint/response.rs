@@ -4,12 +4,12 @@
 //! |---|---|---|
 //! | 2xx with a token response | none: the tokens | - |
 //! | 2xx with an OAuth error and no token | as a 4xx with that code | as there |
-//! | 2xx with anything else: not JSON, no token, over 64 KiB | `InvalidResponse` | maybe |
+//! | 2xx with anything else: not JSON, no token, over 1 MiB | `InvalidResponse` | maybe |
 //! | 3xx: never followed, because the form would go elsewhere | `InvalidResponse` | no |
 //! | 429, 503 | `Unavailable` | no |
 //! | 4xx or 5xx with the code `temporarily_unavailable` | `Unavailable` | no |
 //! | any other 5xx; 4xx with the code `server_error` | `Unavailable` | maybe |
-//! | 4xx with `invalid_grant`, or GitHub's `bad_refresh_token` | `InvalidGrant` | - |
+//! | any other status with a word for a refresh token that is dead, or for a user who must log in again: see [`oauth_error`](super::oauth_error) | `InvalidGrant` | - |
 //! | 4xx with another registered code | `Rejected` with that code | no |
 //! | 4xx with an unregistered code | `Rejected`, "unregistered code" | no |
 //! | 4xx without an OAuth error, such as a firewall's 403; 1xx | `InvalidResponse` | no |
@@ -21,11 +21,11 @@
 use std::time::Duration;
 
 use http::{HeaderMap, StatusCode, header};
-use serde::Deserialize;
 
 use super::{
     error::{EndpointError, EndpointErrorKind as Kind},
     exchange::Answer,
+    oauth_error,
 };
 use crate::{error::LONGEST_RETRY_AFTER, tokens::TokenSet};
 
@@ -36,8 +36,8 @@ pub(super) fn token_answer(answer: Answer) -> Result<TokenSet, EndpointError> {
     }
     // The provider has agreed. An unreadable body may have held the only new refresh token.
     let body = answer.body.map_err(EndpointError::maybe_consumed)?;
-    TokenSet::from_json(&body).map_err(|error| match oauth_error(&body) {
-        Some(code) => by_code(&code, &answer.headers),
+    TokenSet::from_json(&body).map_err(|error| match oauth_error::code(&body) {
+        Some(code) => by_code(code, &answer.headers),
         None => invalid("is not a token response").maybe_consumed().with_source(error),
     })
 }
@@ -61,8 +61,7 @@ pub(super) fn document_answer(answer: Answer) -> Result<bytes::Bytes, EndpointEr
 
 fn refusal(answer: &Answer) -> EndpointError {
     let status = answer.status;
-    let code = answer.body.as_ref().ok().and_then(|body| oauth_error(body));
-    let code = code.as_deref();
+    let code = answer.body.as_ref().ok().and_then(|body| oauth_error::code(body));
     let unavailable =
         || EndpointError::new(Kind::Unavailable { retry_after: retry_after(&answer.headers) });
 
@@ -70,6 +69,8 @@ fn refusal(answer: &Answer) -> EndpointError {
         invalid("is a redirect")
     } else if matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
         unavailable()
+    } else if code == Some(oauth_error::INVALID_GRANT) {
+        EndpointError::new(Kind::InvalidGrant)
     } else if status.is_server_error() {
         if code == Some("temporarily_unavailable") {
             unavailable()
@@ -85,61 +86,19 @@ fn refusal(answer: &Answer) -> EndpointError {
     }
 }
 
-fn by_code(code: &str, headers: &HeaderMap) -> EndpointError {
+fn by_code(code: &'static str, headers: &HeaderMap) -> EndpointError {
     let unavailable =
         || EndpointError::new(Kind::Unavailable { retry_after: retry_after(headers) });
     match code {
-        "invalid_grant" | "bad_refresh_token" => EndpointError::new(Kind::InvalidGrant),
+        oauth_error::INVALID_GRANT => EndpointError::new(Kind::InvalidGrant),
         "temporarily_unavailable" => unavailable(),
         "server_error" => unavailable().maybe_consumed(),
-        code => EndpointError::new(Kind::Rejected { code: registered(code) }),
+        code => EndpointError::new(Kind::Rejected { code }),
     }
 }
 
 fn invalid(rule: &'static str) -> EndpointError {
     EndpointError::new(Kind::InvalidResponse { rule })
-}
-
-/// The `error` code of an OAuth error response (RFC 6749, section 5.2). Deliberately not its
-/// `error_description`: that is free text, and some providers put the token into it.
-fn oauth_error(body: &[u8]) -> Option<String> {
-    #[derive(Deserialize)]
-    struct OAuthError {
-        error: String,
-    }
-    serde_json::from_slice::<OAuthError>(body).ok().map(|body| body.error)
-}
-
-/// The code, if a token or revocation endpoint may send it according to the IANA "OAuth Extensions
-/// Error" registry. The provider's own string goes no further.
-fn registered(code: &str) -> &'static str {
-    const CODES: [&str; 24] = [
-        "access_denied",
-        "account_selection_required",
-        "authorization_pending",
-        "consent_required",
-        "expired_token",
-        "incompatible_ace_profiles",
-        "insufficient_scope",
-        "insufficient_user_authentication",
-        "interaction_required",
-        "invalid_authorization_details",
-        "invalid_client",
-        "invalid_dpop_proof",
-        "invalid_request",
-        "invalid_scope",
-        "invalid_target",
-        "invalid_token",
-        "login_required",
-        "slow_down",
-        "unauthorized_client",
-        "unsupported_grant_type",
-        "unsupported_pop_key",
-        "unsupported_response_type",
-        "unsupported_token_type",
-        "use_dpop_nonce",
-    ];
-    CODES.into_iter().find(|known| *known == code).unwrap_or("unregistered code")
 }
 
 /// `Retry-After` in seconds or as a date (RFC 9110, section 10.2.3). A date counts from the `Date`

@@ -178,7 +178,7 @@ impl fmt::Debug for StandardClaims {
 pub(crate) fn lenient_number(value: &Value) -> Option<f64> {
     let number = match value {
         Value::Number(number) => number.as_f64()?,
-        Value::String(text) => text.parse().ok()?,
+        Value::String(text) => text.trim().parse().ok()?,
         _ => return None,
     };
     number.is_finite().then_some(number)

@@ -7,6 +7,7 @@ pub(crate) mod claims;
 mod grant;
 mod grant_tokens;
 mod lifetime;
+pub(crate) mod token_response;
 mod token_set;
 
 pub use access_token::AccessToken;

@@ -6,16 +6,9 @@ use std::{
 };
 
 use secrecy::SecretString;
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde::Serialize;
 
-use super::{
-    BearerToken,
-    claims::{self, lenient_number, lenient_words},
-};
-
-/// No lifetime counts for more than 100 years, so that adding it to a time cannot overflow.
-const LONGEST_LIFE: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
+use super::{BearerToken, token_response};
 
 /// The tokens of one login, from the provider's token response.
 ///
@@ -25,11 +18,15 @@ const LONGEST_LIFE: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 /// | field of the response | rule |
 /// |---|---|
 /// | `access_token` | required; visible ASCII, because it goes into a header (RFC 6750, 2.1) |
-/// | `token_type` | required (RFC 6749, 5.1 and 7.1): "Bearer" in any case |
-/// | `expires_in` | seconds, above 0: a number or a string of one. Without it, a JWT's own `exp` counts |
-/// | `refresh_token`, `id_token` | null and empty count as absent |
+/// | `token_type` | anything but a type whose tokens need a proof of possession, such as `DPoP` (RFC 9449) |
+/// | `expires_in` | seconds above 0: a number or a string of one. Without it, or if it is anything else, a JWT's own `exp` counts |
+/// | `refresh_token`, `id_token` | empty, and what is no string, counts as absent |
 /// | `refresh_expires_in`, `refresh_token_expires_in` | seconds above 0; anything else (also Keycloak's 0) means "no limit known" |
 /// | `scope` | words separated by spaces, or a list of words |
+///
+/// RFC 6749 is stricter, and many providers are not: a token that was given must not get lost
+/// because another field looks odd. The body may also be a form, as GitHub sends it, or keep its
+/// tokens in `data` or `authed_user`. If a field comes twice, the last one counts.
 ///
 /// `Debug` shows no token, and there is no `Serialize`: only this crate stores tokens.
 #[derive(Clone)]
@@ -80,10 +77,7 @@ impl TokenSet {
     /// # Errors
     /// [`TokenSetError`] names the field and the rule it breaks.
     pub fn from_json(body: impl AsRef<[u8]>) -> Result<Self, TokenSetError> {
-        let wire: WireTokens = serde_json::from_slice(body.as_ref()).map_err(|error| {
-            TokenSetError::NotJson { line: error.line(), column: error.column() }
-        })?;
-        wire.into_token_set()
+        token_response::read(body.as_ref())
     }
 
     /// Names the user, unique at the issuer. It overrides what the tokens say. If the login has no
@@ -132,10 +126,8 @@ pub enum TokenSetError {
     /// The response given to [`TokenSet::from_response`] does not serialize.
     #[error("the token response does not serialize to JSON")]
     NotSerializable,
-    /// It is not a JSON object, or has a field twice (RFC 6749, 5.1).
-    #[error(
-        "the token response is not a JSON object with each field once (line {line}, column {column})"
-    )]
+    /// It is neither a JSON object (RFC 6749, 5.1) nor a form with tokens.
+    #[error("the token response is not a JSON object (line {line}, column {column})")]
     NotJson {
         /// The line, from 1; 0 where it is not known.
         line: usize,
@@ -150,115 +142,6 @@ pub enum TokenSetError {
         /// The rule that it breaks.
         rule: &'static str,
     },
-}
-
-/// The fields as they came. All are `Value`, so that the error for a wrong type is ours: it names
-/// the field and quotes nothing.
-#[derive(Deserialize)]
-struct WireTokens {
-    access_token: Option<Value>,
-    token_type: Option<Value>,
-    expires_in: Option<Value>,
-    refresh_token: Option<Value>,
-    refresh_expires_in: Option<Value>,
-    refresh_token_expires_in: Option<Value>,
-    id_token: Option<Value>,
-    scope: Option<Value>,
-}
-
-impl WireTokens {
-    fn into_token_set(self) -> Result<TokenSet, TokenSetError> {
-        let access_token = usable_access_token(text("access_token", self.access_token)?)?;
-        require_bearer(text("token_type", self.token_type)?.as_deref())?;
-        let id_token = text("id_token", self.id_token)?;
-        let expires_in = self.expires_in.as_ref().map(access_life).transpose()?;
-
-        let by_id_token = id_token.as_deref().map(Hints::of).unwrap_or_default();
-        let by_access_token = Hints::of(access_token.expose());
-        Ok(TokenSet {
-            expires_at: if expires_in.is_none() { by_access_token.expires_at() } else { None },
-            subject: by_id_token.subject().or(by_access_token.subject()),
-            sid: by_id_token.sid().or(by_access_token.sid()),
-            access_token,
-            refresh_token: text("refresh_token", self.refresh_token)?.map(SecretString::from),
-            id_token: id_token.map(SecretString::from),
-            scope: self.scope.as_ref().and_then(lenient_words),
-            expires_in,
-            refresh_expires_in: self
-                .refresh_expires_in
-                .or(self.refresh_token_expires_in)
-                .as_ref()
-                .and_then(positive_life),
-            obtained_at: None,
-        })
-    }
-}
-
-/// A field of text; empty counts as absent.
-fn text(field: &'static str, value: Option<Value>) -> Result<Option<String>, TokenSetError> {
-    match value {
-        None => Ok(None),
-        Some(Value::String(text)) => Ok(Some(text).filter(|text| !text.is_empty())),
-        Some(_) => Err(TokenSetError::Field { field, rule: "is not a string" }),
-    }
-}
-
-fn usable_access_token(token: Option<String>) -> Result<BearerToken, TokenSetError> {
-    let broken = |rule| TokenSetError::Field { field: "access_token", rule };
-    let token = token.ok_or(broken("is missing or empty"))?;
-    BearerToken::new(&token).ok_or(broken("holds a character that is not visible ASCII"))
-}
-
-fn require_bearer(token_type: Option<&str>) -> Result<(), TokenSetError> {
-    let broken = |rule| Err(TokenSetError::Field { field: "token_type", rule });
-    match token_type {
-        None => broken("is missing or empty"),
-        Some(token_type) if token_type.eq_ignore_ascii_case("bearer") => Ok(()),
-        Some(_) => broken("is not bearer"),
-    }
-}
-
-fn access_life(value: &Value) -> Result<Duration, TokenSetError> {
-    positive_life(value).ok_or(TokenSetError::Field {
-        field: "expires_in",
-        rule: "is not a number of seconds above 0",
-    })
-}
-
-fn positive_life(value: &Value) -> Option<Duration> {
-    let seconds = lenient_number(value).filter(|seconds| *seconds > 0.0)?;
-    let life =
-        Duration::try_from_secs_f64(seconds).map_or(LONGEST_LIFE, |life| life.min(LONGEST_LIFE));
-    // A positive number may still round to nothing.
-    Some(life).filter(|life| !life.is_zero())
-}
-
-/// The three claims that are read here, each by itself: one odd claim must not hide the others.
-#[derive(Deserialize, Default)]
-struct Hints {
-    sub: Option<Value>,
-    sid: Option<Value>,
-    exp: Option<Value>,
-}
-
-impl Hints {
-    /// Nothing if the token is opaque or encrypted, which is no error.
-    fn of(jwt: &str) -> Self {
-        claims::payload(jwt).unwrap_or_default()
-    }
-
-    fn subject(&self) -> Option<String> {
-        text("sub", self.sub.clone()).ok().flatten()
-    }
-
-    fn sid(&self) -> Option<String> {
-        text("sid", self.sid.clone()).ok().flatten()
-    }
-
-    fn expires_at(&self) -> Option<SystemTime> {
-        let seconds = lenient_number(self.exp.as_ref()?).filter(|seconds| *seconds > 0.0)?;
-        SystemTime::UNIX_EPOCH.checked_add(Duration::try_from_secs_f64(seconds).ok()?)
-    }
 }
 
 #[cfg(test)]

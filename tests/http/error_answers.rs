@@ -260,14 +260,14 @@ async fn no_access_token() {
 }
 
 #[tokio::test]
-async fn a_token_type_that_is_not_bearer() {
+async fn a_token_that_needs_a_proof_of_possession() {
     invalid_response(|world| world.issuer.edit_next(|answer| answer["token_type"] = json!("mac")))
         .await;
 }
 
 #[tokio::test]
-async fn an_answer_over_64_kib() {
-    invalid_response(|world| world.issuer.fail_next(200, vec![b' '; 65 * 1024])).await;
+async fn an_answer_over_1_mib() {
+    invalid_response(|world| world.issuer.fail_next(200, vec![b' '; 1025 * 1024])).await;
 }
 
 #[tokio::test]

@@ -35,7 +35,7 @@ async fn the_limit_holds_for_the_body_too() {
 }
 
 #[tokio::test]
-async fn an_endless_body_is_refused_at_64_kib() {
+async fn an_endless_body_is_refused_at_1_mib() {
     let read = Arc::new(Mutex::new(0_usize));
     let counter = Arc::clone(&read);
     let endless = Transport::new(tower::service_fn(move |_| {
@@ -47,9 +47,9 @@ async fn an_endless_body_is_refused_at_64_kib() {
         async move { Ok::<_, BoxError>(Response::new(http_body_util::StreamBody::new(chunks))) }
     }));
     let error = refresh_error(endless).await;
-    assert_eq!(error.kind(), &Kind::InvalidResponse { rule: "is over 64 KiB" });
+    assert_eq!(error.kind(), &Kind::InvalidResponse { rule: "is over 1 MiB" });
     assert!(error.may_have_consumed());
-    assert_eq!(*read.lock().unwrap(), 64 * 1024 + 4096);
+    assert_eq!(*read.lock().unwrap(), 1024 * 1024 + 4096);
 }
 
 #[tokio::test]
@@ -57,12 +57,12 @@ async fn a_body_announced_as_too_large_is_not_read() {
     let script = Script::default();
     let transport = script.answering(|_, _| {
         let mut response = answer(200, tokens().to_string());
-        response.headers_mut().insert("content-length", http::HeaderValue::from_static("65537"));
+        response.headers_mut().insert("content-length", http::HeaderValue::from_static("1048577"));
         response
     });
     assert_eq!(
         refresh_error(transport).await.kind(),
-        &Kind::InvalidResponse { rule: "is over 64 KiB" }
+        &Kind::InvalidResponse { rule: "is over 1 MiB" }
     );
 }
 

@@ -5,7 +5,7 @@
 //!
 //! | part | rule |
 //! |---|---|
-//! | form | three parts of base64url, at most 64 KiB; header and payload are JSON objects |
+//! | form | three parts of base64url, at most 256 KiB; header and payload are JSON objects |
 //! | `crit` | must be absent: no extension is supported (RFC 7515, section 4.1.11) |
 //! | `typ` | absent or an expected type, in any case, with or without `application/` |
 //! | `iss` | the expected issuer, character for character |
@@ -32,7 +32,7 @@ use super::{jwks::KeySet, keys::KeysError};
 use crate::tokens::claims::lenient_number;
 
 /// The longest token to accept. A token response may not be longer either.
-const MAX_TOKEN: usize = 64 * 1024;
+const MAX_TOKEN: usize = 256 * 1024;
 /// How far the clocks of this process and of the provider may differ.
 pub(crate) const LEEWAY: Duration = Duration::from_secs(60);
 
@@ -85,7 +85,7 @@ impl<'a> Expected<'a> {
 /// Why a token was not accepted. It names the part and the rule, never the value.
 #[derive(Debug, Clone, thiserror::Error)]
 pub(crate) enum VerifyError {
-    #[error("the token is over 64 KiB")]
+    #[error("the token is over 256 KiB")]
     TooLong,
     #[error("the token is not a signed JWT: it does not have three parts")]
     NotAJwt,

@@ -88,17 +88,9 @@ proptest! {
 #[test]
 fn nesting_to_the_limit_of_a_body_is_an_error_and_no_overflow() {
     for open in ["[", "{\"a\":", "{\"error\":[", "{\"access_token\":{\"x\":"] {
-        let body = open.repeat(64 * 1024 / open.len());
+        let body = open.repeat(1024 * 1024 / open.len());
         for status in [200, 400, 503] {
             assert!(outcome(status, body.clone()).is_err());
         }
     }
-}
-
-#[test]
-fn a_field_twice_is_refused() {
-    let twice = r#"{"access_token":"a","token_type":"Bearer","access_token":"b"}"#;
-    let error = outcome(200, twice).unwrap_err();
-    assert_eq!(error.kind(), &Kind::InvalidResponse { rule: "is not a token response" });
-    assert!(error.may_have_consumed());
 }

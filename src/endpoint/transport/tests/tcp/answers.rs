@@ -35,10 +35,11 @@ async fn an_endless_body() {
     let (port, seen) = server(|mut connection, _| async move {
         connection.request().await;
         connection.write("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n").await;
-        while connection.write("5\r\n     \r\n").await {}
+        let chunk = format!("1000\r\n{}\r\n", " ".repeat(0x1000));
+        while connection.write(&chunk).await {}
     })
     .await;
-    let kind = Kind::InvalidResponse { rule: "is over 64 KiB" };
+    let kind = Kind::InvalidResponse { rule: "is over 1 MiB" };
     assert_once(&seen, failed(endpoint_at(port)).await, kind, true);
 }
 

@@ -1,0 +1,94 @@
+//! Which error a provider names, and in which words.
+//!
+//! RFC 6749, section 5.2 has one place for it, the field `error`. Others use `status` (HubSpot),
+//! `code`, a list `errors` (Fitbit), an object in `error` (Google's and Microsoft's APIs), or a form
+//! instead of JSON (GitHub).
+
+use serde_json::{Map, Value};
+
+use crate::tokens::token_response;
+
+pub(super) const INVALID_GRANT: &str = "invalid_grant";
+
+/// Other words for a refresh token that the provider will never take again, and the codes that ask
+/// for the user (OpenID Connect Core 1.0, 3.1.2.6, and Microsoft's documentation): the login is over
+/// in both cases. Compared in lower case.
+const AS_INVALID_GRANT: [&str; 16] = [
+    "access_denied",
+    "account_selection_required",
+    "bad_refresh_token",
+    "consent_required",
+    "expired_refresh_token",
+    "expired_token",
+    "interaction_required",
+    "invalid_refresh_token",
+    "invalid_token",
+    "login_required",
+    "mfa_required",
+    "refresh_token_expired",
+    "refresh_token_revoked",
+    "revoked_token",
+    "token_expired",
+    "token_revoked",
+];
+
+/// The other codes that a token or revocation endpoint may send according to the IANA "OAuth
+/// Extensions Error" registry.
+const REGISTERED: [&str; 19] = [
+    "authorization_pending",
+    "incompatible_ace_profiles",
+    "insufficient_scope",
+    "insufficient_user_authentication",
+    "invalid_authorization_details",
+    "invalid_client",
+    "invalid_dpop_proof",
+    "invalid_request",
+    "invalid_scope",
+    "invalid_target",
+    "server_error",
+    "slow_down",
+    "temporarily_unavailable",
+    "unauthorized_client",
+    "unsupported_grant_type",
+    "unsupported_pop_key",
+    "unsupported_response_type",
+    "unsupported_token_type",
+    "use_dpop_nonce",
+];
+
+/// The code of an error response: [`INVALID_GRANT`] for all its other words, the registered code,
+/// or "unregistered code". None if the body names no error. The provider's own string goes no
+/// further, and neither does its `error_description`: that is free text, and some providers put the
+/// token into it.
+pub(super) fn code(body: &[u8]) -> Option<&'static str> {
+    let fields = token_response::fields(body).ok()?;
+    let words = words(&fields);
+    let ends = |word: &String| word == INVALID_GRANT || AS_INVALID_GRANT.contains(&&**word);
+    if words.iter().any(ends) {
+        return Some(INVALID_GRANT);
+    }
+    let known = words.iter().find_map(|word| REGISTERED.into_iter().find(|known| known == word));
+    known.or_else(|| fields.get("error").and_then(Value::as_str).map(|_| "unregistered code"))
+}
+
+/// Everything that may be a code, in lower case.
+fn words(fields: &Map<String, Value>) -> Vec<String> {
+    let mut words = Vec::new();
+    let mut collect = |fields: &Map<String, Value>, names: &[&str]| {
+        let texts = names.iter().filter_map(|name| fields.get(*name)?.as_str());
+        words.extend(texts.map(str::to_ascii_lowercase));
+    };
+    collect(fields, &["error", "code", "status"]);
+    if let Some(Value::Object(error)) = fields.get("error") {
+        collect(error, &["code", "type", "status", "error"]);
+    }
+    if let Some(Value::Array(errors)) = fields.get("errors") {
+        for error in errors.iter().filter_map(Value::as_object) {
+            collect(error, &["errorType", "code", "type", "field"]);
+        }
+    }
+    words
+}
+
+#[cfg(test)]
+mod tests;

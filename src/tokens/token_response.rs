@@ -1,0 +1,146 @@
+//! How a token response is read: field by field, and whatever can be kept is kept.
+//!
+//! A refresh has used the old refresh token up. If the new one were thrown away because another
+//! field looks odd, the old one would be presented again, and a strict provider ends the login. So
+//! only a response without a usable access token is an error.
+
+use std::time::{Duration, SystemTime};
+
+use secrecy::SecretString;
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use super::{
+    BearerToken, TokenSet, TokenSetError,
+    claims::{self, lenient_number, lenient_words},
+};
+
+/// No lifetime counts for more than 100 years, so that adding it to a time cannot overflow.
+pub(super) const LONGEST_LIFE: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
+const BOM: &[u8] = b"\xEF\xBB\xBF";
+/// Where some providers put the tokens: TikTok and others, and Slack.
+const NESTED: [&str; 2] = ["data", "authed_user"];
+/// Types of tokens that are worth nothing without a proof of possession.
+const NOT_BEARER: [&str; 4] = ["dpop", "mac", "pop", "n_a"];
+
+pub(super) fn read(body: &[u8]) -> Result<TokenSet, TokenSetError> {
+    let mut fields = with_tokens(fields(body)?);
+    let access_token = usable_access_token(take_text(&mut fields, "access_token"))?;
+    refuse_proof_of_possession(fields.get("token_type"))?;
+    let id_token = take_text(&mut fields, "id_token");
+    let expires_in = fields.get("expires_in").and_then(life);
+    let refresh_life = ["refresh_expires_in", "refresh_token_expires_in"];
+
+    let by_id_token = id_token.as_deref().map(Hints::of).unwrap_or_default();
+    let by_access_token = Hints::of(access_token.expose());
+    Ok(TokenSet {
+        expires_at: if expires_in.is_none() { by_access_token.expires_at() } else { None },
+        subject: by_id_token.subject().or(by_access_token.subject()),
+        sid: by_id_token.sid().or(by_access_token.sid()),
+        access_token,
+        refresh_token: take_text(&mut fields, "refresh_token").map(SecretString::from),
+        id_token: id_token.map(SecretString::from),
+        scope: fields.get("scope").and_then(lenient_words),
+        expires_in,
+        refresh_expires_in: refresh_life.iter().find_map(|name| fields.get(*name).and_then(life)),
+        obtained_at: None,
+    })
+}
+
+/// The fields of a body that is a JSON object or, as GitHub sends it, a form. Of a field that comes
+/// twice, the last one.
+pub(crate) fn fields(body: &[u8]) -> Result<Map<String, Value>, TokenSetError> {
+    let body = body.strip_prefix(BOM).unwrap_or(body);
+    serde_json::from_slice(body).or_else(|error| {
+        let not_json = TokenSetError::NotJson { line: error.line(), column: error.column() };
+        form(body).ok_or(not_json)
+    })
+}
+
+/// None for what is any other text.
+fn form(body: &[u8]) -> Option<Map<String, Value>> {
+    let fields = url::form_urlencoded::parse(body);
+    let fields: Map<_, _> = fields.map(|(name, text)| (name.into(), Value::from(text))).collect();
+    let is_answer = ["access_token", "error"].iter().any(|name| fields.contains_key(*name));
+    is_answer.then_some(fields)
+}
+
+fn with_tokens(mut fields: Map<String, Value>) -> Map<String, Value> {
+    if fields.contains_key("access_token") {
+        return fields;
+    }
+    let nested = NESTED.iter().find_map(|name| match fields.get_mut(*name) {
+        Some(Value::Object(inner)) if inner.contains_key("access_token") => {
+            Some(std::mem::take(inner))
+        }
+        _ => None,
+    });
+    nested.unwrap_or(fields)
+}
+
+/// A field of text. None if it is empty, or anything else.
+fn take_text(fields: &mut Map<String, Value>, name: &str) -> Option<String> {
+    match fields.remove(name) {
+        Some(Value::String(text)) => Some(text).filter(|text| !text.is_empty()),
+        _ => None,
+    }
+}
+
+fn usable_access_token(token: Option<String>) -> Result<BearerToken, TokenSetError> {
+    let broken = |rule| TokenSetError::Field { field: "access_token", rule };
+    let token = token.ok_or(broken("is missing, empty or not a string"))?;
+    BearerToken::new(&token).ok_or(broken("holds a character that is not visible ASCII"))
+}
+
+/// Providers leave the type out, or name it "BearerToken", "JWT" or "bot".
+fn refuse_proof_of_possession(token_type: Option<&Value>) -> Result<(), TokenSetError> {
+    let named = token_type.and_then(Value::as_str).unwrap_or_default().trim();
+    if NOT_BEARER.iter().any(|other| named.eq_ignore_ascii_case(other)) {
+        let rule = "is not bearer: its tokens need a proof of possession";
+        return Err(TokenSetError::Field { field: "token_type", rule });
+    }
+    Ok(())
+}
+
+fn life(value: &Value) -> Option<Duration> {
+    let seconds = lenient_number(value).filter(|seconds| *seconds > 0.0)?;
+    let life =
+        Duration::try_from_secs_f64(seconds).map_or(LONGEST_LIFE, |life| life.min(LONGEST_LIFE));
+    // A positive number may still round to nothing.
+    Some(life).filter(|life| !life.is_zero())
+}
+
+/// The three claims that are read here, each by itself: one odd claim must not hide the others.
+#[derive(Deserialize, Default)]
+struct Hints {
+    sub: Option<Value>,
+    sid: Option<Value>,
+    exp: Option<Value>,
+}
+
+impl Hints {
+    /// Nothing if the token is opaque or encrypted, which is no error.
+    fn of(jwt: &str) -> Self {
+        claims::payload(jwt).unwrap_or_default()
+    }
+
+    fn subject(&self) -> Option<String> {
+        text(self.sub.as_ref())
+    }
+
+    fn sid(&self) -> Option<String> {
+        text(self.sid.as_ref())
+    }
+
+    fn expires_at(&self) -> Option<SystemTime> {
+        let seconds = lenient_number(self.exp.as_ref()?).filter(|seconds| *seconds > 0.0)?;
+        SystemTime::UNIX_EPOCH.checked_add(Duration::try_from_secs_f64(seconds).ok()?)
+    }
+}
+
+fn text(value: Option<&Value>) -> Option<String> {
+    value?.as_str().filter(|text| !text.is_empty()).map(str::to_owned)
+}
+
+#[cfg(test)]
+mod tests;

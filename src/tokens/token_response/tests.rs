@@ -1,0 +1,102 @@
+//! Bodies as providers send them.
+
+use secrecy::ExposeSecret;
+
+use super::*;
+
+fn assert_kept(body: &str) -> TokenSet {
+    let set = read(body.as_bytes()).unwrap_or_else(|error| panic!("{error}: {body}"));
+    assert_eq!(set.access_token.expose(), "at-2", "{body}");
+    let refresh_token = set.refresh_token.as_ref().map(|token| token.expose_secret().to_owned());
+    assert_eq!(refresh_token.as_deref(), Some("rt-2"), "{body}");
+    set
+}
+
+#[test]
+fn a_bearer_token_by_any_other_name() {
+    for token_type in [
+        "",
+        r#","token_type":null"#,
+        r#","token_type":"""#,
+        r#","token_type":"BearerToken""#,
+        r#","token_type":"bearer ""#,
+        r#","token_type":"JWT""#,
+        r#","token_type":"bot""#,
+        r#","token_type":["bearer"]"#,
+        r#","token_type":7"#,
+    ] {
+        assert_kept(&format!(r#"{{"access_token":"at-2","refresh_token":"rt-2"{token_type}}}"#));
+    }
+}
+
+#[test]
+fn a_token_that_needs_a_proof_is_no_bearer_token() {
+    for token_type in ["DPoP", "dpop", "mac", "MAC ", "PoP", "N_A"] {
+        let body = format!(r#"{{"access_token":"at-2","token_type":"{token_type}"}}"#);
+        let error = read(body.as_bytes()).expect_err(token_type);
+        assert!(matches!(error, TokenSetError::Field { field: "token_type", .. }), "{error}");
+    }
+}
+
+#[test]
+fn an_odd_lifetime_is_read_or_left_out() {
+    let life = |value: &str| {
+        let body =
+            format!(r#"{{"access_token":"at-2","refresh_token":"rt-2","expires_in":{value}}}"#);
+        assert_kept(&body).expires_in
+    };
+    for (value, seconds) in [("60", 60.0), ("\"60\"", 60.0), ("\" 60 \"", 60.0), ("59.5", 59.5)] {
+        assert_eq!(life(value), Some(Duration::from_secs_f64(seconds)), "{value}");
+    }
+    for value in ["0", "-1", "\"\"", "null", "\"soon\"", "[60]", "{}", "true", "1e-30"] {
+        assert_eq!(life(value), None, "{value}");
+    }
+}
+
+#[test]
+fn other_fields_of_another_type_are_left_out() {
+    for field in [
+        r#""id_token":7"#,
+        r#""id_token":{}"#,
+        r#""id_token":"""#,
+        r#""scope":7"#,
+        r#""refresh_expires_in":"never""#,
+        r#""refresh_token_expires_in":null"#,
+    ] {
+        let set =
+            assert_kept(&format!(r#"{{"access_token":"at-2","refresh_token":"rt-2",{field}}}"#));
+        let nothing = set.id_token.is_none() && set.scope.is_none();
+        assert!(nothing && set.refresh_expires_in.is_none(), "{field}");
+    }
+}
+
+#[test]
+fn the_tokens_are_found_in_other_places_and_forms() {
+    for body in [
+        // GitHub, unless it is asked for JSON.
+        "access_token=at-2&expires_in=28800&refresh_token=rt-2&scope=&token_type=bearer",
+        // TikTok and others.
+        r#"{"data":{"access_token":"at-2","refresh_token":"rt-2"},"message":"success"}"#,
+        // Slack.
+        r#"{"ok":true,"authed_user":{"id":"U1","access_token":"at-2","token_type":"user","refresh_token":"rt-2"}}"#,
+        "\u{feff}{\"access_token\":\"at-2\",\"refresh_token\":\"rt-2\"}",
+        r#"{"access_token":"at-1","refresh_token":"rt-1","access_token":"at-2","refresh_token":"rt-2"}"#,
+    ] {
+        assert_kept(body);
+    }
+}
+
+#[test]
+fn an_access_token_of_100_kib_is_read() {
+    let token = "a".repeat(100 * 1024);
+    let body = format!(r#"{{"access_token":"{token}","token_type":"Bearer"}}"#);
+    assert_eq!(read(body.as_bytes()).expect("read").access_token.expose(), token);
+}
+
+#[test]
+fn without_an_access_token_there_is_nothing_to_keep() {
+    for body in ["", "{}", "[]", "null", "<html>access_token</html>", r#"{"refresh_token":"rt-2"}"#]
+    {
+        assert!(read(body.as_bytes()).is_err(), "{body}");
+    }
+}
