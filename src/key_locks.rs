@@ -1,29 +1,78 @@
-//! One writer per key within this process.
+//! One at a time per key within this process.
 
-use std::{
-    fmt,
-    future::Future,
-    hash::{BuildHasher, Hash, RandomState},
-    sync::Arc,
-};
+use std::{fmt, future::Future, hash::Hash, sync::Arc};
 
-use tokio::sync::Mutex;
+use dashmap::DashMap;
+use rustc_hash::FxBuildHasher;
+use tokio::sync::{Mutex, OwnedMutexGuard};
 
-const STRIPES: usize = 256;
+/// The keys that are held or waited for. Hashed fast: nobody outside chooses them.
+pub(crate) struct Queues<K: Eq + Hash>(DashMap<K, Arc<Mutex<()>>, FxBuildHasher>);
 
-/// Striped locks. Nobody holds two at once, so their order does not matter.
-pub(crate) struct KeyLocks {
-    stripes: Box<[Arc<Mutex<()>>]>,
-    hasher: RandomState,
+/// A place in the queue of a key. The fields are dropped in this order.
+pub(crate) struct Place<K: Eq + Hash> {
+    queue: Arc<Mutex<()>>,
+    _leaves: Leaves<K>,
 }
+
+/// Forgets a queue that nobody is in any more.
+struct Leaves<K: Eq + Hash> {
+    queues: Arc<Queues<K>>,
+    key: K,
+}
+
+/// The head of the queue of a key. The next one's turn comes before the place is left.
+pub(crate) struct Turn<K: Eq + Hash> {
+    _guard: OwnedMutexGuard<()>,
+    _place: Place<K>,
+}
+
+impl<K: Eq + Hash + Copy> Queues<K> {
+    pub(crate) fn enter(self: &Arc<Self>, key: K) -> Place<K> {
+        let queue = self.0.entry(key).or_default().clone();
+        Place { queue, _leaves: Leaves { queues: self.clone(), key } }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+}
+
+impl<K: Eq + Hash> Default for Queues<K> {
+    fn default() -> Self {
+        Self(DashMap::default())
+    }
+}
+
+impl<K: Eq + Hash> Place<K> {
+    /// Waits for those before.
+    pub(crate) async fn turn(self) -> Turn<K> {
+        let guard = self.queue.clone().lock_owned().await;
+        Turn { _guard: guard, _place: self }
+    }
+
+    /// None where somebody holds the key or waits for it.
+    pub(crate) fn try_turn(self) -> Option<Turn<K>> {
+        let guard = self.queue.clone().try_lock_owned().ok()?;
+        Some(Turn { _guard: guard, _place: self })
+    }
+}
+
+impl<K: Eq + Hash> Drop for Leaves<K> {
+    fn drop(&mut self) {
+        self.queues.0.remove_if(&self.key, |_, queue| Arc::strong_count(queue) == 1);
+    }
+}
+
+/// One writer per key. Nobody holds two keys at once, so their order does not matter.
+pub(crate) struct KeyLocks<K: Eq + Hash>(Arc<Queues<K>>);
 
 /// The runtime shut down before the work was done.
 pub(crate) struct ShutDown;
 
-impl KeyLocks {
+impl<K: Eq + Hash + Copy + Send + Sync + 'static> KeyLocks<K> {
     pub(crate) fn new() -> Self {
-        let stripes = (0..STRIPES).map(|_| Arc::default()).collect();
-        Self { stripes, hasher: RandomState::new() }
+        Self(Arc::default())
     }
 
     /// Runs `work` in a task of its own while no other work on `key` runs. A panic in it is the
@@ -34,13 +83,12 @@ impl KeyLocks {
     /// a later one.
     pub(crate) async fn exclusively<T: Send + 'static>(
         &self,
-        key: impl Hash,
+        key: K,
         work: impl Future<Output = T> + Send + 'static,
     ) -> Result<T, ShutDown> {
-        let index = self.hasher.hash_one(key) as usize % STRIPES;
-        let stripe = self.stripes[index].clone();
+        let place = self.0.enter(key);
         detached(async move {
-            let _held = stripe.lock_owned().await;
+            let _turn = place.turn().await;
             work.await
         })
         .await
@@ -61,8 +109,27 @@ pub(crate) async fn detached<T: Send + 'static>(
     }
 }
 
-impl fmt::Debug for KeyLocks {
+impl<K: Eq + Hash> fmt::Debug for KeyLocks<K> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("KeyLocks")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn work_that_never_ends_holds_up_its_own_key_only() {
+        let locks = KeyLocks::new();
+        let hung = locks.exclusively(0, std::future::pending::<()>());
+        assert!(futures_util::poll!(std::pin::pin!(hung)).is_pending());
+        for key in 1..2_000 {
+            assert!(locks.exclusively(key, async {}).await.is_ok());
+        }
+        let same = locks.exclusively(0, async {});
+        assert!(futures_util::poll!(std::pin::pin!(same)).is_pending());
+        tokio::task::yield_now().await;
+        assert_eq!(locks.0.len(), 1, "a key that nobody works on is forgotten");
     }
 }

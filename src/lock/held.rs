@@ -16,9 +16,8 @@ use super::{
     LockError, LockGuard, LockKey,
     guard::Lease,
     leases::{Leases, Owner, millis},
-    local::Turn,
 };
-use crate::error::Chain;
+use crate::{error::Chain, key_locks::Turn};
 
 /// The guard of a key that the server has given to `owner`, who asked at `asked_at`.
 pub(super) fn guard(
@@ -27,7 +26,7 @@ pub(super) fn guard(
     key: LockKey,
     owner: Owner,
     asked_at: Duration,
-    turn: Turn,
+    turn: Turn<LockKey>,
 ) -> LockGuard {
     let lost = CancellationToken::new();
     let held_until = AtomicU64::new(millis(asked_at + leases.lease));
@@ -87,7 +86,7 @@ impl Hold {
 struct Held {
     hold: Arc<Hold>,
     renewal: AbortOnDropHandle<()>,
-    turn: Turn,
+    turn: Turn<LockKey>,
     runtime: Handle,
 }
 

@@ -25,11 +25,13 @@ use rustc_hash::FxBuildHasher;
 use tokio::{sync::Notify, time::timeout};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::{
-    LockError, LockGuard, LockKey, LockService, held,
-    local::{Queues, Turn},
+use super::{LockError, LockGuard, LockKey, LockService, held};
+use crate::{
+    clock::Clock,
+    error::Chain,
+    keep_listening::keep_listening,
+    key_locks::{Queues, Turn},
 };
-use crate::{clock::Clock, error::Chain, keep_listening::keep_listening};
 
 /// How long a lease lasts, unless it is renewed.
 const LEASE: Duration = Duration::from_secs(10);
@@ -78,7 +80,7 @@ pub(super) struct Leases {
     pub(super) server: Arc<dyn Server>,
     pub(super) lease: Duration,
     secret: Option<Arc<hmac::Key>>,
-    queues: Arc<Queues>,
+    queues: Arc<Queues<LockKey>>,
     waiters: Arc<Waiters>,
     pub(super) clock: Clock,
     /// Ends the listening when the last clone goes.
@@ -132,7 +134,12 @@ impl Leases {
 
     /// Asks the server once, in a task of its own: whoever goes away meanwhile must not keep the
     /// key.
-    async fn take(&self, name: &str, key: LockKey, turn: Turn) -> Result<Given, LockError> {
+    async fn take(
+        &self,
+        name: &str,
+        key: LockKey,
+        turn: Turn<LockKey>,
+    ) -> Result<Given, LockError> {
         let (leases, name) = (self.clone(), name.to_owned());
         let taking = tokio::spawn(async move {
             let mut owner = Owner::default();
@@ -204,7 +211,7 @@ impl Leases {
 /// What one question to the server came to.
 enum Given {
     Yes(LockGuard),
-    No { left: Duration, turn: Turn },
+    No { left: Duration, turn: Turn<LockKey> },
 }
 
 #[async_trait]

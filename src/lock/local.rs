@@ -3,41 +3,19 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use dashmap::DashMap;
-use rustc_hash::FxBuildHasher;
-use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use super::{LockError, LockGuard, LockKey, LockService, guard::Lease};
-use crate::clock::Clock;
+use crate::{
+    clock::Clock,
+    key_locks::{Queues, Turn},
+};
 
 /// A [`LockService`] for the tasks of one process. Whoever has waited longest is next. Cheap to
-/// clone; clones are one.
+/// clone; clones share one.
 #[derive(Clone)]
 pub struct LocalLock {
-    queues: Arc<Queues>,
+    queues: Arc<Queues<LockKey>>,
     clock: Clock,
-}
-
-/// The keys that are held or waited for.
-#[derive(Default)]
-pub(super) struct Queues(DashMap<LockKey, Arc<Mutex<()>>, FxBuildHasher>);
-
-/// A place in the queue of a key. The fields are dropped in this order.
-pub(super) struct Place {
-    queue: Arc<Mutex<()>>,
-    _leaves: Leaves,
-}
-
-/// Forgets a queue that nobody is in any more.
-struct Leaves {
-    queues: Arc<Queues>,
-    key: LockKey,
-}
-
-/// The head of the queue of a key. The next one's turn comes before the place is left.
-pub(super) struct Turn {
-    _guard: OwnedMutexGuard<()>,
-    _place: Place,
 }
 
 impl LocalLock {
@@ -47,45 +25,14 @@ impl LocalLock {
         Self { queues: Arc::default(), clock: Clock::system() }
     }
 
-    fn guard(&self, key: &str, turn: Turn) -> LockGuard {
+    fn guard(&self, key: &str, turn: Turn<LockKey>) -> LockGuard {
         let now = self.clock.now();
         LockGuard::new(key, now, None, Box::new(turn), None)
     }
 }
 
-impl Queues {
-    pub(super) fn enter(self: &Arc<Self>, key: LockKey) -> Place {
-        let queue = self.0.entry(key).or_default().clone();
-        Place { queue, _leaves: Leaves { queues: self.clone(), key } }
-    }
-
-    pub(super) fn len(&self) -> usize {
-        self.0.len()
-    }
-}
-
-impl Place {
-    /// Waits for those before.
-    pub(super) async fn turn(self) -> Turn {
-        let guard = self.queue.clone().lock_owned().await;
-        Turn { _guard: guard, _place: self }
-    }
-
-    /// None where somebody holds the key or waits for it.
-    pub(super) fn try_turn(self) -> Option<Turn> {
-        let guard = self.queue.clone().try_lock_owned().ok()?;
-        Some(Turn { _guard: guard, _place: self })
-    }
-}
-
-impl Drop for Leaves {
-    fn drop(&mut self) {
-        self.queues.0.remove_if(&self.key, |_, queue| Arc::strong_count(queue) == 1);
-    }
-}
-
 #[async_trait]
-impl Lease for Turn {
+impl Lease for Turn<LockKey> {
     fn is_held(&self) -> bool {
         true
     }

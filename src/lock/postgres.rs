@@ -13,7 +13,7 @@ use super::{
 };
 use crate::databases::{
     Reaper,
-    postgres::{Listening, NOW, ask_once, begin_to_migrate, bytes, receive_until_lost},
+    postgres::{Listening, NOW, Transaction, ask_once, bytes, receive_until_lost, table_exists},
     without_rows,
 };
 
@@ -21,8 +21,8 @@ const CHANNEL: &str = "lock_leases";
 
 /// A [`LockService`] in PostgreSQL, for any number of processes. Cheap to clone.
 ///
-/// Once somebody waits, it keeps one connection of the pool for itself, to be woken. Behind
-/// PgBouncer in transaction mode nobody is woken, and waiters look twice a second.
+/// Once somebody waits, it opens one connection beside the pool, to be notified. Behind PgBouncer in
+/// transaction mode that is not possible, and waiters ask up to twice a second.
 #[derive(Clone)]
 pub struct PostgresLock {
     leases: Leases,
@@ -67,7 +67,12 @@ impl PostgresLock {
     /// # Errors
     /// The database cannot be reached or refuses.
     pub async fn migrate(&self) -> Result<(), LockError> {
-        let mut tx = begin_to_migrate(&self.at.pool).await.map_err(failed)?;
+        // Whoever may not create tables may use one that is there.
+        let look = table_exists("", "lock_leases");
+        if let Some((true,)) = self.at.ask(&look).await? {
+            return Ok(());
+        }
+        let mut tx = Transaction::begin_to_migrate(&self.at.pool).await.map_err(failed)?;
         tx.execute(self.at.statements.create_table.as_str()).await.map_err(failed)?;
         tx.commit().await.map_err(failed)
     }
@@ -101,7 +106,7 @@ impl Server for Arc<AtPostgres> {
     async fn take(&self, key: LockKey, owner: Owner, lease: Duration) -> Result<Taken, LockError> {
         let (pool, reap) = (self.pool.clone(), self.statements.reap.clone());
         self.reaper.run_if_due(|| async move {
-            sqlx::raw_sql(&reap).execute(&pool).await.map(|_| ()).map_err(failed)
+            ask_once::<()>(&pool, &reap).await.map(|_| ()).map_err(failed)
         });
         let take = AtPostgres::change(&self.statements.take, key, owner, lease);
         let answer = self.ask(&format!("{take}, ({})", self.question(key))).await?;

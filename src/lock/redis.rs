@@ -27,14 +27,24 @@ pub struct RedisLock(Leases);
 
 struct AtRedis(Redis);
 
-/// Gives nothing if the owner has it now, else how long it is held, in milliseconds. A script that
+/// Gives nothing if the owner has it now, else how long it is held, in milliseconds. A key without
+/// an end, which is not from here, gets one. A script that
 /// runs a second time, because its answer got lost, finds its own owner.
 const TAKE: &str = r"
 local held = redis.call('GET', KEYS[1])
-if held and held ~= ARGV[1] then return redis.call('PTTL', KEYS[1]) end
+if held and held ~= ARGV[1] then
+    local left = redis.call('PTTL', KEYS[1])
+    if left >= 0 then return left end
+    redis.call('PEXPIRE', KEYS[1], ARGV[2])
+    return tonumber(ARGV[2])
+end
 redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
 return false
 ";
+
+/// What `PTTL` says of a key without an end, and for how long such a key counts as held.
+const WITHOUT_END: i64 = -1;
+const WITHOUT_END_FOR: Duration = Duration::from_secs(1);
 
 const RENEW: &str = r"
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
@@ -109,8 +119,10 @@ impl Server for AtRedis {
     async fn left(&self, key: LockKey) -> Result<Option<Duration>, LockError> {
         let mut left = cmd("PTTL");
         left.arg(self.name(key));
-        let left: i64 = self.0.ask(&left, Repeat::Once).await.map_err(failed)?;
-        Ok(duration(left))
+        Ok(match self.0.ask::<i64>(&left, Repeat::Once).await.map_err(failed)? {
+            WITHOUT_END => Some(WITHOUT_END_FOR),
+            left => duration(left),
+        })
     }
 
     async fn listen(&self, waiters: &Waiters) -> Result<(), LockError> {

@@ -23,7 +23,7 @@ pub(crate) use self::link::{Repeat, eval};
 pub use self::sessions::RedisSessions;
 
 use self::link::Link;
-use crate::clock::Clock;
+use crate::{clock::Clock, key_locks::detached};
 
 /// One answer, or a connection to one server, takes no longer than this.
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(2);
@@ -178,7 +178,22 @@ impl Redis {
 
     /// Sends one command, and a second time over a new connection if the first one broke and
     /// `repeat` says that this does no harm.
-    pub(crate) async fn ask<T: ::redis::FromRedisValue>(
+    ///
+    /// In a task of its own: a caller that goes away must not leave a dead connection to those who
+    /// come after it.
+    pub(crate) async fn ask<T: ::redis::FromRedisValue + Send + 'static>(
+        &self,
+        command: &Cmd,
+        repeat: Repeat,
+    ) -> RedisResult<T> {
+        let (redis, command) = (self.clone(), command.clone());
+        let asking = detached(async move { redis.send(&command, repeat).await });
+        asking.await.unwrap_or_else(|_shut_down| {
+            Err(RedisError::from((::redis::ErrorKind::Io, "the runtime is shutting down")))
+        })
+    }
+
+    async fn send<T: ::redis::FromRedisValue>(
         &self,
         command: &Cmd,
         repeat: Repeat,

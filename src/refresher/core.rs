@@ -96,8 +96,8 @@ impl Core {
             tracing::warn!(
                 seconds = life.as_secs(),
                 deadline = self.mark_deadline.as_secs(),
-                "access tokens live so short that a process which dies during a refresh leaves its \
-                 user with 503 until the refresh's deadline has passed (logged once)"
+                "access tokens are so short-lived that, if a process dies during a refresh, its user \
+                 gets 503 until the refresh's deadline has passed (logged once)"
             );
         }
     }

@@ -3,7 +3,7 @@
 //! A token with `sid` ends the logins of that one browser session, with or without `sub`; one with
 //! `sub` alone all logins of the user. How a login ends is in [`ending`](super::ending).
 
-use futures_util::future::join_all;
+use futures_util::{StreamExt, stream};
 
 use super::{
     Core,
@@ -17,6 +17,9 @@ use crate::{
     metrics,
     tokens::RecordKey,
 };
+
+/// How many logins are ended at once: a token may mean many.
+const AT_ONCE: usize = 16;
 
 /// Ends what the token names, and says how that went.
 pub(super) async fn end_by_logout_token(core: &Core, token: &str) -> Result<(), BackChannelError> {
@@ -82,7 +85,7 @@ async fn end_named(
     let endings = logins
         .into_iter()
         .map(|key| core.endings.end(Login { key, grant: None }, Cause::Provider, None));
-    let ended = join_all(endings).await;
+    let ended: Vec<_> = stream::iter(endings).buffer_unordered(AT_ONCE).collect().await;
     let count = ended.len();
     match ended.into_iter().find_map(|login| login.refused) {
         Some(refused) => Err(refused),

@@ -49,7 +49,7 @@ use crate::{
     tokens::{AccessToken, TokenSet},
 };
 
-/// Keeps the tokens of all logins alive. Cheap to clone; clones are one refresher.
+/// Keeps the tokens of all logins alive. Cheap to clone; clones share one refresher.
 ///
 /// Make one per process and provider, with [`TokenRefresher::builder`], and clone it wherever you
 /// need it: two of them in one process know nothing of each other's refreshes. Call everything here
@@ -149,7 +149,7 @@ impl TokenRefresher {
     /// id (against fixation) and saves it.
     ///
     /// The ID token in `set` is not verified here: your OpenID Connect client has done that, with
-    /// the nonce that only it knows. Every refresh of this login is held against it: tokens of
+    /// the nonce that only it knows. Every refresh of this login is compared with it: tokens of
     /// another `sub` or `iss` end the login.
     ///
     /// A login that the session pointed to before ends; its tokens are not revoked, because on some

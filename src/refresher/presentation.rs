@@ -166,7 +166,8 @@ impl Presentations {
             seen.steady = steady;
         }
         seen.last = last;
-        let age = age.max(seen.age + self.seen_for(&seen));
+        // Not by the store's clock again: it may have been set forward since.
+        let age = seen.age + self.seen_for(&seen);
         let steady_for = last.monotonic.saturating_sub(seen.steady);
         self.deadline.saturating_sub(age).max(BETWEEN_LOOKS.saturating_sub(steady_for))
     }

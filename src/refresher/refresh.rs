@@ -21,7 +21,10 @@ use std::{
 use super::{
     Core, FlightResult, answer,
     ending::Login,
-    errors::{endpoint_failed, expired, logged_out, no_record, unavailable, under_way_elsewhere},
+    errors::{
+        endpoint_failed, expired, is_under_way_elsewhere, logged_out, no_record, unavailable,
+        under_way_elsewhere,
+    },
     marker::{Marker, Stop},
     newest::{self, Newest},
     presentation::Decision,
@@ -58,6 +61,8 @@ pub(super) type Outcome = &'static str;
 pub(super) const REFRESHED: Outcome = "refreshed";
 const ALREADY_NEWER: Outcome = "already_newer";
 pub(super) const LOST_RACE: Outcome = "lost_race";
+/// Another process refreshes the login now.
+const OTHER_PROCESS: Outcome = "other_process";
 
 /// `user`: as told at login.
 pub(super) async fn run(
@@ -83,10 +88,16 @@ pub(super) async fn run(
             tracing::debug!(%login, generation, outcome, "token refresh ended");
         }
         Err(error) => {
-            let outcome = error.kind().name();
+            let outcome = match is_under_way_elsewhere(error) {
+                true => OTHER_PROCESS,
+                false => error.kind().name(),
+            };
             metrics::flight_ended(outcome);
             let chain = Chain(error);
             match error.kind() {
+                _ if outcome == OTHER_PROCESS && asked.early => {
+                    tracing::debug!(%login, outcome, "another process brings the tokens");
+                }
                 RefreshErrorKind::Misconfigured
                 | RefreshErrorKind::InvalidResponse
                 | RefreshErrorKind::SubjectChanged => {
@@ -95,10 +106,6 @@ pub(super) async fn run(
                 // Every request with an expired token meets it, and the breaker has logged why.
                 _ if is_breaker_refusal(error) => {
                     tracing::debug!(%login, outcome, error = %chain, "token refresh failed");
-                }
-                // Another process is about to bring the tokens.
-                _ if asked.early && core.presentations.rest_of_mark(login).is_some() => {
-                    tracing::debug!(%login, outcome, error = %chain, "token refresh not needed");
                 }
                 _ => tracing::warn!(%login, outcome, error = %chain, "token refresh failed"),
             }

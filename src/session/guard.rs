@@ -43,7 +43,7 @@ pub(crate) trait EndedSessions: Send + Sync + 'static {
 ///
 /// Made by the refresher from the store it is given;
 /// [`TokenRefresher::session_store`](crate::TokenRefresher::session_store) hands it out. Cheap to
-/// clone; clones are one guard.
+/// clone; clones share one guard.
 ///
 /// It differs from a plain store in three ways. It drops a `save` of a session that is no longer in
 /// the store. `create` always picks a fresh session id. A session that ended together with its
@@ -63,7 +63,7 @@ struct Inner {
     pointer: Pointer,
     ended: Box<dyn EndedSessions>,
     is_no_session: fn(&Record) -> bool,
-    locks: KeyLocks,
+    locks: KeyLocks<Id>,
     warned_of_dropped_save: AtomicBool,
 }
 

@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// A [`LockService`] in memory that fails, takes its time, stands still and loses locks when told
-/// to. Clones are one.
+/// to. Clones share one.
 ///
 /// ```
 /// use tower_token_refresh::{lock::LockService, testing::FakeLock};

@@ -94,7 +94,9 @@ impl StrictIssuer {
         lock(&self.inner.state).presented(refresh_token)
     }
 
-    /// How often the most presented refresh token was presented: once by a good client.
+    /// How often the most presented refresh token was presented: once by a good client. What was
+    /// answered with an error counts too, so assert [`refreshes`](Self::refreshes) where the issuer
+    /// was down.
     #[must_use]
     pub fn max_presented(&self) -> usize {
         lock(&self.inner.state).max_presented()

@@ -41,7 +41,7 @@ pub struct InSessions(Arc<Inner>);
 
 struct Inner {
     store: Arc<dyn SessionStore>,
-    locks: KeyLocks,
+    locks: KeyLocks<[u8; 16]>,
 }
 
 /// Whether a record is no session.

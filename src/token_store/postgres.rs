@@ -7,25 +7,28 @@
 use std::{fmt, sync::Arc};
 
 use async_trait::async_trait;
-use sqlx::{Executor, PgPool, Postgres, Transaction, postgres::PgQueryResult};
+use sqlx::{Executor, PgPool, postgres::PgQueryResult};
 
 use super::{
     Loaded, NameKey, Put, RecordKey, RecordListener, RecordVersion, StoreError, Swapped,
     TokenRecord, TokenStore, notification,
-    sql::{
-        Dialect, REAP_EVERY, REAPED_AT_ONCE, Row, Statements, bind, keys, loaded, not_put, signed,
-    },
+    sql::{Dialect, REAP_EVERY, REAPED_AT_ONCE, Row, Statements, bind, loaded, not_put, signed},
 };
-use crate::databases::{
-    Reaper,
-    postgres::{
-        Listening, NOW, ask_once, begin, begin_to_migrate, bytes, notify, query, receive_until_lost,
+use crate::{
+    databases::{
+        Reaper,
+        postgres::{
+            Listening, NOW, Transaction, ask_once, bytes, query, receive_until_lost, table_exists,
+        },
+        without_rows,
     },
-    without_rows,
+    hex,
 };
 
 const DIALECT: Dialect = Dialect { bytes: "bytea", now: NOW, greatest: "greatest" };
 const CHANNEL: &str = "token_records";
+/// The most bytes of a message, the end excluded (PostgreSQL's documentation of NOTIFY).
+const LONGEST_MESSAGE: usize = 8_000;
 /// With what follows it, a schema's name makes a channel's: at most 63 bytes.
 const LONGEST_SCHEMA: usize = 48;
 
@@ -43,9 +46,9 @@ const LONGEST_SCHEMA: usize = 48;
 /// # }
 /// ```
 ///
-/// It keeps one connection of the pool for itself, to hear what other processes do: the pool needs
-/// two or more. Behind PgBouncer in transaction mode that connection hears nothing: give a direct
-/// one with [`listen_through`](Self::listen_through), or other processes' endings and refreshes are noticed
+/// It opens one connection beside the pool, to be notified of what other processes do. Behind
+/// PgBouncer in transaction mode that is not possible: name a pool without it with
+/// [`listen_through`](Self::listen_through), or other processes' endings and refreshes are noticed
 /// later.
 #[derive(Clone)]
 pub struct PostgresTokens(Arc<Inner>);
@@ -115,45 +118,56 @@ impl PostgresTokens {
     /// # Errors
     /// The database cannot be reached or refuses.
     pub async fn migrate(&self) -> Result<(), StoreError> {
-        // `CREATE INDEX IF NOT EXISTS` locks a table that is in use before it looks.
-        let last = format!(
-            "SELECT to_regclass('{}token_record_names_keep_until') IS NOT NULL",
-            prefix_of(&self.0.schema)
-        );
-        if let [(true,)] = ask_once(&self.0.pool, &last).await.map_err(failed)?[..] {
-            return Ok(());
+        match self.make_tables().await {
+            // Another process made the schema at that moment: the second look sees it.
+            Err(sqlx::Error::Database(error)) if error.is_unique_violation() => {
+                self.make_tables().await
+            }
+            made => made,
         }
-        let mut tx = begin_to_migrate(&self.0.pool).await.map_err(failed)?;
-        if !self.0.schema.is_empty() {
-            let create = format!("CREATE SCHEMA IF NOT EXISTS \"{}\"", self.0.schema);
-            tx.execute(create.as_str()).await.map_err(failed)?;
-        }
-        for create in &self.0.statements.create_tables {
-            tx.execute(create.as_str()).await.map_err(failed)?;
-        }
-        tx.commit().await.map_err(failed)
+        .map_err(failed)
     }
 
-    async fn begin(&self) -> Result<Transaction<'static, Postgres>, StoreError> {
-        begin(&self.0.pool).await.map_err(failed)
+    async fn make_tables(&self) -> sqlx::Result<()> {
+        // `CREATE INDEX IF NOT EXISTS` locks a table that is in use before it looks.
+        let look = table_exists(&self.0.schema, "token_record_names_keep_until");
+        if let [(true,)] = ask_once(&self.0.pool, &look).await?[..] {
+            return Ok(());
+        }
+        let mut tx = Transaction::begin_to_migrate(&self.0.pool).await?;
+        if !self.0.schema.is_empty() {
+            let create = format!("CREATE SCHEMA IF NOT EXISTS \"{}\"", self.0.schema);
+            tx.execute(create.as_str()).await?;
+        }
+        for create in &self.0.statements.create_tables {
+            tx.execute(create.as_str()).await?;
+        }
+        tx.commit().await
+    }
+
+    async fn begin(&self) -> Result<Transaction, StoreError> {
+        Transaction::begin(&self.0.pool).await.map_err(failed)
     }
 
     /// Commits what has written `new`, and tells who listens, unless a refresh only begins.
     async fn commit(
         &self,
-        mut tx: Transaction<'static, Postgres>,
+        mut tx: Transaction,
         key: RecordKey,
         new: &TokenRecord,
     ) -> Result<(), StoreError> {
         if let Some(message) = notification::encode(key, new) {
-            notify(&mut tx, &self.0.channel, message).await.map_err(failed)?;
+            // Without its text an ending shows when the record is next read.
+            let is_whole = message.len() < LONGEST_MESSAGE;
+            let message = if is_whole { message } else { hex::digits(key.to_bytes()) };
+            tx.notify(&self.0.channel, message).await.map_err(failed)?;
         }
         tx.commit().await.map_err(failed)
     }
 
     async fn note(
         &self,
-        tx: &mut Transaction<'static, Postgres>,
+        tx: &mut Transaction,
         names: &[NameKey],
         row: &Row,
     ) -> Result<(), StoreError> {
@@ -221,6 +235,7 @@ impl TokenStore for PostgresTokens {
             .bind(expected.state.name())
             .bind(expected.nonce.to_string());
         if !has_written(&swap.execute(&mut *tx).await.map_err(failed)?) {
+            tx.rollback().await.map_err(failed)?;
             return Ok(Swapped::Changed);
         }
         self.commit(tx, key, new).await?;
@@ -247,8 +262,11 @@ impl TokenStore for PostgresTokens {
 
     async fn find(&self, name: NameKey) -> Result<Vec<RecordKey>, StoreError> {
         let find = self.0.statements.find.replace("$1", &bytes(name.to_bytes()));
-        let found: Vec<(Vec<u8>,)> = ask_once(&self.0.pool, &find).await.map_err(failed)?;
-        Ok(keys(found.into_iter().map(|(key,)| key).collect()))
+        // In digits: how `bytea` is written is a setting.
+        let find = format!("SELECT encode(key, 'hex') FROM ({find}) AS found");
+        let found: Vec<(String,)> = ask_once(&self.0.pool, &find).await.map_err(failed)?;
+        let found = found.iter().filter_map(|(key,)| hex::parse(key));
+        Ok(found.map(RecordKey::from_bytes).collect())
     }
 
     async fn listen(&self, listener: &dyn RecordListener) -> Result<(), StoreError> {

@@ -86,12 +86,15 @@ return { 1, false }
 ";
 
 /// Notes the record `ARGV[1]` until `ARGV[2]` (ms since 1970) under a name, which finds the
-/// `ARGV[3]` of its records that end last. The list lives as long as its last record.
+/// `ARGV[3]` of its records that end last, and this one in any case. The list lives as long as its last record.
 const NOTE: &str = r"
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now)
+redis.call('ZREM', KEYS[1], ARGV[1])
+redis.call('ZREMRANGEBYRANK', KEYS[1], 0, -ARGV[3])
 redis.call('ZADD', KEYS[1], ARGV[2], ARGV[1])
-redis.call('ZREMRANGEBYRANK', KEYS[1], 0, -1 - ARGV[3])
-local now = redis.call('TIME')
-local wanted = ARGV[2] - (now[1] * 1000 + math.floor(now[2] / 1000))
+local wanted = ARGV[2] - now
 if redis.call('PTTL', KEYS[1]) < wanted then redis.call('PEXPIREAT', KEYS[1], ARGV[2]) end
 ";
 
@@ -113,7 +116,7 @@ impl RedisTokens {
     }
 
     /// Runs a script that may write `new`, and then publishes `message`.
-    async fn write<T: FromRedisValue>(
+    async fn write<T: FromRedisValue + Send + 'static>(
         &self,
         script: &str,
         key: RecordKey,

@@ -115,7 +115,11 @@ impl Statements {
                  ON CONFLICT (name, key) DO UPDATE \
                  SET keep_until = {greatest}({names}.keep_until, $3)"
             ),
-            find: format!("SELECT key FROM {names} WHERE name = $1 AND keep_until > {now}"),
+            find: format!(
+                "SELECT {names}.key FROM {names} JOIN {records} ON {records}.key = {names}.key \
+                 WHERE name = $1 AND {names}.keep_until > {now} \
+                 AND {records}.keep_until > {now} AND state <> 'ended'"
+            ),
             reap: [reap(&records), reap(&names)],
         }
     }
@@ -158,12 +162,6 @@ pub(super) fn not_put(stored: Option<&TokenRecord>, new: &TokenRecord) -> Result
 pub(super) fn loaded((now, text): (i64, Option<String>)) -> Result<Loaded, StoreError> {
     let record = text.map(|text| TokenRecord::from_text(&text)).transpose()?;
     Ok(Loaded { record, now: u64::try_from(now).ok().and_then(from_millis) })
-}
-
-/// What [`find`](Statements::find) has given.
-pub(super) fn keys(found: Vec<Vec<u8>>) -> Vec<RecordKey> {
-    let keys = found.into_iter().filter_map(|key| key.try_into().ok());
-    keys.map(RecordKey::from_bytes).collect()
 }
 
 /// The arguments of a row, in the order of [`create`](Statements::create).

@@ -10,9 +10,7 @@ use sqlx::{Executor, Sqlite, SqlitePool, Transaction, sqlite::SqliteQueryResult}
 
 use super::{
     Loaded, NameKey, Put, RecordKey, RecordVersion, StoreError, Swapped, TokenRecord, TokenStore,
-    sql::{
-        Dialect, REAP_EVERY, REAPED_AT_ONCE, Row, Statements, bind, keys, loaded, not_put, signed,
-    },
+    sql::{Dialect, REAP_EVERY, REAPED_AT_ONCE, Row, Statements, bind, loaded, not_put, signed},
 };
 use crate::databases::{Reaper, SQLITE_NOW, without_rows};
 
@@ -163,7 +161,9 @@ impl TokenStore for SqliteTokens {
 
     async fn find(&self, name: NameKey) -> Result<Vec<RecordKey>, StoreError> {
         let find = sqlx::query_scalar(&self.0.statements.find).bind(name.to_bytes().to_vec());
-        Ok(keys(find.fetch_all(&self.0.pool).await.map_err(failed)?))
+        let keys: Vec<Vec<u8>> = find.fetch_all(&self.0.pool).await.map_err(failed)?;
+        let keys = keys.into_iter().filter_map(|key| key.try_into().ok());
+        Ok(keys.map(RecordKey::from_bytes).collect())
     }
 }
 

@@ -161,11 +161,15 @@ struct Written {
     sealed: Option<String>,
 }
 
+/// The end of the year 9999: Redis adds to it.
+#[cfg(any(feature = "postgres", feature = "redis", feature = "sqlite"))]
+const LATEST: u64 = 253_402_300_799_000;
+
 /// When a store drops a record, in milliseconds since 1970: a minute after it may be dropped, as
 /// stores go by clocks of their own.
 #[cfg(any(feature = "postgres", feature = "redis", feature = "sqlite"))]
 pub(super) fn drop_at(keep_until: SystemTime) -> u64 {
-    to_millis(crate::tokens::saturating_add(keep_until, Duration::from_secs(60)))
+    to_millis(crate::tokens::saturating_add(keep_until, Duration::from_secs(60))).min(LATEST)
 }
 
 /// Times before 1970 count as 1970: both are long past.

@@ -88,6 +88,15 @@ impl TokenSet {
         self
     }
 
+    /// Sets how long the refresh token lives, counted as `expires_in` is. The standard response types
+    /// of `openidconnect` and `oauth2` drop what the provider says of it. Without it, an unused login
+    /// stays in the token store for 30 days.
+    #[must_use]
+    pub fn with_refresh_expires_in(mut self, life: Duration) -> Self {
+        self.refresh_expires_in = Some(life.min(token_response::LONGEST_LIFE));
+        self
+    }
+
     /// Sets when the token request was *sent*: `expires_in` counts from then. Without it, it counts
     /// from the login.
     #[must_use]

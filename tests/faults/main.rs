@@ -13,4 +13,5 @@ mod redis_tls;
 mod scene;
 mod sentinel;
 mod servers;
+mod silence;
 mod sqlite;

@@ -11,7 +11,7 @@ use support::log::Log;
 use tower_sessions_sqlx_store::sqlx;
 use tower_token_refresh::{
     lock::{LockService, PostgresLock},
-    token_store::{Ending, PostgresTokens, RecordKey, RecordListener, TokenStore},
+    token_store::{Ending, PostgresTokens, RecordKey, RecordListener, StoreError, TokenStore},
 };
 
 use crate::{
@@ -220,8 +220,10 @@ async fn nothing_listens_through_pgbouncer() {
             sqlx::raw_sql("SELECT 1").execute(&through).await.expect("an answer");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
-        assert!(!listening.is_finished() && !waiting.is_finished(), "{connections} connections");
-        listening.abort();
+        assert!(!waiting.is_finished(), "{connections} connections");
         waiting.abort();
+        let refused = listening.await.expect("no panic").expect_err("it hears nothing");
+        let StoreError::Backend(why) = refused else { panic!("{refused}") };
+        assert!(why.to_string().contains("pooler"), "{connections} connections: {why}");
     }
 }

@@ -122,6 +122,24 @@ mod redis {
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     #[ignore = "needs Redis: see tests/services/run"]
+    async fn a_key_that_somebody_has_set_without_an_end_is_held_for_a_lease() {
+        let redis = Redis::connect(&stores::redis_url()).await.expect("Redis answers");
+        let prefix = key();
+        let lock = RedisLock::new(&redis.with_prefix(&prefix)).lease(LEASE);
+        let guard = lock.acquire("a key").await.expect("free");
+        let [held] = &stores::ask_redis(&["KEYS", &format!("{prefix}:l:*")])[..] else { panic!() };
+        guard.release().await.expect("held");
+        stores::ask_redis(&["SET", held, "another"]);
+
+        assert!(lock.try_acquire("a key").await.expect("an answer").is_none());
+        let waiting = tokio::time::timeout(LEASE / 3, lock.released("a key")).await;
+        assert!(waiting.is_err(), "it is held");
+        let guard = lock.acquire_within("a key", LEASE * 3).await;
+        assert!(guard.expect("free when that lease ends").is_held());
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    #[ignore = "needs Redis: see tests/services/run"]
     async fn keys_hashed_with_a_secret_are_others() {
         let redis = Redis::connect(&stores::redis_url()).await.expect("Redis answers");
         let redis = redis.with_prefix(&key());

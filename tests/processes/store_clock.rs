@@ -6,12 +6,17 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use support::{LIFE, ScriptedSessions, ScriptedTokens, World, log::Log, races::Station, settle};
+use axum::{Router, body::Body};
+use http::{Request, header};
+use support::{
+    LIFE, ScriptedSessions, ScriptedTokens, World, endpoint, http::ask as send, log::Log,
+    races::Station, settle, stores,
+};
 use tower_sessions::{MemoryStore, Session, session::Id};
 use tower_token_refresh::{
-    RefreshPolicy, TokenRefresher,
-    testing::{Endpoint, ManualClock, MemoryTokens},
-    token_store::RecordState,
+    RefreshPolicy, TokenRefresher, TokenSet,
+    testing::{Endpoint, ManualClock, MemoryTokens, StrictIssuer},
+    token_store::{RecordState, SqliteTokens},
     tower_sessions,
 };
 
@@ -164,4 +169,50 @@ async fn a_store_whose_clock_is_wrong_expires_no_token() {
         assert_eq!(clocks.world.issuer.refresh_requests(), 1);
         clocks.world.assert_logged_in(id).await;
     }
+}
+
+/// SQLite drops what is too old by its own clock, which is ten minutes ahead of everybody's.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_logout_token_counts_once_though_the_stores_clock_is_ahead() {
+    let clock = ManualClock::new();
+    let since_1970 = |time: SystemTime| time.duration_since(SystemTime::UNIX_EPOCH).unwrap();
+    let (real, manual) =
+        (since_1970(tower_token_refresh::Clock::system().now()), since_1970(clock.clock().now()));
+    let difference =
+        i64::try_from(real.as_secs()).unwrap() - i64::try_from(manual.as_secs()).unwrap();
+    clock.jump_wall(difference - 600);
+    let issuer = StrictIssuer::builder().clock(clock.clock()).build();
+    let (sessions, pool) = (MemoryStore::default(), stores::sqlite_file().await);
+    SqliteTokens::new(pool.clone()).migrate().await.expect("the tables are created");
+    let process = || {
+        let endpoint = endpoint(&issuer).jwks_url(issuer.jwks_url());
+        TokenRefresher::builder(endpoint, sessions.clone())
+            .token_store(SqliteTokens::new(pool.clone()))
+            .clock(clock.clock())
+            .back_channel_logout([7; 32])
+            .build()
+            .expect("the settings agree")
+    };
+    let log_in = async |process: &TokenRefresher| {
+        let session = Session::new(None, Arc::new(process.session_store()), None);
+        let tokens = TokenSet::from_response(issuer.log_in("alice")).expect("tokens");
+        process.log_in(&session, tokens).await.expect("logged in");
+        session.id().expect("saved")
+    };
+    let tell = async |process: &TokenRefresher, token: &str| {
+        let app = Router::new().route("/ended", process.back_channel_logout().expect("turned on"));
+        let request = Request::post("/ended")
+            .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded");
+        let body = Body::from(format!("logout_token={token}"));
+        send(&app, request.body(body).expect("a request")).await.status.as_u16()
+    };
+    let (first, second) = (process(), process());
+    log_in(&first).await;
+    let token = issuer.logout_token(Some("alice"), None);
+    assert_eq!(tell(&first, &token).await, 200);
+
+    clock.advance(2 * SECOND);
+    let again = log_in(&second).await;
+    assert_eq!(tell(&second, &token).await, 400, "it was carried out before");
+    served(&second, again).await;
 }

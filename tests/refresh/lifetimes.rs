@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::json;
 use support::{LIFE, StoredTokens, World};
 use tower_token_refresh::{
-    RefreshErrorKind, RefreshPolicy,
+    RefreshPolicy,
     testing::{Endpoint, StrictIssuerBuilder},
 };
 

@@ -89,3 +89,22 @@ async fn in_sqlite() {
     let rows = async || stores::rows_in_sqlite(&pool, &TABLES).await;
     ten_thousand_grants_leave_nothing_behind(store(), store(), 1, rows).await;
 }
+
+/// More logins of one user than Redis lists.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs Redis: see tests/services/run"]
+async fn in_redis_the_newest_login_is_listed() {
+    let store = stores::redis_tokens().await;
+    let name = name();
+    for _ in 0..1_000 {
+        store.create(key(), &live(1, 1), &[name]).await.expect("created");
+    }
+    // It ends before all the others.
+    let mut short = text(1, 1);
+    short["keep_until"] = 4_000_000_000_000_u64.into();
+    let newest = key();
+    store.create(newest, &of(&short), &[name]).await.expect("created");
+    let found = store.find(name).await.expect("an answer");
+    assert!(found.contains(&newest));
+    assert_eq!(found.len(), 1_000);
+}

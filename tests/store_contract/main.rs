@@ -9,6 +9,7 @@ mod format;
 mod homes;
 mod in_sessions;
 mod leftovers;
+mod postgres;
 mod records;
 mod redis_sessions;
 mod told;

@@ -285,6 +285,21 @@ fn a_newer_generation_begins_without_a_doubt() {
 }
 
 #[test]
+fn a_clock_of_the_store_that_is_set_forward_makes_no_mark_older() {
+    let world = World::new();
+    let (nonce, began) = (Nonce::random(), world.now());
+    world.marked(nonce, began);
+    // Another server takes over, and its clock is an hour ahead.
+    world.clock.jump_wall(3600);
+    for second in 1..DEADLINE.as_secs() {
+        world.clock.advance(SECOND);
+        assert!(matches!(world.marked(nonce, began), Decision::Wait(_)), "second {second}");
+    }
+    world.clock.advance(SECOND);
+    assert!(matches!(world.marked(nonce, began), Decision::Present { replay: true }));
+}
+
+#[test]
 fn a_settled_login_is_forgotten() {
     let world = World::new();
     world.present();

@@ -158,7 +158,9 @@ fn setters_win() {
         .unwrap()
         .with_subject("s")
         .with_obtained_at(at)
-        .with_expires_at(at);
+        .with_expires_at(at)
+        .with_refresh_expires_in(Duration::from_secs(1800));
+    assert_eq!(set.refresh_expires_in, Some(Duration::from_secs(1800)));
     assert_eq!(set.subject.as_deref(), Some("s"));
     assert_eq!(
         (set.obtained_at, set.expires_at, set.scope.as_deref()),
