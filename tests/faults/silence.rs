@@ -47,7 +47,7 @@ async fn redis_is_connected_to_again_though_no_caller_waits_for_long() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs PostgreSQL: see tests/services/run"]
 async fn a_connection_that_postgresql_does_not_answer_leaves_its_place_in_the_pool() {
-    const POOL: u32 = 4;
+    const POOL: u32 = 1;
     let direct = stores::postgres_schema().await;
     PostgresTokens::new(direct.clone()).migrate().await.expect("the tables are created");
     let options: PgConnectOptions = (*direct.connect_options()).clone();
@@ -57,12 +57,17 @@ async fn a_connection_that_postgresql_does_not_answer_leaves_its_place_in_the_po
     let tokens = PostgresTokens::new(pool.clone());
     let all = async || join_all((0..POOL).map(|_| tokens.load(KEY))).await;
     all().await;
-    // Every answer is on its way when the connections break.
+    // A connection is asked whether it is well, which takes 600 ms by this way, and has then its
+    // statement under way when it breaks.
     proxy.delay(Duration::from_millis(300));
-    let _ = tokio::join!(tokio::time::timeout(IMPATIENCE, all()), async {
-        tokio::time::sleep(Duration::from_millis(100)).await;
+    let asking = tokio::time::timeout(4 * IMPATIENCE, all());
+    let breaking = async {
+        tokio::time::sleep(Duration::from_millis(750)).await;
         proxy.swallow();
-    });
+    };
+    assert!(tokio::join!(asking, breaking).0.is_err(), "nothing comes back");
+    // Whatever is sent over it afterwards is lost as well.
+    tokio::time::sleep(2 * IMPATIENCE).await;
     proxy.delay(Duration::ZERO);
     proxy.restore();
 

@@ -97,15 +97,17 @@ async fn whoever_may_make_no_tables_uses_those_that_are_there() {
 #[ignore = "needs PostgreSQL: see tests/services/run"]
 async fn processes_that_start_together_make_one_schema() {
     let at = stores::postgres_schema().await;
-    for processes in [2, 5, 2, 5] {
+    for connections in [1, 2, 1, 2, 1, 2] {
         let schema = format!("test_{}", Uuid::new_v4().simple());
         let start = async || {
-            let pool = with_settings(&at, &[]).await;
+            let pool = PgPoolOptions::new().max_connections(connections);
+            let pool = pool.connect_with((*at.connect_options()).clone()).await;
+            let pool = pool.expect("PostgreSQL answers");
             PostgresStore::new(pool.clone()).migrate().await.expect("the sessions' tables");
             let tokens = PostgresTokens::new(pool).with_schema(&schema).expect("a name");
             tokens.migrate().await
         };
-        for made in join_all((0..processes).map(|_| start())).await {
+        for made in join_all((0..5).map(|_| start())).await {
             made.expect("the tables are created");
         }
     }
