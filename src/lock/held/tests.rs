@@ -1,3 +1,5 @@
+#![expect(clippy::disallowed_methods, reason = "tokio's clock is what the test moves")]
+
 use std::time::SystemTime;
 
 use tokio::time::Instant;
