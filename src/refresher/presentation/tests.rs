@@ -190,15 +190,6 @@ fn an_old_mark_is_watched_for_five_seconds() {
 }
 
 /// Two looks at one moment are no two looks.
-#[test]
-fn a_wall_clock_that_is_set_forward_does_not_make_two_looks_of_one() {
-    let world = World::new();
-    let (nonce, since) = (Nonce::random(), world.now());
-    world.marked(nonce, since);
-    world.clock.jump_wall(3600);
-    assert_waits(world.marked(nonce, since), 5 * SECOND);
-}
-
 /// The new set may have waited for the end of the outage, and is on its way only now.
 #[test]
 fn a_mark_that_nobody_looked_at_meanwhile_is_watched_again() {
