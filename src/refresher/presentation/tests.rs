@@ -189,7 +189,6 @@ fn an_old_mark_is_watched_for_five_seconds() {
     assert!(matches!(world.marked(another, since), Decision::Present { replay: true }));
 }
 
-/// Two looks at one moment are no two looks.
 /// The new set may have waited for the end of the outage, and is on its way only now.
 #[test]
 fn a_mark_that_nobody_looked_at_meanwhile_is_watched_again() {
