@@ -12,7 +12,7 @@ pub(crate) struct Queues<K: Eq + Hash>(DashMap<K, Arc<Mutex<()>>, FxBuildHasher>
 /// A place in the queue of a key. The fields are dropped in this order.
 pub(crate) struct Place<K: Eq + Hash> {
     queue: Arc<Mutex<()>>,
-    _leaves: Leaves<K>,
+    leaves: Leaves<K>,
 }
 
 /// Forgets a queue that nobody is in any more.
@@ -21,16 +21,16 @@ struct Leaves<K: Eq + Hash> {
     key: K,
 }
 
-/// The head of the queue of a key. The next one's turn comes before the place is left.
+/// The head of the queue of a key. The next one's turn comes before the queue is left.
 pub(crate) struct Turn<K: Eq + Hash> {
     _guard: OwnedMutexGuard<()>,
-    _place: Place<K>,
+    _leaves: Leaves<K>,
 }
 
 impl<K: Eq + Hash + Copy> Queues<K> {
     pub(crate) fn enter(self: &Arc<Self>, key: K) -> Place<K> {
         let queue = self.0.entry(key).or_default().clone();
-        Place { queue, _leaves: Leaves { queues: self.clone(), key } }
+        Place { queue, leaves: Leaves { queues: self.clone(), key } }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -47,14 +47,14 @@ impl<K: Eq + Hash> Default for Queues<K> {
 impl<K: Eq + Hash> Place<K> {
     /// Waits for those before.
     pub(crate) async fn turn(self) -> Turn<K> {
-        let guard = self.queue.clone().lock_owned().await;
-        Turn { _guard: guard, _place: self }
+        let Self { queue, leaves } = self;
+        Turn { _guard: queue.lock_owned().await, _leaves: leaves }
     }
 
     /// None where somebody holds the key or waits for it.
     pub(crate) fn try_turn(self) -> Option<Turn<K>> {
-        let guard = self.queue.clone().try_lock_owned().ok()?;
-        Some(Turn { _guard: guard, _place: self })
+        let Self { queue, leaves } = self;
+        Some(Turn { _guard: queue.try_lock_owned().ok()?, _leaves: leaves })
     }
 }
 

@@ -11,14 +11,23 @@ use super::LockError;
 pub struct LockGuard {
     key: Box<str>,
     acquired_at: SystemTime,
-    lease: Option<Duration>,
+    /// None once it is released.
     held: Option<Box<dyn Lease>>,
-    lost: Option<CancellationToken>,
 }
 
 /// The hold on a key, for whoever keeps it.
 #[async_trait]
 pub(crate) trait Lease: Send + Sync + 'static {
+    /// For how long a server keeps it from the last renewal on, if it does not do so for ever.
+    fn lasts(&self) -> Option<Duration> {
+        None
+    }
+
+    /// Cancelled when it is lost. None if it cannot be.
+    fn loss(&self) -> Option<&CancellationToken> {
+        None
+    }
+
     /// Whether it is held, as far as this process knows.
     fn is_held(&self) -> bool;
 
@@ -30,14 +39,8 @@ pub(crate) trait Lease: Send + Sync + 'static {
 }
 
 impl LockGuard {
-    pub(crate) fn new(
-        key: &str,
-        acquired_at: SystemTime,
-        lease: Option<Duration>,
-        held: Box<dyn Lease>,
-        lost: Option<CancellationToken>,
-    ) -> Self {
-        Self { key: key.into(), acquired_at, lease, held: Some(held), lost }
+    pub(crate) fn new(key: &str, acquired_at: SystemTime, held: Box<dyn Lease>) -> Self {
+        Self { key: key.into(), acquired_at, held: Some(held) }
     }
 
     /// The key, as it was asked for.
@@ -56,7 +59,7 @@ impl LockGuard {
     /// if it is held until it is released.
     #[must_use]
     pub fn lease(&self) -> Option<Duration> {
-        self.lease
+        self.held.as_ref().and_then(|held| held.lasts())
     }
 
     /// Whether it is still held, as far as this process knows: the lease has not ended by the
@@ -71,8 +74,8 @@ impl LockGuard {
     /// lease apart. If the key is never lost, or has no lease, this never returns. Dropping the
     /// future is safe.
     pub async fn lost(&self) {
-        match &self.lost {
-            Some(lost) => lost.cancelled().await,
+        match self.held.as_ref().and_then(|held| held.loss()) {
+            Some(loss) => loss.cancelled().await,
             None => std::future::pending().await,
         }
     }

@@ -28,14 +28,14 @@ pub(super) fn guard(
     asked_at: Duration,
     turn: Turn<LockKey>,
 ) -> LockGuard {
-    let lost = CancellationToken::new();
     let held_until = AtomicU64::new(millis(asked_at + leases.lease));
-    let hold = Hold { leases: leases.clone(), key, owner, held_until, lost: lost.clone() };
+    let hold =
+        Hold { leases: leases.clone(), key, owner, held_until, lost: CancellationToken::new() };
     let hold = Arc::new(hold);
     let renewing = hold.clone();
     let renewal = AbortOnDropHandle::new(tokio::spawn(async move { renewing.renew().await }));
     let held = Held { hold, turn, renewal, runtime: Handle::current() };
-    LockGuard::new(name, leases.clock.now(), Some(leases.lease), Box::new(held), Some(lost))
+    LockGuard::new(name, leases.clock.now(), Box::new(held))
 }
 
 /// A lease at the server.
@@ -103,6 +103,14 @@ impl Held {
 
 #[async_trait]
 impl Lease for Held {
+    fn lasts(&self) -> Option<Duration> {
+        Some(self.hold.leases.lease)
+    }
+
+    fn loss(&self) -> Option<&CancellationToken> {
+        Some(&self.hold.lost)
+    }
+
     fn is_held(&self) -> bool {
         self.hold.is_held()
     }

@@ -27,7 +27,7 @@ impl LocalLock {
 
     fn guard(&self, key: &str, turn: Turn<LockKey>) -> LockGuard {
         let now = self.clock.now();
-        LockGuard::new(key, now, None, Box::new(turn), None)
+        LockGuard::new(key, now, Box::new(turn))
     }
 }
 

@@ -115,10 +115,10 @@ impl FakeLock {
     }
 
     fn hand_out(&self, key: &str, guard: LockGuard) -> LockGuard {
-        let lost = CancellationToken::new();
-        let hold = Arc::new(Hold { guard: Mutex::new(Some(guard)), lost: lost.clone() });
+        let hold =
+            Arc::new(Hold { guard: Mutex::new(Some(guard)), lost: CancellationToken::new() });
         lock(&self.script).held.insert(key.to_owned(), hold.clone());
-        LockGuard::new(key, self.clock.now(), None, Box::new(FakeLease(hold)), Some(lost))
+        LockGuard::new(key, self.clock.now(), Box::new(FakeLease(hold)))
     }
 }
 
@@ -153,6 +153,10 @@ impl LockService for FakeLock {
 
 #[async_trait]
 impl Lease for FakeLease {
+    fn loss(&self) -> Option<&CancellationToken> {
+        Some(&self.0.lost)
+    }
+
     fn is_held(&self) -> bool {
         lock(&self.0.guard).is_some()
     }
