@@ -211,6 +211,31 @@ async fn a_slow_answer_is_stored_over_a_mark_that_was_taken_over() {
     assert_eq!(world.issuer.refresh_requests(), 2);
 }
 
+/// Rule 14: the newer tokens are stored between its last look at the record and its ending.
+#[tokio::test(start_paused = true)]
+async fn a_refusal_ends_no_tokens_that_are_newer_than_what_was_presented() {
+    let world = World::on_swapping();
+    let id = world.log_in("alice").await;
+    let slow = world.flight_at(Station::BeforePost, id).await;
+    world.issuer.fail_next_oauth(400, "invalid_grant");
+    let end = world.tokens.gate_before(TokenOp::End);
+    let slow = tokio::spawn(slow.land());
+    end.reached().await;
+    world.clock.advance(DEADLINE);
+    let other = ask_at(&another_process(&world), id);
+    look_again().await;
+    world.clock.advance(5 * SECOND);
+    let token = other.await.unwrap().expect("the mark is past its deadline");
+
+    end.open();
+
+    let found = slow.await.unwrap().expect("the newer tokens are good");
+    assert_eq!(found.secret(), token.secret());
+    assert_eq!(world.stored_tokens(id).await.generation(), Some(2));
+    let refresh_token = world.stored_refresh_token(id).await.expect("logged in");
+    assert!(world.issuer.is_refresh_token_live(&refresh_token));
+}
+
 /// Rule 14: the refusal is about the token that the slow process presented, not about the newer
 /// one.
 #[tokio::test(start_paused = true)]
