@@ -99,9 +99,9 @@ impl RefreshPolicy {
     /// request within this window starts the refresh, and all requests go on with the token that
     /// they have. No user then notices a provider that is down for less than half of the window.
     ///
-    /// The window is never more than half of the token's life. It starts at a
-    /// different moment for each token, within its first half, so that logins made together are not refreshed together. A
-    /// window that is not longer than the [`leeway`](Self::leeway) has no effect; 0 turns it off.
+    /// The window is never more than half of the token's life. It starts at a different moment for
+    /// each token, within its first half, so that logins made together are not refreshed together.
+    /// A window that is not longer than the [`leeway`](Self::leeway) has no effect; 0 turns it off.
     #[must_use]
     pub fn refresh_ahead(mut self, window: Duration) -> Self {
         self.refresh_ahead = window;

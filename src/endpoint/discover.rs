@@ -58,9 +58,9 @@ impl Discover {
 
     /// Returns the endpoint at once, so that the application starts even if the provider is down.
     ///
-    /// The refresher fetches the document at first use, once for all requests that wait for it. That is
-    /// the first refresh or logout of this process, not a log in. After a failure the next use tries
-    /// again.
+    /// The refresher fetches the document at first use, once for all requests that wait for it. That
+    /// is the first refresh or logout of this process, not a log in. After a failure the next use
+    /// tries again.
     #[must_use]
     pub fn lazy(self) -> TokenEndpoint {
         self.0

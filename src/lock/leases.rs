@@ -3,7 +3,7 @@
 //! | what | how |
 //! |---|---|
 //! | the waiters of one process | one per key asks the server; the others queue behind it |
-//! | whoever asks | is waiters by the server, or asks again when the lease should have ended; if the server cannot wake anybody, after 50 ms, 100 ms and so on up to 500 ms |
+//! | whoever asks | is woken by the server, and asks once a second besides; if the server cannot wake anybody, after 50 ms, 100 ms and so on up to 500 ms; and when the lease should have ended |
 //! | the holder | renews its lease, and notices its loss: see [`held`] |
 //! | a caller that is dropped | a task of its own releases the key, also if the server is just giving it |
 //!

@@ -28,8 +28,8 @@ pub struct RedisLock(Leases);
 struct AtRedis(Redis);
 
 /// Gives nothing if the owner has it now, else how long it is held, in milliseconds. A key without
-/// an end, which is not from here, gets one. A script that
-/// runs a second time, because its answer got lost, finds its own owner.
+/// an end, which is not from here, gets one. A script that runs a second time, because its answer
+/// got lost, finds its own owner.
 const TAKE: &str = r"
 local held = redis.call('GET', KEYS[1])
 if held and held ~= ARGV[1] then

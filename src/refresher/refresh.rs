@@ -88,10 +88,8 @@ pub(super) async fn run(
             tracing::debug!(%login, generation, outcome, "token refresh ended");
         }
         Err(error) => {
-            let outcome = match is_under_way_elsewhere(error) {
-                true => OTHER_PROCESS,
-                false => error.kind().name(),
-            };
+            let outcome =
+                if is_under_way_elsewhere(error) { OTHER_PROCESS } else { error.kind().name() };
             metrics::flight_ended(outcome);
             let chain = Chain(error);
             match error.kind() {

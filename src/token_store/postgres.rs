@@ -2,7 +2,7 @@
 //!
 //! Each call is one transaction of statements that are not prepared, so that it works behind
 //! PgBouncer in transaction mode. What other processes are told goes by `NOTIFY`, which needs a
-//! connection of its own to hear it.
+//! connection of its own to receive it.
 
 use std::{fmt, sync::Arc};
 

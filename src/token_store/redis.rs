@@ -8,9 +8,9 @@
 //!
 //! Keys and names are 32 hexadecimal digits. `load`, `create`, `swap` and `put_newer` are one
 //! script each, which Redis runs in one piece; `end` is a load and a swap, again if another process
-//! wrote in between. A name lies in another slot of a cluster: it is written before a new record, and
-//! after new tokens. Redis drops a record a minute after the time up to which it must be kept, by
-//! its own clock.
+//! wrote in between. A name lies in another slot of a cluster: it is written before a new record,
+//! and after new tokens. Redis drops a record a minute after the time up to which it must be kept,
+//! by its own clock.
 
 use std::time::SystemTime;
 
@@ -86,7 +86,8 @@ return { 1, false }
 ";
 
 /// Notes the record `ARGV[1]` until `ARGV[2]` (ms since 1970) under a name, which finds the
-/// `ARGV[3]` of its records that end last, and this one in any case. The list lives as long as its last record.
+/// `ARGV[3]` of its records that end last, and this one in any case. The list lives as long as its
+/// last record.
 const NOTE: &str = r"
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)

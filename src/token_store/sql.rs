@@ -18,7 +18,8 @@
 //! ```
 //!
 //! A record is written by one conditional `INSERT` or `UPDATE`, so the database compares and writes
-//! in one step; `end` is a load and a swap, again if another process wrote in between. A row past its time counts as gone, and goes with one of the next logins.
+//! in one step; `end` is a load and a swap, again if another process wrote in between. A row past its
+//! time counts as gone, and goes with one of the next logins.
 
 use std::time::Duration;
 

@@ -20,39 +20,25 @@ const counters = (account) => {
   return accounts.get(account);
 };
 
+const confidential = (clientId, more = {}) => ({
+  client_id: clientId,
+  client_secret: 'secret',
+  grant_types: ['authorization_code', 'refresh_token'],
+  response_types: ['code'],
+  // Native clients may take any port of the loopback address (RFC 8252, 7.3).
+  application_type: 'native',
+  redirect_uris: ['http://127.0.0.1/auth/callback'],
+  token_endpoint_auth_method: 'client_secret_basic',
+  ...more,
+});
+
 const provider = new Provider(issuer, {
   clients: [
-    {
-      client_id: 'web',
-      client_secret: 'secret',
-      grant_types: ['authorization_code', 'refresh_token'],
-      response_types: ['code'],
-      // Native clients may take any port of the loopback address (RFC 8252, 7.3).
-      application_type: 'native',
-      redirect_uris: ['http://127.0.0.1/auth/callback'],
-      post_logout_redirect_uris: ['http://127.0.0.1/'],
-      token_endpoint_auth_method: 'client_secret_basic',
-    },
+    confidential('web', { post_logout_redirect_uris: ['http://127.0.0.1/'] }),
     // Tokens of two and four seconds, for tests of what comes after their end.
-    {
-      client_id: 'web-brief',
-      client_secret: 'secret',
-      grant_types: ['authorization_code', 'refresh_token'],
-      response_types: ['code'],
-      application_type: 'native',
-      redirect_uris: ['http://127.0.0.1/auth/callback'],
-      token_endpoint_auth_method: 'client_secret_basic',
-    },
+    confidential('web-brief'),
     // Tokens of eight seconds, for tests that see several expiries.
-    {
-      client_id: 'web-short',
-      client_secret: 'secret',
-      grant_types: ['authorization_code', 'refresh_token'],
-      response_types: ['code'],
-      application_type: 'native',
-      redirect_uris: ['http://127.0.0.1/auth/callback'],
-      token_endpoint_auth_method: 'client_secret_basic',
-    },
+    confidential('web-short'),
     {
       client_id: 'spa',
       grant_types: ['authorization_code', 'refresh_token'],

@@ -28,9 +28,10 @@ pub(crate) struct Listening {
 }
 
 impl Listening {
-    /// A connection as those of `pool` that is told what happens in `channel`. It fails behind a pooler that
-    /// gives each transaction another connection to the server, such as PgBouncer in transaction
-    /// mode, and waits for a minute before it looks again: it may have been slow only.
+    /// A connection as those of `pool` that is told what happens in `channel`. It fails behind a
+    /// pooler that gives each transaction another connection to the server, such as PgBouncer in
+    /// transaction mode. The next call waits for a minute before it looks again: the pooler may have
+    /// been slow only.
     ///
     /// `others` is the pool that the other statements go through.
     pub(crate) async fn begin(
