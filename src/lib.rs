@@ -127,7 +127,8 @@ mod tokens;
 pub use back_channel::BackChannelError;
 pub use clock::{Clock, TimeSource};
 pub use endpoint::{
-    ClientAuth, Discover, DiscoveryError, NotSent, ProviderLimits, TokenEndpoint, Transport,
+    AnswerMeaning, ClientAuth, Discover, DiscoveryError, NotSent, ProviderAnswer, ProviderLimits,
+    TokenEndpoint, Transport,
 };
 pub use error::{ConfigError, RefreshError, RefreshErrorKind};
 #[cfg(feature = "axum")]

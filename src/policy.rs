@@ -37,7 +37,8 @@ const LAST_WRITES_STAY: Duration = Duration::from_secs(90);
 /// | [`wait_timeout`](Self::wait_timeout) | 10 s | above 0 |
 /// | [`on_unavailable`](Self::on_unavailable) | [`OnUnavailable::Refuse`] | |
 /// | [`replay`](Self::replay) | true | |
-/// | [`fallback_lifetime`](Self::fallback_lifetime) | 60 s | above 0 |
+/// | [`end_after_rejections`](Self::end_after_rejections) | 3 | 0: never |
+/// | [`fallback_lifetime`](Self::fallback_lifetime) | 1 h | above 0 |
 /// | [`store_timeout`](Self::store_timeout) | 10 s | above 0 |
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -48,6 +49,7 @@ pub struct RefreshPolicy {
     pub(crate) wait_timeout: Duration,
     pub(crate) on_unavailable: OnUnavailable,
     pub(crate) replay: bool,
+    pub(crate) end_after_rejections: u32,
     pub(crate) fallback_lifetime: Duration,
     pub(crate) store_timeout: Duration,
 }
@@ -76,7 +78,8 @@ impl Default for RefreshPolicy {
             wait_timeout: Duration::from_secs(10),
             on_unavailable: OnUnavailable::Refuse,
             replay: true,
-            fallback_lifetime: Duration::from_secs(60),
+            end_after_rejections: 3,
+            fallback_lifetime: Duration::from_secs(60 * 60),
             store_timeout: Duration::from_secs(10),
         }
     }
@@ -151,8 +154,27 @@ impl RefreshPolicy {
         self
     }
 
-    /// Sets how long an access token lives if neither `expires_in` (RFC 6749, section 5.1) nor the
-    /// `exp` of a JWT says so.
+    /// Sets after how many answers in a row that may mean "this refresh token is dead" a login ends.
+    ///
+    /// Some providers say so in words of their own: `invalid_request`, a code that nobody registered,
+    /// a 4xx without any, or a 5xx. The same answers come from a provider in trouble, and for a
+    /// wrong setting. So a login ends by them only if they came in a row, over at least 30 s, with an
+    /// access token that has expired, and if the provider has refreshed other logins of this process
+    /// since (for a 5xx: four times as many as met one). Or after 24 h of nothing else. With 0 it
+    /// never does.
+    ///
+    /// [`TokenEndpoint::classify`](crate::TokenEndpoint::classify) tells this crate such words, and
+    /// then one answer is enough.
+    #[must_use]
+    pub fn end_after_rejections(mut self, answers: u32) -> Self {
+        self.end_after_rejections = answers;
+        self
+    }
+
+    /// Sets after how long an access token is refreshed if neither `expires_in` (RFC 6749, section
+    /// 5.1) nor the `exp` of a JWT says how long it lives. If an API refuses it earlier, ask for a
+    /// [newer one](crate::TokenRefresher::newer_token). Without a refresh token, such an access token
+    /// is served until the login ends.
     #[must_use]
     pub fn fallback_lifetime(mut self, lifetime: Duration) -> Self {
         self.fallback_lifetime = lifetime;

@@ -11,6 +11,8 @@ use std::{error::Error as StdError, fmt, sync::Arc, time::Duration};
 pub(crate) struct EndpointError {
     pub(super) kind: EndpointErrorKind,
     maybe_consumed: bool,
+    perhaps_dead: bool,
+    may_pass: bool,
     /// What to change, for an error that only the operator can fix.
     hint: Option<Arc<str>>,
     source: Option<Arc<dyn StdError + Send + Sync>>,
@@ -24,11 +26,17 @@ pub(crate) enum EndpointErrorKind {
     /// There was no complete answer: the time ran out, or the connection broke after the request
     /// may have been sent.
     NoAnswer,
-    /// The provider answered 429, a 5xx, `temporarily_unavailable` or `server_error`. Or this
-    /// process did not send the request, because the circuit breaker is open, a `Retry-After` has
-    /// not passed, or the queue is full; the source says which.
+    /// The provider answered a 5xx, `temporarily_unavailable` or `server_error`. Or this process
+    /// did not send the request, because the circuit breaker is open, a `Retry-After` has not
+    /// passed, or the queue is full; the source says which.
     Unavailable {
         /// The provider's `Retry-After`, at most five minutes, or the rest of the breaker's pause.
+        retry_after: Option<Duration>,
+    },
+    /// The provider wants this request later (429, 408, 421, 425), and did not act on it. That says
+    /// nothing about the requests of others.
+    TryLater {
+        /// The provider's `Retry-After`, at most five minutes.
         retry_after: Option<Duration>,
     },
     /// The refresh token has expired, or was revoked or used (RFC 6749, section 5.2). For 30 s this
@@ -51,12 +59,32 @@ pub(crate) enum EndpointErrorKind {
 
 impl EndpointError {
     pub(super) fn new(kind: EndpointErrorKind) -> Self {
-        Self { kind, maybe_consumed: false, hint: None, source: None }
+        Self {
+            kind,
+            maybe_consumed: false,
+            perhaps_dead: false,
+            may_pass: false,
+            hint: None,
+            source: None,
+        }
     }
 
     /// Marks that the provider may have acted on the request, so that the token may be used up.
     pub(super) fn maybe_consumed(mut self) -> Self {
         self.maybe_consumed = true;
+        self
+    }
+
+    /// Marks that the answer may mean: the provider will never take this refresh token again.
+    pub(super) fn perhaps_dead(mut self) -> Self {
+        self.perhaps_dead = true;
+        self
+    }
+
+    /// Marks that the cause may pass by itself: a client secret that is being changed, a gateway
+    /// that is being deployed.
+    pub(super) fn may_pass(mut self) -> Self {
+        self.may_pass = true;
         self
     }
 
@@ -92,6 +120,26 @@ impl EndpointError {
     pub(crate) fn may_have_consumed(&self) -> bool {
         self.maybe_consumed
     }
+
+    /// Whether the answer may mean that the provider will never take this refresh token again. One
+    /// such answer proves nothing.
+    pub(crate) fn is_perhaps_dead(&self) -> bool {
+        self.perhaps_dead
+    }
+
+    /// Whether the cause may pass by itself. It has not if the next answer is the same.
+    pub(crate) fn is_passing(&self) -> bool {
+        self.may_pass
+    }
+
+    /// Whether the provider has clearly refused what would be refused again.
+    pub(crate) fn is_refusal(&self) -> bool {
+        let refused = matches!(
+            self.kind,
+            EndpointErrorKind::Rejected { .. } | EndpointErrorKind::InvalidResponse { .. }
+        );
+        refused && !self.maybe_consumed
+    }
 }
 
 impl fmt::Display for EndpointError {
@@ -101,6 +149,9 @@ impl fmt::Display for EndpointError {
             EndpointErrorKind::NoAnswer => f.write_str("the provider gave no complete answer"),
             EndpointErrorKind::Unavailable { .. } => {
                 f.write_str("the provider is overloaded or failing")
+            }
+            EndpointErrorKind::TryLater { .. } => {
+                f.write_str("the provider wants this request later")
             }
             EndpointErrorKind::InvalidGrant => {
                 f.write_str("the provider rejected the refresh token: invalid_grant")

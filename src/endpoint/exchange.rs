@@ -1,8 +1,9 @@
 //! [`Exchange`]: sends one request and reads its whole answer, within a time and a size.
 
-use std::time::Duration;
+use std::{io::Read, time::Duration};
 
 use bytes::{Bytes, BytesMut};
+use flate2::read::{DeflateDecoder, MultiGzDecoder, ZlibDecoder};
 use http::{HeaderMap, Request, StatusCode, header};
 use http_body_util::BodyExt;
 
@@ -11,8 +12,8 @@ use super::{
     transport::{BoxError, NotSent, Transport, TransportBody},
 };
 
-/// The most bytes to read of an answer. Most take a few KiB, but the access token of a user in
-/// hundreds of groups alone may take 100.
+/// The most bytes to read of an answer, unless it is set otherwise. Most take a few KiB, but the
+/// access token of a user in hundreds of groups alone may take 100.
 pub(super) const MAX_ANSWER: usize = 1024 * 1024;
 
 /// The time limit of a shared fetch, as a last resort. Every sensible limit is far below it.
@@ -31,6 +32,10 @@ pub(super) struct Exchange {
     pub(super) transport: Transport,
     /// The time from before the connection is made to the last byte of the answer.
     pub(super) limit: Duration,
+    /// The most bytes of an answer to a form.
+    pub(super) max_answer: usize,
+    /// What the application adds to every request.
+    pub(super) headers: HeaderMap,
 }
 
 impl Exchange {
@@ -51,12 +56,15 @@ impl Exchange {
 
     async fn send_and_read(
         &self,
-        request: Request<Bytes>,
+        mut request: Request<Bytes>,
         max_bytes: usize,
     ) -> Result<Answer, EndpointError> {
+        request.headers_mut().extend(self.headers.clone());
         let response = self.transport.send(request).await.map_err(transport_failed)?;
         let (head, body) = response.into_parts();
-        let body = read(&head.headers, body, max_bytes).await;
+        let body = read(&head.headers, body, max_bytes)
+            .await
+            .and_then(|body| decoded(&head.headers, body, max_bytes));
         Ok(Answer { status: head.status, headers: head.headers, body })
     }
 }
@@ -89,9 +97,36 @@ async fn read(
     Ok(whole.freeze())
 }
 
+/// Undoes a compression that nobody has asked for: some gateways compress everything. Reads no more
+/// than `max_bytes` of what comes out.
+fn decoded(headers: &HeaderMap, body: Bytes, max_bytes: usize) -> Result<Bytes, EndpointError> {
+    let coding = headers.get(header::CONTENT_ENCODING).and_then(|value| value.to_str().ok());
+    let coding = coding.unwrap_or_default().trim().to_ascii_lowercase();
+    match &*coding {
+        "gzip" | "x-gzip" => unpack(MultiGzDecoder::new(&*body), max_bytes),
+        // RFC 9110 (8.4.1.2) means zlib; some senders leave its frame out.
+        "deflate" => unpack(ZlibDecoder::new(&*body), max_bytes)
+            .or_else(|_| unpack(DeflateDecoder::new(&*body), max_bytes)),
+        _ => Ok(body),
+    }
+}
+
+fn unpack(packed: impl Read, max_bytes: usize) -> Result<Bytes, EndpointError> {
+    let mut whole = Vec::new();
+    let limit = max_bytes as u64 + 1;
+    packed.take(limit).read_to_end(&mut whole).map_err(|_| {
+        EndpointError::new(Kind::InvalidResponse { rule: "cannot be decompressed" })
+    })?;
+    if whole.len() > max_bytes { Err(too_large(max_bytes)) } else { Ok(whole.into()) }
+}
+
+/// For the chain of sources.
+#[derive(Debug, thiserror::Error)]
+#[error("the limit is {0} bytes")]
+struct Limit(usize);
+
 fn too_large(max_bytes: usize) -> EndpointError {
-    let rule = if max_bytes == MAX_ANSWER { "is over 1 MiB" } else { "is over 256 KiB" };
-    EndpointError::new(Kind::InvalidResponse { rule })
+    EndpointError::new(Kind::InvalidResponse { rule: "is too long" }).with_source(Limit(max_bytes))
 }
 
 fn transport_failed(error: BoxError) -> EndpointError {

@@ -5,20 +5,22 @@
 //!
 //! ```text
 //! token_endpoint, discover        settings; no request but an awaited discovery
-//!   provider                      one refresh: admission, discovery, attempts
+//!   provider, attempt             one refresh: admission, discovery, attempts
 //!     resilience/                 may it be sent now? may it be sent again?
 //!     discovery/                  where are the provider's endpoints?
 //!     auth/, request              what is sent
 //!     exchange, transport         one request and its whole answer, within time and size
-//!     response, oauth_error, error  what the answer means
+//!     classify, response, oauth_error, error  what the answer means
 //!   jwt/                          the provider's keys, and the tokens they verify
 //! ```
 //!
 //! An exchange takes at most [`request_timeout`](TokenEndpoint::request_timeout) and reads at most
-//! 1 MiB (256 KiB for keys). Redirects are never followed. A refresh is sent again only if the
+//! 1 MiB unless that is set (256 KiB for keys). Redirects are never followed. A refresh is sent again only if the
 //! provider certainly did not act on it.
 
+mod attempt;
 mod auth;
+mod classify;
 mod discover;
 mod discovery;
 mod error;
@@ -34,16 +36,19 @@ mod test_support;
 mod token_endpoint;
 mod transport;
 
+#[cfg(test)]
+pub(crate) use attempt::AlwaysSend;
+pub(crate) use attempt::{Aborted, BeforeAttempt, RefreshFailure};
 pub use auth::ClientAuth;
+pub use classify::{AnswerMeaning, ProviderAnswer};
 pub use discover::Discover;
 pub use discovery::DiscoveryError;
 pub(crate) use error::{EndpointError, EndpointErrorKind};
 pub(crate) use jwt::{Expected, JwtClaims, Keys, KeysError, LEEWAY, VerifyError};
-#[cfg(test)]
-pub(crate) use provider::AlwaysSend;
-pub(crate) use provider::{Aborted, BeforeAttempt, Provider, RefreshFailure, Revocation};
+pub(crate) use provider::{Provider, Revocation};
 pub(crate) use request::TokenTypeHint;
 pub use resilience::ProviderLimits;
-pub(crate) use resilience::is_breaker_refusal;
+pub(crate) use resilience::is_held_back;
+pub(crate) use response::Granted;
 pub use token_endpoint::TokenEndpoint;
 pub use transport::{NotSent, Transport};

@@ -9,6 +9,11 @@ use serde_json::{Map, Value};
 use crate::tokens::token_response;
 
 pub(super) const INVALID_GRANT: &str = "invalid_grant";
+/// Stands for whatever is not to be repeated at once.
+pub(super) const SLOW_DOWN: &str = "slow_down";
+pub(super) const SERVER_ERROR: &str = "server_error";
+/// Stands for every code that nobody has registered.
+pub(super) const UNREGISTERED: &str = "unregistered code";
 
 /// Other words for a refresh token that the provider will never take again, and the codes that ask
 /// for the user (OpenID Connect Core 1.0, 3.1.2.6, and Microsoft's documentation): the login is over
@@ -31,6 +36,10 @@ const AS_INVALID_GRANT: [&str; 16] = [
     "token_expired",
     "token_revoked",
 ];
+
+/// A wrong client id or secret: GitHub, and HubSpot.
+const AS_INVALID_CLIENT: [&str; 3] =
+    ["incorrect_client_credentials", "bad_client_id", "bad_client_secret"];
 
 /// The other codes that a token or revocation endpoint may send according to the IANA "OAuth
 /// Extensions Error" registry.
@@ -57,18 +66,42 @@ const REGISTERED: [&str; 19] = [
 ];
 
 /// The code of an error response: [`INVALID_GRANT`] for all its other words, the registered code,
-/// or "unregistered code". None if the body names no error. The provider's own string goes no
-/// further, and neither does its `error_description`: that is free text, and some providers put the
-/// token into it.
+/// or [`UNREGISTERED`]. None if the body names no error. The provider's own string goes no further,
+/// and neither does its `error_description`: that is free text, and some providers put the token
+/// into it.
 pub(super) fn code(body: &[u8]) -> Option<&'static str> {
     let fields = token_response::fields(body).ok()?;
+    if let Some(code) = microsoft_says_alive(&fields) {
+        return Some(code);
+    }
     let words = words(&fields);
     let ends = |word: &String| word == INVALID_GRANT || AS_INVALID_GRANT.contains(&&**word);
     if words.iter().any(ends) {
         return Some(INVALID_GRANT);
     }
+    if words.iter().any(|word| AS_INVALID_CLIENT.contains(&&**word)) {
+        return Some("invalid_client");
+    }
     let known = words.iter().find_map(|word| REGISTERED.into_iter().find(|known| known == word));
-    known.or_else(|| fields.get("error").and_then(Value::as_str).map(|_| "unregistered code"))
+    known.or_else(|| fields.get("error").and_then(Value::as_str).map(|_| UNREGISTERED))
+}
+
+pub(super) fn is_access_denied(body: &[u8]) -> bool {
+    let fields = token_response::fields(body).unwrap_or_default();
+    words(&fields).iter().any(|word| word == "access_denied")
+}
+
+/// Microsoft says `invalid_grant` in two cases in which the token is alive: it throttles a client
+/// that loops (AADSTS50196), and Azure AD B2C has failed (AADB2C90085).
+fn microsoft_says_alive(fields: &Map<String, Value>) -> Option<&'static str> {
+    let text = fields.get("error_description").and_then(Value::as_str).unwrap_or_default();
+    let codes = fields.get("error_codes").and_then(Value::as_array);
+    let throttles = codes.is_some_and(|codes| codes.iter().any(|code| *code == 50196));
+    if throttles || text.contains("AADSTS50196") {
+        Some(SLOW_DOWN)
+    } else {
+        text.contains("AADB2C90085").then_some(SERVER_ERROR)
+    }
 }
 
 /// Everything that may be a code, in lower case.

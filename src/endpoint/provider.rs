@@ -7,77 +7,34 @@
 //! ```text
 //! did the provider reject this token a moment ago?  -> InvalidGrant, nothing is sent
 //! loop, while attempts and time are left:
-//!   admission: breaker, queue, breaker again        -> Unavailable, nothing is sent
+//!   admission: breaker, refusals, queue, both again -> nothing is sent
 //!   discovery, if it has not succeeded yet
 //!   the caller's BeforeAttempt                      -> Aborted, nothing is sent
-//!   POST, read the answer, record it in the breaker
+//!   POST, read the answer, record it
 //!   sent again only if the token is certainly not used up (see `resilience::retry`)
 //! ```
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use async_trait::async_trait;
 use bytes::Bytes;
 use http::{Request, Uri};
 use secrecy::{ExposeSecret, SecretString};
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::{
+    attempt::{Aborted, BeforeAttempt, RefreshFailure},
     auth::ClientAuth,
+    classify::Classify,
     discovery::{Discovery, DiscoveryError, Metadata},
     error::{EndpointError, EndpointErrorKind as Kind},
-    exchange::{Answer, Exchange, MAX_ANSWER},
-    request::{self, TokenTypeHint},
+    exchange::{Answer, Exchange},
+    request::{self, Params, TokenTypeHint},
     resilience::{
         Admission, Fingerprint, Pass, ProviderLimits, Refused, pause_before_retry, random,
     },
-    response,
+    response::{self, Granted},
 };
-use crate::{Clock, error::Chain, metrics, tokens::TokenSet};
-
-/// Asked just before each time the refresh token is sent: after admission (queue and breaker) and
-/// after discovery, so that as little time as possible lies between its answer and the request.
-///
-/// The provider sets no time limit here, because it must not cancel a write half way. If too
-/// little time is left afterwards for a whole request, it does not send the token.
-#[async_trait]
-pub(crate) trait BeforeAttempt: Send {
-    /// Permits the next attempt, or calls the refresh off.
-    async fn before_attempt(&mut self) -> Result<(), Aborted>;
-}
-
-/// The caller has called the refresh off. This attempt sent nothing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Aborted;
-
-/// Permits every attempt.
-#[cfg(test)]
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct AlwaysSend;
-
-#[cfg(test)]
-#[async_trait]
-impl BeforeAttempt for AlwaysSend {
-    async fn before_attempt(&mut self) -> Result<(), Aborted> {
-        Ok(())
-    }
-}
-
-/// Why a refresh brought no tokens.
-#[derive(Debug, Clone)]
-pub(crate) enum RefreshFailure {
-    /// [`BeforeAttempt`] called it off. Earlier attempts may have been sent; none of them can have
-    /// used up the refresh token.
-    Aborted,
-    /// The provider refused or failed, or this process did not send the token.
-    Endpoint(EndpointError),
-}
-
-impl From<EndpointError> for RefreshFailure {
-    fn from(error: EndpointError) -> Self {
-        Self::Endpoint(error)
-    }
-}
+use crate::{Clock, error::Chain, metrics};
 
 /// The result of a revocation that did not fail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -98,6 +55,10 @@ pub(crate) struct Provider {
     pub(super) exchange: Exchange,
     pub(super) addresses: Addresses,
     pub(super) limits: ProviderLimits,
+    /// How long a refresh waits for its turn.
+    pub(super) longest_wait: Duration,
+    pub(super) refresh_params: Params,
+    pub(super) classify: Classify,
     pub(super) clock: Clock,
     pub(super) admission: Arc<Admission>,
 }
@@ -135,6 +96,12 @@ impl Provider {
         self
     }
 
+    /// Lets no refresh wait longer for its turn than a request waits for the refresh.
+    pub(crate) fn with_wait_limit(mut self, limit: Duration) -> Self {
+        self.longest_wait = self.longest_wait.min(limit);
+        self
+    }
+
     /// Sends `refresh_token` to the token endpoint (RFC 6749, section 6), and once more only if the
     /// provider certainly did not use it up. It awaits `before` ahead of every attempt.
     ///
@@ -144,7 +111,7 @@ impl Provider {
         &self,
         refresh_token: &SecretString,
         before: &mut dyn BeforeAttempt,
-    ) -> Result<TokenSet, RefreshFailure> {
+    ) -> Result<Granted, RefreshFailure> {
         let fingerprint = Fingerprint::of(refresh_token.expose_secret());
         self.admission.refuse_dead(&fingerprint)?;
 
@@ -154,8 +121,10 @@ impl Provider {
         let mut waited_until = Duration::ZERO;
         let mut attempts_left = self.limits.attempts;
         loop {
-            let admitted =
-                timeout_at(last_start, self.admission.admit(waited_until, self.exchange.limit));
+            let admitted = timeout_at(
+                last_start,
+                self.admission.admit(fingerprint, waited_until, self.longest_wait),
+            );
             let pass = admitted
                 .await
                 .unwrap_or_else(|_elapsed| Err(Refused::NoTimeLeft.into_error(None)))?;
@@ -188,7 +157,7 @@ impl Provider {
         refresh_token: &SecretString,
         before: &mut dyn BeforeAttempt,
         last_start: Instant,
-    ) -> Result<TokenSet, RefreshFailure> {
+    ) -> Result<Granted, RefreshFailure> {
         let found = self.metadata_before(last_start).await;
         let to = match &found {
             Ok(metadata) => &metadata.token,
@@ -222,11 +191,21 @@ impl Provider {
         &self,
         to: &Uri,
         refresh_token: &SecretString,
-    ) -> Result<TokenSet, EndpointError> {
+    ) -> Result<Granted, EndpointError> {
         let sent_at = self.clock.now();
-        let answer = self.send(request::refresh(to, &self.auth, refresh_token)).await?;
-        let tokens = response::token_answer(answer).map_err(|error| self.auth.explain(error))?;
-        Ok(tokens.with_obtained_at(sent_at))
+        let request = request::refresh(to, &self.auth, refresh_token, &self.refresh_params);
+        let answer = self.send(request).await?;
+        if let Some(error) = self.classify.error(&answer) {
+            return Err(error);
+        }
+        let date = response::date(&answer.headers);
+        let granted = response::token_answer(answer).map_err(|error| self.auth.explain(error))?;
+        Ok(match granted {
+            Granted::Tokens(tokens) => {
+                Granted::Tokens(tokens.with_obtained_at(sent_at).with_provider_date(date, sent_at))
+            }
+            kept => kept,
+        })
     }
 
     /// Revokes `token` (RFC 7009). Providers also confirm the revocation of a token that they do
@@ -244,7 +223,7 @@ impl Provider {
     }
 
     async fn send(&self, request: Request<Bytes>) -> Result<Answer, EndpointError> {
-        self.exchange.send(request, MAX_ANSWER).await
+        self.exchange.send(request, self.exchange.max_answer).await
     }
 
     /// The issuer that token records name: the configured one, else the discovered one, else the

@@ -6,14 +6,89 @@
 //! | revocation (RFC 7009, section 2.1) | POST | `token`, `token_type_hint` |
 //! | document: discovery, keys | GET | none |
 //!
-//! [`ClientAuth`] adds the client's credentials to both forms. A document needs none.
+//! [`ClientAuth`] adds the client's credentials to both forms. A document needs none. [`Extras`] has
+//! what the application adds.
+
+use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{HeaderValue, Method, Request, Uri, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, header};
 use secrecy::{ExposeSecret, SecretString};
 use url::form_urlencoded::Serializer;
 
 use super::auth::ClientAuth;
+use crate::ConfigError;
+
+const USER_AGENT: &str = concat!("tower-token-refresh/", env!("CARGO_PKG_VERSION"));
+/// What this crate says itself in the form of a refresh.
+const OWN_PARAMS: [&str; 4] = ["grant_type", "refresh_token", "client_id", "client_secret"];
+const OWN_HEADERS: [HeaderName; 4] =
+    [header::AUTHORIZATION, header::CONTENT_TYPE, header::CONTENT_LENGTH, header::HOST];
+
+/// What the application adds to requests. Deliberately without `Debug`: a value may be a secret.
+#[derive(Clone, Default)]
+pub(super) struct Extras {
+    user_agent: Option<String>,
+    params: Vec<(String, String)>,
+    headers: Vec<(String, String)>,
+}
+
+impl Extras {
+    pub(super) fn set_user_agent(&mut self, value: String) {
+        self.user_agent = Some(value);
+    }
+
+    pub(super) fn add_param(&mut self, name: String, value: String) {
+        self.params.push((name, value));
+    }
+
+    pub(super) fn add_header(&mut self, name: String, value: String) {
+        self.headers.push((name, value));
+    }
+
+    pub(super) fn check(&self) -> Result<CheckedExtras, ConfigError> {
+        let broken = |what, value: &str, rule| {
+            Err(ConfigError::Range { what, value: format!("{value:?}"), rule })
+        };
+        for (name, _) in &self.params {
+            if name.is_empty() || OWN_PARAMS.contains(&name.as_str()) {
+                let rule = "must be named, and not a parameter that this crate sets itself";
+                return broken("the name of a refresh_param", name, rule);
+            }
+        }
+        let mut headers = HeaderMap::new();
+        let user_agent = self.user_agent.as_deref().unwrap_or(USER_AGENT);
+        let Ok(value) = HeaderValue::from_str(user_agent) else {
+            return broken("user_agent", user_agent, "must be visible ASCII");
+        };
+        headers.insert(header::USER_AGENT, value);
+        for (name, value) in &self.headers {
+            let Ok(parsed) = HeaderName::try_from(name) else {
+                return broken("the name of a header", name, "must be a token of RFC 9110");
+            };
+            if OWN_HEADERS.contains(&parsed) {
+                let rule = "must not be a header that this crate sets itself";
+                return broken("the name of a header", name, rule);
+            }
+            let Ok(mut value) = HeaderValue::from_str(value) else {
+                return broken("the value of the header", name, "must be visible ASCII");
+            };
+            value.set_sensitive(true);
+            headers.append(parsed, value);
+        }
+        Ok(CheckedExtras { headers, params: self.params.clone().into() })
+    }
+}
+
+/// Extras that can be sent.
+pub(super) struct CheckedExtras {
+    /// To every request.
+    pub(super) headers: HeaderMap,
+    /// In the form of a refresh.
+    pub(super) params: Params,
+}
+
+pub(super) type Params = Arc<[(String, String)]>;
 
 /// What kind of token to revoke (RFC 7009, section 2.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,8 +97,15 @@ pub(crate) enum TokenTypeHint {
     AccessToken,
 }
 
-pub(super) fn refresh(to: &Uri, auth: &ClientAuth, token: &SecretString) -> Request<Bytes> {
-    form(to, auth, [("grant_type", "refresh_token"), ("refresh_token", token.expose_secret())])
+pub(super) fn refresh(
+    to: &Uri,
+    auth: &ClientAuth,
+    token: &SecretString,
+    params: &Params,
+) -> Request<Bytes> {
+    let own = [("grant_type", "refresh_token"), ("refresh_token", token.expose_secret())];
+    let added = params.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+    form(to, auth, own.into_iter().chain(added))
 }
 
 pub(super) fn revocation(
@@ -43,7 +125,11 @@ pub(super) fn document(at: &Uri) -> Request<Bytes> {
     request(Method::GET, at, Bytes::new())
 }
 
-fn form(to: &Uri, auth: &ClientAuth, pairs: [(&str, &str); 2]) -> Request<Bytes> {
+fn form<'a>(
+    to: &Uri,
+    auth: &ClientAuth,
+    pairs: impl IntoIterator<Item = (&'a str, &'a str)>,
+) -> Request<Bytes> {
     let mut form = Serializer::new(String::new());
     form.extend_pairs(pairs);
     let authorization = auth.apply(&mut form);

@@ -2,23 +2,33 @@
 //!
 //! | answer | [`EndpointErrorKind`](Kind) | token used up? |
 //! |---|---|---|
-//! | 2xx with a token response | none: the tokens | - |
+//! | 2xx with an access token | none: the tokens | - |
+//! | 2xx with no usable access token, but a new refresh token | `InvalidResponse`, and the new token is kept | - |
 //! | 2xx with an OAuth error and no token | as a 4xx with that code | as there |
-//! | 2xx with anything else: not JSON, no token, over 1 MiB | `InvalidResponse` | maybe |
+//! | 2xx with anything else: no token, too long, not readable | `InvalidResponse` | maybe |
 //! | 3xx: never followed, because the form would go elsewhere | `InvalidResponse` | no |
-//! | 429, 503 | `Unavailable` | no |
+//! | 429; `slow_down`; 408, 421 and 425 without an OAuth error | `TryLater` | no |
+//! | 503 | `Unavailable` | no |
 //! | 4xx or 5xx with the code `temporarily_unavailable` | `Unavailable` | no |
 //! | any other 5xx; 4xx with the code `server_error` | `Unavailable` | maybe |
-//! | any other status with a word for a refresh token that is dead, or for a user who must log in again: see [`oauth_error`](super::oauth_error) | `InvalidGrant` | - |
+//! | any other status with a word for a refresh token that is dead, or for a user who must log in again: see [`oauth_error`] | `InvalidGrant` | - |
 //! | 4xx with another registered code | `Rejected` with that code | no |
 //! | 4xx with an unregistered code | `Rejected`, "unregistered code" | no |
 //! | 4xx without an OAuth error, such as a firewall's 403; 1xx | `InvalidResponse` | no |
 //! | a body that broke off, where the status does not decide | `NoAnswer` | maybe |
 //!
-//! `Unavailable` carries the `Retry-After`. Where there is no answer at all,
+//! `TryLater` and `Unavailable` carry the `Retry-After`. Where there is no answer at all,
 //! [`Exchange`](super::exchange::Exchange) reports `NoAnswer` or `Unreachable` itself.
+//!
+//! Some answers may mean that this one refresh token is dead, in words that nobody documented. They
+//! are marked as `perhaps_dead`, and the refresher counts them: any 5xx but 503; the codes
+//! `invalid_request`, `unauthorized_client` and unregistered ones; a 4xx without a code. Not so what
+//! a gateway or a firewall says: 404, 407, and an HTML page with 403.
+//!
+//! Others may pass by themselves (`may_pass`): `invalid_client` while a secret is being changed, and
+//! a gateway's 404.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use http::{HeaderMap, StatusCode, header};
 
@@ -27,19 +37,36 @@ use super::{
     exchange::Answer,
     oauth_error,
 };
-use crate::{error::LONGEST_RETRY_AFTER, tokens::TokenSet};
+use crate::{
+    error::LONGEST_RETRY_AFTER,
+    tokens::{NewRefreshToken, TokenSet, Unusable, token_response},
+};
+
+/// What a provider gave for a refresh token.
+pub(crate) enum Granted {
+    Tokens(TokenSet),
+    /// The access token is missing, or cannot be used. The new refresh token is kept all the same:
+    /// the old one is used up.
+    RefreshTokenOnly(NewRefreshToken, EndpointError),
+}
 
 /// Reads the answer to a token request (RFC 6749, section 5).
-pub(super) fn token_answer(answer: Answer) -> Result<TokenSet, EndpointError> {
+pub(super) fn token_answer(answer: Answer) -> Result<Granted, EndpointError> {
     if !answer.status.is_success() {
         return Err(refusal(&answer));
     }
     // The provider has agreed. An unreadable body may have held the only new refresh token.
     let body = answer.body.map_err(EndpointError::maybe_consumed)?;
-    TokenSet::from_json(&body).map_err(|error| match oauth_error::code(&body) {
-        Some(code) => by_code(code, &answer.headers),
-        None => invalid("is not a token response").maybe_consumed().with_source(error),
-    })
+    let Unusable { error, refresh_token } = match token_response::read(&body) {
+        Ok(tokens) => return Ok(Granted::Tokens(tokens)),
+        Err(unusable) => unusable,
+    };
+    let invalid = |error| invalid("is not a token response").with_source(error);
+    match (refresh_token, oauth_error::code(&body)) {
+        (Some(token), _) => Ok(Granted::RefreshTokenOnly(token, invalid(error))),
+        (None, Some(code)) => Err(by_code(code, &answer.headers)),
+        (None, None) => Err(invalid(error).maybe_consumed()),
+    }
 }
 
 /// Reads the answer to a revocation (RFC 7009, section 2.2). Any success counts, also for a token
@@ -67,33 +94,89 @@ fn refusal(answer: &Answer) -> EndpointError {
 
     if status.is_redirection() {
         invalid("is a redirect")
-    } else if matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
+    } else if status == StatusCode::TOO_MANY_REQUESTS {
+        try_later(&answer.headers)
+    } else if status == StatusCode::SERVICE_UNAVAILABLE {
         unavailable()
+    } else if code == Some(oauth_error::SLOW_DOWN) {
+        try_later(&answer.headers)
     } else if code == Some(oauth_error::INVALID_GRANT) {
-        EndpointError::new(Kind::InvalidGrant)
+        if is_vague(answer) {
+            perhaps_denied(status)
+        } else {
+            EndpointError::new(Kind::InvalidGrant)
+        }
     } else if status.is_server_error() {
         if code == Some("temporarily_unavailable") {
             unavailable()
         } else {
-            unavailable().maybe_consumed()
+            unavailable().maybe_consumed().perhaps_dead()
         }
     } else if let (true, Some(code)) = (status.is_client_error(), code) {
         by_code(code, &answer.headers)
     } else if let Err(unread) = &answer.body {
         unread.clone()
     } else {
-        invalid("is neither a success nor an OAuth error")
+        without_code(answer)
     }
+}
+
+/// `access_denied` with 401 or a 5xx. Auth0 says it for a wrong client secret, and when too many
+/// requests come.
+fn is_vague(answer: &Answer) -> bool {
+    let denied = answer.body.as_ref().is_ok_and(|body| oauth_error::is_access_denied(body));
+    denied && (answer.status == StatusCode::UNAUTHORIZED || answer.status.is_server_error())
+}
+
+fn perhaps_denied(status: StatusCode) -> EndpointError {
+    if status.is_server_error() {
+        EndpointError::new(Kind::Unavailable { retry_after: None }).maybe_consumed().perhaps_dead()
+    } else {
+        EndpointError::new(Kind::Rejected { code: "access_denied" }).perhaps_dead()
+    }
+}
+
+/// A 4xx that no OAuth server has written, or one that keeps its reasons to itself.
+fn without_code(answer: &Answer) -> EndpointError {
+    let refused = invalid("is neither a success nor an OAuth error");
+    match answer.status {
+        StatusCode::REQUEST_TIMEOUT | StatusCode::MISDIRECTED_REQUEST | StatusCode::TOO_EARLY => {
+            try_later(&answer.headers)
+        }
+        StatusCode::NOT_FOUND => refused.may_pass(),
+        StatusCode::PROXY_AUTHENTICATION_REQUIRED => refused,
+        StatusCode::FORBIDDEN if is_page(answer) => refused,
+        status if status.is_client_error() => refused.perhaps_dead(),
+        _ => refused,
+    }
+}
+
+/// Whether a person is meant to read it, as with a firewall's refusal.
+fn is_page(answer: &Answer) -> bool {
+    let kind = answer.headers.get(header::CONTENT_TYPE).map(http::HeaderValue::as_bytes);
+    let says_html = kind.is_some_and(|kind| kind.to_ascii_lowercase().starts_with(b"text/html"));
+    let body = answer.body.as_deref().unwrap_or_default();
+    says_html || body.trim_ascii_start().starts_with(b"<")
+}
+
+fn try_later(headers: &HeaderMap) -> EndpointError {
+    EndpointError::new(Kind::TryLater { retry_after: retry_after(headers) })
 }
 
 fn by_code(code: &'static str, headers: &HeaderMap) -> EndpointError {
     let unavailable =
         || EndpointError::new(Kind::Unavailable { retry_after: retry_after(headers) });
+    let rejected = EndpointError::new(Kind::Rejected { code });
     match code {
         oauth_error::INVALID_GRANT => EndpointError::new(Kind::InvalidGrant),
         "temporarily_unavailable" => unavailable(),
-        "server_error" => unavailable().maybe_consumed(),
-        code => EndpointError::new(Kind::Rejected { code }),
+        oauth_error::SLOW_DOWN => try_later(headers),
+        oauth_error::SERVER_ERROR => unavailable().maybe_consumed(),
+        "invalid_client" => rejected.may_pass(),
+        "invalid_request" | "unauthorized_client" | oauth_error::UNREGISTERED => {
+            rejected.perhaps_dead()
+        }
+        _ => rejected,
     }
 }
 
@@ -105,15 +188,20 @@ fn invalid(rule: &'static str) -> EndpointError {
 /// of the same answer, so that our clock need not agree with the provider's. Without a `Date` it is
 /// ignored.
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    let text = |name| headers.get(name)?.to_str().ok().map(str::trim);
-    let date = |text| httpdate::parse_http_date(text).ok();
-
-    let value = text(header::RETRY_AFTER)?;
+    let value = headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim();
     let wait = match value.parse::<u64>() {
         Ok(seconds) => Duration::from_secs(seconds),
-        Err(_) => date(value)?.duration_since(date(text(header::DATE)?)?).unwrap_or_default(),
+        Err(_) => {
+            let until = httpdate::parse_http_date(value).ok()?;
+            until.duration_since(date(headers)?).unwrap_or_default()
+        }
     };
     Some(wait.min(LONGEST_RETRY_AFTER))
+}
+
+/// When the provider answered, by its own clock (RFC 9110, section 6.6.1).
+pub(super) fn date(headers: &HeaderMap) -> Option<SystemTime> {
+    httpdate::parse_http_date(headers.get(header::DATE)?.to_str().ok()?.trim()).ok()
 }
 
 #[cfg(test)]

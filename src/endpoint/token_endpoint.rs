@@ -5,25 +5,21 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use http::Uri;
-
 use super::{
     auth::ClientAuth,
+    classify::{AnswerMeaning, Classify, ProviderAnswer},
     discover::Discover,
     discovery::{
-        Discovery, Metadata,
+        Metadata,
         address::{SchemeRule, without_secrets},
-        document_url,
     },
-    exchange::Exchange,
-    provider::{Addresses, Overrides, Provider},
-    resilience::{Admission, ProviderLimits},
+    exchange::MAX_ANSWER,
+    request::Extras,
+    resilience::ProviderLimits,
     transport::Transport,
 };
-use crate::{Clock, ConfigError};
 
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Where and how this application refreshes its tokens.
 ///
@@ -43,7 +39,10 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// | `allow_http_to` | plain http to loopback only: `localhost`, 127.0.0.0/8, `::1` |
 /// | `request_timeout` | 15 s |
 /// | `connect_timeout` | 3 s, or `request_timeout` if that is shorter |
+/// | `max_answer_bytes` | 1 MiB |
 /// | `limits` | see [`ProviderLimits`] |
+/// | `user_agent` | `tower-token-refresh/` and its version |
+/// | `refresh_param`, `header`, `classify` | none |
 /// | `transport` | reqwest, see [`Transport`] |
 ///
 /// The setters check nothing. Building the refresher checks all settings, and its [`ConfigError`]
@@ -60,7 +59,10 @@ pub struct TokenEndpoint {
     rule: SchemeRule,
     request_timeout: Duration,
     connect_timeout: Option<Duration>,
+    max_answer: usize,
     limits: ProviderLimits,
+    extras: Extras,
+    classify: Classify,
     transport: Option<Transport>,
 }
 
@@ -101,7 +103,10 @@ impl TokenEndpoint {
             rule: SchemeRule::default(),
             request_timeout: REQUEST_TIMEOUT,
             connect_timeout: None,
+            max_answer: MAX_ANSWER,
             limits: ProviderLimits::default(),
+            extras: Extras::default(),
+            classify: Classify::default(),
             transport: None,
         }
     }
@@ -167,10 +172,73 @@ impl TokenEndpoint {
         self
     }
 
+    /// Limits how many bytes of an answer are read, after decompression. From 4 KiB to 64 MiB. An
+    /// access token must fit into it, and that of a user in hundreds of groups may take 100 KiB.
+    ///
+    /// A longer answer to a refresh counts as lost: nobody has the new refresh token then. Each
+    /// request that runs may take this much memory.
+    #[must_use]
+    pub fn max_answer_bytes(mut self, bytes: usize) -> Self {
+        self.max_answer = bytes;
+        self
+    }
+
     /// Sets attempts, concurrency, queue and circuit breaker.
     #[must_use]
     pub fn limits(mut self, limits: ProviderLimits) -> Self {
         self.limits = limits;
+        self
+    }
+
+    /// Sets the `User-Agent` of every request to the provider (RFC 9110, section 10.1.5).
+    #[must_use]
+    pub fn user_agent(mut self, value: impl Into<String>) -> Self {
+        self.extras.set_user_agent(value.into());
+        self
+    }
+
+    /// Adds a parameter to the form of every refresh, such as `scope` (RFC 6749, section 6),
+    /// `resource` (RFC 8707) or `audience`. It may be called several times, also with one name.
+    ///
+    /// Must not be a parameter that this crate sets itself: `grant_type`, `refresh_token`,
+    /// `client_id`, `client_secret`.
+    #[must_use]
+    pub fn refresh_param(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.extras.add_param(name.into(), value.into());
+        self
+    }
+
+    /// Adds a header to every request to the provider, such as the key of an API gateway. Must not
+    /// be `Authorization`, `Content-Type`, `Content-Length` or `Host`. No error and no log shows
+    /// the value.
+    #[must_use]
+    pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.extras.add_header(name.into(), value.into());
+        self
+    }
+
+    /// Asks `classify` what an answer to a refresh means, before this crate's own rules. `None`
+    /// leaves it to them. For a provider whose words this crate does not know.
+    ///
+    /// ```
+    /// use tower_token_refresh::{AnswerMeaning, ClientAuth, TokenEndpoint};
+    ///
+    /// let auth = ClientAuth::basic("my-app", "s3cret");
+    /// let endpoint = TokenEndpoint::new("https://id.example/token", auth).classify(|answer| {
+    ///     let body = std::str::from_utf8(answer.body()).ok()?;
+    ///     (answer.status() == 418 && body.contains("E1234")).then_some(AnswerMeaning::LoginEnded)
+    /// });
+    /// # let _ = endpoint;
+    /// ```
+    ///
+    /// It sees every answer that arrived, also those with tokens. If it panics, the refresh fails
+    /// with [`Internal`](crate::RefreshErrorKind::Internal), as an answer that was lost.
+    #[must_use]
+    pub fn classify(
+        mut self,
+        classify: impl Fn(&ProviderAnswer<'_>) -> Option<AnswerMeaning> + Send + Sync + 'static,
+    ) -> Self {
+        self.classify = Classify::new(classify);
         self
     }
 
@@ -180,120 +248,6 @@ impl TokenEndpoint {
         self.transport = Some(transport);
         self
     }
-
-    /// Checks all settings and makes a provider with a transport, a breaker and a queue of its own.
-    /// Sends nothing.
-    pub(crate) fn validate(&self) -> Result<Provider, ConfigError> {
-        self.auth.check()?;
-        self.check_timeouts()?;
-        self.limits.check()?;
-        if self.issuer.as_deref() == Some("") {
-            return Err(ConfigError::Range {
-                what: "the issuer",
-                value: "empty".into(),
-                rule: "must not be empty",
-            });
-        }
-        let optional = |what, url: &Option<String>| {
-            url.as_deref().map(|url| self.rule.check(what, url)).transpose()
-        };
-        let overrides = Overrides {
-            revocation: optional("the revocation URL", &self.revocation_url)?,
-            end_session: optional("the end session URL", &self.end_session_url)?,
-            jwks: optional("the JWKS URL", &self.jwks_url)?,
-        };
-        let located = self.locate(overrides)?;
-        let issuer = self.issuer.clone().or(located.discovered_issuer);
-        let clock = Clock::system();
-        Ok(Provider {
-            issuer_id: issuer.clone().unwrap_or(located.fallback_id).into(),
-            issuer: issuer.map(Into::into),
-            auth: self.auth.clone(),
-            exchange: Exchange {
-                transport: self.make_transport(&located.first_request)?,
-                limit: self.request_timeout,
-            },
-            addresses: located.addresses,
-            admission: Arc::new(Admission::new(&self.limits, clock.clone())),
-            limits: self.limits.clone(),
-            clock,
-        })
-    }
-
-    fn locate(&self, overrides: Overrides) -> Result<Located, ConfigError> {
-        match &self.location {
-            Location::TokenUrl(url) => {
-                let token = self.rule.check("the token URL", url)?;
-                let Overrides { revocation, end_session, jwks } = overrides;
-                let metadata = Metadata { token: token.clone(), revocation, end_session, jwks };
-                Ok(Located {
-                    // The id is printed and stored, so it must not hold the query of the URL.
-                    fallback_id: without_secrets(url),
-                    discovered_issuer: None,
-                    first_request: token,
-                    addresses: Addresses::Configured(Arc::new(metadata)),
-                })
-            }
-            Location::Discovered { issuer, document } => {
-                let url = document_url(issuer, &self.rule)?;
-                let (rule, known) = (self.rule.clone(), document.clone());
-                let discovery = Discovery::new(issuer.clone(), url.clone(), rule, known);
-                Ok(Located {
-                    fallback_id: issuer.clone(),
-                    discovered_issuer: Some(issuer.clone()),
-                    first_request: url,
-                    addresses: Addresses::Discovered { discovery, overrides: Arc::new(overrides) },
-                })
-            }
-        }
-    }
-
-    fn check_timeouts(&self) -> Result<(), ConfigError> {
-        let connect = self.connect_timeout.unwrap_or(CONNECT_TIMEOUT);
-        for (what, limit) in
-            [("request_timeout", self.request_timeout), ("connect_timeout", connect)]
-        {
-            if limit.is_zero() {
-                return Err(ConfigError::Range {
-                    what,
-                    value: format!("{limit:?}"),
-                    rule: "must be above 0",
-                });
-            }
-        }
-        match self.connect_timeout {
-            Some(connect) if connect > self.request_timeout => Err(ConfigError::Clash {
-                left: "connect_timeout",
-                left_value: format!("{connect:?}"),
-                rule: "at most",
-                right: "request_timeout",
-                right_value: format!("{:?}", self.request_timeout),
-            }),
-            _ => Ok(()),
-        }
-    }
-
-    fn make_transport(&self, first_request: &Uri) -> Result<Transport, ConfigError> {
-        if let Some(transport) = &self.transport {
-            return Ok(transport.clone());
-        }
-        if !cfg!(feature = "rustls") && first_request.scheme() == Some(&http::uri::Scheme::HTTPS) {
-            let rule = "https needs the feature `rustls`, or a transport of your own".into();
-            return Err(ConfigError::Transport { rule });
-        }
-        let default = CONNECT_TIMEOUT.min(self.request_timeout);
-        Transport::reqwest(self.connect_timeout.unwrap_or(default))
-    }
-}
-
-/// What the location of the endpoint decides.
-struct Located {
-    /// Identifies the provider where no issuer is known.
-    fallback_id: String,
-    discovered_issuer: Option<String>,
-    /// Where the first request goes.
-    first_request: Uri,
-    addresses: Addresses,
 }
 
 /// Shows URLs without their queries: some providers expect a key there.
@@ -315,6 +269,8 @@ impl fmt::Debug for TokenEndpoint {
             .finish_non_exhaustive()
     }
 }
+
+mod validate;
 
 #[cfg(test)]
 mod tests;

@@ -4,13 +4,14 @@ use std::{sync::Arc, time::Duration};
 
 use super::{
     ending::Cause,
-    errors::{expired, logged_out, no_record, subject_changed},
+    errors::{endpoint_failed, expired, logged_out, no_record, subject_changed},
     records::Read,
-    refresh::{Flight, LOST_RACE, REFRESHED, Refreshed},
+    refresh::{Flight, LOST_RACE, Presented, REFRESHED, Refreshed},
     subject_check::{self, Checked},
     writes::Write,
 };
 use crate::{
+    endpoint::EndpointError,
     error::{RefreshError, RefreshErrorKind},
     token_store::{Nonce, Put},
     tokens::{CachedToken, GrantTokens},
@@ -31,8 +32,9 @@ pub(super) async fn granted(
     before: &GrantTokens,
     next: GrantTokens,
     nonce: Nonce,
-) -> Refreshed {
+) -> Presented {
     let (core, login) = (flight.core, flight.asked.login);
+    core.rejections.refreshed(login.key);
     let next = match subject_check::check(core, login.key, before, next).await {
         Checked::Same(next) => *next,
         Checked::Changed { next, claim } => {
@@ -40,17 +42,50 @@ pub(super) async fn granted(
             core.endings.end(login, Cause::SubjectChanged, None).await;
             core.revoker.revoke_unwanted(login.key, &next).await;
             tracing::error!(login = %login.key, claim, "the provider's new tokens have another user or issuer");
-            return Err(subject_changed());
+            return Presented::Answered(Err(subject_changed()));
         }
     };
-    let expired_at_birth = next.expires_at <= next.obtained_at;
-    let token = store(flight, next, nonce).await?;
-    if expired_at_birth {
-        // Stored all the same: its refresh token is the only good one.
-        let why = "the provider's new access token has already expired by our clock";
-        return Err(RefreshError::new(RefreshErrorKind::InvalidResponse, why));
+    // Stored all the same: its refresh token is the only good one.
+    let expired = (next.expires_at <= next.obtained_at).then(|| next.clone());
+    let refusals = core.presentations.refusals(login.key, before.generation);
+    match (store(flight, next, nonce).await, expired) {
+        (Ok(_), Some(next)) => Presented::ExpiredAtBirth { next, refusals },
+        (stored, _) => Presented::Answered(stored.map(|token| (token, REFRESHED))),
     }
-    Ok((token, REFRESHED))
+}
+
+/// The provider gave a new refresh token, and no access token that can be used. The old refresh
+/// token is used up, so the new one is stored; the access token stays as it was.
+pub(super) async fn kept(
+    flight: &Flight<'_>,
+    before: &GrantTokens,
+    next: GrantTokens,
+    nonce: Nonce,
+    error: EndpointError,
+) -> Presented {
+    let (key, generation) = (flight.asked.login.key, next.generation);
+    let refusals = flight.core.presentations.refusals(key, before.generation);
+    flight.core.rejections.forget(key);
+    let failed = match store(flight, next, nonce).await {
+        Ok(_) => endpoint_failed(error),
+        Err(error) => return Presented::Answered(Err(error)),
+    };
+    flight.core.presentations.refused(key, generation, refusals, &failed);
+    Presented::Answered(Err(failed))
+}
+
+/// The access tokens that the provider gives have expired when they come. The next attempt, with
+/// the newest refresh token, comes after a pause that doubles.
+pub(super) fn expired_at_birth(
+    flight: &Flight<'_>,
+    next: &GrantTokens,
+    refusals: u32,
+) -> RefreshError {
+    let why = "the provider's new access tokens have already expired by our clock";
+    let failed = RefreshError::new(RefreshErrorKind::InvalidResponse, why);
+    let key = flight.asked.login.key;
+    flight.core.presentations.refused(key, next.generation, refusals, &failed);
+    failed
 }
 
 async fn store(

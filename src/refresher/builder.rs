@@ -19,6 +19,7 @@ use super::{
     presentation::Presentations,
     records::Records,
     refresh_lock::{ForUser, RefreshLock},
+    rejections::Rejections,
     revoker::Revoker,
     unsaved::Unsaved,
     writes::Writes,
@@ -209,8 +210,9 @@ impl TokenRefresherBuilder {
     /// A URL, a time or a name that cannot work; the error names the value and the rule.
     pub fn build(self) -> Result<TokenRefresher, ConfigError> {
         let clock = self.clock;
-        let provider = self.endpoint.validate()?.with_clock(clock.clone());
         self.policy.validate()?;
+        let provider = self.endpoint.validate()?.with_clock(clock.clone());
+        let provider = provider.with_wait_limit(self.policy.wait_timeout);
         if self.session_key.is_empty() {
             return Err(ConfigError::Range {
                 what: "session_key",
@@ -284,6 +286,7 @@ impl TokenRefresherBuilder {
                 is_token_record,
             ),
             presentations: Presentations::new(clock.clone(), mark_deadline),
+            rejections: Rejections::new(self.policy.end_after_rejections, clock.clone()),
             reads: SingleFlight::new(longest, tasks.clone()),
             policy: self.policy,
             provider,

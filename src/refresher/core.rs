@@ -15,8 +15,8 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
     ended_here::EndedHere, ending::Endings, errors, listening::Listening, one_process::OneProcess,
-    presentation::Presentations, records::Records, refresh_lock::RefreshLock, revoker::Revoker,
-    unsaved::Unsaved, writes::Writes,
+    presentation::Presentations, records::Records, refresh_lock::RefreshLock,
+    rejections::Rejections, revoker::Revoker, unsaved::Unsaved, writes::Writes,
 };
 use crate::{
     back_channel::BackChannel,
@@ -61,6 +61,7 @@ pub(super) struct Core {
     pub(super) listening: Listening,
     pub(super) refresh_lock: RefreshLock,
     pub(super) presentations: Presentations,
+    pub(super) rejections: Rejections,
     pub(super) revoker: Revoker,
     pub(super) flights: Arc<SingleFlight<FlightKey, FlightResult>>,
     /// Reads of token records.

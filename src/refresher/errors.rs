@@ -132,12 +132,21 @@ pub(super) fn record_failed(error: &RecordError) -> RefreshError {
     }
 }
 
+/// What may pass by itself, before it has come twice.
+pub(super) fn passing(error: EndpointError) -> RefreshError {
+    let message = format!("{error}; that may pass, and is tried again");
+    RefreshError::new(RefreshErrorKind::Unavailable, message)
+        .with_retry_after(SOON)
+        .with_cause(error.into_cause())
+}
+
 pub(super) fn endpoint_failed(error: EndpointError) -> RefreshError {
     let (kind, retry_after) = match error.kind() {
         EndpointErrorKind::Unreachable | EndpointErrorKind::NoAnswer => {
             (RefreshErrorKind::Unavailable, Some(SOON))
         }
-        EndpointErrorKind::Unavailable { retry_after } => {
+        EndpointErrorKind::Unavailable { retry_after }
+        | EndpointErrorKind::TryLater { retry_after } => {
             (RefreshErrorKind::Unavailable, Some(retry_after.unwrap_or(SOON)))
         }
         EndpointErrorKind::InvalidGrant => (RefreshErrorKind::SessionExpired, None),

@@ -19,7 +19,7 @@ pub(super) struct Marker<'a> {
     /// The store has the tokens that are presented.
     stored: bool,
     /// The token may have been presented before.
-    replay: bool,
+    pub(super) replay: bool,
     /// Of the mark that is set next, or was set last.
     pub(super) nonce: Nonce,
     /// This is not the first attempt.

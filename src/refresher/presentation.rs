@@ -5,7 +5,7 @@
 //!
 //! | the record | what a flight does |
 //! |---|---|
-//! | has no mark, and this process knows of no doubt | presents the token |
+//! | has no mark, and this process knows of no doubt | presents the token, unless the provider has just refused: then the same answer again, for 1 s, 2 s … 60 s |
 //! | has a young mark of somebody else's | waits for the end of that refresh |
 //! | is older than what this process serves, and nobody has the newer refresh token any more | see below |
 //! | has a mark past its deadline that stayed the same in looks 5 s apart, or this process's own request had no usable answer | see below |
@@ -22,38 +22,33 @@
 //!
 //! What this process remembers it may forget: the mark in the store says that there is a doubt.
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use dashmap::DashMap;
 use rustc_hash::FxBuildHasher;
 
-use super::{errors::unavailable_for, records::Found};
+use super::{errors::unavailable_for, records::Found, seen_marks::SeenMarks};
 use crate::{
     clock::{Clock, Moment},
-    error::RefreshError,
+    error::{RefreshError, RefreshErrorKind},
     token_store::Nonce,
     tokens::{CachedToken, Generation, RecordKey, jitter},
 };
 
-/// For this long a mark must stay the same before somebody else's refresh counts as lost: longer
-/// than an unsaved set waits to be written. Nobody must have looked away for that long meanwhile,
-/// or found that the store was down: the set may be waiting for the end of just that outage.
-pub(super) const BETWEEN_LOOKS: Duration = Duration::from_secs(5);
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
-/// How many logins' attempts and marks are remembered. The mark in the store tells the rest.
+/// How many logins' attempts are remembered. The mark in the store tells the rest.
 const REMEMBERED: usize = 100_000;
 
-/// What this process remembers of its attempts, and of the marks of others.
+/// What this process remembers of its attempts and, in [`SeenMarks`], of the marks of others.
 pub(super) struct Presentations {
     by_login: DashMap<RecordKey, Attempts, FxBuildHasher>,
-    seen_marks: DashMap<RecordKey, SeenMark, FxBuildHasher>,
+    seen_marks: SeenMarks,
     clock: Clock,
-    deadline: Duration,
 }
 
 /// Refreshes of one generation that did not bring a new set so far.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 struct Attempts {
     generation: Generation,
     /// Of the last mark that this process set.
@@ -68,26 +63,16 @@ struct Attempts {
     /// The same of the presentations before the last one: a clear answer to that one does not
     /// answer those.
     in_doubt_before: bool,
+    /// How often in a row the provider has clearly refused.
+    refusals: u32,
+    /// What it said: the answer to whoever asks within the pause.
+    answer: Option<RefreshError>,
 }
 
 impl Attempts {
     fn has_set(&self, nonce: Nonce) -> bool {
         self.nonce == Some(nonce) || self.renewed == Some(nonce)
     }
-}
-
-/// A mark that somebody else set.
-#[derive(Clone, Copy)]
-struct SeenMark {
-    nonce: Nonce,
-    /// By the monotonic clock: a wall clock that jumps forward would take two looks at one moment
-    /// for looks that are far apart.
-    first: Duration,
-    /// How old the mark was then.
-    age: Duration,
-    /// Since when it was looked at without a gap.
-    steady: Duration,
-    last: Moment,
 }
 
 /// What a flight does with the record it has found.
@@ -106,8 +91,8 @@ pub(super) enum Decision {
 
 impl Presentations {
     pub(super) fn new(clock: Clock, deadline: Duration) -> Self {
-        let (by_login, seen_marks) = (DashMap::default(), DashMap::default());
-        Self { by_login, seen_marks, clock, deadline }
+        let seen_marks = SeenMarks::new(clock.clone(), deadline);
+        Self { by_login: DashMap::default(), seen_marks, clock }
     }
 
     /// `ahead`: the access token of a later generation, whose refresh token nobody has any more.
@@ -119,14 +104,17 @@ impl Presentations {
         replays: bool,
     ) -> Decision {
         let attempts = self.attempts_of(key, found.tokens.generation);
+        let attempts = attempts.as_ref();
         let is_own = |nonce| attempts.is_some_and(|attempts| attempts.has_set(nonce));
         if let Some((nonce, since)) = found.mark().filter(|(nonce, _)| !is_own(*nonce)) {
-            let left = self.look(key, nonce, since, found.store_now_at_least(&self.clock));
+            let left =
+                self.seen_marks.look(key, nonce, since, found.store_now_at_least(&self.clock));
             if !left.is_zero() {
                 return Decision::Wait(left);
             }
         } else if !attempts.is_some_and(|attempts| attempts.in_doubt) && ahead.is_none() {
-            return Decision::Present { replay: false };
+            let answer = attempts.and_then(|attempts| self.answer_in_pause(attempts));
+            return answer.map_or(Decision::Present { replay: false }, Decision::Refuse);
         }
         let good_until = ahead.map_or(found.tokens.expires_at, |token| token.expires_at);
         if let Ok(left) = good_until.duration_since(self.clock.now())
@@ -143,7 +131,7 @@ impl Presentations {
         }
         // Only what this process has presented itself puts a replay off.
         let in_doubt = attempts.filter(|attempts| attempts.in_doubt);
-        let wait = in_doubt.map(|attempts| self.rest(&attempts)).unwrap_or_default();
+        let wait = in_doubt.map(|attempts| self.rest(attempts)).unwrap_or_default();
         if !wait.is_zero() {
             let message = "the last refresh had no usable answer; it is tried again later";
             return Decision::Refuse(unavailable_for(wait, message));
@@ -151,36 +139,19 @@ impl Presentations {
         Decision::Present { replay: true }
     }
 
-    /// For how long the mark of somebody else must be respected.
-    fn look(&self, key: RecordKey, nonce: Nonce, since: SystemTime, now: SystemTime) -> Duration {
-        // A mark from the future ages from when it is first seen.
-        let age = now.duration_since(since).unwrap_or_default();
-        let last = self.clock.moment();
-        let (first, steady) = (last.monotonic, last.monotonic);
-        let seen_now = SeenMark { nonce, first, age, steady, last };
-        self.bound();
-        let mut seen = self.seen_marks.entry(key).or_insert(seen_now);
-        if seen.nonce != nonce {
-            *seen = seen_now;
-        } else if last.since(seen.last) > BETWEEN_LOOKS {
-            seen.steady = steady;
+    fn answer_in_pause(&self, attempts: &Attempts) -> Option<RefreshError> {
+        let (answer, rest) = (attempts.answer.as_ref()?, self.rest(attempts));
+        if rest.is_zero() {
+            return None;
         }
-        seen.last = last;
-        // Not by the store's clock again: it may have been set forward since.
-        let age = seen.age + self.seen_for(&seen);
-        let steady_for = last.monotonic.saturating_sub(seen.steady);
-        self.deadline.saturating_sub(age).max(BETWEEN_LOOKS.saturating_sub(steady_for))
+        let is_outage = answer.kind() == RefreshErrorKind::Unavailable;
+        let answer = answer.clone();
+        Some(if is_outage { answer.with_retry_after(rest) } else { answer })
     }
 
     /// For how long somebody else's refresh may still be under way.
     pub(super) fn rest_of_mark(&self, key: RecordKey) -> Option<Duration> {
-        let seen = self.seen_marks.get(&key)?;
-        let rest = self.deadline.checked_sub(seen.age + self.seen_for(&seen))?;
-        Some(rest).filter(|rest| !rest.is_zero())
-    }
-
-    fn seen_for(&self, seen: &SeenMark) -> Duration {
-        self.clock.monotonic().saturating_sub(seen.first)
+        self.seen_marks.rest(key)
     }
 
     /// Whether a refresh of `generation` has failed just now, or has left a doubt: no reason to try
@@ -233,17 +204,40 @@ impl Presentations {
         self.change(key, generation, |attempts| self.count(key, attempts));
     }
 
-    /// The token store has failed: whoever set the mark that it holds may have tokens that wait for
-    /// the end of just that outage, so the looks at it begin again.
+    /// The token store has failed: the looks at the mark that it holds begin again.
     pub(super) fn look_again(&self, key: RecordKey) {
-        if let Some(mut seen) = self.seen_marks.get_mut(&key) {
-            seen.steady = self.clock.monotonic();
-        }
+        self.seen_marks.look_again(key);
     }
 
     /// Another process refreshes the login: no reason to look at its mark with every request.
     pub(super) fn refreshed_elsewhere(&self, key: RecordKey, generation: Generation) {
         self.change(key, generation, |attempts| self.count(key, attempts));
+    }
+
+    /// The provider has refused in a way that repeats itself, or wants this login to come back
+    /// later. Until then, `answer` is the answer to whoever asks.
+    pub(super) fn refused(
+        &self,
+        key: RecordKey,
+        generation: Generation,
+        before: u32,
+        answer: &RefreshError,
+    ) {
+        let mut answer = answer.clone();
+        // The one that is not kept is.
+        answer.mark_logged();
+        self.change(key, generation, |attempts| {
+            attempts.refusals = before.saturating_add(1);
+            attempts.paused_at = self.clock.moment();
+            let pause = backoff(key, generation, attempts.refusals);
+            attempts.pause = pause.max(answer.retry_after().unwrap_or_default());
+            attempts.answer = Some(answer);
+        });
+    }
+
+    /// How often in a row the provider has clearly refused.
+    pub(super) fn refusals(&self, key: RecordKey, generation: Generation) -> u32 {
+        self.attempts_of(key, generation).map_or(0, |attempts| attempts.refusals)
     }
 
     /// The provider said how long to wait.
@@ -269,12 +263,12 @@ impl Presentations {
     /// A new set has come, or the login has ended.
     pub(super) fn settled(&self, key: RecordKey) {
         self.by_login.remove(&key);
-        self.seen_marks.remove(&key);
+        self.seen_marks.forget(key);
     }
 
     fn attempts_of(&self, key: RecordKey, generation: Generation) -> Option<Attempts> {
         let attempts = self.by_login.get(&key)?;
-        (attempts.generation == generation).then_some(*attempts)
+        (attempts.generation == generation).then(|| attempts.clone())
     }
 
     fn rest(&self, attempts: &Attempts) -> Duration {
@@ -298,6 +292,8 @@ impl Presentations {
             pause: Duration::ZERO,
             in_doubt: false,
             in_doubt_before: false,
+            refusals: 0,
+            answer: None,
         };
         let mut attempts = self.by_login.entry(key).or_insert_with(fresh);
         if attempts.generation < generation {
@@ -311,9 +307,6 @@ impl Presentations {
     fn bound(&self) {
         if self.by_login.len() > REMEMBERED {
             self.by_login.clear();
-        }
-        if self.seen_marks.len() > REMEMBERED {
-            self.seen_marks.clear();
         }
     }
 }

@@ -22,9 +22,9 @@ use super::{
     Core, FlightResult, answer,
     ending::Login,
     errors::{
-        endpoint_failed, expired, is_under_way_elsewhere, logged_out, no_record, unavailable,
-        under_way_elsewhere,
+        expired, is_under_way_elsewhere, logged_out, no_record, unavailable, under_way_elsewhere,
     },
+    failed,
     marker::{Marker, Stop},
     newest::{self, Newest},
     presentation::Decision,
@@ -33,7 +33,7 @@ use super::{
 };
 use crate::{
     clock::Moment,
-    endpoint::{EndpointErrorKind, RefreshFailure, is_breaker_refusal},
+    endpoint::{Granted, RefreshFailure, is_held_back},
     error::{Chain, RefreshError, RefreshErrorKind},
     metrics,
     tokens::{CachedToken, Generation, GrantId, GrantTokens},
@@ -96,14 +96,14 @@ pub(super) async fn run(
                 _ if outcome == OTHER_PROCESS && asked.early => {
                     tracing::debug!(%login, outcome, "another process brings the tokens");
                 }
+                // Every request with an expired token meets it, and the log has said why.
+                _ if is_held_back(error) || error.is_logged() => {
+                    tracing::debug!(%login, outcome, error = %chain, "token refresh failed");
+                }
                 RefreshErrorKind::Misconfigured
                 | RefreshErrorKind::InvalidResponse
                 | RefreshErrorKind::SubjectChanged => {
                     tracing::error!(%login, outcome, error = %chain, "token refresh failed");
-                }
-                // Every request with an expired token meets it, and the breaker has logged why.
-                _ if is_breaker_refusal(error) => {
-                    tracing::debug!(%login, outcome, error = %chain, "token refresh failed");
                 }
                 _ => tracing::warn!(%login, outcome, error = %chain, "token refresh failed"),
             }
@@ -121,10 +121,15 @@ pub(super) struct Flight<'a> {
 pub(super) type Refreshed = Result<(Arc<CachedToken>, Outcome), RefreshError>;
 
 /// What a presentation came to.
-enum Presented {
+pub(super) enum Presented {
     Answered(Refreshed),
     /// The record has changed before the token was sent.
     Again,
+    /// The new set is stored, but its access token had expired when it came.
+    ExpiredAtBirth {
+        next: GrantTokens,
+        refusals: u32,
+    },
 }
 
 impl Flight<'_> {
@@ -133,6 +138,7 @@ impl Flight<'_> {
         let began = core.clock.moment();
         let mut hearing = core.listening.hear_of(key);
         let mut changes = 0;
+        let mut once_more = false;
         loop {
             let (found, refused) = match self.newest().await {
                 Ok(newest) => newest,
@@ -168,6 +174,11 @@ impl Flight<'_> {
                 Decision::Present { replay } => match self.present(&found, stored, replay).await {
                     Presented::Answered(answered) => return answered,
                     Presented::Again if changes < MOST_CHANGES => changes += 1,
+                    // Once more, with the new refresh token.
+                    Presented::ExpiredAtBirth { refusals: 0, .. } if !once_more => once_more = true,
+                    Presented::ExpiredAtBirth { next, refusals } => {
+                        return Err(answer::expired_at_birth(self, &next, refusals));
+                    }
                     Presented::Again => {
                         return Err(unavailable("the token record kept changing"));
                     }
@@ -217,7 +228,7 @@ impl Flight<'_> {
         (cached.generation > found.tokens.generation).then_some(cached)
     }
 
-    fn is_good(&self, tokens: &GrantTokens) -> bool {
+    pub(super) fn is_good(&self, tokens: &GrantTokens) -> bool {
         tokens.lifetime().is_good_at(self.core.clock.now(), self.core.policy.leeway)
     }
 
@@ -276,39 +287,28 @@ impl Flight<'_> {
                 "a refresh token was presented again, whose last presentation had no usable answer"
             );
         }
-        let error = match answer {
-            Ok(answer) => {
+        match answer {
+            Ok(Granted::Tokens(answer)) => {
                 let next = found.tokens.next(answer, sent_at, core.policy.fallback_lifetime);
-                return Presented::Answered(
-                    answer::granted(self, &found.tokens, next, nonce).await,
-                );
+                answer::granted(self, &found.tokens, next, nonce).await
+            }
+            Ok(Granted::RefreshTokenOnly(token, error)) => {
+                let next = found.tokens.with_refresh_token(token, sent_at);
+                answer::kept(self, &found.tokens, next, nonce, error).await
             }
             Err(RefreshFailure::Aborted) => {
                 core.presentations.not_consumed(key, generation);
-                return match marker.stop {
+                match marker.stop {
                     Some(Stop::Refused(error)) => {
                         core.presentations.look_again(key);
                         Presented::Answered(Err(error))
                     }
                     Some(Stop::Again) | None => Presented::Again,
-                };
+                }
             }
-            Err(RefreshFailure::Endpoint(error)) => error,
-        };
-        if *error.kind() == EndpointErrorKind::InvalidGrant {
-            return Presented::Answered(answer::refused(self, &found.tokens).await);
-        }
-        // What was not sent (the breaker is open) says nothing about what was sent before.
-        if sent && !error.may_have_consumed() {
-            core.presentations.not_consumed(key, generation);
-            // A doubt that is older than this presentation stays, and the mark tells others of it.
-            if !replay && !core.presentations.was_in_doubt(key, generation) {
-                marker.unmark().await;
+            Err(RefreshFailure::Endpoint(error)) => {
+                Presented::Answered(failed::failed(self, found, &marker, error).await)
             }
         }
-        let failed = endpoint_failed(error);
-        let wait = failed.retry_after().unwrap_or_default();
-        core.presentations.retry_not_before(key, generation, wait);
-        Presented::Answered(Err(failed))
     }
 }

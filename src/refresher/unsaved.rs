@@ -25,9 +25,9 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use super::{
     ended_here::EndedHere,
     errors::unavailable,
-    presentation::BETWEEN_LOOKS,
     records::Records,
     revoker::Revoker,
+    seen_marks::BETWEEN_LOOKS,
     writes::{Write, Writes},
 };
 use crate::{

@@ -8,7 +8,10 @@ use std::{
 
 use secrecy::SecretString;
 
-use super::{BearerToken, Generation, Lifetime, TokenSet, saturating_add};
+use super::{
+    BearerToken, Generation, Lifetime, NewRefreshToken, TokenSet,
+    lifetime::{LifetimeSources, saturating_add},
+};
 
 /// A token set with its place in a grant. Never changed once stored.
 #[derive(Clone)]
@@ -36,7 +39,9 @@ impl GrantTokens {
         fallback_lifetime: Duration,
     ) -> Self {
         let obtained_at = set.obtained_at.unwrap_or(now);
-        Self::stamp(set, Generation::FIRST, issuer.into(), obtained_at, fallback_lifetime)
+        // Without a refresh token, only an API can tell that a token without a lifetime is over.
+        let fallback = set.refresh_token.as_ref().map(|_| fallback_lifetime);
+        Self::stamp(set, Generation::FIRST, issuer.into(), obtained_at, fallback)
     }
 
     /// The set after this one, from the answer to a refresh. What the answer leaves out stays as it
@@ -50,8 +55,8 @@ impl GrantTokens {
     ) -> Self {
         let sent_at = answer.obtained_at.unwrap_or(sent_at);
         let generation = self.generation.next();
-        let mut next =
-            Self::stamp(answer, generation, self.issuer.clone(), sent_at, fallback_lifetime);
+        let fallback = Some(fallback_lifetime);
+        let mut next = Self::stamp(answer, generation, self.issuer.clone(), sent_at, fallback);
         if next.refresh_token.is_none() {
             next.refresh_token.clone_from(&self.refresh_token);
             next.refresh_expires_at = self.refresh_expires_at;
@@ -63,16 +68,28 @@ impl GrantTokens {
         next
     }
 
+    /// The same tokens with a new refresh token.
+    pub(crate) fn with_refresh_token(&self, new: NewRefreshToken, sent_at: SystemTime) -> Self {
+        Self {
+            generation: self.generation.next(),
+            refresh_token: Some(new.token),
+            refresh_expires_at: new.expires_in.map(|life| saturating_add(sent_at, life)),
+            ..self.clone()
+        }
+    }
+
     fn stamp(
         set: TokenSet,
         generation: Generation,
         issuer: Arc<str>,
         obtained_at: SystemTime,
-        fallback_lifetime: Duration,
+        fallback: Option<Duration>,
     ) -> Self {
-        let expires_at = match (set.expires_at, set.expires_in) {
-            (Some(expires_at), _) => expires_at,
-            (None, lifetime) => saturating_add(obtained_at, lifetime.unwrap_or(fallback_lifetime)),
+        let lifetime = LifetimeSources {
+            told: set.expires_at,
+            expires_in: set.expires_in,
+            jwt: set.jwt_expires_at,
+            fallback,
         };
         Self {
             generation,
@@ -84,7 +101,7 @@ impl GrantTokens {
             subject: set.subject.map(Into::into),
             sid: set.sid,
             obtained_at,
-            expires_at,
+            expires_at: lifetime.expires_at(obtained_at),
             refresh_expires_at: set
                 .refresh_expires_in
                 .map(|lifetime| saturating_add(obtained_at, lifetime)),

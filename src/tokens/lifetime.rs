@@ -9,6 +9,31 @@ pub(crate) struct Lifetime {
     pub(crate) expires_at: SystemTime,
 }
 
+/// What says how long an access token is good.
+pub(crate) struct LifetimeSources {
+    /// By the application.
+    pub(crate) told: Option<SystemTime>,
+    /// By the token response.
+    pub(crate) expires_in: Option<Duration>,
+    /// By the token itself, if it is a JWT: its `exp`.
+    pub(crate) jwt: Option<SystemTime>,
+    /// Where nothing says it. None: until an API refuses the token.
+    pub(crate) fallback: Option<Duration>,
+}
+
+impl LifetimeSources {
+    /// The earlier of `expires_in` and `exp` counts: some providers answer with a token from a
+    /// cache and with the life that it had when it was new. But an `exp` that was over at birth, by
+    /// our clock, does not count against an `expires_in`: our clock may be wrong.
+    pub(crate) fn expires_at(&self, obtained_at: SystemTime) -> SystemTime {
+        let by_answer = self.expires_in.map(|life| saturating_add(obtained_at, life));
+        let by_token = self.jwt.filter(|exp| by_answer.is_none() || *exp > obtained_at);
+        let said = by_answer.into_iter().chain(by_token).min();
+        let fallback = || saturating_add(obtained_at, self.fallback.unwrap_or(Duration::MAX));
+        self.told.or(said).unwrap_or_else(fallback)
+    }
+}
+
 /// How an access token stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Standing {
@@ -60,4 +85,44 @@ impl Lifetime {
 pub(crate) fn saturating_add(time: SystemTime, by: Duration) -> SystemTime {
     const CENTURY: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
     time.checked_add(by.min(CENTURY)).unwrap_or(time)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: u64) -> SystemTime {
+        SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)
+    }
+
+    /// Of a token that was obtained at 1000.
+    fn expires(told: Option<u64>, expires_in: Option<u64>, jwt: Option<u64>) -> SystemTime {
+        let (told, jwt) = (told.map(at), jwt.map(at));
+        let expires_in = expires_in.map(Duration::from_secs);
+        let fallback = Some(Duration::from_secs(3600));
+        LifetimeSources { told, expires_in, jwt, fallback }.expires_at(at(1000))
+    }
+
+    #[test]
+    fn the_earlier_of_expires_in_and_exp_counts() {
+        assert_eq!(expires(None, Some(60), Some(1300)), at(1060));
+        assert_eq!(expires(None, Some(300), Some(1060)), at(1060), "an answer from a cache");
+        assert_eq!(expires(None, Some(300), None), at(1300));
+        assert_eq!(expires(None, None, Some(1060)), at(1060));
+        assert_eq!(expires(Some(1010), Some(300), Some(1060)), at(1010), "the application's word");
+    }
+
+    #[test]
+    fn an_exp_that_was_over_at_birth_counts_only_alone() {
+        assert_eq!(expires(None, Some(300), Some(1000)), at(1300));
+        assert_eq!(expires(None, None, Some(900)), at(900));
+        assert_eq!(expires(None, Some(0), Some(1300)), at(1000), "expires_in says so");
+    }
+
+    #[test]
+    fn where_nothing_says_it_the_fallback_counts_or_an_api_must_say_it() {
+        assert_eq!(expires(None, None, None), at(4600));
+        let nothing = LifetimeSources { told: None, expires_in: None, jwt: None, fallback: None };
+        assert!(nothing.expires_at(at(1000)) > at(1000 + 50 * 365 * 24 * 3600));
+    }
 }

@@ -19,4 +19,5 @@ pub use grant::RecordKey;
 pub(crate) use grant::{Generation, GrantId, jitter};
 pub(crate) use grant_tokens::GrantTokens;
 pub(crate) use lifetime::{Lifetime, Standing, saturating_add};
+pub(crate) use token_response::{NewRefreshToken, Unusable};
 pub use token_set::{TokenSet, TokenSetError};

@@ -2,7 +2,8 @@
 //!
 //! A refresh has used the old refresh token up. If the new one were thrown away because another
 //! field looks odd, the old one would be presented again, and a strict provider ends the login. So
-//! only a response without a usable access token is an error.
+//! only a response without a usable access token is an error, and even then its refresh token is
+//! read.
 
 use std::time::{Duration, SystemTime};
 
@@ -23,27 +24,55 @@ const NESTED: [&str; 2] = ["data", "authed_user"];
 /// Types of tokens that are worth nothing without a proof of possession.
 const NOT_BEARER: [&str; 4] = ["dpop", "mac", "pop", "n_a"];
 
-pub(super) fn read(body: &[u8]) -> Result<TokenSet, TokenSetError> {
-    let mut fields = with_tokens(fields(body)?);
-    let access_token = usable_access_token(take_text(&mut fields, "access_token"))?;
-    refuse_proof_of_possession(fields.get("token_type"))?;
-    let id_token = take_text(&mut fields, "id_token");
-    let expires_in = fields.get("expires_in").and_then(life);
-    let refresh_life = ["refresh_expires_in", "refresh_token_expires_in"];
+/// A response whose access token is missing or cannot be used.
+pub(crate) struct Unusable {
+    pub(crate) error: TokenSetError,
+    pub(crate) refresh_token: Option<NewRefreshToken>,
+}
 
+/// A refresh token that came without an access token.
+pub(crate) struct NewRefreshToken {
+    pub(crate) token: SecretString,
+    pub(crate) expires_in: Option<Duration>,
+}
+
+impl From<TokenSetError> for Unusable {
+    fn from(error: TokenSetError) -> Self {
+        Self { error, refresh_token: None }
+    }
+}
+
+pub(crate) fn read(body: &[u8]) -> Result<TokenSet, Unusable> {
+    let mut fields = with_tokens(fields(body)?);
+    let refresh_life = ["refresh_expires_in", "refresh_token_expires_in"];
+    let refresh_expires_in = refresh_life.iter().find_map(|name| {
+        // Keycloak's 0 means that no limit is known.
+        fields.get(*name).and_then(life).filter(|life| !life.is_zero())
+    });
+    let refresh_token = take_text(&mut fields, "refresh_token").map(SecretString::from);
+    let access_token = match usable_access_token(&mut fields) {
+        Ok(token) => token,
+        Err(error) => {
+            let expires_in = refresh_expires_in;
+            let refresh_token = refresh_token.map(|token| NewRefreshToken { token, expires_in });
+            return Err(Unusable { error, refresh_token });
+        }
+    };
+    let id_token = take_text(&mut fields, "id_token");
     let by_id_token = id_token.as_deref().map(Hints::of).unwrap_or_default();
     let by_access_token = Hints::of(access_token.expose());
     Ok(TokenSet {
-        expires_at: if expires_in.is_none() { by_access_token.expires_at() } else { None },
         subject: by_id_token.subject().or(by_access_token.subject()),
         sid: by_id_token.sid().or(by_access_token.sid()),
+        jwt_expires_at: by_access_token.expires_at(),
         access_token,
-        refresh_token: take_text(&mut fields, "refresh_token").map(SecretString::from),
+        refresh_token,
         id_token: id_token.map(SecretString::from),
         scope: fields.get("scope").and_then(lenient_words),
-        expires_in,
-        refresh_expires_in: refresh_life.iter().find_map(|name| fields.get(*name).and_then(life)),
+        expires_in: fields.get("expires_in").and_then(life),
+        refresh_expires_in,
         obtained_at: None,
+        expires_at: None,
     })
 }
 
@@ -66,13 +95,14 @@ fn form(body: &[u8]) -> Option<Map<String, Value>> {
 }
 
 fn with_tokens(mut fields: Map<String, Value>) -> Map<String, Value> {
-    if fields.contains_key("access_token") {
+    let has_tokens = |fields: &Map<String, Value>| {
+        ["access_token", "refresh_token"].iter().any(|name| fields.contains_key(*name))
+    };
+    if has_tokens(&fields) {
         return fields;
     }
     let nested = NESTED.iter().find_map(|name| match fields.get_mut(*name) {
-        Some(Value::Object(inner)) if inner.contains_key("access_token") => {
-            Some(std::mem::take(inner))
-        }
+        Some(Value::Object(inner)) if has_tokens(inner) => Some(std::mem::take(inner)),
         _ => None,
     });
     nested.unwrap_or(fields)
@@ -86,28 +116,34 @@ fn take_text(fields: &mut Map<String, Value>, name: &str) -> Option<String> {
     }
 }
 
-fn usable_access_token(token: Option<String>) -> Result<BearerToken, TokenSetError> {
+fn usable_access_token(fields: &mut Map<String, Value>) -> Result<BearerToken, TokenSetError> {
     let broken = |rule| TokenSetError::Field { field: "access_token", rule };
-    let token = token.ok_or(broken("is missing, empty or not a string"))?;
-    BearerToken::new(&token).ok_or(broken("holds a character that is not visible ASCII"))
-}
-
-/// Providers leave the type out, or name it "BearerToken", "JWT" or "bot".
-fn refuse_proof_of_possession(token_type: Option<&Value>) -> Result<(), TokenSetError> {
-    let named = token_type.and_then(Value::as_str).unwrap_or_default().trim();
-    if NOT_BEARER.iter().any(|other| named.eq_ignore_ascii_case(other)) {
+    let token =
+        take_text(fields, "access_token").ok_or(broken("is missing, empty or not a string"))?;
+    let token =
+        BearerToken::new(&token).ok_or(broken("holds a character that is not visible ASCII"))?;
+    if fields.get("token_type").is_some_and(needs_proof) {
         let rule = "is not bearer: its tokens need a proof of possession";
         return Err(TokenSetError::Field { field: "token_type", rule });
     }
-    Ok(())
+    Ok(token)
 }
 
+/// Providers leave the type out, name it "BearerToken", "JWT" or "bot", or list several.
+fn needs_proof(token_type: &Value) -> bool {
+    match token_type {
+        Value::String(name) => {
+            NOT_BEARER.iter().any(|other| name.trim().eq_ignore_ascii_case(other))
+        }
+        Value::Array(names) => !names.is_empty() && names.iter().all(needs_proof),
+        _ => false,
+    }
+}
+
+/// Seconds. What is not above 0 is over at once. None for what is no number.
 fn life(value: &Value) -> Option<Duration> {
-    let seconds = lenient_number(value).filter(|seconds| *seconds > 0.0)?;
-    let life =
-        Duration::try_from_secs_f64(seconds).map_or(LONGEST_LIFE, |life| life.min(LONGEST_LIFE));
-    // A positive number may still round to nothing.
-    Some(life).filter(|life| !life.is_zero())
+    let seconds = lenient_number(value)?.max(0.0);
+    Some(Duration::try_from_secs_f64(seconds).map_or(LONGEST_LIFE, |life| life.min(LONGEST_LIFE)))
 }
 
 /// The three claims that are read here, each by itself: one odd claim must not hide the others.

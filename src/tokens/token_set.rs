@@ -8,7 +8,7 @@ use std::{
 use secrecy::SecretString;
 use serde::Serialize;
 
-use super::{BearerToken, token_response};
+use super::{BearerToken, saturating_add, token_response};
 
 /// The tokens of one login, from the provider's token response.
 ///
@@ -19,7 +19,7 @@ use super::{BearerToken, token_response};
 /// |---|---|
 /// | `access_token` | required; visible ASCII, because it goes into a header (RFC 6750, 2.1) |
 /// | `token_type` | anything but a type whose tokens need a proof of possession, such as `DPoP` (RFC 9449) |
-/// | `expires_in` | seconds above 0: a number or a string of one. Without it, or if it is anything else, a JWT's own `exp` counts |
+/// | `expires_in` | seconds: a number or a string of one; 0 or less means that it has expired. Anything else counts as absent. The `exp` of a JWT counts where it is earlier, or where this is absent |
 /// | `refresh_token`, `id_token` | empty, and what is no string, counts as absent |
 /// | `refresh_expires_in`, `refresh_token_expires_in` | seconds above 0; anything else (also Keycloak's 0) means "no limit known" |
 /// | `scope` | words separated by spaces, or a list of words |
@@ -40,7 +40,10 @@ pub struct TokenSet {
     pub(crate) subject: Option<String>,
     pub(crate) sid: Option<String>,
     pub(crate) obtained_at: Option<SystemTime>,
+    /// As the application says.
     pub(crate) expires_at: Option<SystemTime>,
+    /// As the access token itself says, by the provider's clock.
+    pub(crate) jwt_expires_at: Option<SystemTime>,
 }
 
 impl TokenSet {
@@ -77,7 +80,7 @@ impl TokenSet {
     /// # Errors
     /// [`TokenSetError`] names the field and the rule it breaks.
     pub fn from_json(body: impl AsRef<[u8]>) -> Result<Self, TokenSetError> {
-        token_response::read(body.as_ref())
+        token_response::read(body.as_ref()).map_err(|unusable| unusable.error)
     }
 
     /// Names the user, unique at the issuer. It overrides what the tokens say. If the login has no
@@ -105,7 +108,23 @@ impl TokenSet {
         self
     }
 
-    /// Sets when the access token expires. It overrides `expires_in`.
+    /// Judges a JWT that had expired by our clock when it was new by the provider's own clock. `date`:
+    /// when the provider answered a request that was sent at `sent_at`.
+    pub(crate) fn with_provider_date(
+        mut self,
+        date: Option<SystemTime>,
+        sent_at: SystemTime,
+    ) -> Self {
+        if let (Some(exp), Some(date)) = (self.jwt_expires_at, date)
+            && exp <= sent_at
+            && let Ok(life) = exp.duration_since(date)
+        {
+            self.jwt_expires_at = Some(saturating_add(sent_at, life));
+        }
+        self
+    }
+
+    /// Sets when the access token expires. It overrides `expires_in` and the `exp` of a JWT.
     #[must_use]
     pub fn with_expires_at(mut self, at: SystemTime) -> Self {
         self.expires_at = Some(at);

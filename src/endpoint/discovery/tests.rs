@@ -175,7 +175,8 @@ async fn what_is_no_document_is_refused() {
 async fn a_refused_document_says_nothing_of_the_refresh_token() {
     let not_200 = Kind::InvalidResponse { rule: "has a status other than 200" };
     let busy = Kind::Unavailable { retry_after: None };
-    for (status, kind) in [(400, &not_200), (404, &not_200), (429, &busy), (503, &busy)] {
+    let later = Kind::TryLater { retry_after: None };
+    for (status, kind) in [(400, &not_200), (404, &not_200), (429, &later), (503, &busy)] {
         let script = Script::default();
         let transport =
             script.answering(move |_, _| answer(status, r#"{"error":"invalid_grant"}"#));

@@ -6,7 +6,9 @@ use http::Response;
 use http_body_util::Full;
 
 use super::*;
-use crate::endpoint::test_support::{Script, answer, refresh_error, tokens, tokio_now};
+use crate::endpoint::test_support::{
+    Script, answer, endpoint, refresh_error, refresh_token, tokens, tokio_now,
+};
 
 #[tokio::test(start_paused = true)]
 async fn a_provider_that_never_answers_is_given_up_in_time() {
@@ -47,7 +49,7 @@ async fn an_endless_body_is_refused_at_1_mib() {
         async move { Ok::<_, BoxError>(Response::new(http_body_util::StreamBody::new(chunks))) }
     }));
     let error = refresh_error(endless).await;
-    assert_eq!(error.kind(), &Kind::InvalidResponse { rule: "is over 1 MiB" });
+    assert_eq!(error.kind(), &Kind::InvalidResponse { rule: "is too long" });
     assert!(error.may_have_consumed());
     assert_eq!(*read.lock().unwrap(), 1024 * 1024 + 4096);
 }
@@ -62,7 +64,7 @@ async fn a_body_announced_as_too_large_is_not_read() {
     });
     assert_eq!(
         refresh_error(transport).await.kind(),
-        &Kind::InvalidResponse { rule: "is over 1 MiB" }
+        &Kind::InvalidResponse { rule: "is too long" }
     );
 }
 
@@ -105,4 +107,89 @@ async fn a_redirect_is_not_followed() {
         &Kind::InvalidResponse { rule: "is a redirect" }
     );
     assert_eq!(script.sent().len(), 1);
+}
+
+fn packed(how: &str, body: &[u8]) -> Vec<u8> {
+    use std::io::Write;
+
+    use flate2::{Compression, write};
+    let level = Compression::default();
+    match how {
+        "deflate" => {
+            let mut encoder = write::ZlibEncoder::new(Vec::new(), level);
+            encoder.write_all(body).unwrap();
+            encoder.finish().unwrap()
+        }
+        "deflate without a frame" => {
+            let mut encoder = write::DeflateEncoder::new(Vec::new(), level);
+            encoder.write_all(body).unwrap();
+            encoder.finish().unwrap()
+        }
+        _ => {
+            let mut encoder = write::GzEncoder::new(Vec::new(), level);
+            encoder.write_all(body).unwrap();
+            encoder.finish().unwrap()
+        }
+    }
+}
+
+fn coded(coding: &'static str, body: Vec<u8>) -> Transport {
+    Script::default().answering(move |_, _| {
+        let mut response = answer(200, body.clone());
+        response.headers_mut().insert("content-encoding", http::HeaderValue::from_static(coding));
+        response
+    })
+}
+
+#[tokio::test]
+async fn a_compression_that_nobody_asked_for_is_undone() {
+    for (coding, how) in [
+        ("gzip", "gzip"),
+        ("X-GZIP", "gzip"),
+        ("deflate", "deflate"),
+        ("deflate", "deflate without a frame"),
+    ] {
+        let transport = coded(coding, packed(how, tokens().to_string().as_bytes()));
+        let provider = endpoint(transport).validate().unwrap();
+        assert!(provider.refresh_always(&refresh_token()).await.is_ok(), "{how}");
+    }
+    let plain = coded("identity", tokens().to_string().into());
+    assert!(endpoint(plain).validate().unwrap().refresh_always(&refresh_token()).await.is_ok());
+}
+
+/// 100 MiB in 100 KiB. More than the limit is never unpacked.
+#[tokio::test]
+async fn a_body_that_unpacks_to_too_much_is_refused() {
+    for how in ["gzip", "deflate"] {
+        let bomb = packed(how, &vec![b' '; 100 * 1024 * 1024]);
+        assert!(bomb.len() < MAX_ANSWER);
+        let error = refresh_error(coded(how, bomb)).await;
+        assert!(error.may_have_consumed());
+        assert_eq!(error.kind(), &Kind::InvalidResponse { rule: "is too long" }, "{how}");
+    }
+}
+
+#[tokio::test]
+async fn what_does_not_unpack_is_an_invalid_response() {
+    for coding in ["gzip", "deflate"] {
+        let error = refresh_error(coded(coding, tokens().to_string().into())).await;
+        let rule = "cannot be decompressed";
+        assert_eq!(error.kind(), &Kind::InvalidResponse { rule }, "{coding}");
+        assert!(error.may_have_consumed(), "the answer may have held the only new token");
+    }
+}
+
+#[tokio::test]
+async fn the_limit_is_a_setting() {
+    let long = || {
+        let mut response = tokens();
+        response["access_token"] = "a".repeat(2 * MAX_ANSWER).into();
+        Script::default().answering(move |_, _| answer(200, response.to_string()))
+    };
+    assert_eq!(refresh_error(long()).await.kind(), &Kind::InvalidResponse { rule: "is too long" });
+    let provider = endpoint(long()).max_answer_bytes(3 * MAX_ANSWER).validate().unwrap();
+    assert!(provider.refresh_always(&refresh_token()).await.is_ok());
+    for bytes in [0, 4095, 64 * 1024 * 1024 + 1] {
+        assert!(endpoint(long()).max_answer_bytes(bytes).validate().is_err(), "{bytes}");
+    }
 }

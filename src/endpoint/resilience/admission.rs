@@ -1,7 +1,8 @@
 //! [`Admission`]: every refresh passes here before it is sent.
 //!
-//! The order matters. The breaker is checked twice: before the queue, so that a refused request
-//! does not wait first, and after it, because the provider may have failed in the meantime.
+//! The order matters. Breaker and refusals are checked twice: before the queue, so that a refused
+//! request does not wait first, and after it, because the provider may have failed in the meantime.
+//! A short `Retry-After` is waited for, as the queue is.
 //! Every provider has one `Admission`, and all clones of the provider share it.
 
 use std::{
@@ -15,9 +16,10 @@ use uuid::Uuid;
 
 use super::{
     breaker::{Breaker, BreakerRefusal, Signal, Ticket},
-    bulkhead::{Bulkhead, NoPermit, Permit},
+    bulkhead::{Bulkhead, Load, NoPermit, Permit},
     dead_tokens::{DeadTokens, Fingerprint},
     limits::ProviderLimits,
+    refusals::Refusals,
 };
 use crate::{
     Clock,
@@ -28,6 +30,7 @@ use crate::{
 pub(crate) struct Admission {
     clock: Clock,
     breaker: Mutex<Breaker>,
+    refusals: Mutex<Refusals>,
     bulkhead: Bulkhead,
     dead: Mutex<DeadTokens>,
 }
@@ -43,17 +46,25 @@ pub(crate) enum Refused {
     RetryAfter,
     #[error("not sent: the request queue is full")]
     QueueFull,
-    #[error("not sent: the request waited in the queue for a whole request timeout")]
+    #[error("not sent: the request waited in the queue for too long")]
     QueueTimeout,
+    #[error("not sent: the request would wait in the queue for too long")]
+    QueueTooLong,
     #[error("not sent: too little time was left for a whole request")]
     NoTimeLeft,
     #[error("not sent: the provider rejected this refresh token less than 30 s ago")]
     DeadToken,
+    #[error("not sent: the provider refused the same to several logins a moment ago")]
+    RefusedToAll,
 }
 
 impl Refused {
-    pub(crate) fn into_error(self, retry_after: Option<Duration>) -> EndpointError {
+    pub(super) fn count(self) {
         metrics::request_refused(self.reason());
+    }
+
+    pub(crate) fn into_error(self, retry_after: Option<Duration>) -> EndpointError {
+        self.count();
         let kind = match self {
             Self::DeadToken => Kind::InvalidGrant,
             _ => Kind::Unavailable { retry_after },
@@ -69,16 +80,27 @@ impl Refused {
             Self::RetryAfter => "retry_after",
             Self::QueueFull => "queue_full",
             Self::QueueTimeout => "queue_timeout",
+            Self::QueueTooLong => "queue_too_long",
             Self::NoTimeLeft => "no_time_left",
             Self::DeadToken => "dead_token",
+            Self::RefusedToAll => "refused_to_all",
         }
     }
 }
 
-/// Whether `error` means that the breaker held the request back, so that nothing was sent.
-pub(crate) fn is_breaker_refusal(error: &(dyn StdError + 'static)) -> bool {
+/// Whether `error` means that the request was held back because of what others have met, so that
+/// nothing was sent.
+pub(crate) fn is_held_back(error: &(dyn StdError + 'static)) -> bool {
     let refused = error.source().and_then(|source| source.downcast_ref());
-    matches!(refused, Some(Refused::BreakerOpen | Refused::BreakerHalfOpen | Refused::RetryAfter))
+    matches!(
+        refused,
+        Some(
+            Refused::BreakerOpen
+                | Refused::BreakerHalfOpen
+                | Refused::RetryAfter
+                | Refused::RefusedToAll
+        )
+    )
 }
 
 impl From<BreakerRefusal> for EndpointError {
@@ -97,6 +119,7 @@ impl From<NoPermit> for EndpointError {
         match no_permit {
             NoPermit::QueueFull => Refused::QueueFull.into_error(None),
             NoPermit::Timeout => Refused::QueueTimeout.into_error(None),
+            NoPermit::TooLate(wait) => Refused::QueueTooLong.into_error(Some(wait)),
         }
     }
 }
@@ -104,27 +127,47 @@ impl From<NoPermit> for EndpointError {
 impl Admission {
     pub(crate) fn new(limits: &ProviderLimits, clock: Clock) -> Self {
         Self {
-            clock,
             breaker: Mutex::new(Breaker::new(limits.breaker)),
-            bulkhead: Bulkhead::new(limits.concurrent, limits.queue),
+            refusals: Mutex::default(),
+            bulkhead: Bulkhead::new(limits.concurrent.clone(), limits.queue, clock.clone()),
+            clock,
             dead: Mutex::default(),
         }
     }
 
-    /// Admits one request, or says why not. It waits in the queue for at most `longest_wait`.
+    /// Admits one request of `login`, or says why not. It waits for at most `longest_wait`.
     ///
     /// The breaker uses `not_before` if the clock is behind it: a caller that has slept until then
     /// by the runtime's timer does not depend on a clock that a test has stopped.
     pub(crate) async fn admit(
         &self,
-        not_before: Duration,
+        login: Fingerprint,
+        mut not_before: Duration,
         longest_wait: Duration,
     ) -> Result<Pass<'_>, EndpointError> {
+        let mut left = longest_wait;
+        loop {
+            let now = self.clock.monotonic().max(not_before);
+            let checked = lock(&self.breaker).check(now);
+            match checked {
+                Err(BreakerRefusal::RetryAfter { rest }) if rest <= left => {
+                    left -= rest;
+                    not_before = now.saturating_add(rest);
+                    tokio::time::sleep(rest).await;
+                }
+                checked => {
+                    checked?;
+                    break;
+                }
+            }
+        }
         let now = || self.clock.monotonic().max(not_before);
-        lock(&self.breaker).check(now())?;
-        let permit = self.bulkhead.acquire(longest_wait).await?;
+        lock(&self.refusals).check(now())?;
+        let permit = self.bulkhead.acquire(left).await?;
         let ticket = lock(&self.breaker).admit(now())?;
-        Ok(Pass { admission: self, ticket: Some(ticket), _permit: permit })
+        let pass = Pass { admission: self, login, ticket: Some(ticket), permit };
+        lock(&self.refusals).admit(now())?;
+        Ok(pass)
     }
 
     /// Refuses a token that the provider has just rejected.
@@ -167,14 +210,21 @@ impl fmt::Debug for Admission {
 /// nothing about the provider; if this request was the probe, the next request may be the probe.
 pub(crate) struct Pass<'a> {
     admission: &'a Admission,
+    login: Fingerprint,
     ticket: Option<Ticket>,
-    _permit: Permit<'a>,
+    permit: Permit<'a>,
 }
 
 impl Pass<'_> {
-    /// Reports the outcome of the request to the breaker.
+    /// Reports the outcome of the request.
     pub(crate) fn record<T>(mut self, outcome: &Result<T, EndpointError>) {
-        let signal = outcome.as_ref().map_or_else(signal_of, |_| Signal::Up);
+        let error = outcome.as_ref().err();
+        if let Some(load) = load_of(error) {
+            self.permit.learn(load);
+        }
+        let now = self.admission.clock.monotonic();
+        lock(&self.admission.refusals).record(self.login, error, now, random());
+        let signal = error.map_or(Signal::Up, |error| signal_of(error, self.login));
         if let Some(ticket) = self.ticket.take() {
             self.admission.record(ticket, signal);
         }
@@ -189,14 +239,28 @@ impl Drop for Pass<'_> {
     }
 }
 
-fn signal_of(error: &EndpointError) -> Signal {
+fn signal_of(error: &EndpointError, login: Fingerprint) -> Signal {
+    let only = error.may_have_consumed().then_some(login);
     match error.kind() {
-        Kind::Unreachable | Kind::NoAnswer => Signal::Down { retry_after: None },
-        Kind::Unavailable { retry_after } => Signal::Down { retry_after: *retry_after },
+        Kind::Unreachable | Kind::NoAnswer => Signal::Down { retry_after: None, login: only },
+        Kind::Unavailable { retry_after } => {
+            Signal::Down { retry_after: *retry_after, login: only }
+        }
+        Kind::TryLater { retry_after } => Signal::Later { retry_after: *retry_after, login },
         Kind::InvalidGrant
         | Kind::Rejected { .. }
         | Kind::InvalidResponse { .. }
         | Kind::Misconfigured => Signal::Up,
+    }
+}
+
+fn load_of(error: Option<&EndpointError>) -> Option<Load> {
+    match error.map(|error| (error.kind(), error.may_have_consumed())) {
+        Some((Kind::Unreachable | Kind::Misconfigured, _)) => None,
+        Some((Kind::TryLater { .. } | Kind::NoAnswer, _) | (Kind::Unavailable { .. }, false)) => {
+            Some(Load::TooMuch)
+        }
+        _ => Some(Load::Answered),
     }
 }
 

@@ -16,8 +16,12 @@
 //! | no answer within the longest pause | half-open: the next request becomes another probe |
 //!
 //! Pauses double from the first to the longest. Each is jittered between half and all of its step,
-//! so that the processes of one application do not return at the same moment. A `Retry-After`
-//! stops every request until it has passed, in every state.
+//! so that the processes of one application do not return at the same moment. The `Retry-After` of
+//! a 503 stops every request until it has passed, in every state.
+//!
+//! One user's trouble is one user's. What the provider answers to one login only, a 500 or nothing
+//! at all, does not open the breaker before a second login has met it, too. And the `Retry-After` of
+//! a 429 stops the others only if it was told to three logins within 10 s.
 //!
 //! Each change of state starts a new epoch, and each request carries the epoch in which it started.
 //! The breaker ignores failures of earlier epochs: a request that hung before the provider
@@ -28,7 +32,13 @@
 //! reliakit-circuit accepts a time but not a single probe. None of them supports `Retry-After` or a
 //! probe whose caller goes away.
 
-use std::time::Duration;
+use std::{mem::take, time::Duration};
+
+use super::Fingerprint;
+
+/// This many logins must be told to come back later, within [`TOLD_WINDOW`], to hold up the others.
+const SEVERAL: usize = 3;
+const TOLD_WINDOW: Duration = Duration::from_secs(10);
 
 /// What the outcome of a request says about the provider.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,7 +46,13 @@ pub(crate) enum Signal {
     /// It answers, even if it rejects the request.
     Up,
     /// It is unreachable, silent, overloaded or failing.
-    Down { retry_after: Option<Duration> },
+    Down {
+        retry_after: Option<Duration>,
+        /// The refresh token of the login that met it, if it may be about that one only.
+        login: Option<Fingerprint>,
+    },
+    /// It wants this login to come back later.
+    Later { retry_after: Option<Duration>, login: Fingerprint },
     /// Nothing: this side dropped the request.
     Nothing,
 }
@@ -74,23 +90,44 @@ pub(crate) struct Breaker {
     openings: u32,
     /// When the provider's last `Retry-After` ends.
     not_before: Duration,
+    /// Which logins were told to come back later, and when.
+    told: Vec<(Fingerprint, Duration)>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
-    Closed { failures: u32 },
+    Closed(Row),
     Open { until: Duration },
     HalfOpen { since: Duration },
+}
+
+/// Failures in a row.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+struct Row {
+    failures: u32,
+    /// The only login that has met them so far.
+    login: Option<Fingerprint>,
+    /// More than one login has, or the endpoint as a whole has failed.
+    of_all: bool,
+}
+
+impl Row {
+    fn add(&mut self, login: Option<Fingerprint>) {
+        self.failures = self.failures.saturating_add(1);
+        self.of_all |= login.is_none() || self.login.is_some_and(|first| Some(first) != login);
+        self.login = self.login.or(login);
+    }
 }
 
 impl Breaker {
     pub(crate) fn new(settings: BreakerSettings) -> Self {
         Self {
             settings,
-            state: State::Closed { failures: 0 },
+            state: State::Closed(Row::default()),
             epoch: 0,
             openings: 0,
             not_before: Duration::ZERO,
+            told: Vec::new(),
         }
     }
 
@@ -114,14 +151,14 @@ impl Breaker {
                     None => Ok(()),
                 }
             }
-            State::Closed { .. } => Ok(()),
+            State::Closed(_) => Ok(()),
         }
     }
 
     /// Starts a request at `now`. The caller returns its ticket with [`record`](Self::record).
     pub(crate) fn admit(&mut self, now: Duration) -> Result<Ticket, BreakerRefusal> {
         self.check(now)?;
-        if !matches!(self.state, State::Closed { .. }) {
+        if !matches!(self.state, State::Closed(_)) {
             self.transition(State::HalfOpen { since: now });
         }
         Ok(Ticket { epoch: self.epoch })
@@ -136,23 +173,29 @@ impl Breaker {
         now: Duration,
         random: u32,
     ) -> bool {
-        if let Signal::Down { retry_after: Some(wait) } = sign {
-            self.not_before = self.not_before.max(now.saturating_add(wait));
+        match sign {
+            Signal::Down { retry_after: Some(wait), .. } => self.hold_until(now, wait),
+            Signal::Later { retry_after: Some(wait), login } if self.is_told(login, now) => {
+                self.hold_until(now, wait);
+            }
+            _ => {}
         }
         let current = ticket.epoch == self.epoch;
         match (sign, self.state) {
-            (Signal::Up, State::Closed { .. }) => self.state = State::Closed { failures: 0 },
-            (Signal::Up, _) => {
-                self.openings = 0;
-                self.transition(State::Closed { failures: 0 });
+            (Signal::Up | Signal::Later { .. }, State::Closed(_)) => {
+                self.state = State::Closed(Row::default());
             }
-            (Signal::Down { .. }, State::Closed { failures }) if current => {
-                let failures = failures + 1;
-                if failures >= self.settings.failures {
+            (Signal::Up | Signal::Later { .. }, _) => {
+                self.openings = 0;
+                self.transition(State::Closed(Row::default()));
+            }
+            (Signal::Down { login, .. }, State::Closed(mut row)) if current => {
+                row.add(login);
+                if row.of_all && row.failures >= self.settings.failures {
                     self.open(now, random);
                     return true;
                 }
-                self.state = State::Closed { failures };
+                self.state = State::Closed(row);
             }
             (Signal::Down { .. }, State::HalfOpen { .. }) if current => {
                 self.open(now, random);
@@ -165,6 +208,24 @@ impl Breaker {
             _ => {}
         }
         false
+    }
+
+    fn hold_until(&mut self, now: Duration, wait: Duration) {
+        self.not_before = self.not_before.max(now.saturating_add(wait));
+    }
+
+    /// Notes that `login` was told to come back later. True if several were.
+    fn is_told(&mut self, login: Fingerprint, now: Duration) -> bool {
+        let is_recent = |at: Duration| now.saturating_sub(at) < TOLD_WINDOW;
+        self.told = take(&mut self.told)
+            .into_iter()
+            .filter(|(other, at)| *other != login && is_recent(*at))
+            .chain([(login, now)])
+            .collect();
+        if self.told.len() > SEVERAL {
+            self.told.remove(0);
+        }
+        self.told.len() >= SEVERAL
     }
 
     fn open(&mut self, now: Duration, random: u32) {

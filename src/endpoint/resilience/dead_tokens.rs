@@ -4,6 +4,7 @@
 
 use std::{
     collections::{HashSet, VecDeque},
+    fmt,
     time::Duration,
 };
 
@@ -15,9 +16,16 @@ const MEMORY: Duration = Duration::from_secs(30);
 const MOST: usize = 10_000;
 
 /// The SHA-256 of a refresh token. Nobody can craft a token that collides with another user's
-/// token and log that user out. Deliberately without `Debug`.
+/// token and log that user out.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Fingerprint([u8; 32]);
+
+/// Shows nothing of it.
+impl fmt::Debug for Fingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Fingerprint")
+    }
+}
 
 impl Fingerprint {
     pub(crate) fn of(token: &str) -> Self {

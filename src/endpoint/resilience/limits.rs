@@ -12,14 +12,14 @@ use crate::ConfigError;
 /// use tower_token_refresh::ProviderLimits;
 ///
 /// let limits = ProviderLimits::default()
-///     .concurrent(16)
+///     .concurrent(8..=512)
 ///     .breaker_pause(Duration::from_secs(2)..=Duration::from_secs(60));
 /// ```
 ///
 /// | setting | default | range |
 /// |---|---|---|
 /// | [`attempts`](Self::attempts) | 2 | 1 to 10 |
-/// | [`concurrent`](Self::concurrent) | 64 | 1 to 100,000 |
+/// | [`concurrent`](Self::concurrent) | 4 to 256 | 1 to 100,000, in order |
 /// | [`queue`](Self::queue) | 1024 | 0 to 1,000,000 |
 /// | [`breaker_failures`](Self::breaker_failures) | 5 | above 0 |
 /// | [`breaker_pause`](Self::breaker_pause) | 1 s to 5 s | above 0, in order |
@@ -30,7 +30,7 @@ use crate::ConfigError;
 #[non_exhaustive]
 pub struct ProviderLimits {
     pub(crate) attempts: u32,
-    pub(crate) concurrent: usize,
+    pub(crate) concurrent: RangeInclusive<usize>,
     pub(crate) queue: usize,
     pub(crate) breaker: BreakerSettings,
 }
@@ -39,7 +39,7 @@ impl Default for ProviderLimits {
     fn default() -> Self {
         Self {
             attempts: 2,
-            concurrent: 64,
+            concurrent: 4..=256,
             queue: 1024,
             breaker: BreakerSettings {
                 failures: 5,
@@ -63,15 +63,21 @@ impl ProviderLimits {
         self
     }
 
-    /// How many token requests may run at once.
+    /// How many token requests may run at once: at least and at most so many.
+    ///
+    /// Between these bounds the number follows what the provider shows. It begins with 64, grows
+    /// while requests wait, and shrinks after a 429, a 503 or a time-out. A range of one number
+    /// fixes it.
     #[must_use]
-    pub fn concurrent(mut self, requests: usize) -> Self {
+    pub fn concurrent(mut self, requests: RangeInclusive<usize>) -> Self {
         self.concurrent = requests;
         self
     }
 
-    /// How many token requests may wait while [`concurrent`](Self::concurrent) others run. Each
-    /// waits for at most one request timeout. Further requests fail at once.
+    /// How many token requests may wait while others run. They get their turn oldest first. Who
+    /// would wait for longer than the [wait limit](crate::RefreshPolicy::wait_timeout) of a request,
+    /// or one request timeout if that is shorter, hears so at once, and so does who finds the queue
+    /// full.
     #[must_use]
     pub fn queue(mut self, requests: usize) -> Self {
         self.queue = requests;
@@ -79,7 +85,8 @@ impl ProviderLimits {
     }
 
     /// How many failures in a row open the circuit breaker. A failure is no connection, no answer,
-    /// 429, any 5xx, `temporarily_unavailable` or `server_error`.
+    /// any 5xx, `temporarily_unavailable` or `server_error`. Where there was no answer, and with any
+    /// 5xx but 503, at least two logins must have met it.
     #[must_use]
     pub fn breaker_failures(mut self, failures: u32) -> Self {
         self.breaker.failures = failures;
@@ -105,7 +112,14 @@ impl ProviderLimits {
             if value_is_good { Ok(()) } else { Err(broken()) }
         };
         within("attempts", self.attempts as usize, 1..=10, "must be 1 to 10")?;
-        within("concurrent", self.concurrent, 1..=100_000, "must be 1 to 100,000")?;
+        let (least, most) = (*self.concurrent.start(), *self.concurrent.end());
+        if least == 0 || least > most || most > 100_000 {
+            return Err(ConfigError::Range {
+                what: "concurrent",
+                value: format!("{least} to {most}"),
+                rule: "must be 1 to 100,000, the first at most the last",
+            });
+        }
         within("queue", self.queue, 0..=1_000_000, "must be at most 1,000,000")?;
         within(
             "breaker_failures",

@@ -17,8 +17,8 @@ use secrecy::SecretString;
 use serde_json::{Value, json};
 
 use super::{
-    AlwaysSend, ClientAuth, EndpointError, Provider, RefreshFailure, TokenEndpoint, Transport,
-    transport::BoxError,
+    AlwaysSend, ClientAuth, EndpointError, Granted, Provider, RefreshFailure, TokenEndpoint,
+    Transport, transport::BoxError,
 };
 use crate::{TimeSource, TokenSet};
 
@@ -112,9 +112,12 @@ impl Provider {
         &self,
         token: &SecretString,
     ) -> Result<TokenSet, EndpointError> {
-        self.refresh(token, &mut AlwaysSend).await.map_err(|failure| match failure {
-            RefreshFailure::Endpoint(error) => error,
-            RefreshFailure::Aborted => unreachable!("nobody calls it off"),
-        })
+        match self.refresh(token, &mut AlwaysSend).await {
+            Ok(Granted::Tokens(tokens)) => Ok(tokens),
+            Ok(Granted::RefreshTokenOnly(_, error)) | Err(RefreshFailure::Endpoint(error)) => {
+                Err(error)
+            }
+            Err(RefreshFailure::Aborted) => unreachable!("nobody calls it off"),
+        }
     }
 }

@@ -1,5 +1,8 @@
 use super::*;
-use crate::endpoint::test_support::{SECRET, Script, answer, endpoint};
+use crate::{
+    ConfigError,
+    endpoint::test_support::{SECRET, Script, answer, endpoint},
+};
 
 #[test]
 fn settings_are_checked_when_validated() {
@@ -67,8 +70,8 @@ fn limits_are_checked_with_the_endpoint() {
     };
     assert_eq!(refused(ProviderLimits::default().attempts(0)), "attempts");
     assert_eq!(refused(ProviderLimits::default().attempts(11)), "attempts");
-    assert_eq!(refused(ProviderLimits::default().concurrent(0)), "concurrent");
-    assert_eq!(refused(ProviderLimits::default().concurrent(usize::MAX)), "concurrent");
+    assert_eq!(refused(ProviderLimits::default().concurrent(0..=0)), "concurrent");
+    assert_eq!(refused(ProviderLimits::default().concurrent(1..=usize::MAX)), "concurrent");
     assert_eq!(refused(ProviderLimits::default().queue(usize::MAX)), "queue");
     assert_eq!(refused(ProviderLimits::default().breaker_failures(0)), "breaker_failures");
     assert_eq!(
@@ -84,7 +87,7 @@ fn limits_are_checked_with_the_endpoint() {
     );
     assert!(
         endpoint(Script::default().answering(|_, _| answer(200, "")))
-            .limits(ProviderLimits::default().queue(0).concurrent(1))
+            .limits(ProviderLimits::default().queue(0).concurrent(1..=1))
             .validate()
             .is_ok()
     );

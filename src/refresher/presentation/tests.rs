@@ -1,3 +1,5 @@
+use std::time::SystemTime;
+
 use super::*;
 use crate::{
     testing::ManualClock,
@@ -305,7 +307,7 @@ fn memory_is_bounded() {
     let (nonce, now) = (Nonce::random(), world.now());
     for nth in 0..(REMEMBERED as u128 + 10) {
         world.presentations.presenting(key(nth), FIRST);
-        world.presentations.look(key(nth), nonce, now, now);
+        world.presentations.seen_marks.look(key(nth), nonce, now, now);
     }
     assert!(world.presentations.by_login.len() < 100);
     assert!(world.presentations.seen_marks.len() < 100);

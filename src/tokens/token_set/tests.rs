@@ -66,7 +66,7 @@ fn the_response_of_oauth2_is_read() {
 }
 
 #[test]
-fn expires_in_counts_if_it_is_a_number_above_zero_or_a_string_of_one() {
+fn expires_in_counts_if_it_is_a_number_or_a_string_of_one() {
     let life = |value| with("expires_in", value).unwrap().expires_in;
     assert_eq!(life(json!(300)), Some(Duration::from_secs(300)));
     assert_eq!(life(json!(299.5)), Some(Duration::from_millis(299_500)));
@@ -74,9 +74,10 @@ fn expires_in_counts_if_it_is_a_number_above_zero_or_a_string_of_one() {
     assert_eq!(life(json!(null)), None);
     assert_eq!(life(json!(u64::MAX)), Some(LONGEST_LIFE));
     assert_eq!(life(json!(1e300)), Some(LONGEST_LIFE));
-    for nonsense in
-        [json!(0), json!(-1), json!(1e-30), json!("soon"), json!("NaN"), json!("inf"), json!([300])]
-    {
+    for over in [json!(0), json!(-1), json!(1e-30), json!("0")] {
+        assert_eq!(life(over.clone()), Some(Duration::ZERO), "{over}");
+    }
+    for nonsense in [json!("soon"), json!("NaN"), json!("inf"), json!([300])] {
         assert_eq!(life(nonsense.clone()), None, "{nonsense}");
     }
 }
@@ -119,20 +120,36 @@ fn an_empty_refresh_token_is_none() {
 }
 
 #[test]
-fn without_expires_in_the_access_tokens_own_exp_counts() {
+fn a_jwt_says_itself_when_it_expires() {
     let token = jwt(json!({"exp": 1_700_000_300, "sub": "alice", "sid": 7}));
     let set = with("access_token", json!(token)).unwrap();
     assert_eq!(
-        set.expires_at,
+        set.jwt_expires_at,
         SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(1_700_000_300))
     );
-    assert_eq!((set.subject.as_deref(), set.sid), (Some("alice"), None));
-
+    assert_eq!(set.subject.as_deref(), Some("alice"));
     for exp in [json!(-5), json!(0), json!(1e300), json!("x")] {
-        assert_eq!(with("access_token", json!(jwt(json!({"exp": exp})))).unwrap().expires_at, None);
+        let set = with("access_token", json!(jwt(json!({"exp": exp})))).unwrap();
+        assert_eq!(set.jwt_expires_at, None, "{exp}");
     }
-    let both = json!({"access_token": token, "token_type": "Bearer", "expires_in": 60});
-    assert_eq!(TokenSet::from_response(both).unwrap().expires_at, None);
+}
+
+/// Our clock is an hour ahead: the token had expired when it was new.
+#[test]
+fn a_jwt_that_expired_at_birth_is_judged_by_the_providers_date() {
+    let at = |seconds| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
+    let token = jwt(json!({"exp": 1_700_000_300}));
+    let expires = |date, sent_at| {
+        let set = with("access_token", json!(token)).unwrap();
+        set.with_provider_date(date, sent_at).jwt_expires_at.unwrap()
+    };
+    let ours = at(1_700_003_600);
+    assert_eq!(expires(Some(at(1_700_000_000)), ours), ours + Duration::from_secs(300));
+    let exp = at(1_700_000_300);
+    assert_eq!(expires(None, ours), exp, "nobody says that our clock is wrong");
+    assert_eq!(expires(Some(at(1_700_000_301)), ours), exp, "it has expired there, too");
+    let in_time = at(1_700_000_299);
+    assert_eq!(expires(Some(at(1_600_000_000)), in_time), exp, "it is good by our clock");
 }
 
 #[test]

@@ -268,7 +268,7 @@ async fn an_endless_key_set_is_refused_at_256_kib() {
         format!("{{\"keys\":[{}]}}", " ".repeat(MAX_KEY_SET)),
     );
     let error = world.verify(&world.token()).await.unwrap_err();
-    assert!(everything_printed(&error).contains("256 KiB"), "{error:?}");
+    assert!(everything_printed(&error).contains("262144 bytes"), "{error:?}");
     world.clock.advance(AFTER_A_FAILURE);
     // A key set may be larger than a token response.
     let jwks = world

@@ -129,7 +129,7 @@ pub(super) async fn open(idp: &Idp, provider: &Provider) {
 async fn five_transient_failures_of_any_kind_open_the_breaker() {
     let idp = Idp::new();
     let (provider, _) = idp.provider(once());
-    for status in [0, 1, 429, 500, 503] {
+    for status in [0, 1, 502, 500, 503] {
         idp.set(status);
         fail(&provider).await;
     }
@@ -223,12 +223,12 @@ async fn a_probe_that_is_cancelled_or_panics_leaves_its_place_to_the_next() {
     assert!(provider.refresh_always(&"rt".into()).await.is_ok());
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_retry_after_is_kept_even_after_one_failure() {
     let script = Script::default();
     let transport = script.answering(|_, turn| match turn {
         0 => {
-            let mut response = answer(429, "");
+            let mut response = answer(503, "");
             response.headers_mut().insert("retry-after", http::HeaderValue::from_static("86400"));
             response
         }
@@ -237,11 +237,63 @@ async fn a_retry_after_is_kept_even_after_one_failure() {
     let hand = Hand::default();
     let provider = endpoint(transport).validate().unwrap().with_clock(Clock::new(hand.clone()));
     assert!(matches!(fail(&provider).await.kind(), Kind::Unavailable { .. }));
-    hand.advance(SECOND * 299);
-    assert_eq!(refusal(&fail(&provider).await), ("Retry-After", Some(SECOND)), "5 min at the most");
+    hand.advance(SECOND * 284);
+    let (why, rest) = refusal(&fail(&provider).await);
+    assert_eq!((why, rest), ("Retry-After", Some(SECOND * 16)), "5 min at the most");
     assert_eq!(script.sent().len(), 1);
     hand.advance(SECOND);
+    let started = tokio_now();
     assert!(provider.refresh_always(&"rt".into()).await.is_ok());
+    assert_eq!(tokio_now() - started, SECOND * 15, "a short one is waited for");
+}
+
+#[tokio::test]
+async fn a_429_holds_back_the_login_that_got_it_and_three_hold_back_all() {
+    let script = Script::default();
+    let transport = script.answering(|_, _| {
+        let mut response = answer(429, "");
+        response.headers_mut().insert("retry-after", http::HeaderValue::from_static("60"));
+        response
+    });
+    let hand = Hand::default();
+    let provider = endpoint(transport).validate().unwrap().with_clock(Clock::new(hand));
+    for (login, sent) in [("a", 1), ("a", 2), ("b", 3), ("c", 4)] {
+        let error = provider.refresh_always(&login.into()).await.unwrap_err();
+        assert_eq!(error.kind(), &Kind::TryLater { retry_after: Some(SECOND * 60) });
+        assert_eq!(script.sent().len(), sent);
+    }
+    let (why, rest) = refusal(&provider.refresh_always(&"d".into()).await.unwrap_err());
+    assert_eq!((why, rest), ("Retry-After", Some(SECOND * 60)));
+}
+
+#[tokio::test]
+async fn one_token_that_gets_500s_does_not_hold_up_the_others() {
+    let idp = Idp::new();
+    let (provider, _) = idp.provider(once());
+    idp.set(500);
+    for _ in 0..20 {
+        assert!(matches!(fail(&provider).await.kind(), Kind::Unavailable { .. }));
+    }
+    idp.set(200);
+    assert!(provider.refresh_always(&"another".into()).await.is_ok());
+    assert_eq!(idp.posts(), 21);
+}
+
+#[tokio::test]
+async fn what_is_refused_to_three_logins_is_not_asked_for_by_everybody() {
+    let idp = Idp::new();
+    let (provider, hand) = idp.provider(once());
+    idp.set(401);
+    for login in ["a", "b", "c", "d", "e"] {
+        let error = provider.refresh_always(&login.into()).await.unwrap_err();
+        assert_eq!(error.kind(), &Kind::Rejected { code: "invalid_client" });
+        assert!(everything_printed(&error).contains("ClientAuth::none"), "what to change");
+    }
+    assert_eq!(idp.posts(), 3);
+    idp.set(200);
+    hand.advance(SECOND);
+    assert!(provider.refresh_always(&"d".into()).await.is_ok());
+    assert!(provider.refresh_always(&"e".into()).await.is_ok());
 }
 
 #[tokio::test]
@@ -260,7 +312,7 @@ async fn clones_of_a_provider_share_its_state_and_those_of_its_settings_do_not()
 #[tokio::test]
 async fn a_revocation_is_sent_whatever_the_breaker_and_tells_it_nothing() {
     let idp = Idp::new();
-    let (provider, _) = idp.provider(once().concurrent(1).queue(0));
+    let (provider, _) = idp.provider(once().concurrent(1..=1).queue(0));
     open(&idp, &provider).await;
     let posts = idp.posts();
     idp.set(200);

@@ -1,5 +1,7 @@
 //! When a refresh awaits the caller's `BeforeAttempt`, and what happens if it says no.
 
+use async_trait::async_trait;
+
 use super::{
     admission::{Idp, fail, once, open},
     *,
@@ -29,7 +31,7 @@ impl BeforeAttempt for Hook {
     }
 }
 
-async fn refresh(provider: &Provider, hook: &mut Hook) -> Result<TokenSet, RefreshFailure> {
+async fn refresh(provider: &Provider, hook: &mut Hook) -> Result<Granted, RefreshFailure> {
     provider.refresh(&"rt".into(), hook).await
 }
 
@@ -92,7 +94,7 @@ async fn it_is_not_called_while_the_breaker_is_open_or_the_token_is_dead() {
 #[tokio::test]
 async fn it_is_not_called_when_the_queue_is_full() {
     let idp = Idp::holding_back();
-    let (provider, _) = idp.provider(once().concurrent(1).queue(0));
+    let (provider, _) = idp.provider(once().concurrent(1..=1).queue(0));
     let running = admission::start(&provider);
     admission::settle().await;
     let mut hook = Hook::permitting(1);
@@ -105,7 +107,7 @@ async fn it_is_not_called_when_the_queue_is_full() {
 #[tokio::test]
 async fn a_refresh_that_is_called_off_sends_nothing_and_leaves_the_breaker_closed() {
     let idp = Idp::new();
-    let (provider, _) = idp.provider(once().concurrent(1).queue(0));
+    let (provider, _) = idp.provider(once().concurrent(1..=1).queue(0));
     idp.set(0);
     for _ in 0..4 {
         fail(&provider).await;

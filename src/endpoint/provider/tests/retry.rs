@@ -85,6 +85,10 @@ async fn an_overloaded_provider_is_asked_again_after_a_second_or_its_retry_after
         (&[Step::Status(429)] as &'static [Step], SECOND),
         (&[Step::Status(503)], SECOND),
         (&[Step::Code(400, "temporarily_unavailable")], SECOND),
+        (&[Step::Code(400, "slow_down")], SECOND),
+        (&[Step::Status(408)], SECOND),
+        (&[Step::Status(421)], SECOND),
+        (&[Step::RetryAfter(425, "2")], SECOND * 2),
         (&[Step::Code(500, "temporarily_unavailable")], SECOND),
         (&[Step::RetryAfter(429, "0")], Duration::ZERO),
         (&[Step::RetryAfter(503, "4")], SECOND * 4),
@@ -127,7 +131,6 @@ async fn nor_is_what_would_be_refused_again() {
     for steps in [
         &[Step::Code(400, "invalid_grant")] as &'static [Step],
         &[Step::Code(401, "invalid_client")],
-        &[Step::Code(400, "slow_down")],
         &[Step::Status(403)],
         &[Step::Status(307)],
     ] {
@@ -211,7 +214,7 @@ async fn a_second_attempt_that_gets_no_turn_in_time_is_not_begun() {
             Ok::<_, BoxError>(answer(503, ""))
         }
     }));
-    let provider = endpoint(transport).limits(limits().concurrent(1)).validate().unwrap();
+    let provider = endpoint(transport).limits(limits().concurrent(1..=1)).validate().unwrap();
     let started = tokio_now();
     let (one, other) = (refresh_token(), SecretString::from("another user's"));
     let (error, _has_the_place) = tokio::join!(

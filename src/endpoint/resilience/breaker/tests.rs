@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-const DOWN: Signal = Signal::Down { retry_after: None };
+const DOWN: Signal = Signal::Down { retry_after: None, login: None };
 /// The random number for which a pause lasts its whole step.
 const WHOLE: u32 = u32::MAX;
 
@@ -14,6 +14,14 @@ const fn secs(secs: u64) -> Duration {
 
 fn breaker() -> Breaker {
     Breaker::new(BreakerSettings { failures: 3, first_pause: secs(1), longest_pause: secs(5) })
+}
+
+fn of(login: u8) -> Fingerprint {
+    Fingerprint::of(&login.to_string())
+}
+
+fn later(login: u8, wait: Option<Duration>) -> Signal {
+    Signal::Later { retry_after: wait, login: of(login) }
 }
 
 /// Starts and ends one request at `now`. Returns true if it opened the breaker.
@@ -137,7 +145,7 @@ fn a_late_answer_closes_it() {
 
 #[test]
 fn a_retry_after_bars_everybody_until_then_whatever_the_state() {
-    let wait = |secs_| Signal::Down { retry_after: Some(secs(secs_)) };
+    let wait = |secs_| Signal::Down { retry_after: Some(secs(secs_)), login: None };
     let mut breaker = breaker();
     let other = breaker.admit(secs(0)).unwrap();
     assert!(!request(&mut breaker, wait(7), secs(0)), "one failure opens nothing");
@@ -165,6 +173,57 @@ fn a_retry_after_bars_everybody_until_then_whatever_the_state() {
 }
 
 #[test]
+fn what_one_login_meets_again_and_again_does_not_open_it_and_a_second_login_does() {
+    let failed = |login| Signal::Down { retry_after: None, login: Some(of(login)) };
+    let mut breaker = breaker();
+    for _ in 0..20 {
+        assert!(!request(&mut breaker, failed(1), secs(1)));
+    }
+    assert!(request(&mut breaker, failed(2), secs(1)));
+}
+
+#[test]
+fn what_one_login_meets_counts_where_the_endpoint_fails_as_well() {
+    let failed = Signal::Down { retry_after: None, login: Some(of(1)) };
+    let mut breaker = breaker();
+    assert!(!request(&mut breaker, DOWN, secs(1)));
+    assert!(!request(&mut breaker, failed, secs(1)));
+    assert!(request(&mut breaker, failed, secs(1)));
+}
+
+#[test]
+fn three_logins_that_are_told_to_come_back_later_bar_everybody() {
+    let mut breaker = breaker();
+    let wait = Some(secs(7));
+    for login in [1, 1, 1, 2, 2] {
+        assert!(!request(&mut breaker, later(login, wait), secs(1)));
+        assert!(breaker.check(secs(1)).is_ok(), "one user's trouble");
+    }
+    request(&mut breaker, later(3, wait), secs(2));
+    assert_eq!(breaker.check(secs(2)), Err(BreakerRefusal::RetryAfter { rest: secs(7) }));
+}
+
+#[test]
+fn what_they_were_told_within_10_s_counts_and_only_where_a_time_was_named() {
+    let mut breaker = breaker();
+    for (login, at) in [(1, 0), (2, 5), (3, 10), (4, 20)] {
+        request(&mut breaker, later(login, Some(secs(7))), secs(at));
+        assert!(breaker.check(secs(at)).is_ok(), "{login}");
+    }
+    for login in 0..9 {
+        request(&mut breaker, later(login, None), secs(40));
+    }
+    assert!(breaker.check(secs(40)).is_ok());
+}
+
+#[test]
+fn a_provider_that_says_later_is_up() {
+    let mut breaker = opened(secs(10));
+    assert!(!request(&mut breaker, later(1, None), secs(11)));
+    assert!(breaker.admit(secs(11)).is_ok() && breaker.admit(secs(11)).is_ok());
+}
+
+#[test]
 fn a_pause_is_between_a_half_and_the_whole_of_its_step() {
     assert_eq!(jittered(secs(8), 0), secs(4));
     assert_eq!(jittered(secs(8), WHOLE), secs(8));
@@ -188,7 +247,9 @@ fn events() -> impl Strategy<Value = Vec<Event>> {
         Just(DOWN),
         Just(DOWN),
         Just(DOWN),
-        (0..3_u64).prop_map(|wait| Signal::Down { retry_after: Some(secs(wait)) }),
+        (0..3_u64).prop_map(|wait| Signal::Down { retry_after: Some(secs(wait)), login: None }),
+        (0..3_u8).prop_map(|login| Signal::Down { retry_after: None, login: Some(of(login)) }),
+        (0..3_u8).prop_map(|login| Signal::Later { retry_after: None, login: of(login) }),
     ];
     let event = prop_oneof![
         Just(Event::Enter),
@@ -225,7 +286,7 @@ proptest! {
                 Event::Settle { which, sign } if !under_way.is_empty() => {
                     let ticket = under_way.swap_remove(which.index(under_way.len()));
                     breaker.record(ticket, sign, now, random);
-                    if let Signal::Down { retry_after: Some(wait) } = sign {
+                    if let Signal::Down { retry_after: Some(wait), .. } = sign {
                         not_before = not_before.max(now + wait);
                     }
                 }

@@ -10,6 +10,10 @@ fn a_pause_is_never_shorter_than_asked_for_and_spreads_those_that_failed_togethe
     };
     let unavailable = |retry_after| Kind::Unavailable { retry_after };
     assert_eq!(pauses(Kind::Unreachable), [Some(SECOND / 20), Some(SECOND / 10)]);
+    assert_eq!(
+        pauses(Kind::TryLater { retry_after: Some(SECOND) }),
+        [Some(SECOND), Some(SECOND * 5 / 4)]
+    );
     assert_eq!(pauses(unavailable(None)), [Some(SECOND), Some(SECOND * 5 / 4)]);
     assert_eq!(pauses(unavailable(Some(SECOND * 4))), [Some(SECOND * 4), Some(SECOND * 5)]);
 }

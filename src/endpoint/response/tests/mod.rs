@@ -13,7 +13,7 @@ fn outcome_with(
     headers: &[(&'static str, &'static str)],
     status: u16,
     body: impl Into<bytes::Bytes>,
-) -> Result<TokenSet, EndpointError> {
+) -> Result<Granted, EndpointError> {
     let headers = headers
         .iter()
         .map(|(name, value)| (name.parse().unwrap(), HeaderValue::from_static(value)));
@@ -24,9 +24,16 @@ fn outcome_with(
     })
 }
 
+fn error_of(outcome: Result<Granted, EndpointError>) -> EndpointError {
+    match outcome {
+        Err(error) => error,
+        Ok(_) => panic!("something was granted"),
+    }
+}
+
 /// The kind of the error, and whether the token may be used up.
 fn refused(status: u16, body: impl Into<bytes::Bytes>) -> (Kind, bool) {
-    let error = outcome_with(&[], status, body).unwrap_err();
+    let error = error_of(outcome_with(&[], status, body));
     (error.kind().clone(), error.may_have_consumed())
 }
 
@@ -35,6 +42,7 @@ fn with_code(status: u16, code: &str) -> (Kind, bool) {
 }
 
 const UNAVAILABLE: Kind = Kind::Unavailable { retry_after: None };
+const LATER: Kind = Kind::TryLater { retry_after: None };
 
 #[test]
 fn a_success_with_tokens_is_tokens() {
@@ -70,9 +78,9 @@ fn a_redirect_is_an_invalid_response() {
 
 #[test]
 fn an_overloaded_provider_has_not_consumed_the_token() {
-    for status in [429, 503] {
-        assert_eq!(refused(status, "<html>"), (UNAVAILABLE, false));
-        assert_eq!(with_code(status, "server_error"), (UNAVAILABLE, false));
+    for (status, kind) in [(429, LATER), (503, UNAVAILABLE)] {
+        assert_eq!(refused(status, "<html>"), (kind.clone(), false));
+        assert_eq!(with_code(status, "server_error"), (kind, false));
     }
     for status in [400, 500, 502] {
         assert_eq!(with_code(status, "temporarily_unavailable"), (UNAVAILABLE, false));
@@ -117,16 +125,16 @@ fn a_refusal_without_an_oauth_error_is_an_invalid_response() {
 #[test]
 fn an_answer_whose_body_cannot_be_read() {
     let broken_off = || EndpointError::new(Kind::NoAnswer).maybe_consumed();
-    let too_large = || invalid("is over 1 MiB");
+    let too_large = || invalid("is too long");
     let outcome = |status, body: EndpointError| {
         let status = StatusCode::from_u16(status).unwrap();
-        let error = token_answer(Answer { status, headers: HeaderMap::new(), body: Err(body) })
-            .unwrap_err();
+        let headers = HeaderMap::new();
+        let error = error_of(token_answer(Answer { status, headers, body: Err(body) }));
         (error.kind().clone(), error.may_have_consumed())
     };
-    let rule = "is over 1 MiB";
-    for status in [429, 503] {
-        assert_eq!(outcome(status, broken_off()), (UNAVAILABLE, false));
+    let rule = "is too long";
+    for (status, kind) in [(429, LATER), (503, UNAVAILABLE)] {
+        assert_eq!(outcome(status, broken_off()), (kind, false));
     }
     assert_eq!(outcome(502, too_large()), (UNAVAILABLE, true));
     assert_eq!(
@@ -146,7 +154,7 @@ fn the_page_of_a_proxy_counts_by_its_status_alone() {
         assert_eq!(refused(status, page), (UNAVAILABLE, true), "{status}");
     }
     assert_eq!(refused(503, page), (UNAVAILABLE, false));
-    for status in [400, 403, 404, 405, 407, 408, 413] {
+    for status in [400, 403, 404, 405, 407, 413] {
         let rule = "is neither a success nor an OAuth error";
         assert_eq!(refused(status, page), (Kind::InvalidResponse { rule }, false), "{status}");
     }
@@ -164,20 +172,20 @@ fn a_code_counts_whatever_the_status() {
     }
     assert_eq!(
         with_code(429, "invalid_grant"),
-        (UNAVAILABLE, false),
+        (LATER, false),
         "a limiter's word on the token is no word"
     );
 }
 
 #[test]
 fn retry_after_is_seconds_or_a_date_and_capped() {
-    let wait = |headers: &[(&'static str, &'static str)]| match outcome_with(headers, 503, "")
-        .unwrap_err()
-        .kind()
-    {
-        Kind::Unavailable { retry_after } => *retry_after,
-        other => panic!("{other:?}"),
-    };
+    let wait =
+        |headers: &[(&'static str, &'static str)]| match error_of(outcome_with(headers, 503, ""))
+            .kind()
+        {
+            Kind::Unavailable { retry_after } => *retry_after,
+            other => panic!("{other:?}"),
+        };
     let date = ("date", "Sun, 06 Nov 1994 08:49:37 GMT");
     let secs = |secs| Some(Duration::from_secs(secs));
     assert_eq!(wait(&[("retry-after", "7")]), secs(7));
@@ -191,7 +199,7 @@ fn retry_after_is_seconds_or_a_date_and_capped() {
 
 #[test]
 fn the_source_names_the_field_that_is_wrong() {
-    let error = outcome_with(&[], 200, "{}").unwrap_err();
+    let error = error_of(outcome_with(&[], 200, "{}"));
     assert!(everything_printed(&error).contains("access_token is missing, empty or not a string"));
 }
 

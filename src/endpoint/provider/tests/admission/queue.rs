@@ -5,7 +5,7 @@ use super::*;
 #[tokio::test(start_paused = true)]
 async fn so_many_at_once_so_many_wait_and_the_rest_fail_at_once() {
     let idp = Idp::holding_back();
-    let (provider, _) = idp.provider(once().concurrent(2).queue(3));
+    let (provider, _) = idp.provider(once().concurrent(2..=2).queue(3));
     let five = [(); 5].map(|()| start(&provider));
     settle().await;
     assert_eq!(idp.posts(), 2);
@@ -24,7 +24,7 @@ async fn so_many_at_once_so_many_wait_and_the_rest_fail_at_once() {
 #[tokio::test(start_paused = true)]
 async fn nobody_waits_for_a_turn_longer_than_a_request_may_take() {
     let idp = Idp::holding_back();
-    let (provider, _) = idp.provider(ProviderLimits::default().attempts(3).concurrent(1));
+    let (provider, _) = idp.provider(ProviderLimits::default().attempts(3).concurrent(1..=1));
     let started = tokio_now();
     let mut requests = Vec::new();
     for _ in 0..3 {
@@ -46,7 +46,7 @@ async fn nobody_waits_for_a_turn_longer_than_a_request_may_take() {
 async fn who_waited_while_the_breaker_opened_is_not_sent() {
     let idp = Idp::holding_back();
     idp.set(503);
-    let (provider, _) = idp.provider(once().concurrent(1).breaker_failures(1));
+    let (provider, _) = idp.provider(once().concurrent(1..=1).breaker_failures(1));
     let (_first, second) = (start(&provider), start(&provider));
     settle().await;
     idp.answer(2);
@@ -59,7 +59,7 @@ async fn who_is_refused_does_not_wait_for_a_turn_first() {
     let idp = Idp::holding_back();
     idp.set(503);
     idp.answer(1);
-    let (provider, hand) = idp.provider(once().concurrent(1).breaker_failures(1));
+    let (provider, hand) = idp.provider(once().concurrent(1..=1).breaker_failures(1));
     fail(&provider).await;
     hand.advance(SECOND);
     let _probe = start(&provider);

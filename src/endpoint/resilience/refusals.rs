@@ -1,0 +1,149 @@
+//! [`Refusals`]: what the provider clearly refuses to everybody.
+//!
+//! A wrong client secret, or a firewall in front of the endpoint, refuses every refresh alike, and
+//! every page view would ask again. After three logins in a row were refused, requests pause: 1 s,
+//! doubling to 60 s, with one request after each pause. Whoever asks in between gets the last
+//! answer. The first answer of any other kind ends it.
+//!
+//! Refusals that may be about one refresh token only do not count: see `is_perhaps_dead`.
+
+use std::time::Duration;
+
+use super::{Fingerprint, admission::Refused, breaker::jittered};
+use crate::endpoint::error::{EndpointError, EndpointErrorKind as Kind};
+
+const SEVERAL: usize = 3;
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+
+#[derive(Default)]
+pub(crate) struct Refusals {
+    /// Who was refused in a row, [`SEVERAL`] at the most.
+    logins: Vec<Fingerprint>,
+    pauses: u32,
+    until: Duration,
+    last: Option<EndpointError>,
+}
+
+impl Refusals {
+    /// The last answer, while requests pause.
+    pub(crate) fn check(&self, now: Duration) -> Result<(), EndpointError> {
+        match &self.last {
+            Some(error) if now < self.until => {
+                Refused::RefusedToAll.count();
+                Err(error.clone())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Starts a request. While it runs, the others still get the last answer.
+    pub(crate) fn admit(&mut self, now: Duration) -> Result<(), EndpointError> {
+        self.check(now)?;
+        if self.last.is_some() {
+            self.until = now.saturating_add(self.pause());
+        }
+        Ok(())
+    }
+
+    /// `refusal`: None for tokens. `random` is a new random number for each call.
+    pub(crate) fn record(
+        &mut self,
+        login: Fingerprint,
+        refusal: Option<&EndpointError>,
+        now: Duration,
+        random: u32,
+    ) {
+        match refusal {
+            Some(error) if error.is_refusal() && !error.is_perhaps_dead() => {
+                self.refused(login, error, now, random);
+            }
+            // Nobody has answered.
+            Some(error) if matches!(error.kind(), Kind::Unreachable | Kind::NoAnswer) => {}
+            Some(error) if matches!(error.kind(), Kind::Unavailable { .. }) => {}
+            _ => *self = Self::default(),
+        }
+    }
+
+    fn refused(&mut self, login: Fingerprint, error: &EndpointError, now: Duration, random: u32) {
+        if !self.logins.contains(&login) && self.logins.len() < SEVERAL {
+            self.logins.push(login);
+        }
+        if self.logins.len() == SEVERAL {
+            self.until = now.saturating_add(jittered(self.pause(), random));
+            self.pauses = self.pauses.saturating_add(1);
+            self.last = Some(error.clone().with_source(Refused::RefusedToAll));
+        }
+    }
+
+    fn pause(&self) -> Duration {
+        FIRST_PAUSE.saturating_mul(1 << self.pauses.min(6)).min(LONGEST_PAUSE)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn login(name: usize) -> Fingerprint {
+        Fingerprint::of(&name.to_string())
+    }
+
+    fn refusal() -> EndpointError {
+        EndpointError::new(Kind::Rejected { code: "invalid_client" })
+    }
+
+    fn refused_to(logins: usize, now: Duration) -> Refusals {
+        let mut refusals = Refusals::default();
+        for name in 0..logins {
+            refusals.record(login(name), Some(&refusal()), now, u32::MAX);
+        }
+        refusals
+    }
+
+    #[test]
+    fn three_refused_logins_stop_the_others_and_get_the_same_answer() {
+        assert!(refused_to(2, SECOND).check(SECOND).is_ok());
+        let error = refused_to(3, SECOND).check(SECOND).expect_err("stopped");
+        assert_eq!(error.kind(), refusal().kind());
+    }
+
+    #[test]
+    fn one_login_that_is_refused_again_and_again_stops_nobody() {
+        let mut refusals = Refusals::default();
+        for _ in 0..10 {
+            refusals.record(login(1), Some(&refusal()), SECOND, u32::MAX);
+        }
+        assert!(refusals.check(SECOND).is_ok());
+    }
+
+    #[test]
+    fn after_each_pause_one_asks_and_the_pause_doubles_to_a_minute() {
+        let mut refusals = refused_to(3, Duration::ZERO);
+        let mut now = Duration::ZERO;
+        for pause in [1, 2, 4, 8, 16, 32, 60, 60] {
+            assert!(refusals.check(now + SECOND * pause - Duration::from_nanos(1)).is_err());
+            now += SECOND * pause;
+            assert!(refusals.admit(now).is_ok(), "{pause}");
+            assert!(refusals.admit(now).is_err(), "only one asks after {pause}");
+            refusals.record(login(7), Some(&refusal()), now, u32::MAX);
+        }
+    }
+
+    #[test]
+    fn an_answer_of_another_kind_ends_it_and_no_answer_does_not() {
+        let dead = EndpointError::new(Kind::InvalidGrant);
+        let perhaps = EndpointError::new(Kind::Rejected { code: "x" }).perhaps_dead();
+        for answer in [None, Some(&dead), Some(&perhaps)] {
+            let mut refusals = refused_to(3, SECOND);
+            refusals.record(login(7), answer, SECOND, u32::MAX);
+            assert!(refusals.check(SECOND).is_ok(), "{answer:?}");
+        }
+        let mut refusals = refused_to(3, SECOND);
+        let silent = EndpointError::new(Kind::NoAnswer).maybe_consumed();
+        refusals.record(login(7), Some(&silent), SECOND, u32::MAX);
+        assert!(refusals.check(SECOND).is_err());
+    }
+}

@@ -1,0 +1,85 @@
+//! The end of a flight whose request to the provider brought no tokens.
+//!
+//! | the provider | what becomes of the login |
+//! |---|---|
+//! | refuses the refresh token | it ends, unless another process was faster |
+//! | gives an answer that may mean the same | it lives on, until [`rejections`](super::rejections) says otherwise |
+//! | refuses the client or the request | it lives on; the answer is kept for whoever asks next, for a while that doubles |
+//! | wants this login to come back later | it lives on; nothing is sent before |
+//! | has certainly not used the token up | it lives on, and its mark is taken back |
+//! | may have used the token up | it lives on, in doubt: see [`presentation`](super::presentation) |
+
+use super::{
+    answer,
+    errors::{endpoint_failed, passing},
+    marker::Marker,
+    records::Found,
+    refresh::{Flight, Refreshed},
+};
+use crate::endpoint::{EndpointError, EndpointErrorKind as Kind};
+
+pub(super) async fn failed(
+    flight: &Flight<'_>,
+    found: &Found,
+    marker: &Marker<'_>,
+    error: EndpointError,
+) -> Refreshed {
+    let (core, key) = (flight.core, flight.asked.login.key);
+    let generation = found.tokens.generation;
+    if *error.kind() == Kind::InvalidGrant
+        || marker.sent && counts_as_the_last(flight, found, &error)
+    {
+        return answer::refused(flight, &found.tokens).await;
+    }
+    // What was not sent (the breaker is open) says nothing about what was sent before.
+    if marker.sent && !error.may_have_consumed() {
+        core.presentations.not_consumed(key, generation);
+        // A doubt that is older than this presentation stays, and the mark tells others of it.
+        if !marker.replay && !core.presentations.was_in_doubt(key, generation) {
+            marker.unmark().await;
+        }
+    }
+    let refusals = core.presentations.refusals(key, generation);
+    let is_refusal = error.is_refusal();
+    let repeats = is_refusal || matches!(error.kind(), Kind::TryLater { .. });
+    let failed = if error.is_passing() && refusals == 0 && marker.sent {
+        passing(error)
+    } else {
+        endpoint_failed(error)
+    };
+    if marker.sent && repeats {
+        let before = if is_refusal { refusals } else { 0 };
+        core.presentations.refused(key, generation, before, &failed);
+    } else {
+        let wait = failed.retry_after().unwrap_or_default();
+        core.presentations.retry_not_before(key, generation, wait);
+    }
+    Err(failed)
+}
+
+/// Notes an answer that may mean that the refresh token is dead. True if it is one too many. A good
+/// access token is not thrown away for it.
+fn counts_as_the_last(flight: &Flight<'_>, found: &Found, error: &EndpointError) -> bool {
+    let (core, key) = (flight.core, flight.asked.login.key);
+    match error.kind() {
+        Kind::Unreachable => false,
+        _ if error.is_perhaps_dead() => {
+            let failed = error.may_have_consumed();
+            let is_enough = core.rejections.add(key, found.tokens.generation, failed);
+            let ends = is_enough && !flight.is_good(&found.tokens);
+            if ends {
+                tracing::warn!(
+                    login = %key,
+                    %error,
+                    "the provider answers this login alone in this way, again and again: the login \
+                     ends, as its refresh token must be dead"
+                );
+            }
+            ends
+        }
+        _ => {
+            core.rejections.forget(key);
+            false
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! Answers that may mean: this refresh token is dead, in words that nobody documented.
+//!
+//! A provider that answers `invalid_request`, a bare 401 or a 500 may be broken, may refuse this
+//! client, or may have forgotten this one token. The first two log nobody out; the third would make
+//! the user look at errors for ever. So such answers are counted for each login, and the login ends
+//!
+//! - after a number of them in a row (3, a setting), over at least 30 s, if the provider has
+//!   refreshed other logins of this process since the first one. For a 5xx there must be four of
+//!   those for each login that met such answers meanwhile: a provider that fails here and there is
+//!   in trouble itself.
+//! - after 24 h of nothing else.
+//!
+//! Any other answer ends the row. What a process has counted, it forgets when it ends.
+
+use std::{
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
+    time::Duration,
+};
+
+use dashmap::DashMap;
+use rustc_hash::FxBuildHasher;
+
+use crate::{
+    clock::{Clock, Moment},
+    tokens::{Generation, RecordKey},
+};
+
+const AT_LEAST: Duration = Duration::from_secs(30);
+const AT_MOST: Duration = Duration::from_secs(24 * 60 * 60);
+/// How many logins must have been refreshed for each other one that met a 5xx.
+const REFRESHED_PER_FAILING: u64 = 4;
+/// How many logins are remembered.
+const REMEMBERED: usize = 100_000;
+
+/// What this process has counted.
+pub(super) struct Rejections {
+    by_login: DashMap<RecordKey, Row, FxBuildHasher>,
+    /// Refreshes that brought tokens.
+    refreshed: AtomicU64,
+    /// Logins that have met a first such answer.
+    failing: AtomicU64,
+    /// After so many the login may end. None: never.
+    limit: Option<u32>,
+    clock: Clock,
+}
+
+/// Such answers in a row to one login.
+#[derive(Clone, Copy)]
+struct Row {
+    generation: Generation,
+    answers: u32,
+    first: Moment,
+    refreshed_before: u64,
+    failing_before: u64,
+}
+
+impl Rejections {
+    /// `limit`: 0 for never.
+    pub(super) fn new(limit: u32, clock: Clock) -> Self {
+        let (refreshed, failing) = (AtomicU64::new(0), AtomicU64::new(0));
+        let limit = Some(limit).filter(|limit| *limit > 0);
+        Self { by_login: DashMap::default(), refreshed, failing, limit, clock }
+    }
+
+    /// Notes such an answer to the refresh token of `generation`. True if the login may end now.
+    /// `failed`: it was a 5xx.
+    pub(super) fn add(&self, key: RecordKey, generation: Generation, failed: bool) -> bool {
+        let Some(limit) = self.limit else { return false };
+        if self.by_login.len() > REMEMBERED {
+            self.by_login.clear();
+        }
+        let fresh = || Row {
+            generation,
+            answers: 0,
+            first: self.clock.moment(),
+            refreshed_before: self.refreshed.load(Relaxed),
+            failing_before: self.failing.fetch_add(1, Relaxed) + 1,
+        };
+        let mut row = self.by_login.entry(key).or_insert_with(fresh);
+        if row.generation != generation {
+            *row = fresh();
+        }
+        row.answers = row.answers.saturating_add(1);
+        let lasts = self.clock.since(row.first);
+        if row.answers < limit || lasts < AT_LEAST {
+            return false;
+        }
+        lasts >= AT_MOST || self.others_are_served(&row, failed)
+    }
+
+    fn others_are_served(&self, row: &Row, failed: bool) -> bool {
+        let refreshed = self.refreshed.load(Relaxed) - row.refreshed_before;
+        let failing = self.failing.load(Relaxed) - row.failing_before;
+        let enough = if failed { 1.max(failing.saturating_mul(REFRESHED_PER_FAILING)) } else { 1 };
+        refreshed >= enough
+    }
+
+    /// The provider has answered this login in another way.
+    pub(super) fn forget(&self, key: RecordKey) {
+        self.by_login.remove(&key);
+    }
+
+    /// The provider has given tokens to this login.
+    pub(super) fn refreshed(&self, key: RecordKey) {
+        self.forget(key);
+        self.refreshed.fetch_add(1, Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests;

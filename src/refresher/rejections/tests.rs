@@ -1,0 +1,133 @@
+//! When an undocumented answer may end a login, and when not.
+
+use super::*;
+use crate::testing::ManualClock;
+
+const SECOND: Duration = Duration::from_secs(1);
+const FIRST: Generation = Generation::FIRST;
+
+fn login(n: u8) -> RecordKey {
+    RecordKey::from_bytes([n; 16])
+}
+
+struct World {
+    clock: ManualClock,
+    rejections: Rejections,
+}
+
+fn world(limit: u32) -> World {
+    let clock = ManualClock::new();
+    World { rejections: Rejections::new(limit, clock.clock()), clock }
+}
+
+impl World {
+    /// A 4xx for login 1, `seconds` after the last one. True if it may end.
+    fn refused(&self, seconds: u32) -> bool {
+        self.clock.advance(SECOND * seconds);
+        self.rejections.add(login(1), FIRST, false)
+    }
+
+    /// The same with a 5xx.
+    fn failed(&self, seconds: u32) -> bool {
+        self.clock.advance(SECOND * seconds);
+        self.rejections.add(login(1), FIRST, true)
+    }
+}
+
+#[test]
+fn the_third_ends_it_after_30_s_where_another_login_was_refreshed() {
+    let world = world(3);
+    assert!(!world.refused(0) && !world.refused(10));
+    world.rejections.refreshed(login(2));
+    assert!(!world.refused(19), "29 s");
+    assert!(world.refused(1), "30 s, and the fourth");
+}
+
+#[test]
+fn two_are_too_few_however_long_they_lie_apart() {
+    let world = world(3);
+    world.refused(0);
+    world.rejections.refreshed(login(2));
+    assert!(!world.refused(3600));
+    assert!(world.refused(0));
+}
+
+#[test]
+fn where_nobody_is_refreshed_it_is_an_outage_for_24_h() {
+    let world = world(3);
+    for _ in 0..24 * 60 {
+        assert!(!world.refused(60) && !world.failed(0));
+    }
+    assert!(world.refused(60));
+}
+
+#[test]
+fn a_refresh_before_the_first_one_proves_nothing() {
+    let world = world(3);
+    world.rejections.refreshed(login(2));
+    for seconds in [0, 20, 20, 20] {
+        assert!(!world.refused(seconds));
+    }
+}
+
+#[test]
+fn any_other_answer_and_any_new_token_begins_a_new_row() {
+    let world = world(3);
+    world.refused(0);
+    world.refused(30);
+    world.rejections.refreshed(login(2));
+    world.rejections.forget(login(1));
+    assert!(!world.refused(0) && !world.refused(30));
+
+    assert!(!world.rejections.add(login(1), FIRST.next(), false), "the next token");
+    world.rejections.refreshed(login(2));
+    assert!(!world.rejections.add(login(1), FIRST.next(), false));
+    assert!(!world.rejections.add(login(1), FIRST.next(), false), "0 s");
+}
+
+/// A provider that fails for one request in three refuses many logins, and serves many.
+#[test]
+fn a_provider_that_fails_here_and_there_ends_no_login() {
+    let world = world(3);
+    world.failed(0);
+    for other in 10..40 {
+        world.rejections.refreshed(login(2));
+        world.rejections.refreshed(login(3));
+        world.rejections.add(login(other), FIRST, true);
+        assert!(!world.failed(2));
+    }
+}
+
+#[test]
+fn a_5xx_for_one_login_ends_it_where_the_others_are_served() {
+    let world = world(3);
+    world.failed(0);
+    world.failed(30);
+    world.rejections.refreshed(login(2));
+    assert!(world.failed(0));
+
+    world.rejections.add(login(4), FIRST, true);
+    assert!(!world.failed(0), "another one fails");
+    for _ in 0..3 {
+        world.rejections.refreshed(login(2));
+    }
+    assert!(world.failed(0), "four were served for it");
+}
+
+#[test]
+fn with_0_no_login_ends() {
+    let world = world(0);
+    for _ in 0..100 {
+        world.rejections.refreshed(login(2));
+        assert!(!world.refused(24 * 3600));
+    }
+}
+
+#[test]
+fn the_memory_is_bounded() {
+    let world = world(3);
+    for n in 0..=REMEMBERED as u128 + 1 {
+        world.rejections.add(RecordKey::from_bytes(n.to_be_bytes()), FIRST, false);
+    }
+    assert!(world.rejections.by_login.len() < 100);
+}
