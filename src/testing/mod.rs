@@ -84,6 +84,7 @@
 //! ```
 
 mod addresses;
+mod answer;
 mod authorization;
 mod builder;
 mod client_auth;
