@@ -1,5 +1,7 @@
 //! What a granted token request brings, before a provider's dialect writes it down.
 
+use std::time::SystemTime;
+
 use serde_json::{Value, json};
 
 /// The tokens of one grant.
@@ -19,6 +21,13 @@ pub(super) struct Answer {
 pub(super) struct Named {
     pub(super) token: String,
     pub(super) expires_in: u64,
+}
+
+impl Named {
+    pub(super) fn new(token: String, (now, expires_at): (SystemTime, SystemTime)) -> Self {
+        let left = expires_at.duration_since(now).unwrap_or_default();
+        Self { token, expires_in: left.as_secs() }
+    }
 }
 
 /// What was asked for.

@@ -49,8 +49,8 @@ impl StrictIssuer {
             }
             _ => None,
         };
-        let rotation = self.inner.rotation;
-        let redeemed = state.redeem(presented, self.now(), rotation, keep).map_err(|refusal| {
+        let (rotation, now) = (self.inner.rotation, self.now());
+        let redeemed = state.redeem(presented, now, rotation, keep).map_err(|refusal| {
             let token = Some(presented.clone());
             OAuthError { token, ..(rules.refusal)(refusal).into() }
         })?;
@@ -67,16 +67,20 @@ impl StrictIssuer {
         if rules.ends_old_access_token {
             state.end_access_token(&redeemed.access_token);
         }
-        let expires_at =
-            if rules.fixed_end { redeemed.expires_at } else { self.refresh_token_expiry() };
+        let expires_at = if rules.fixed_end {
+            redeemed.expires_at
+        } else {
+            now + self.inner.shape.refresh_lifetime
+        };
         if rotation.brings_a_new_token() && !keep {
-            self.add_refresh_token(&mut state, &mut answer, &user, &redeemed.scope, expires_at);
+            let life = (now, expires_at);
+            self.add_refresh_token(&mut state, &mut answer, &user, &redeemed.scope, life);
             let successor = answer.refresh_token.as_ref().map_or("", |named| &named.token);
             state.add_successor(presented, successor);
         } else {
             state.go_on(presented, expires_at, &answer.access_token);
             if rules.repeats_same_token && !keep {
-                answer.refresh_token = Some(self.named(presented.clone(), expires_at));
+                answer.refresh_token = Some(Named::new(presented.clone(), (now, expires_at)));
             }
         }
         Ok((rules.answer)(&answer))
@@ -99,8 +103,9 @@ impl StrictIssuer {
     /// Tokens for a login: what the code exchange answers.
     pub(super) fn issue(&self, state: &mut State, sid: &str, user: &str, scope: &str) -> Answer {
         let mut answer = self.access(state, Grant::Login, Some(sid), user, scope);
-        let expires_at = self.refresh_token_expiry();
-        self.add_refresh_token(state, &mut answer, user, scope, expires_at);
+        let now = self.now();
+        let life = (now, now + self.inner.shape.refresh_lifetime);
+        self.add_refresh_token(state, &mut answer, user, scope, life);
         answer
     }
 
@@ -142,10 +147,10 @@ impl StrictIssuer {
         answer: &mut Answer,
         user: &str,
         scope: &str,
-        expires_at: SystemTime,
+        (now, expires_at): (SystemTime, SystemTime),
     ) {
         let Some(sid) = answer.sid.as_deref() else { return };
-        let (issuer, subject, now) = (self.issuer_url(), &answer.subject, self.now());
+        let (issuer, subject) = (self.issuer_url(), &answer.subject);
         let key = &self.signing_key();
         let to = Grantee { issuer: &issuer, user, subject, sid: Some(sid), scope, now, key };
         let token = self.inner.shape.refresh_token(&to);
@@ -157,16 +162,7 @@ impl StrictIssuer {
             expires_at,
             access_token,
         });
-        answer.refresh_token = Some(self.named(token, expires_at));
-    }
-
-    fn refresh_token_expiry(&self) -> SystemTime {
-        self.now() + self.inner.shape.refresh_lifetime
-    }
-
-    fn named(&self, token: String, expires_at: SystemTime) -> Named {
-        let left = expires_at.duration_since(self.now()).unwrap_or_default();
-        Named { token, expires_in: left.as_secs() }
+        answer.refresh_token = Some(Named::new(token, (now, expires_at)));
     }
 }
 

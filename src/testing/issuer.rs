@@ -96,9 +96,11 @@ impl StrictIssuer {
                 response
             }
             Some(Step::LoseAnswer) => lost(self.answer(endpoint, &request, None)),
-            Some(Step::Edit(edit)) => {
-                self.written(endpoint, &request, edited(self.answer(endpoint, &request, None), edit))
-            }
+            Some(Step::Edit(edit)) => self.written(
+                endpoint,
+                &request,
+                edited(self.answer(endpoint, &request, None), edit),
+            ),
             step => self.written(endpoint, &request, self.answer(endpoint, &request, step)),
         }
     }

@@ -36,11 +36,7 @@ pub(super) static GITHUB: Rules = Rules {
     },
     writes_forms: true,
     refusal: |_| {
-        (
-            StatusCode::OK,
-            "bad_refresh_token",
-            "The refresh token passed is incorrect or expired.",
-        )
+        (StatusCode::OK, "bad_refresh_token", "The refresh token passed is incorrect or expired.")
     },
     no_client: GITHUB_CLIENT,
     wrong_secret: GITHUB_CLIENT,
@@ -99,9 +95,7 @@ pub(super) static HUBSPOT: Rules = Rules {
     problem: |error, _| {
         (error.status, json!({ "status": error.code, "message": error.description }))
     },
-    refusal: |_| {
-        (StatusCode::BAD_REQUEST, "BAD_REFRESH_TOKEN", "missing or invalid refresh token")
-    },
+    refusal: |_| (StatusCode::BAD_REQUEST, "BAD_REFRESH_TOKEN", "missing or invalid refresh token"),
     ..BY_THE_BOOK
 };
 
@@ -127,11 +121,8 @@ pub(super) static FITBIT: Rules = Rules {
     ..BY_THE_BOOK
 };
 
-const FITBIT_ID: Problem = (
-    StatusCode::UNAUTHORIZED,
-    "invalid_client",
-    "Invalid authorization header. Client id invalid",
-);
+const FITBIT_ID: Problem =
+    (StatusCode::UNAUTHORIZED, "invalid_client", "Invalid authorization header. Client id invalid");
 
 /// The message of a refused refresh names the refresh token.
 fn fitbit_problem(error: &OAuthError) -> (StatusCode, Value) {
