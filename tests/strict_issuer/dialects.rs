@@ -120,7 +120,7 @@ fn dead(kind: ProviderKind) -> (u16, Value) {
             json!({
                 "error": "bad_refresh_token",
                 "error_description": "The refresh token passed is incorrect or expired.",
-                "error_uri": "https://docs.github.com",
+                "error_uri": "https://docs.github.com/apps/managing-oauth-apps/troubleshooting-oauth-app-access-token-request-errors",
             }),
         ),
         ProviderKind::Google => (400, invalid_grant("Token has been expired or revoked.")),

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use support::World;
-use tower_token_refresh::{RefreshErrorKind, testing::ProviderKind};
+use tower_token_refresh::{ClientAuth, RefreshErrorKind, TokenEndpoint, testing::ProviderKind};
 
 use crate::dialects::ALL;
 
@@ -45,5 +45,24 @@ async fn lives_through_expiries_and_ends_at_once(kind: ProviderKind) {
 async fn a_login_lives_through_expiries_and_ends_at_once_like_each_kind() {
     for kind in ALL {
         lives_through_expiries_and_ends_at_once(kind).await;
+    }
+}
+
+#[tokio::test]
+async fn a_wrong_client_secret_logs_nobody_out() {
+    // Auth0 answers a wrong secret with `access_denied`, which stands elsewhere for a user who said
+    // no.
+    for kind in ALL.into_iter().filter(|kind| *kind != ProviderKind::Auth0) {
+        let world = World::configured(|issuer| issuer.like(kind), |refresher| refresher);
+        let wrong = ClientAuth::basic("web", "wrong");
+        let endpoint =
+            TokenEndpoint::new(world.issuer.token_url(), wrong).transport(world.issuer.transport());
+        let world = world.asking(endpoint);
+        let id = world.log_in("alice").await;
+        world.clock.advance(past_expiry(kind));
+        let error = world.refresher.valid_token(&world.session(id)).await.expect_err("refused");
+        assert_ne!(error.kind(), RefreshErrorKind::SessionExpired, "{kind:?}");
+        assert_eq!(world.issuer.refresh_requests(), 1, "{kind:?}");
+        world.assert_logged_in(id).await;
     }
 }

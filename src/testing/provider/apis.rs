@@ -31,7 +31,7 @@ pub(super) static GITHUB: Rules = Rules {
     // Every error is a success of HTTP.
     problem: |error, _| {
         let (_, mut body) = error.standard();
-        body["error_uri"] = json!("https://docs.github.com");
+        body["error_uri"] = json!(GITHUB_ERRORS);
         (StatusCode::OK, body)
     },
     writes_forms: true,
@@ -43,6 +43,8 @@ pub(super) static GITHUB: Rules = Rules {
     unknown_client: GITHUB_CLIENT,
     ..BY_THE_BOOK
 };
+
+const GITHUB_ERRORS: &str = "https://docs.github.com/apps/managing-oauth-apps/troubleshooting-oauth-app-access-token-request-errors";
 
 const GITHUB_CLIENT: Problem = (
     StatusCode::OK,
@@ -96,8 +98,13 @@ pub(super) static HUBSPOT: Rules = Rules {
         (error.status, json!({ "status": error.code, "message": error.description }))
     },
     refusal: |_| (StatusCode::BAD_REQUEST, "BAD_REFRESH_TOKEN", "missing or invalid refresh token"),
+    no_client: HUBSPOT_ID,
+    unknown_client: HUBSPOT_ID,
     ..BY_THE_BOOK
 };
+
+const HUBSPOT_ID: Problem =
+    (StatusCode::BAD_REQUEST, "BAD_CLIENT_ID", "missing or unknown client id");
 
 pub(super) static FITBIT: Rules = Rules {
     access_lifetime: seconds(28_800),
