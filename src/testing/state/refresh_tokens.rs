@@ -50,10 +50,11 @@ impl State {
         let known = self.refresh_tokens.get_mut(token).ok_or(Refusal::Unknown)?;
         if let Err(refusal) = standing {
             let reused = matches!(refusal, Refusal::Reused | Refusal::Stale);
-            if reused && rotation != Rotation::ReuseRefused {
-                if let Some(session) = self.sessions.get_mut(&known.sid) {
-                    session.client_session_ended = true;
-                }
+            if reused
+                && rotation != Rotation::ReuseRefused
+                && let Some(session) = self.sessions.get_mut(&known.sid)
+            {
+                session.client_session_ended = true;
             }
             return Err(refusal);
         }
