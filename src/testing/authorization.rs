@@ -11,7 +11,7 @@ use aws_lc_rs::digest::{SHA256, digest};
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
-use serde_json::{Value, json};
+use serde_json::Value;
 use url::Url;
 use uuid::Uuid;
 
@@ -83,7 +83,8 @@ impl StrictIssuer {
         if field("response_type") != "code" {
             return Err(("unsupported_response_type", "Only the code flow is served"));
         }
-        if !field("scope").split(' ').any(|scope| scope == "openid") {
+        let wants_openid = self.inner.rules.id_tokens;
+        if wants_openid && !field("scope").split(' ').any(|scope| scope == "openid") {
             return Err(("invalid_scope", "The scope lacks openid"));
         }
         if field("code_challenge_method") != "S256" {
@@ -156,10 +157,10 @@ impl StrictIssuer {
             };
             if let Some(id_token) = self.inner.shape.id_token_with_nonce(&to, &nonce) {
                 state.add_id_token(&id_token);
-                answer["id_token"] = json!(id_token);
+                answer.id_token = Some(id_token);
             }
         }
-        Ok(answer)
+        Ok((self.inner.rules.answer)(&answer))
     }
 
     /// RP-initiated logout: ends the session of the ID token, even an expired one, and redirects

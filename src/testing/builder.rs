@@ -8,7 +8,7 @@ use super::{
     StrictIssuer,
     client_auth::Client,
     issuer::{Base, Inner},
-    provider::ProviderKind,
+    provider::{ProviderKind, Rotation},
     tokens::TokenShape,
 };
 use crate::Clock;
@@ -24,51 +24,60 @@ const DEFAULT_ISSUER: &str = "https://id.example.test/realms/test";
 /// | client | `web` with the secret `secret` |
 /// | its redirect URIs | any, http or https |
 /// | who logs in by the code flow | `login_hint`, else `alice` |
-/// | access token lifetime | 300 s |
-/// | refresh token lifetime | 1800 s, from its issue |
-/// | rotation | on: each refresh token is good once |
-/// | tokens | JWTs, signed with ES256, and ID tokens (like oidc-provider: opaque, and ID tokens) |
+/// | access token lifetime | 300 s (like others: [their default](super)) |
+/// | refresh token lifetime | 1800 s, from its issue (like others: [their default](super)) |
+/// | rotation | on: each refresh token is good once (like others: [as they do](super)) |
+/// | tokens | JWTs, signed with ES256, and ID tokens (like others: [as they do](super)) |
 /// | roles | realm: `offline_access`, `user`; client: `reader` |
 #[must_use]
 pub struct StrictIssuerBuilder {
     clock: Clock,
     issuer_url: String,
     client: Client,
-    rotation: bool,
+    rotation: Rotation,
     provider: ProviderKind,
     shape: TokenShape,
 }
 
 impl StrictIssuerBuilder {
     pub(super) fn new() -> Self {
+        let provider = ProviderKind::default();
+        let rules = provider.rules();
         let shape = TokenShape {
             client_id: String::new(),
-            access_lifetime: Duration::from_secs(300),
-            refresh_lifetime: Duration::from_secs(1800),
+            access_lifetime: rules.access_lifetime,
+            refresh_lifetime: rules.refresh_lifetime,
             realm_roles: vec!["offline_access".to_owned(), "user".to_owned()],
             client_roles: vec!["reader".to_owned()],
-            opaque_access: false,
-            opaque_refresh: false,
-            id_tokens: true,
-            names_session: true,
+            opaque_access: rules.opaque_access,
+            opaque_refresh: rules.opaque_refresh,
+            prefixes: rules.prefixes,
+            id_tokens: rules.id_tokens,
+            names_session: rules.names_session,
         };
         Self {
             clock: Clock::system(),
             issuer_url: DEFAULT_ISSUER.to_owned(),
             client: Client { id: "web".to_owned(), secret: Some("secret".to_owned()) },
-            rotation: true,
-            provider: ProviderKind::default(),
+            rotation: rules.rotation,
+            provider,
             shape,
         }
     }
 
-    /// Sets which provider it behaves like, and with that whether access and refresh tokens are
-    /// opaque. Later settings override this.
+    /// Sets which provider it behaves like, and with that the rotation, the lifetimes, whether
+    /// access and refresh tokens are opaque, and whether there are ID tokens. Later settings
+    /// override this.
     pub fn like(mut self, provider: ProviderKind) -> Self {
         let rules = provider.rules();
         self.provider = provider;
-        self.shape.opaque_access = rules.opaque_tokens;
-        self.shape.opaque_refresh = rules.opaque_tokens;
+        self.rotation = rules.rotation;
+        self.shape.access_lifetime = rules.access_lifetime;
+        self.shape.refresh_lifetime = rules.refresh_lifetime;
+        self.shape.opaque_access = rules.opaque_access;
+        self.shape.opaque_refresh = rules.opaque_refresh;
+        self.shape.prefixes = rules.prefixes;
+        self.shape.id_tokens = rules.id_tokens;
         self.shape.names_session = rules.names_session;
         self
     }
@@ -110,9 +119,21 @@ impl StrictIssuerBuilder {
     }
 
     /// Makes a refresh token good any number of times. Each answer repeats it and prolongs its
-    /// life.
+    /// life; like Google, Auth0 and Cognito, no answer repeats it, and like Okta, Auth0 and
+    /// Cognito, nothing prolongs its life.
     pub fn without_rotation(mut self) -> Self {
-        self.rotation = false;
+        self.rotation = Rotation::SameToken;
+        self
+    }
+
+    /// Makes each refresh bring a new refresh token, and forgives for so long that the one before
+    /// it comes back: another new token answers then. Later, or once the new one has been used, it
+    /// ends the login.
+    ///
+    /// This is what Okta calls the grace period, Auth0 the rotation overlap period, and Cognito the
+    /// retry grace period. Zero forgives nothing.
+    pub fn rotation_with_grace(mut self, grace: Duration) -> Self {
+        self.rotation = Rotation::ReuseEndsLogin { grace };
         self
     }
 

@@ -1,7 +1,7 @@
 //! Client authentication: `client_secret_basic`, `client_secret_post` or `none` (RFC 6749, 2.3.1).
 
 use base64::{Engine, prelude::BASE64_STANDARD};
-use http::{HeaderMap, StatusCode};
+use http::HeaderMap;
 
 use super::{
     provider::Rules,
@@ -35,8 +35,7 @@ impl Client {
             }
             return self.check(&id, Some(&secret), rules).map_err(challenged);
         }
-        let (status, code, why) = rules.no_client;
-        let id = form_id.ok_or_else(|| OAuthError::new(status, code, why))?;
+        let id = form_id.ok_or_else(|| OAuthError::from(rules.no_client))?;
         self.check(id, form_secret, rules)
     }
 
@@ -45,18 +44,14 @@ impl Client {
             return Err(unknown(rules));
         }
         if secret != self.secret.as_deref() {
-            return Err(OAuthError::new(
-                StatusCode::UNAUTHORIZED,
-                rules.wrong_secret,
-                rules.bad_client,
-            ));
+            return Err(rules.wrong_secret.into());
         }
         Ok(())
     }
 }
 
 fn unknown(rules: &Rules) -> OAuthError {
-    OAuthError::new(StatusCode::UNAUTHORIZED, "invalid_client", rules.bad_client)
+    rules.unknown_client.into()
 }
 
 /// Id and secret are form-encoded before they are joined.

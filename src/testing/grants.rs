@@ -1,15 +1,18 @@
 //! The token endpoint: `refresh_token` and `client_credentials`; the code's exchange is in
 //! `authorization`.
 
+use std::time::SystemTime;
+
 use bytes::Bytes;
 use http::{Request, StatusCode};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::{
     StrictIssuer,
+    answer::{Answer, Grant, Named},
     issuer::{lock, subject_of},
     script::Step,
-    state::State,
+    state::{NewRefreshToken, State},
     tokens::Grantee,
     wire::{Form, OAuthError, parse_form},
 };
@@ -39,16 +42,18 @@ impl StrictIssuer {
         let mut state = lock(&self.inner.state);
 
         // Before the token is touched: a refresh that fails for its scope consumes nothing.
+        let rules = self.inner.rules;
         let scope = match (form.get("scope"), state.scope_of(presented)) {
             (Some(asked), Some(granted)) => {
-                Some(narrowed(asked, granted)?).filter(|_| self.inner.rules.narrows_scope)
+                Some(narrowed(asked, granted)?).filter(|_| rules.narrows_scope)
             }
             _ => None,
         };
-        let consume = self.inner.rotation && !keep;
-        let redeemed = state
-            .redeem(presented, self.now(), consume)
-            .map_err(|refusal| bad("invalid_grant", (self.inner.rules.refusal)(refusal)))?;
+        let (rotation, now) = (self.inner.rotation, self.now());
+        let redeemed = state.redeem(presented, now, rotation, keep).map_err(|refusal| {
+            let token = Some(presented.clone());
+            OAuthError { token, ..(rules.refusal)(refusal).into() }
+        })?;
         state.refreshes += 1;
 
         let user = match step {
@@ -57,19 +62,28 @@ impl StrictIssuer {
                 state.session(&redeemed.sid).map(|session| session.user.clone()).unwrap_or_default()
             }
         };
-        let mut answer =
-            self.access(&mut state, Some(&redeemed.sid), &user, scope.unwrap_or(&redeemed.scope));
-        if consume {
-            self.add_refresh_token(&mut state, &mut answer, &redeemed.sid, &user, &redeemed.scope);
-            state.set_successor(presented, answer["refresh_token"].as_str().unwrap_or_default());
+        let scope = scope.unwrap_or(&redeemed.scope);
+        let mut answer = self.access(&mut state, Grant::Refresh, Some(&redeemed.sid), &user, scope);
+        if rules.ends_old_access_token {
+            state.end_access_token(&redeemed.access_token);
+        }
+        let expires_at = if rules.fixed_end {
+            redeemed.expires_at
         } else {
-            state.prolong(presented, self.now() + self.inner.shape.refresh_lifetime);
-            if !keep {
-                answer["refresh_token"] = json!(presented);
-                self.say_refresh_expiry(&mut answer);
+            now + self.inner.shape.refresh_lifetime
+        };
+        if rotation.brings_a_new_token() && !keep {
+            let life = (now, expires_at);
+            self.add_refresh_token(&mut state, &mut answer, &user, &redeemed.scope, life);
+            let successor = answer.refresh_token.as_ref().map_or("", |named| &named.token);
+            state.add_successor(presented, successor);
+        } else {
+            state.go_on(presented, expires_at, &answer.access_token);
+            if rules.repeats_same_token && !keep {
+                answer.refresh_token = Some(Named::new(presented.clone(), (now, expires_at)));
             }
         }
-        Ok(answer)
+        Ok((rules.answer)(&answer))
     }
 
     /// The client's own token: no session, no refresh token.
@@ -82,66 +96,73 @@ impl StrictIssuer {
         let granted = "profile email";
         let scope = form.get("scope").map_or(Ok(granted), |asked| narrowed(asked, granted))?;
         let user = format!("service-account-{}", client.id);
-        Ok(self.access(&mut lock(&self.inner.state), None, &user, scope))
+        let mut state = lock(&self.inner.state);
+        Ok((self.inner.rules.answer)(&self.access(&mut state, Grant::Client, None, &user, scope)))
     }
 
     /// Tokens for a login: what the code exchange answers.
-    pub(super) fn issue(&self, state: &mut State, sid: &str, user: &str, scope: &str) -> Value {
-        let mut answer = self.access(state, Some(sid), user, scope);
-        self.add_refresh_token(state, &mut answer, sid, user, scope);
+    pub(super) fn issue(&self, state: &mut State, sid: &str, user: &str, scope: &str) -> Answer {
+        let mut answer = self.access(state, Grant::Login, Some(sid), user, scope);
+        let now = self.now();
+        let life = (now, now + self.inner.shape.refresh_lifetime);
+        self.add_refresh_token(state, &mut answer, user, scope, life);
         answer
     }
 
-    fn access(&self, state: &mut State, sid: Option<&str>, user: &str, scope: &str) -> Value {
+    fn access(
+        &self,
+        state: &mut State,
+        grant: Grant,
+        sid: Option<&str>,
+        user: &str,
+        scope: &str,
+    ) -> Answer {
         let shape = &self.inner.shape;
         let (issuer, subject, now) = (self.issuer_url(), subject_of(user), self.now());
         let key = &self.signing_key();
         let to = Grantee { issuer: &issuer, user, subject: &subject, sid, scope, now, key };
         let access_token = shape.access_token(&to);
         state.add_access_token(&access_token, sid, (&subject, user), now + shape.access_lifetime);
-        let mut answer = json!({
-            "access_token": access_token,
-            "expires_in": shape.access_lifetime.as_secs(),
-            "token_type": "Bearer",
-            "scope": scope,
-        });
-        if self.inner.rules.names_session {
-            answer["refresh_expires_in"] = json!(0);
-            answer["not-before-policy"] = json!(0);
-            if let Some(sid) = sid {
-                answer["session_state"] = json!(sid);
-            }
+        let id_token = shape.id_token(&to);
+        if let Some(id_token) = &id_token {
+            state.add_id_token(id_token);
         }
-        if let Some(id_token) = shape.id_token(&to) {
-            state.add_id_token(&id_token);
-            answer["id_token"] = json!(id_token);
+        Answer {
+            grant,
+            sid: sid.map(str::to_owned),
+            access_token,
+            expires_in: shape.access_lifetime.as_secs(),
+            scope: scope.to_owned(),
+            refresh_token: None,
+            id_token,
+            subject,
         }
-        answer
     }
 
+    /// A new refresh token for the session of the answer. It keeps the whole scope, however narrow
+    /// that of the answer is.
     fn add_refresh_token(
         &self,
         state: &mut State,
-        answer: &mut Value,
-        sid: &str,
+        answer: &mut Answer,
         user: &str,
         scope: &str,
+        (now, expires_at): (SystemTime, SystemTime),
     ) {
-        let shape = &self.inner.shape;
-        let (issuer, subject, now) = (self.issuer_url(), subject_of(user), self.now());
+        let Some(sid) = answer.sid.as_deref() else { return };
+        let (issuer, subject) = (self.issuer_url(), &answer.subject);
         let key = &self.signing_key();
-        let to =
-            Grantee { issuer: &issuer, user, subject: &subject, sid: Some(sid), scope, now, key };
-        let refresh_token = shape.refresh_token(&to);
-        state.add_refresh_token(&refresh_token, sid, scope, now + shape.refresh_lifetime);
-        answer["refresh_token"] = json!(refresh_token);
-        self.say_refresh_expiry(answer);
-    }
-
-    fn say_refresh_expiry(&self, answer: &mut Value) {
-        if self.inner.rules.names_session {
-            answer["refresh_expires_in"] = json!(self.inner.shape.refresh_lifetime.as_secs());
-        }
+        let to = Grantee { issuer: &issuer, user, subject, sid: Some(sid), scope, now, key };
+        let token = self.inner.shape.refresh_token(&to);
+        let access_token = &answer.access_token;
+        state.add_refresh_token(&NewRefreshToken {
+            token: &token,
+            sid,
+            scope,
+            expires_at,
+            access_token,
+        });
+        answer.refresh_token = Some(Named::new(token, (now, expires_at)));
     }
 }
 

@@ -15,19 +15,19 @@ use super::{
     builder::StrictIssuerBuilder,
     client_auth::Client,
     gate::Gates,
-    provider::Rules,
+    provider::{Rotation, Rules},
     script::{Script, Step},
     signing::SigningKey,
     state::State,
     tokens::TokenShape,
-    wire::{OAuthError, authorization, json_response, plain_response},
+    wire::{OAuthError, accepts_json, as_form, authorization, json_response, plain_response},
 };
 use crate::Clock;
 
 pub(super) const SCOPE: &str = "openid profile email";
 
-/// A strict Keycloak, or [an oidc-provider](super::ProviderKind). The [module](super) says what it
-/// does and where the two differ. Clones are the same issuer.
+/// A strict Keycloak, or [another provider](super::ProviderKind). The [module](super) says what it
+/// does and where the providers differ. Clones are the same issuer.
 #[derive(Clone)]
 pub struct StrictIssuer {
     pub(super) inner: Arc<Inner>,
@@ -37,7 +37,7 @@ pub(super) struct Inner {
     clock: Clock,
     pub(super) base: Mutex<Base>,
     pub(super) client: Client,
-    pub(super) rotation: bool,
+    pub(super) rotation: Rotation,
     pub(super) rules: &'static Rules,
     pub(super) shape: TokenShape,
     pub(super) state: Mutex<State>,
@@ -96,9 +96,26 @@ impl StrictIssuer {
                 response
             }
             Some(Step::LoseAnswer) => lost(self.answer(endpoint, &request, None)),
-            Some(Step::Edit(edit)) => edited(self.answer(endpoint, &request, None), edit),
-            step => self.answer(endpoint, &request, step),
+            Some(Step::Edit(edit)) => self.written(
+                endpoint,
+                &request,
+                edited(self.answer(endpoint, &request, None), edit),
+            ),
+            step => self.written(endpoint, &request, self.answer(endpoint, &request, step)),
         }
+    }
+
+    /// As a form, where the provider writes one. After a script's edit, which is an edit of JSON.
+    fn written(
+        &self,
+        endpoint: Endpoint,
+        request: &Request<Bytes>,
+        response: Response<Bytes>,
+    ) -> Response<Bytes> {
+        let form = endpoint == Endpoint::Token
+            && self.inner.rules.writes_forms
+            && !accepts_json(request.headers());
+        if form { as_form(response) } else { response }
     }
 
     fn count(&self, endpoint: Endpoint, request: &Request<Bytes>) {
@@ -135,9 +152,12 @@ impl StrictIssuer {
                     "Only POST is allowed here",
                 ))
             }
-            Endpoint::Token => self.token(request, step),
+            Endpoint::Token => match self.token(request, step) {
+                Err(error) => return self.problem(&error),
+                granted => granted,
+            },
             Endpoint::Revocation => {
-                return self.revoke(request).unwrap_or_else(OAuthError::into_response);
+                return self.revoke(request).unwrap_or_else(|error| self.problem(&error));
             }
             Endpoint::UserInfo => self.userinfo(request),
             Endpoint::Authorization => {
@@ -148,6 +168,12 @@ impl StrictIssuer {
             }
         };
         answer.map_or_else(OAuthError::into_response, |body| json_response(StatusCode::OK, &body))
+    }
+
+    /// An error in the provider's dialect.
+    fn problem(&self, error: &OAuthError) -> Response<Bytes> {
+        let (status, body) = (self.inner.rules.problem)(error, self.now());
+        error.respond(status, &body)
     }
 
     fn discovery(&self) -> Value {
@@ -221,7 +247,7 @@ impl Inner {
         clock: Clock,
         base: Base,
         client: Client,
-        rotation: bool,
+        rotation: Rotation,
         rules: &'static Rules,
         shape: TokenShape,
     ) -> Self {

@@ -14,7 +14,8 @@ impl StrictIssuer {
         let sid = Uuid::new_v4().to_string();
         let mut state = lock(&self.inner.state);
         state.start_session(sid.clone(), user);
-        self.issue(&mut state, &sid, user, super::issuer::SCOPE)
+        let answer = self.issue(&mut state, &sid, user, super::issuer::SCOPE);
+        (self.inner.rules.answer)(&answer)
     }
 
     /// Logs in again in the same browser, which is named by its `sid` or by an access or refresh
@@ -40,7 +41,8 @@ impl StrictIssuer {
             drop(state);
             return self.log_in(&user);
         }
-        self.issue(&mut state, &sid, &user, super::issuer::SCOPE)
+        let answer = self.issue(&mut state, &sid, &user, super::issuer::SCOPE);
+        (self.inner.rules.answer)(&answer)
     }
 
     /// Ends the session with this `sid`, or all of this user, as an administrator does. Returns how
@@ -118,7 +120,7 @@ impl StrictIssuer {
     /// Whether a refresh with this token would succeed now.
     #[must_use]
     pub fn is_refresh_token_live(&self, token: &str) -> bool {
-        lock(&self.inner.state).is_refresh_token_live(token, self.now())
+        lock(&self.inner.state).is_refresh_token_live(token, self.now(), self.inner.rotation)
     }
 
     /// Whether a user session is alive. It is named by its `sid` or by an access or refresh token.

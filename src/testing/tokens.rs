@@ -17,6 +17,8 @@ pub(super) struct TokenShape {
     pub(super) client_roles: Vec<String>,
     pub(super) opaque_access: bool,
     pub(super) opaque_refresh: bool,
+    /// What opaque access and refresh tokens begin with.
+    pub(super) prefixes: (&'static str, &'static str),
     pub(super) id_tokens: bool,
     /// `sid` in every token of a session.
     pub(super) names_session: bool,
@@ -36,7 +38,7 @@ pub(super) struct Grantee<'a> {
 impl TokenShape {
     pub(super) fn access_token(&self, to: &Grantee<'_>) -> String {
         if self.opaque_access {
-            return opaque("at");
+            return opaque(self.prefixes.0);
         }
         let mut claims = self.common_claims(to, "Bearer", self.access_lifetime);
         claims["aud"] = json!("account");
@@ -77,7 +79,7 @@ impl TokenShape {
     /// Nobody but the issuer reads a refresh token, so its signature is random bytes.
     pub(super) fn refresh_token(&self, to: &Grantee<'_>) -> String {
         if self.opaque_refresh {
-            return opaque("rt");
+            return opaque(self.prefixes.1);
         }
         let mut claims = self.common_claims(to, "Refresh", self.refresh_lifetime);
         claims["aud"] = json!(to.issuer);
@@ -111,8 +113,8 @@ impl TokenShape {
     }
 }
 
-fn opaque(kind: &str) -> String {
-    format!("{kind}-{}", Uuid::new_v4().simple())
+fn opaque(prefix: &str) -> String {
+    format!("{prefix}{}", Uuid::new_v4().simple())
 }
 
 pub(super) fn unix_seconds(at: SystemTime) -> u64 {

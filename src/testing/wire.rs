@@ -1,10 +1,12 @@
-//! Forms in, JSON out.
+//! Forms in, JSON out; or a form, where a provider writes one.
 
 use std::collections::HashMap;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
 use serde_json::{Value, json};
+
+use super::provider::Problem;
 
 /// An OAuth 2.0 error answer.
 #[derive(Clone, Debug)]
@@ -14,11 +16,13 @@ pub(super) struct OAuthError {
     pub(super) description: &'static str,
     /// Sent as `WWW-Authenticate`.
     pub(super) challenge: Option<&'static str>,
+    /// The refresh token that was refused.
+    pub(super) token: Option<String>,
 }
 
 impl OAuthError {
     pub(super) fn new(status: StatusCode, code: &'static str, description: &'static str) -> Self {
-        Self { status, code, description, challenge: None }
+        Self { status, code, description, challenge: None, token: None }
     }
 
     pub(super) fn invalid_request(description: &'static str) -> Self {
@@ -30,17 +34,31 @@ impl OAuthError {
         self
     }
 
+    /// As RFC 6749 (5.2) has it.
+    pub(super) fn standard(&self) -> (StatusCode, Value) {
+        (self.status, json!({ "error": self.code, "error_description": self.description }))
+    }
+
     pub(super) fn into_response(self) -> Response<Bytes> {
-        let mut response = json_response(
-            self.status,
-            &json!({ "error": self.code, "error_description": self.description }),
-        );
+        let (status, body) = self.standard();
+        self.respond(status, &body)
+    }
+
+    /// An answer in a provider's dialect.
+    pub(super) fn respond(&self, status: StatusCode, body: &Value) -> Response<Bytes> {
+        let mut response = json_response(status, body);
         if let Some(challenge) = self.challenge {
             response
                 .headers_mut()
                 .insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
         }
         response
+    }
+}
+
+impl From<Problem> for OAuthError {
+    fn from((status, code, description): Problem) -> Self {
+        Self::new(status, code, description)
     }
 }
 
@@ -62,6 +80,27 @@ pub(super) fn plain_response(status: StatusCode, body: impl Into<Bytes>) -> Resp
     *response.status_mut() = status;
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
     response
+}
+
+/// The same fields as a form. What is no JSON object stays as it is.
+pub(super) fn as_form(mut response: Response<Bytes>) -> Response<Bytes> {
+    let Ok(Value::Object(fields)) = serde_json::from_slice(response.body()) else {
+        return response;
+    };
+    let mut form = url::form_urlencoded::Serializer::new(String::new());
+    for (name, value) in &fields {
+        form.append_pair(name, &value.as_str().map_or_else(|| value.to_string(), str::to_owned));
+    }
+    *response.body_mut() = form.finish().into();
+    let kind = HeaderValue::from_static("application/x-www-form-urlencoded; charset=utf-8");
+    response.headers_mut().insert(header::CONTENT_TYPE, kind);
+    response
+}
+
+/// Whether the client names JSON as what it accepts.
+pub(super) fn accepts_json(headers: &HeaderMap) -> bool {
+    let mut accepted = headers.get_all(header::ACCEPT).iter();
+    accepted.any(|value| value.to_str().is_ok_and(|value| value.contains("application/json")))
 }
 
 /// The fields of a form, each at most once.

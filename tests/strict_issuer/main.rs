@@ -2,10 +2,13 @@
 //! says.
 
 mod authorization;
+mod dialects;
 mod fronts;
 mod gates;
 mod model;
+mod refreshers;
 mod requests;
+mod rotation;
 mod rules;
 mod script;
 mod tokens;

@@ -1,10 +1,14 @@
 //! The issuer's memory and its rules, without HTTP, clock or token format.
 
+mod refresh_tokens;
+
 use std::{
     collections::{BTreeMap, HashMap},
     time::SystemTime,
 };
 
+pub(super) use self::refresh_tokens::NewRefreshToken;
+use self::refresh_tokens::RefreshToken;
 use super::{
     Endpoint,
     authorization::Codes,
@@ -39,16 +43,6 @@ pub(super) struct UserSession {
     client_session_ended: bool,
 }
 
-struct RefreshToken {
-    sid: String,
-    client_session: usize,
-    scope: String,
-    expires_at: SystemTime,
-    consumed: bool,
-    /// What it was rotated into.
-    successor: Option<String>,
-}
-
 pub(super) struct AccessToken {
     /// None for a client's own token (`client_credentials`).
     pub(super) sid: Option<String>,
@@ -59,7 +53,7 @@ pub(super) struct AccessToken {
     revoked: bool,
 }
 
-/// Why a refresh token was not accepted: always `invalid_grant`, in the provider's words.
+/// Why a refresh token was not accepted. The provider has its own words for each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Refusal {
     Unknown,
@@ -81,12 +75,6 @@ pub(super) enum Revocation {
     NotLive,
     /// An ID token.
     Unsupported,
-}
-
-/// What an accepted refresh token stands for.
-pub(super) struct Redeemed {
-    pub(super) sid: String,
-    pub(super) scope: String,
 }
 
 impl State {
@@ -136,48 +124,6 @@ impl State {
         ended
     }
 
-    /// Presents a refresh token. With `consume` it cannot be presented again: the second time ends
-    /// its client session, whoever holds the newer tokens by then.
-    pub(super) fn redeem(
-        &mut self,
-        token: &str,
-        now: SystemTime,
-        consume: bool,
-    ) -> Result<Redeemed, Refusal> {
-        let is_stale = self.is_stale(token);
-        let known = self.refresh_tokens.get_mut(token).ok_or(Refusal::Unknown)?;
-        if known.expires_at <= now {
-            return Err(Refusal::Expired);
-        }
-        let session = self.sessions.get_mut(&known.sid).ok_or(Refusal::SessionEnded)?;
-        if session.ended {
-            return Err(Refusal::SessionEnded);
-        }
-        if known.client_session != session.client_session {
-            return Err(Refusal::BeforeClientSession);
-        }
-        if session.client_session_ended {
-            return Err(Refusal::ClientSessionEnded);
-        }
-        if known.consumed {
-            session.client_session_ended = true;
-            return Err(if is_stale { Refusal::Stale } else { Refusal::Reused });
-        }
-        known.consumed = consume;
-        Ok(Redeemed { sid: known.sid.clone(), scope: known.scope.clone() })
-    }
-
-    /// Whether what came after this token has been presented, too.
-    fn is_stale(&self, refresh_token: &str) -> bool {
-        let successor =
-            self.refresh_tokens.get(refresh_token).and_then(|known| known.successor.as_ref());
-        successor.and_then(|token| self.refresh_tokens.get(token)).is_some_and(|next| next.consumed)
-    }
-
-    pub(super) fn scope_of(&self, refresh_token: &str) -> Option<&str> {
-        self.refresh_tokens.get(refresh_token).map(|known| known.scope.as_str())
-    }
-
     /// Revokes a token (RFC 7009); a consumed refresh token as well as the newest.
     pub(super) fn revoke(&mut self, token: &str, rules: &Rules) -> Revocation {
         self.revoked.push(token.to_owned());
@@ -206,39 +152,6 @@ impl State {
         Revocation::Done
     }
 
-    /// To the client session as it is now.
-    pub(super) fn add_refresh_token(
-        &mut self,
-        token: &str,
-        sid: &str,
-        scope: &str,
-        expires_at: SystemTime,
-    ) {
-        self.issued.push(token.to_owned());
-        let known = RefreshToken {
-            sid: sid.to_owned(),
-            client_session: self.sessions.get(sid).map_or(0, |session| session.client_session),
-            scope: scope.to_owned(),
-            expires_at,
-            consumed: false,
-            successor: None,
-        };
-        self.refresh_tokens.insert(token.to_owned(), known);
-    }
-
-    pub(super) fn set_successor(&mut self, refresh_token: &str, successor: &str) {
-        if let Some(known) = self.refresh_tokens.get_mut(refresh_token) {
-            known.successor = Some(successor.to_owned());
-        }
-    }
-
-    /// Without rotation the same token goes on, and each use prolongs it.
-    pub(super) fn prolong(&mut self, refresh_token: &str, expires_at: SystemTime) {
-        if let Some(known) = self.refresh_tokens.get_mut(refresh_token) {
-            known.expires_at = expires_at;
-        }
-    }
-
     pub(super) fn add_access_token(
         &mut self,
         token: &str,
@@ -260,6 +173,13 @@ impl State {
         self.access_tokens.insert(token.to_owned(), access);
     }
 
+    /// Ends an access token before its time.
+    pub(super) fn end_access_token(&mut self, token: &str) {
+        if let Some(access) = self.access_tokens.get_mut(token) {
+            access.revoked = true;
+        }
+    }
+
     pub(super) fn add_code(&mut self, code: &str) {
         self.issued.push(code.to_owned());
     }
@@ -275,14 +195,6 @@ impl State {
             .filter(|access| {
                 access.sid.as_ref().is_none_or(|sid| self.is_current(sid, access.client_session))
             })
-    }
-
-    pub(super) fn is_refresh_token_live(&self, token: &str, now: SystemTime) -> bool {
-        self.refresh_tokens.get(token).is_some_and(|known| {
-            !known.consumed
-                && now < known.expires_at
-                && self.is_current(&known.sid, known.client_session)
-        })
     }
 
     /// The sid itself, or the session that an access or refresh token belongs to.
