@@ -104,11 +104,16 @@ fn decoded(headers: &HeaderMap, body: Bytes, max_bytes: usize) -> Result<Bytes, 
     let coding = coding.unwrap_or_default().trim().to_ascii_lowercase();
     match &*coding {
         "gzip" | "x-gzip" => unpack(MultiGzDecoder::new(&*body), max_bytes),
-        // RFC 9110 (8.4.1.2) means zlib; some senders leave its frame out.
-        "deflate" => unpack(ZlibDecoder::new(&*body), max_bytes)
-            .or_else(|_| unpack(DeflateDecoder::new(&*body), max_bytes)),
+        "deflate" if has_zlib_frame(&body) => unpack(ZlibDecoder::new(&*body), max_bytes),
+        "deflate" => unpack(DeflateDecoder::new(&*body), max_bytes),
         _ => Ok(body),
     }
+}
+
+/// RFC 9110 (8.4.1.2) wants a frame around "deflate" (RFC 1950, 2.2), and some senders leave it out.
+fn has_zlib_frame(body: &[u8]) -> bool {
+    let [method, flags, ..] = body else { return false };
+    method & 0x0F == 8 && (u16::from(*method) << 8 | u16::from(*flags)) % 31 == 0
 }
 
 fn unpack(packed: impl Read, max_bytes: usize) -> Result<Bytes, EndpointError> {
