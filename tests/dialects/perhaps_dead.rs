@@ -1,0 +1,123 @@
+//! Answers that may mean a dead token, or a provider in trouble.
+
+use std::time::Duration;
+
+use support::World;
+use tower_sessions::session::Id;
+use tower_token_refresh::RefreshErrorKind;
+
+use crate::stage::{Director, kind, world};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+const PERHAPS: &[(u16, &str)] = &[
+    (400, r#"{"error":"invalid_request"}"#),
+    (400, r#"{"error":"invalid_request","error_description":"Refresh token is malformed"}"#),
+    (401, r#"{"error":"unauthorized_client"}"#),
+    (400, r#"{"error":"E1234"}"#),
+    (400, r#"{"error":"refresh_token_not_found"}"#),
+    (400, r#"{"message":"Invalid token"}"#),
+    (400, ""),
+    (401, ""),
+    (401, "<html>Unauthorized</html>"),
+    (403, ""),
+    (422, "{}"),
+    (401, r#"{"error":"access_denied"}"#),
+    (500, ""),
+    (500, r#"{"error":"server_error"}"#),
+    (502, "<html>"),
+];
+
+/// Alice's token alone gets this answer. One page view every ten seconds, until her login has ended
+/// or ten minutes have passed. `each` happens after each page view.
+async fn seconds_until_the_end(
+    world: &World,
+    alice: Id,
+    mut each: impl AsyncFnMut(&World),
+) -> Option<u32> {
+    for round in 0..60 {
+        if let Err(RefreshErrorKind::SessionExpired) = kind(world, alice).await {
+            return Some(round * 10);
+        }
+        each(world).await;
+        world.clock.advance(SECOND * 10);
+    }
+    None
+}
+
+async fn only_alice_is_refused(status: u16, body: &'static str) -> (World, Director, Id, Id) {
+    let (world, director) = world();
+    let (alice, bob) = (world.log_in("alice").await, world.log_in("bob").await);
+    world.expire();
+    let token = world.stored_refresh_token(alice).await.expect("logged in");
+    director.always_to(&token, status, body);
+    (world, director, alice, bob)
+}
+
+#[tokio::test]
+async fn the_login_ends_where_the_others_are_refreshed() {
+    for (status, body) in PERHAPS {
+        let (world, _director, alice, bob) = only_alice_is_refused(*status, body).await;
+        let ended = seconds_until_the_end(&world, alice, async |world| {
+            assert_eq!(kind(world, bob).await, Ok(()), "{status} {body}");
+        })
+        .await
+        .unwrap_or_else(|| panic!("for ever: {status} {body}"));
+        assert!((30..=120).contains(&ended), "{status} {body}: {ended}");
+        assert_eq!(kind(&world, bob).await, Ok(()));
+        world.assert_logged_in(bob).await;
+    }
+}
+
+#[tokio::test]
+async fn it_lives_on_where_nobody_else_is_refreshed_until_24_h_have_passed() {
+    for (status, body) in PERHAPS {
+        let (world, _director, alice, _bob) = only_alice_is_refused(*status, body).await;
+        assert_eq!(seconds_until_the_end(&world, alice, async |_| ()).await, None);
+        world.clock.advance(SECOND * 3600 * 23);
+        assert_ne!(kind(&world, alice).await, Err(RefreshErrorKind::SessionExpired));
+        world.clock.advance(SECOND * 3600);
+        assert_eq!(kind(&world, alice).await, Err(RefreshErrorKind::SessionExpired), "{body}");
+    }
+}
+
+#[tokio::test]
+async fn it_lives_on_where_the_provider_recovers_in_time() {
+    for (status, body) in PERHAPS {
+        let (world, director, alice, bob) = only_alice_is_refused(*status, body).await;
+        for _ in 0..2 {
+            assert!(kind(&world, alice).await.is_err());
+            assert_eq!(kind(&world, bob).await, Ok(()));
+            world.clock.advance(SECOND * 60);
+        }
+        director.honest();
+        assert_eq!(kind(&world, alice).await, Ok(()), "{status} {body}");
+        assert!(world.stored_refresh_token(alice).await.is_some());
+    }
+}
+
+/// A good access token is not thrown away for a doubt.
+#[tokio::test]
+async fn no_login_ends_while_its_access_token_is_good() {
+    let (world, director) = world();
+    let (alice, bob) = (world.log_in("alice").await, world.log_in("bob").await);
+    director.told_as(|mut body| {
+        body["expires_in"] = 3600.into();
+        crate::stage::response(200, body.to_string())
+    });
+    world.expire();
+    assert_eq!((kind(&world, alice).await, kind(&world, bob).await), (Ok(()), Ok(())));
+    let token = world.stored_refresh_token(alice).await.expect("logged in");
+    director.always_to(&token, 400, "");
+    for _ in 0..59 {
+        // An API has refused the token.
+        let session = world.session(alice);
+        let held = world.refresher.valid_token(&session).await.expect("good");
+        assert!(world.refresher.newer_token(&session, &held).await.is_err());
+        let session = world.session(bob);
+        let held = world.refresher.valid_token(&session).await.expect("good");
+        world.refresher.newer_token(&session, &held).await.expect("newer");
+        world.clock.advance(SECOND * 60);
+    }
+    assert_eq!(kind(&world, alice).await, Ok(()));
+}

@@ -1,0 +1,210 @@
+//! What the provider has certainly given is kept, however it says so.
+
+use std::{io::Write, time::Duration};
+
+use bytes::Bytes;
+use flate2::{Compression, write::GzEncoder};
+use http::Response;
+use serde_json::{Value, json};
+use tower_token_refresh::RefreshErrorKind;
+
+use crate::stage::{Counted, ask, response, with_header, world};
+
+type Tell = fn(Value) -> Response<Bytes>;
+
+fn edited(mut body: Value, field: &str, value: Value) -> Response<Bytes> {
+    body[field] = value;
+    response(200, body.to_string())
+}
+
+fn without(mut body: Value, field: &str) -> Response<Bytes> {
+    body.as_object_mut().expect("an object").remove(field);
+    response(200, body.to_string())
+}
+
+fn form(body: &Value) -> String {
+    let mut form = url::form_urlencoded::Serializer::new(String::new());
+    for (name, value) in body.as_object().expect("an object") {
+        form.append_pair(name, &value.as_str().map_or_else(|| value.to_string(), str::to_owned));
+    }
+    form.finish()
+}
+
+fn gzip(text: &str) -> Vec<u8> {
+    let mut packed = GzEncoder::new(Vec::new(), Compression::default());
+    packed.write_all(text.as_bytes()).expect("packed");
+    packed.finish().expect("packed")
+}
+
+const SHAPES: &[(&str, Tell)] = &[
+    ("token_type missing", |body| without(body, "token_type")),
+    ("token_type empty", |body| edited(body, "token_type", json!(""))),
+    ("token_type BearerToken", |body| edited(body, "token_type", json!("BearerToken"))),
+    ("token_type 'bearer '", |body| edited(body, "token_type", json!("bearer "))),
+    ("token_type JWT", |body| edited(body, "token_type", json!("JWT"))),
+    ("token_type a list", |body| edited(body, "token_type", json!(["DPoP", "bearer"]))),
+    ("expires_in a string", |body| edited(body, "expires_in", json!("60"))),
+    ("expires_in with spaces", |body| edited(body, "expires_in", json!(" 60 "))),
+    ("expires_in a float", |body| edited(body, "expires_in", json!(60.0))),
+    ("expires_in empty", |body| edited(body, "expires_in", json!(""))),
+    ("expires_in null", |body| edited(body, "expires_in", json!(null))),
+    ("expires_in a word", |body| edited(body, "expires_in", json!("soon"))),
+    ("id_token a number", |body| edited(body, "id_token", json!(7))),
+    ("id_token an object", |body| edited(body, "id_token", json!({"a": 1}))),
+    ("scope a list", |body| edited(body, "scope", json!(["openid", "email"]))),
+    ("scope a number", |body| edited(body, "scope", json!(7))),
+    ("refresh_expires_in a word", |body| edited(body, "refresh_expires_in", json!("never"))),
+    ("a form, as GitHub sends it", |body| {
+        with_header(response(200, form(&body)), "content-type", "application/x-www-form-urlencoded")
+    }),
+    ("nested in data", |body| response(200, json!({"data": body, "message": "ok"}).to_string())),
+    ("nested in authed_user, as at Slack", |body| {
+        response(200, json!({"ok": true, "authed_user": body}).to_string())
+    }),
+    ("a field twice, the last one counts", |body| {
+        let text = body.to_string();
+        let twice = format!(r#"{{"access_token":"old","refresh_token":"old",{}"#, &text[1..]);
+        response(200, twice)
+    }),
+    ("a byte order mark", |body| response(200, format!("\u{feff}{body}"))),
+    ("gzip", |body| {
+        with_header(response(200, gzip(&body.to_string())), "content-encoding", "gzip")
+    }),
+    ("text/html", |body| {
+        with_header(response(200, body.to_string()), "content-type", "text/html")
+    }),
+    ("201", |body| response(201, body.to_string())),
+    ("an error beside the tokens", |body| edited(body, "error", json!("invalid_grant"))),
+];
+
+#[tokio::test]
+async fn a_login_lives_through_five_refreshes_in_any_shape() {
+    for (shape, tell) in SHAPES {
+        let (world, director) = world();
+        let id = world.log_in("alice").await;
+        director.told_as(tell);
+        for round in 1..=5 {
+            world.clock.advance(Duration::from_secs(3600));
+            let (one, other) = tokio::join!(ask(&world, id), ask(&world, id));
+            for answer in [one, other] {
+                let token = answer.unwrap_or_else(|error| panic!("{shape}: {error:?}"));
+                assert!(world.issuer.is_access_token_live(token.secret()), "{shape}");
+            }
+            assert_eq!(world.issuer.refreshes(), round, "{shape}");
+        }
+        world.assert_logged_in(id).await;
+    }
+}
+
+#[tokio::test]
+async fn an_access_token_of_100_kib_is_served() {
+    let (world, director) = world();
+    let id = world.log_in("alice").await;
+    director.told_as(|body| edited(body, "access_token", "a".repeat(100 * 1024).into()));
+    world.expire();
+    assert_eq!(ask(&world, id).await.expect("served").secret().len(), 100 * 1024);
+    world.assert_logged_in(id).await;
+}
+
+/// The access token cannot be used. The refresh token that came with it is the only good one.
+#[tokio::test]
+async fn a_new_refresh_token_is_kept_whatever_is_wrong_with_the_access_token() {
+    let unusable: [(&str, Tell); 6] = [
+        ("DPoP", |body| edited(body, "token_type", json!("DPoP"))),
+        ("mac", |body| edited(body, "token_type", json!("mac"))),
+        ("missing", |body| without(body, "access_token")),
+        ("empty", |body| edited(body, "access_token", json!(""))),
+        ("null", |body| edited(body, "access_token", json!(null))),
+        ("no header value", |body| edited(body, "access_token", json!("a\nb"))),
+    ];
+    for (what, tell) in unusable {
+        let stage = Counted::new();
+        let world = &stage.world;
+        let id = world.log_in("alice").await;
+        stage.director.told_as(tell);
+        for round in 1..=4 {
+            world.clock.advance(Duration::from_secs(120));
+            for _ in 0..3 {
+                let error = stage.ask(id).await.expect_err(what);
+                assert_eq!(error.kind(), RefreshErrorKind::InvalidResponse, "{what}");
+            }
+            assert_eq!(world.issuer.refreshes(), round, "{what}: once for each pause");
+            world.assert_logged_in(id).await;
+        }
+        stage.director.honest();
+        world.clock.advance(Duration::from_secs(60));
+        assert!(stage.ask(id).await.is_ok(), "{what}");
+        world.assert_logged_in(id).await;
+    }
+}
+
+/// While the old access token is good, it is served; the new refresh token is presented next.
+#[tokio::test]
+async fn an_early_refresh_without_an_access_token_costs_nobody_anything() {
+    let (world, director) = world();
+    let id = world.log_in("alice").await;
+    director.told_as(|body| edited(body, "token_type", json!("DPoP")));
+    world.clock.advance(Duration::from_secs(50));
+    let old = ask(&world, id).await.expect("still good");
+    support::settle().await;
+    director.honest();
+    for _ in 0..20 {
+        assert_eq!(ask(&world, id).await.expect("still good").secret(), old.secret());
+        support::settle().await;
+    }
+    assert_eq!(world.issuer.refreshes(), 1, "no second one within the pause");
+    world.clock.advance(Duration::from_secs(60));
+    assert!(ask(&world, id).await.is_ok());
+    world.assert_logged_in(id).await;
+}
+
+#[tokio::test]
+async fn a_token_that_is_over_at_birth_is_refreshed_once_more_with_the_new_refresh_token() {
+    for expires_in in [json!(0), json!(-1), json!("0"), json!("-60")] {
+        let (world, _) = world();
+        let id = world.log_in("alice").await;
+        world.expire();
+        world.issuer.expires_in_next(expires_in.clone());
+        assert!(ask(&world, id).await.is_ok(), "{expires_in}");
+        assert_eq!(world.issuer.refreshes(), 2);
+        world.assert_logged_in(id).await;
+    }
+}
+
+#[tokio::test]
+async fn tokens_that_are_always_over_at_birth_make_no_loop() {
+    let (world, director) = world();
+    let id = world.log_in("alice").await;
+    director.told_as(|body| edited(body, "expires_in", json!(0)));
+    world.expire();
+    for _ in 0..20 {
+        let error = ask(&world, id).await.expect_err("over at birth");
+        assert_eq!(error.kind(), RefreshErrorKind::InvalidResponse);
+    }
+    assert_eq!(world.issuer.refreshes(), 2);
+    for round in 1..=10 {
+        world.clock.advance(Duration::from_secs(60));
+        assert!(ask(&world, id).await.is_err());
+        assert_eq!(world.issuer.refreshes(), 2 + round, "one each, after the first time");
+    }
+    director.honest();
+    world.clock.advance(Duration::from_secs(60));
+    assert!(ask(&world, id).await.is_ok());
+    world.assert_logged_in(id).await;
+}
+
+/// The refresh token may be in what could not be read, so nobody knows whether the old one is good.
+#[tokio::test]
+async fn a_success_with_nothing_usable_in_it_is_an_invalid_response() {
+    for body in ["", "{}", "[]", "null", "<html>Welcome</html>", r#"{"ok":true}"#, "{\"access_token\""] {
+        let (world, director) = world();
+        let id = world.log_in("alice").await;
+        world.expire();
+        director.always(200, body);
+        let error = ask(&world, id).await.expect_err(body);
+        assert_eq!(error.kind(), RefreshErrorKind::InvalidResponse, "{body}");
+        director.honest();
+        world.clock.advance(Duration::from_secs(60));
+        assert!(ask(&world, id).await.is_ok(), "{body}");
+    }
+}
