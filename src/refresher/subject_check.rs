@@ -23,8 +23,7 @@
 //! token endpoint over TLS, which OpenID Connect Core 3.1.3.7 (6) accepts instead.
 
 use secrecy::{ExposeSecret, SecretString};
-use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::Core;
 use crate::{
@@ -32,11 +31,13 @@ use crate::{
     error::Chain,
     metrics,
     policy::LONGEST_VERIFYING,
-    tokens::{GrantTokens, RecordKey, claims},
+    tokens::{
+        GrantTokens, RecordKey,
+        claims::{self, lenient_text},
+    },
 };
 
 /// Whom a token is about, as far as it says.
-#[derive(Deserialize, Default)]
 struct Identity {
     iss: Option<Value>,
     sub: Option<Value>,
@@ -117,7 +118,7 @@ fn is_the_same_user(before: &GrantTokens, next: &GrantTokens) -> Result<(), Chan
 /// What one of the two does not say is no change.
 fn compare(before: &Identity, next: &Identity) -> Result<(), Changed> {
     let differ = |before: &Option<Value>, next: &Option<Value>| {
-        before.as_ref().zip(next.as_ref()).is_some_and(|(before, next)| before != next)
+        before.as_ref().zip(next.as_ref()).is_some_and(|(before, next)| !is_one(before, next))
     };
     if differ(&before.iss, &next.iss) {
         return Err(Changed("iss"));
@@ -125,9 +126,19 @@ fn compare(before: &Identity, next: &Identity) -> Result<(), Changed> {
     if differ(&before.sub, &next.sub) { Err(Changed("sub")) } else { Ok(()) }
 }
 
+/// A provider that writes `42` at one time and `"42"` at another means the same user.
+fn is_one(before: &Value, next: &Value) -> bool {
+    before == next || lenient_text(before).is_some_and(|text| Some(text) == lenient_text(next))
+}
+
 impl Identity {
-    /// Nothing for a token that is opaque or encrypted.
+    /// Nothing for a token that is opaque or encrypted. `null` says nothing either.
     fn of(token: &str) -> Self {
-        claims::payload(token).unwrap_or_default()
+        let mut claims: Map<String, Value> = claims::payload(token).unwrap_or_default();
+        let mut take = |name| claims.remove(name).filter(|value| !value.is_null());
+        Self { iss: take("iss"), sub: take("sub") }
     }
 }
+
+#[cfg(test)]
+mod tests;

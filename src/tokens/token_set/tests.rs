@@ -126,7 +126,7 @@ fn without_expires_in_the_access_tokens_own_exp_counts() {
         set.expires_at,
         SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(1_700_000_300))
     );
-    assert_eq!((set.subject.as_deref(), set.sid), (Some("alice"), None));
+    assert_eq!((set.subject.as_deref(), set.sid.as_deref()), (Some("alice"), Some("7")));
 
     for exp in [json!(-5), json!(0), json!(1e300), json!("x")] {
         assert_eq!(with("access_token", json!(jwt(json!({"exp": exp})))).unwrap().expires_at, None);

@@ -1,0 +1,33 @@
+use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
+
+use super::*;
+
+fn identity(claims: &str) -> Identity {
+    Identity::of(&format!("e30.{}.c2ln", BASE64_URL_SAFE_NO_PAD.encode(claims)))
+}
+
+/// The claim that is another one after than before.
+fn changed(before: &str, next: &str) -> Option<&'static str> {
+    compare(&identity(before), &identity(next)).err().map(|Changed(claim)| claim)
+}
+
+#[test]
+fn a_subject_written_as_a_number_or_as_text_is_the_same() {
+    for (before, next, claim) in [
+        (r#"{"sub":42}"#, r#"{"sub":"42"}"#, None),
+        (r#"{"sub":"42"}"#, r#"{"sub":42}"#, None),
+        (r#"{"sub":42}"#, r#"{"sub":42}"#, None),
+        (r#"{"sub":42}"#, r#"{"sub":43}"#, Some("sub")),
+        (r#"{"sub":42}"#, r#"{"sub":"043"}"#, Some("sub")),
+        (r#"{"sub":"alice"}"#, r#"{"sub":"Alice"}"#, Some("sub")),
+        (r#"{"sub":"alice"}"#, r#"{"sub":["alice"]}"#, Some("sub")),
+        (r#"{"sub":true}"#, r#"{"sub":"true"}"#, Some("sub")),
+        (r#"{"sub":"alice"}"#, r#"{"sub":null}"#, None),
+        (r#"{"sub":"alice"}"#, "{}", None),
+        // The last one counts (RFC 7519, 4), so a second one hides nothing.
+        (r#"{"sub":"alice"}"#, r#"{"sub":"alice","sub":"mallory"}"#, Some("sub")),
+        (r#"{"iss":"https://a"}"#, r#"{"iss":"https://b"}"#, Some("iss")),
+    ] {
+        assert_eq!(changed(before, next), claim, "{before} {next}");
+    }
+}
