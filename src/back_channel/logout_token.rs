@@ -55,9 +55,12 @@ pub(crate) async fn verify(
     keys: &Keys,
     clock: &Clock,
 ) -> Result<LogoutToken, Fault> {
-    let issuer = provider.issuer().unwrap_or_default();
+    // `None` would accept any issuer.
+    let Some(issuers) = provider.issuers() else {
+        return Err(Fault::Claim { name: "iss", rule: "cannot be checked: no issuer is set" });
+    };
     let expected = Expected {
-        issuer: Some(issuer),
+        issuers: Some(issuers),
         audience: Some(provider.client_id()),
         authorized_party: None,
         types: &["logout+jwt", "jwt"],
@@ -105,3 +108,6 @@ fn text(claims: &JwtClaims, name: &'static str) -> Result<Option<String>, Fault>
         _ => Err(Fault::Claim { name, rule: "is not a string with something in it" }),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,6 +5,7 @@
 //!
 //! ```text
 //! token_endpoint, discover        settings; no request but an awaited discovery
+//!   issuers                       which issuers its tokens may name
 //!   provider                      one refresh: admission, discovery, attempts
 //!     resilience/                 may it be sent now? may it be sent again?
 //!     discovery/                  where are the provider's endpoints?
@@ -23,6 +24,7 @@ mod discover;
 mod discovery;
 mod error;
 mod exchange;
+mod issuers;
 mod jwt;
 mod oauth_error;
 mod provider;
@@ -38,6 +40,7 @@ pub use auth::ClientAuth;
 pub use discover::Discover;
 pub use discovery::DiscoveryError;
 pub(crate) use error::{EndpointError, EndpointErrorKind};
+pub(crate) use issuers::Issuers;
 pub(crate) use jwt::{Expected, JwtClaims, Keys, KeysError, LEEWAY, VerifyError};
 #[cfg(test)]
 pub(crate) use provider::AlwaysSend;

@@ -16,6 +16,7 @@ use super::{
         document_url,
     },
     exchange::Exchange,
+    issuers::{self, Issuers},
     provider::{Addresses, Overrides, Provider},
     resilience::{Admission, ProviderLimits},
     transport::Transport,
@@ -39,6 +40,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// | setting | default |
 /// |---|---|
 /// | `issuer` | the discovered one, else the token URL without its query |
+/// | `accept_issuer` | no other issuer |
 /// | `revocation_url`, `end_session_url`, `jwks_url` | the discovered ones, else none |
 /// | `allow_http_to` | plain http to loopback only: `localhost`, 127.0.0.0/8, `::1` |
 /// | `request_timeout` | 15 s |
@@ -54,6 +56,7 @@ pub struct TokenEndpoint {
     location: Location,
     auth: ClientAuth,
     issuer: Option<String>,
+    pub(super) accepted_issuers: Vec<String>,
     revocation_url: Option<String>,
     end_session_url: Option<String>,
     jwks_url: Option<String>,
@@ -84,7 +87,7 @@ impl TokenEndpoint {
     /// section 4). `.await` the result, or call [`lazy`](Discover::lazy) on it.
     ///
     /// `issuer` must equal the `issuer` in the document, character for character. Mind the trailing
-    /// slash.
+    /// slash. [`accept_issuer`](Self::accept_issuer) accepts another one.
     pub fn discover(issuer: impl Into<String>, auth: ClientAuth) -> Discover {
         let location = Location::Discovered { issuer: issuer.into(), document: None };
         Discover::new(Self::at(location, auth))
@@ -95,6 +98,7 @@ impl TokenEndpoint {
             location,
             auth,
             issuer: None,
+            accepted_issuers: Vec::new(),
             revocation_url: None,
             end_session_url: None,
             jwks_url: None,
@@ -204,10 +208,11 @@ impl TokenEndpoint {
         };
         let located = self.locate(overrides)?;
         let issuer = self.issuer.clone().or(located.discovered_issuer);
+        issuers::check(&self.accepted_issuers, issuer.as_deref())?;
         let clock = Clock::system();
         Ok(Provider {
-            issuer_id: issuer.clone().unwrap_or(located.fallback_id).into(),
-            issuer: issuer.map(Into::into),
+            issuers: issuer.as_deref().map(|own| Issuers::new(own, &self.accepted_issuers)),
+            issuer_id: issuer.unwrap_or(located.fallback_id).into(),
             auth: self.auth.clone(),
             exchange: Exchange {
                 transport: self.make_transport(&located.first_request)?,
@@ -237,7 +242,8 @@ impl TokenEndpoint {
             Location::Discovered { issuer, document } => {
                 let url = document_url(issuer, &self.rule)?;
                 let (rule, known) = (self.rule.clone(), document.clone());
-                let discovery = Discovery::new(issuer.clone(), url.clone(), rule, known);
+                let issuers = Issuers::new(issuer, &self.accepted_issuers);
+                let discovery = Discovery::new(issuers, url.clone(), rule, known);
                 Ok(Located {
                     fallback_id: issuer.clone(),
                     discovered_issuer: Some(issuer.clone()),
@@ -308,6 +314,7 @@ impl fmt::Debug for TokenEndpoint {
             .field(name, &without_secrets(at))
             .field("auth", &self.auth)
             .field("issuer", &self.issuer)
+            .field("accepted_issuers", &self.accepted_issuers)
             .field("revocation_url", &shown(&self.revocation_url))
             .field("end_session_url", &shown(&self.end_session_url))
             .field("jwks_url", &shown(&self.jwks_url))
