@@ -15,6 +15,7 @@
 //! | variable | default | what it is |
 //! |---|---|---|
 //! | `ISSUER_URL` | required | the provider, exactly as its discovery document names it; https, or http to loopback |
+//! | `ACCEPT_ISSUERS` | none | other names of the provider, separated by spaces: `https://login.microsoftonline.com/{tenantid}/v2.0` for Microsoft Entra's `common`, `accounts.google.com` for Google. With `{tenantid}` the users of *every* tenant can log in, so your API must check `tid`; see `TokenEndpoint::accept_issuer` |
 //! | `CLIENT_ID` | required | |
 //! | `CLIENT_SECRET` | none: a public client | sent with `client_secret_basic` |
 //! | `UPSTREAM_URL` | required | the API, http; `/api/orders` goes to `orders` below its path |

@@ -10,7 +10,7 @@
 //! | `jti` | required, not empty |
 //! | `events` | an object that has the logout event, itself an object |
 //! | `nonce` | must be absent: the token would pass for an ID token |
-//! | `sub`, `sid` | at least one; strings, not empty |
+//! | `sub`, `sid` | at least one; strings, not empty; a whole number counts as a string |
 
 use std::time::{Duration, SystemTime};
 
@@ -19,7 +19,7 @@ use serde_json::Value;
 use crate::{
     clock::Clock,
     endpoint::{Expected, JwtClaims, Keys, LEEWAY, Provider, VerifyError},
-    tokens::claims::lenient_number,
+    tokens::claims::{lenient_number, lenient_text},
 };
 
 const EVENT: &str = "http://schemas.openid.net/event/backchannel-logout";
@@ -55,9 +55,12 @@ pub(crate) async fn verify(
     keys: &Keys,
     clock: &Clock,
 ) -> Result<LogoutToken, Fault> {
-    let issuer = provider.issuer().unwrap_or_default();
+    // `None` would accept any issuer.
+    let Some(issuers) = provider.issuers() else {
+        return Err(Fault::Claim { name: "iss", rule: "cannot be checked: no issuer is set" });
+    };
     let expected = Expected {
-        issuer: Some(issuer),
+        issuers: Some(issuers),
         audience: Some(provider.client_id()),
         authorized_party: None,
         types: &["logout+jwt", "jwt"],
@@ -97,10 +100,14 @@ fn check_age(claims: &JwtClaims, now: SystemTime) -> Result<(), Fault> {
     }
 }
 
+/// A number is read as text, as it was read at log in.
 fn text(claims: &JwtClaims, name: &'static str) -> Result<Option<String>, Fault> {
-    match claims.get(name) {
-        None => Ok(None),
-        Some(Value::String(text)) if !text.is_empty() => Ok(Some(text.clone())),
-        Some(_) => Err(Fault::Claim { name, rule: "is not a string with something in it" }),
+    let Some(value) = claims.get(name) else { return Ok(None) };
+    match lenient_text(value) {
+        Some(text) if !text.is_empty() => Ok(Some(text.into_owned())),
+        _ => Err(Fault::Claim { name, rule: "is not a string with something in it" }),
     }
 }
+
+#[cfg(test)]
+mod tests;

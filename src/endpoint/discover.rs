@@ -36,6 +36,11 @@ impl Discover {
         Self(self.0.allow_http_to(host))
     }
 
+    /// See [`TokenEndpoint::accept_issuer`]. The discovery document may name this issuer, too.
+    pub fn accept_issuer(self, issuer: impl Into<String>) -> Self {
+        Self(self.0.accept_issuer(issuer))
+    }
+
     /// See [`TokenEndpoint::request_timeout`].
     pub fn request_timeout(self, limit: Duration) -> Self {
         Self(self.0.request_timeout(limit))

@@ -5,6 +5,7 @@
 //!
 //! ```text
 //! token_endpoint, discover        settings; no request but an awaited discovery
+//!   issuers                       which issuers its tokens may name
 //!   provider, attempt             one refresh: admission, discovery, attempts
 //!     resilience/                 may it be sent now? may it be sent again?
 //!     discovery/                  where are the provider's endpoints?
@@ -25,6 +26,7 @@ mod discover;
 mod discovery;
 mod error;
 mod exchange;
+mod issuers;
 mod jwt;
 mod oauth_error;
 mod provider;
@@ -44,6 +46,7 @@ pub use classify::{AnswerMeaning, ProviderAnswer};
 pub use discover::Discover;
 pub use discovery::DiscoveryError;
 pub(crate) use error::{EndpointError, EndpointErrorKind};
+pub(crate) use issuers::Issuers;
 pub(crate) use jwt::{Expected, JwtClaims, Keys, KeysError, LEEWAY, VerifyError};
 pub(crate) use provider::{Provider, Revocation};
 pub(crate) use request::TokenTypeHint;

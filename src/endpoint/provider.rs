@@ -28,6 +28,7 @@ use super::{
     discovery::{Discovery, DiscoveryError, Metadata},
     error::{EndpointError, EndpointErrorKind as Kind},
     exchange::{Answer, Exchange},
+    issuers::Issuers,
     request::{self, Params, TokenTypeHint},
     resilience::{
         Admission, Fingerprint, Pass, ProviderLimits, Refused, pause_before_retry, random,
@@ -49,8 +50,8 @@ pub(crate) enum Revocation {
 #[derive(Clone)]
 pub(crate) struct Provider {
     pub(super) issuer_id: Arc<str>,
-    /// The `iss` of its tokens, if that was configured or discovered.
-    pub(super) issuer: Option<Arc<str>>,
+    /// The `iss` that its tokens may have, if an issuer was configured or discovered.
+    pub(super) issuers: Option<Issuers>,
     pub(super) auth: ClientAuth,
     pub(super) exchange: Exchange,
     pub(super) addresses: Addresses,
@@ -234,7 +235,12 @@ impl Provider {
 
     /// The `iss` of its tokens, if that was configured or discovered.
     pub(crate) fn issuer(&self) -> Option<&str> {
-        self.issuer.as_deref()
+        self.issuers().map(Issuers::own)
+    }
+
+    /// The `iss` that its tokens may have, if an issuer was configured or discovered.
+    pub(crate) fn issuers(&self) -> Option<&Issuers> {
+        self.issuers.as_ref()
     }
 
     /// The client id, which is also the `aud` of its ID tokens.

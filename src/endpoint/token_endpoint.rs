@@ -35,6 +35,7 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
 /// | setting | default |
 /// |---|---|
 /// | `issuer` | the discovered one, else the token URL without its query |
+/// | `accept_issuer` | no other issuer |
 /// | `revocation_url`, `end_session_url`, `jwks_url` | the discovered ones, else none |
 /// | `allow_http_to` | plain http to loopback only: `localhost`, 127.0.0.0/8, `::1` |
 /// | `request_timeout` | 15 s |
@@ -53,6 +54,7 @@ pub struct TokenEndpoint {
     location: Location,
     auth: ClientAuth,
     issuer: Option<String>,
+    pub(super) accepted_issuers: Vec<String>,
     revocation_url: Option<String>,
     end_session_url: Option<String>,
     jwks_url: Option<String>,
@@ -86,7 +88,7 @@ impl TokenEndpoint {
     /// section 4). `.await` the result, or call [`lazy`](Discover::lazy) on it.
     ///
     /// `issuer` must equal the `issuer` in the document, character for character. Mind the trailing
-    /// slash.
+    /// slash. [`accept_issuer`](Self::accept_issuer) accepts another one.
     pub fn discover(issuer: impl Into<String>, auth: ClientAuth) -> Discover {
         let location = Location::Discovered { issuer: issuer.into(), document: None };
         Discover::new(Self::at(location, auth))
@@ -97,6 +99,7 @@ impl TokenEndpoint {
             location,
             auth,
             issuer: None,
+            accepted_issuers: Vec::new(),
             revocation_url: None,
             end_session_url: None,
             jwks_url: None,
@@ -262,6 +265,7 @@ impl fmt::Debug for TokenEndpoint {
             .field(name, &without_secrets(at))
             .field("auth", &self.auth)
             .field("issuer", &self.issuer)
+            .field("accepted_issuers", &self.accepted_issuers)
             .field("revocation_url", &shown(&self.revocation_url))
             .field("end_session_url", &shown(&self.end_session_url))
             .field("jwks_url", &shown(&self.jwks_url))

@@ -43,6 +43,11 @@ impl<S: Sync> OptionalFromRequestParts<S> for AccessToken {
 
 /// The claims of the access token, as `T`. The access token must be a JWT (RFC 9068 or Keycloak's).
 ///
+/// [`StandardClaims`] take what a provider writes in its own way: no odd claim rejects a request. A
+/// `T` of your own is as strict as you write it: a claim that does not fit its field is a 500, even
+/// for a route that does not look at it. So ask only for what you need, and give a field that may
+/// look odd the type `Option<serde_json::Value>`.
+///
 /// The default `T` is [`StandardClaims`]: the registered claims and Keycloak's roles. The first
 /// type that a handler extracts is decoded once per token. Another type is decoded with each
 /// request.

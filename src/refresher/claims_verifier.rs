@@ -5,14 +5,14 @@ use std::{sync::Arc, time::Duration};
 use async_trait::async_trait;
 
 use crate::{
-    endpoint::{Expected, Keys, KeysError, Provider, VerifyError},
+    endpoint::{Expected, Issuers, Keys, KeysError, Provider, VerifyError},
     error::{ConfigError, RefreshError, RefreshErrorKind},
     tokens::{ClaimsTrust, VerifyToken},
 };
 
 struct ClaimsVerifier {
     keys: Keys,
-    issuer: String,
+    issuers: Issuers,
     audience: Option<String>,
 }
 
@@ -23,15 +23,15 @@ pub(super) fn claims_verifier(
     keys: &Keys,
 ) -> Result<Option<Arc<dyn VerifyToken>>, ConfigError> {
     let ClaimsTrust::Verified { audience } = trust else { return Ok(None) };
-    let Some(issuer) = provider.issuer().filter(|_| !provider.has_no_keys()) else {
+    let Some(issuers) = provider.issuers().filter(|_| !provider.has_no_keys()) else {
         return Err(ConfigError::Range {
             what: "claims_trust",
             value: "Verified".into(),
             rule: "the endpoint needs an issuer and a jwks_url, or discovery",
         });
     };
-    let (keys, issuer) = (keys.clone(), issuer.to_owned());
-    Ok(Some(Arc::new(ClaimsVerifier { keys, issuer, audience })))
+    let (keys, issuers) = (keys.clone(), issuers.clone());
+    Ok(Some(Arc::new(ClaimsVerifier { keys, issuers, audience })))
 }
 
 #[async_trait]
@@ -39,7 +39,7 @@ impl VerifyToken for ClaimsVerifier {
     async fn verify(&self, access_token: &str, stale: bool) -> Result<(), RefreshError> {
         let expected = Expected {
             may_have_expired: stale,
-            ..Expected::access_token(&self.issuer, self.audience.as_deref())
+            ..Expected::access_token(&self.issuers, self.audience.as_deref())
         };
         self.keys.verify(access_token, &expected).await.map(|_| ()).map_err(unverified)
     }

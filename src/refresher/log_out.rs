@@ -23,6 +23,9 @@ use crate::{
 /// The longest that a logout waits for the provider. What takes longer goes on in the background.
 const PROVIDER_LIMIT: Duration = Duration::from_secs(2);
 
+/// The longest URL to send a browser to with an ID token in it.
+const LONGEST_URL: usize = 2048;
+
 /// What becomes of the session when its user logs out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Logout {
@@ -73,22 +76,25 @@ impl LogoutOutcome {
     /// RP-Initiated Logout 1.0): with `id_token_hint`, `client_id`, and `return_to` as
     /// `post_logout_redirect_uri`, which must be one that the provider knows.
     ///
+    /// A URL of more than 2 KiB would be cut or refused on its way, by proxies and by servers that
+    /// bound the request line. So a longer one has no `id_token_hint`, which the specification only
+    /// recommends (section 2); the provider may then ask the user whether to log out.
+    ///
     /// None if the provider has no end session endpoint, or its discovery document could not be
     /// fetched within 2 s. The URL holds the ID token: send it to the browser and log it nowhere.
     #[must_use]
     pub fn end_session_url(&self, return_to: Option<&str>) -> Option<String> {
-        let mut url = Url::parse(&self.end_session_endpoint.as_ref()?.to_string()).ok()?;
-        {
-            let mut query = url.query_pairs_mut();
-            if let Some(id_token) = self.id_token() {
-                query.append_pair("id_token_hint", id_token);
-            }
-            query.append_pair("client_id", &self.client_id);
-            if let Some(return_to) = return_to {
-                query.append_pair("post_logout_redirect_uri", return_to);
-            }
-        }
-        Some(url.into())
+        let endpoint = Url::parse(&self.end_session_endpoint.as_ref()?.to_string()).ok()?;
+        let url_with = |hint: Option<&str>| {
+            let mut url = endpoint.clone();
+            let hint = hint.map(|hint| ("id_token_hint", hint));
+            let return_to = return_to.map(|to| ("post_logout_redirect_uri", to));
+            let client_id = Some(("client_id", &*self.client_id));
+            url.query_pairs_mut().extend_pairs([hint, client_id, return_to].into_iter().flatten());
+            String::from(url)
+        };
+        let url = url_with(self.id_token());
+        Some(if url.len() > LONGEST_URL { url_with(None) } else { url })
     }
 }
 

@@ -3,7 +3,8 @@
 //! Two different things may be wrong with them, and they have different ends.
 //!
 //! **They are somebody else's.** OpenID Connect Core 12.2: `iss` and `sub` of a refreshed ID token
-//! are those of the one before. The same is asked of a JWT access token, each kind compared with
+//! are those of the one before. Two spellings of `iss` that are both
+//! [accepted](crate::TokenEndpoint::accept_issuer) are one. The same is asked of a JWT access token, each kind compared with
 //! its own kind, as some providers give one user a `sub` per audience. Where there was no ID token
 //! before, the subject that the login was made for counts. Otherwise a provider, a cache or a proxy
 //! has mixed up its users: the login ends
@@ -23,20 +24,21 @@
 //! token endpoint over TLS, which OpenID Connect Core 3.1.3.7 (6) accepts instead.
 
 use secrecy::{ExposeSecret, SecretString};
-use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::Core;
 use crate::{
-    endpoint::{Expected, KeysError, VerifyError},
+    endpoint::{Expected, Issuers, KeysError, VerifyError},
     error::Chain,
     metrics,
     policy::LONGEST_VERIFYING,
-    tokens::{GrantTokens, RecordKey, claims},
+    tokens::{
+        GrantTokens, RecordKey,
+        claims::{self, lenient_text},
+    },
 };
 
 /// Whom a token is about, as far as it says.
-#[derive(Deserialize, Default)]
 struct Identity {
     iss: Option<Value>,
     sub: Option<Value>,
@@ -59,7 +61,7 @@ pub(super) async fn check(
     before: &GrantTokens,
     mut next: GrantTokens,
 ) -> Checked {
-    if let Err(Changed(claim)) = is_the_same_user(before, &next) {
+    if let Err(Changed(claim)) = is_the_same_user(before, &next, core.provider.issuers()) {
         return Checked::Changed { next: Box::new(next), claim };
     }
     if let Some(id_token) = new_id_token(before, &next)
@@ -73,7 +75,7 @@ pub(super) async fn check(
 }
 
 async fn verify_id_token(core: &Core, id_token: &SecretString) -> Result<(), VerifyError> {
-    let expected = Expected::id_token(core.provider.issuer(), core.provider.client_id());
+    let expected = Expected::id_token(core.provider.issuers(), core.provider.client_id());
     let verified = core.keys.verify(id_token.expose_secret(), &expected);
     // Nobody holds the new tokens meanwhile but this flight.
     match tokio::time::timeout(LONGEST_VERIFYING, verified).await {
@@ -101,33 +103,55 @@ fn new_id_token<'a>(before: &GrantTokens, next: &'a GrantTokens) -> Option<&'a S
     next.id_token.as_ref().filter(|_| exposed(next) != earlier)
 }
 
-fn is_the_same_user(before: &GrantTokens, next: &GrantTokens) -> Result<(), Changed> {
+fn is_the_same_user(
+    before: &GrantTokens,
+    next: &GrantTokens,
+    issuers: Option<&Issuers>,
+) -> Result<(), Changed> {
     compare(
         &Identity::of(before.access_token.expose()),
         &Identity::of(next.access_token.expose()),
+        issuers,
     )?;
     let Some(id_token) = new_id_token(before, next) else { return Ok(()) };
     let earlier = match &before.id_token {
         Some(id_token) => Identity::of(id_token.expose_secret()),
         None => Identity { iss: None, sub: before.subject.as_deref().map(Value::from) },
     };
-    compare(&earlier, &Identity::of(id_token.expose_secret()))
+    compare(&earlier, &Identity::of(id_token.expose_secret()), issuers)
 }
 
 /// What one of the two does not say is no change.
-fn compare(before: &Identity, next: &Identity) -> Result<(), Changed> {
-    let differ = |before: &Option<Value>, next: &Option<Value>| {
-        before.as_ref().zip(next.as_ref()).is_some_and(|(before, next)| before != next)
+fn compare(before: &Identity, next: &Identity, issuers: Option<&Issuers>) -> Result<(), Changed> {
+    let are_one_issuer = |before: &Value, next: &Value| {
+        is_one(before, next)
+            || issuers.is_some_and(|issuers| match (before.as_str(), next.as_str()) {
+                (Some(before), Some(next)) => issuers.are_one(before, next),
+                _ => false,
+            })
     };
-    if differ(&before.iss, &next.iss) {
+    if before.iss.as_ref().zip(next.iss.as_ref()).is_some_and(|(a, b)| !are_one_issuer(a, b)) {
         return Err(Changed("iss"));
     }
-    if differ(&before.sub, &next.sub) { Err(Changed("sub")) } else { Ok(()) }
+    if before.sub.as_ref().zip(next.sub.as_ref()).is_some_and(|(a, b)| !is_one(a, b)) {
+        return Err(Changed("sub"));
+    }
+    Ok(())
+}
+
+/// A provider that writes `42` at one time and `"42"` at another means the same user.
+fn is_one(before: &Value, next: &Value) -> bool {
+    before == next || lenient_text(before).is_some_and(|text| Some(text) == lenient_text(next))
 }
 
 impl Identity {
-    /// Nothing for a token that is opaque or encrypted.
+    /// Nothing for a token that is opaque or encrypted. `null` says nothing either.
     fn of(token: &str) -> Self {
-        claims::payload(token).unwrap_or_default()
+        let mut claims: Map<String, Value> = claims::payload(token).unwrap_or_default();
+        let mut take = |name| claims.remove(name).filter(|value| !value.is_null());
+        Self { iss: take("iss"), sub: take("sub") }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -96,7 +96,8 @@ impl AccessToken {
     }
 
     /// The token's claims, if it is a JWT. The first `T` is decoded once per token, another one
-    /// each time.
+    /// each time. [`StandardClaims`](crate::StandardClaims) take odd claims as absent; a field of
+    /// your own `T` must fit.
     ///
     /// # Errors
     /// The token is opaque, or its claims do not fit `T`, or they need [`verify`](Self::verify)

@@ -5,15 +5,17 @@
 //! only a response without a usable access token is an error, and even then its refresh token is
 //! read.
 
-use std::time::{Duration, SystemTime};
+use std::{
+    borrow::Cow,
+    time::{Duration, SystemTime},
+};
 
 use secrecy::SecretString;
-use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::{
     BearerToken, TokenSet, TokenSetError,
-    claims::{self, lenient_number, lenient_words},
+    claims::{self, lenient_number, lenient_text, lenient_words},
 };
 
 /// No lifetime counts for more than 100 years, so that adding it to a time cannot overflow.
@@ -59,7 +61,7 @@ pub(crate) fn read(body: &[u8]) -> Result<TokenSet, Unusable> {
         }
     };
     let id_token = take_text(&mut fields, "id_token");
-    let by_id_token = id_token.as_deref().map(Hints::of).unwrap_or_default();
+    let by_id_token = Hints::of(id_token.as_deref().unwrap_or_default());
     let by_access_token = Hints::of(access_token.expose());
     Ok(TokenSet {
         subject: by_id_token.subject().or(by_access_token.subject()),
@@ -146,36 +148,32 @@ fn life(value: &Value) -> Option<Duration> {
     Some(Duration::try_from_secs_f64(seconds).map_or(LONGEST_LIFE, |life| life.min(LONGEST_LIFE)))
 }
 
-/// The three claims that are read here, each by itself: one odd claim must not hide the others.
-#[derive(Deserialize, Default)]
-struct Hints {
-    sub: Option<Value>,
-    sid: Option<Value>,
-    exp: Option<Value>,
-}
+/// The claims of a token, each read by itself: one odd claim must not hide the others.
+struct Hints(Map<String, Value>);
 
 impl Hints {
     /// Nothing if the token is opaque or encrypted, which is no error.
     fn of(jwt: &str) -> Self {
-        claims::payload(jwt).unwrap_or_default()
+        Self(claims::payload(jwt).unwrap_or_default())
     }
 
     fn subject(&self) -> Option<String> {
-        text(self.sub.as_ref())
+        self.text("sub")
     }
 
     fn sid(&self) -> Option<String> {
-        text(self.sid.as_ref())
+        self.text("sid")
+    }
+
+    fn text(&self, name: &str) -> Option<String> {
+        let text = self.0.get(name).and_then(lenient_text);
+        text.filter(|text| !text.is_empty()).map(Cow::into_owned)
     }
 
     fn expires_at(&self) -> Option<SystemTime> {
-        let seconds = lenient_number(self.exp.as_ref()?).filter(|seconds| *seconds > 0.0)?;
+        let seconds = lenient_number(self.0.get("exp")?).filter(|seconds| *seconds > 0.0)?;
         SystemTime::UNIX_EPOCH.checked_add(Duration::try_from_secs_f64(seconds).ok()?)
     }
-}
-
-fn text(value: Option<&Value>) -> Option<String> {
-    value?.as_str().filter(|text| !text.is_empty()).map(str::to_owned)
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 
 use super::{BearerToken, saturating_add, token_response};
@@ -81,6 +81,21 @@ impl TokenSet {
     /// [`TokenSetError`] names the field and the rule it breaks.
     pub fn from_json(body: impl AsRef<[u8]>) -> Result<Self, TokenSetError> {
         token_response::read(body.as_ref()).map_err(|unusable| unusable.error)
+    }
+
+    /// The access token, for the `at_hash` of the ID token (OpenID Connect Core 1.0, 3.1.3.8).
+    /// Handle with care: whoever has it is the user.
+    #[must_use]
+    pub fn access_token(&self) -> &str {
+        self.access_token.expose()
+    }
+
+    /// The ID token, if the provider sent one. Nobody has verified it: verify it in the callback of
+    /// your login, before [`log_in`](crate::TokenRefresher::log_in) (OpenID Connect Core 1.0,
+    /// 3.1.3.7).
+    #[must_use]
+    pub fn id_token(&self) -> Option<&str> {
+        self.id_token.as_ref().map(ExposeSecret::expose_secret)
     }
 
     /// Names the user, unique at the issuer. It overrides what the tokens say. If the login has no

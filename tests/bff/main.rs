@@ -12,6 +12,7 @@ mod browser;
 mod cookies;
 mod csrf;
 mod database;
+mod dialects;
 mod login;
 mod login_refused;
 mod logout;

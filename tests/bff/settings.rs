@@ -14,7 +14,7 @@ pub(crate) const GOOD: [(&str, &str); 3] = [
 ];
 
 /// What is wrong, as a whole environment's difference from [`GOOD`], and the line that says so.
-pub(crate) const BAD: [(&[(&str, &str)], &str); 37] = [
+pub(crate) const BAD: [(&[(&str, &str)], &str); 38] = [
     (&[("ISSUER_URL", "")], "ISSUER_URL: it is required, but it is missing or empty"),
     (&[("CLIENT_ID", "")], "CLIENT_ID: it is required, but it is missing or empty"),
     (&[("UPSTREAM_URL", "")], "UPSTREAM_URL: it is required, but it is missing or empty"),
@@ -34,6 +34,10 @@ pub(crate) const BAD: [(&[(&str, &str)], &str); 37] = [
     (
         &[("ISSUER_URL", "https://id.example?a=hunter2")],
         "ISSUER_URL \"https://id.example?…\": it must have no user name, query or fragment",
+    ),
+    (
+        &[("ACCEPT_ISSUERS", "id.example https://id.example/{tenant}/v2.0")],
+        "ACCEPT_ISSUERS \"https://id.example/{tenant}/v2.0\": only {tenantid} may stand in braces",
     ),
     (&[("ISSUER_URL", "a\nb")], "ISSUER_URL \"a\\nb\": it must be an absolute URL"),
     (
@@ -148,6 +152,7 @@ fn a_bad_setting_is_one_line_that_names_variable_value_and_rule() {
 #[test]
 fn the_defaults_are_as_documented() {
     let empty = [
+        "ACCEPT_ISSUERS",
         "CLIENT_SECRET",
         "BASE_URL",
         "LISTEN",
@@ -163,6 +168,7 @@ fn the_defaults_are_as_documented() {
     for others in [&[][..], &empty] {
         let settings = read(others).unwrap();
         assert_eq!(settings.issuer, "https://id.example");
+        assert!(settings.accept_issuers.is_empty());
         assert_eq!(settings.client_secret, None);
         assert_eq!(settings.base.origin(), "http://127.0.0.1:8080");
         assert_eq!(settings.listen, "127.0.0.1:8080");
@@ -175,6 +181,9 @@ fn the_defaults_are_as_documented() {
 
 #[test]
 fn good_settings_are_taken() {
+    let accepted = read(&[("ACCEPT_ISSUERS", " id.example  https://id.example/{tenantid}/v2.0 ")]);
+    let accepted = accepted.unwrap().accept_issuers;
+    assert_eq!(accepted, ["id.example", "https://id.example/{tenantid}/v2.0"]);
     let listen = |base: &str| read(&[("BASE_URL", base)]).unwrap().listen;
     assert_eq!(listen("http://localhost:3000/"), "localhost:3000");
     assert_eq!(listen("http://shop.example"), "shop.example:80");

@@ -20,7 +20,7 @@ use tower_token_refresh::{
     tower_sessions,
 };
 
-fn endpoint(issuer: &StrictIssuer) -> TokenEndpoint {
+pub(super) fn endpoint(issuer: &StrictIssuer) -> TokenEndpoint {
     TokenEndpoint::new(issuer.token_url(), ClientAuth::basic("web", "secret"))
         .issuer(issuer.issuer_url())
         .jwks_url(issuer.jwks_url())
@@ -28,7 +28,7 @@ fn endpoint(issuer: &StrictIssuer) -> TokenEndpoint {
 }
 
 /// Whatever API the tokens are for.
-const VERIFIED: ClaimsTrust = ClaimsTrust::Verified { audience: None };
+pub(super) const VERIFIED: ClaimsTrust = ClaimsTrust::Verified { audience: None };
 
 fn verifying(configure: impl FnOnce(TokenRefresherBuilder) -> TokenRefresherBuilder) -> World {
     let world = World::on_memory();
@@ -39,7 +39,7 @@ fn verifying(configure: impl FnOnce(TokenRefresherBuilder) -> TokenRefresherBuil
     World { refresher: configure(builder).build().expect("the settings agree"), ..world }
 }
 
-fn world() -> World {
+pub(super) fn world() -> World {
     verifying(|builder| builder)
 }
 
@@ -52,12 +52,12 @@ fn app(world: &World) -> Router {
         .layer(world.refresher.session_layer())
 }
 
-async fn who(world: &World, id: Id) -> Answer {
+pub(super) async fn who(world: &World, id: Id) -> Answer {
     ask(&app(world), http::get("/who", Some(id))).await
 }
 
 /// Logs in with an access token of these claims, signed by the issuer's key.
-async fn log_in_with(world: &World, header: Value, edit: impl FnOnce(&mut Value)) -> Id {
+pub(super) async fn log_in_with(world: &World, header: Value, edit: impl FnOnce(&mut Value)) -> Id {
     let mut claims = json!({
         "iss": world.issuer.issuer_url(), "sub": "alice", "aud": "api",
         "exp": 2_000_000_300, "iat": 2_000_000_000,

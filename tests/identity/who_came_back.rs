@@ -9,7 +9,7 @@ use tower_token_refresh::{
     tower_sessions,
 };
 
-fn endpoint(world: &World) -> TokenEndpoint {
+pub(super) fn endpoint(world: &World) -> TokenEndpoint {
     TokenEndpoint::new(world.issuer.token_url(), ClientAuth::basic("web", "secret"))
         .issuer(world.issuer.issuer_url())
         .revocation_url(world.issuer.revocation_url())
@@ -29,7 +29,7 @@ pub(super) fn world_without_keys() -> World {
     World::on_memory()
 }
 
-fn claims_of(token: &str) -> Value {
+pub(super) fn claims_of(token: &str) -> Value {
     let payload = token.split('.').nth(1).expect("a JWT");
     serde_json::from_slice(&BASE64_URL_SAFE_NO_PAD.decode(payload).expect("base64url"))
         .expect("JSON")

@@ -80,6 +80,9 @@ pub async fn start_with(
         None => ClientAuth::none(&settings.client_id),
     };
     let mut endpoint = TokenEndpoint::discover(&settings.issuer, auth).lazy();
+    for issuer in &settings.accept_issuers {
+        endpoint = endpoint.accept_issuer(issuer);
+    }
     if let Some(limit) = settings.request_timeout {
         endpoint = endpoint.request_timeout(limit);
     }

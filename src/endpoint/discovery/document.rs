@@ -2,7 +2,7 @@
 //!
 //! | field | rule |
 //! |---|---|
-//! | `issuer` | equals the configured issuer, character for character (section 4.3) |
+//! | `issuer` | equals the configured issuer, or one accepted beside it, character for character (section 4.3) |
 //! | `token_endpoint` | required |
 //! | `revocation_endpoint`, `end_session_endpoint`, `jwks_uri` | optional |
 //! | every URL | follows the [`SchemeRule`] |
@@ -15,7 +15,7 @@ use super::{
     DiscoveryError,
     address::{SchemeRule, without_secrets},
 };
-use crate::ConfigError;
+use crate::{ConfigError, endpoint::issuers::Issuers};
 
 /// The provider's URLs. Deliberately without `Debug`: the query of a URL may hold a key.
 #[derive(Clone)]
@@ -43,9 +43,9 @@ pub(crate) fn document_url(issuer: &str, rule: &SchemeRule) -> Result<Uri, Confi
     rule.check(WHAT, &format!("{base}/.well-known/openid-configuration"))
 }
 
-/// Parses the document of `issuer`, which was fetched from `url`.
+/// Parses the document that was fetched from `url`.
 pub(super) fn parse(
-    issuer: &str,
+    issuers: &Issuers,
     url: &str,
     body: &[u8],
     rule: &SchemeRule,
@@ -62,9 +62,9 @@ pub(super) fn parse(
     let document: Document = serde_json::from_slice(body).map_err(|error| {
         DiscoveryError::NotADocument { url: url.into(), line: error.line(), column: error.column() }
     })?;
-    if document.issuer != issuer {
+    if !issuers.may_name_document(&document.issuer) {
         return Err(DiscoveryError::IssuerMismatch {
-            expected: issuer.into(),
+            expected: issuers.own().into(),
             found: without_secrets(&document.issuer),
         });
     }

@@ -43,7 +43,8 @@ pub enum DiscoveryError {
         column: usize,
     },
     /// The document names another issuer. Both must be the same, character for character (OpenID
-    /// Connect Discovery 1.0, section 4.3).
+    /// Connect Discovery 1.0, section 4.3), unless
+    /// [`accept_issuer`](crate::TokenEndpoint::accept_issuer) accepts the other one.
     #[error(
         "the discovery document of {expected:?} names the issuer {found:?}; a trailing slash counts"
     )]

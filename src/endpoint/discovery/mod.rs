@@ -19,12 +19,13 @@ pub use error::DiscoveryError;
 use self::address::SchemeRule;
 use super::{
     exchange::{Exchange, FETCH_NET, MAX_ANSWER},
+    issuers::Issuers,
     request, response,
 };
 use crate::single_flight::{Joined, SingleFlight, Start};
 
 pub(super) struct Discovery {
-    issuer: String,
+    issuers: Issuers,
     document: Uri,
     rule: SchemeRule,
     found: OnceLock<Arc<Metadata>>,
@@ -36,14 +37,14 @@ type Outcome = Result<Arc<Metadata>, DiscoveryError>;
 impl Discovery {
     /// `known` is the result of an earlier discovery, if there was one.
     pub(super) fn new(
-        issuer: String,
+        issuers: Issuers,
         document: Uri,
         rule: SchemeRule,
         known: Option<Arc<Metadata>>,
     ) -> Arc<Self> {
         let found = known.map_or_else(OnceLock::new, OnceLock::from);
         let fetches = SingleFlight::new(FETCH_NET, TaskTracker::new());
-        Arc::new(Self { issuer, document, rule, found, fetches })
+        Arc::new(Self { issuers, document, rule, found, fetches })
     }
 
     /// The metadata. The first call fetches it by `exchange`.
@@ -70,7 +71,7 @@ impl Discovery {
         let body = answer.and_then(response::document_answer).map_err(|source| {
             DiscoveryError::Fetch { url: url.clone(), status, source: Arc::new(source) }
         })?;
-        let found = document::parse(&self.issuer, &url, &body, &self.rule)?;
+        let found = document::parse(&self.issuers, &url, &body, &self.rule)?;
         Ok(self.found.get_or_init(|| Arc::new(found)).clone())
     }
 }

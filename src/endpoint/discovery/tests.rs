@@ -109,6 +109,30 @@ async fn another_issuer_is_refused_and_both_are_named() {
     assert_eq!(EndpointError::from(error).kind(), &Kind::Misconfigured);
 }
 
+/// As Microsoft Entra, Azure AD B2C and Google write it.
+#[tokio::test]
+async fn an_issuer_that_was_accepted_may_name_the_document() {
+    const ENTRA: &str = "https://login.microsoftonline.com/{tenantid}/v2.0";
+    for (named, accepted, found) in [
+        (ENTRA, Some(ENTRA), true),
+        (ENTRA, None, false),
+        ("https://login.microsoftonline.com/1111/v2.0", Some(ENTRA), false),
+        ("https://x.b2clogin.com/1111/v2.0/", Some("https://x.b2clogin.com/1111/v2.0/"), true),
+        ("accounts.google.com", Some("accounts.google.com"), true),
+        ("https://accounts.google.com/", Some("accounts.google.com"), false),
+        (ISSUER, Some("accounts.google.com"), true),
+    ] {
+        let mut document = document();
+        document["issuer"] = json!(named);
+        let mut discover = TokenEndpoint::discover(ISSUER, auth())
+            .transport(serving(&Script::default(), document));
+        if let Some(accepted) = accepted {
+            discover = discover.accept_issuer(accepted);
+        }
+        assert_eq!(discover.await.is_ok(), found, "{named} {accepted:?}");
+    }
+}
+
 /// The error reaches the operator every time: the breaker is for a provider that is down.
 #[tokio::test]
 async fn a_document_that_cannot_be_used_is_told_however_often_it_is_met() {

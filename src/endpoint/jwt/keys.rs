@@ -4,7 +4,8 @@
 //! |---|---|
 //! | the keys are needed for the first time | all callers share one fetch |
 //! | the keys are an hour old | a background fetch; the old keys serve until it succeeds |
-//! | a token names an unknown key | a fetch, at most once in 30 s for all tokens |
+//! | a token names an unknown key, or none and no key fits | a fetch, at most once in 30 s for all tokens |
+//! | a token is wrong by the key that it names | no fetch |
 //! | a fetch has failed | no fetch for 5 s |
 //! | a fetch is slow | callers wait for at most 5 s; the fetch goes on for the next caller |
 
@@ -113,17 +114,29 @@ impl Keys {
         let keys = self.keys(None).await.map_err(VerifyError::Keys)?;
         match jwt.check_signature(&keys) {
             Ok(()) => {}
-            Err(VerifyError::UnknownKey) => self.verify_with_newer(&jwt, &keys).await?,
-            Err(VerifyError::Signature) if jwt.names_no_key() => {
-                self.verify_with_newer(&jwt, &keys).await?;
+            Err(VerifyError::Signature) if !jwt.names_no_key() => {
+                return Err(VerifyError::Signature);
+            }
+            Err(error @ (VerifyError::UnknownKey | VerifyError::Signature)) => {
+                self.verify_with_newer(&jwt, &keys, error).await?;
             }
             Err(error) => return Err(error),
         }
         Ok(jwt.into_claims())
     }
 
-    async fn verify_with_newer(&self, jwt: &Jwt<'_>, old: &Arc<KeySet>) -> Result<(), VerifyError> {
-        jwt.check_signature(&*self.keys(Some(old)).await.map_err(VerifyError::Keys)?)
+    async fn verify_with_newer(
+        &self,
+        jwt: &Jwt<'_>,
+        old: &Arc<KeySet>,
+        error: VerifyError,
+    ) -> Result<(), VerifyError> {
+        let newer = self.keys(Some(old)).await.map_err(VerifyError::Keys)?;
+        // No fetch is allowed now. The same keys would cost as much again and say the same.
+        if Arc::ptr_eq(&newer, old) {
+            return Err(error);
+        }
+        jwt.check_signature(&newer)
     }
 
     /// The keys. If the caller's keys were `unfit`, newer keys where a fetch is allowed now.

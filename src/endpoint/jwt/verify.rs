@@ -5,31 +5,49 @@
 //!
 //! | part | rule |
 //! |---|---|
-//! | form | three parts of base64url, at most 256 KiB; header and payload are JSON objects |
+//! | form | three parts of base64url, at most 256 KiB; header and payload are JSON objects. Standard base64 and padding are read, too: the signature is over the parts as sent |
 //! | `crit` | must be absent: no extension is supported (RFC 7515, section 4.1.11) |
 //! | `typ` | absent or an expected type, in any case, with or without `application/` |
-//! | `iss` | the expected issuer, character for character |
-//! | `aud` | contains the expected audience |
-//! | `azp` | this client; required for ID tokens with several `aud` |
+//! | `iss` | the expected issuer or one accepted beside it, character for character |
+//! | `aud` | contains the expected audience, alone or among others |
+//! | `azp` | of an ID token, if it has one: this client |
 //! | `exp`, `nbf`, `iat` | by our clock, with 60 s of leeway |
 //! | `alg` | RS256 to 512, PS256 to 512, ES256, ES384 or EdDSA |
-//! | signature | by the provider's key that `kid` names and that fits `alg` |
+//! | signature | by one of the provider's keys that fit `alg` and `kid`, see below |
 //!
 //! An expired token passes only if the caller serves stale tokens. `alg` is never `none` and never
 //! an algorithm with a shared secret, because the public key would be that secret. Keys that the
 //! token itself names (`jku`, `jwk`, `x5u`, `x5c`) are ignored.
 //!
+//! `azp` follows OpenID Connect Core 1.0 with errata set 2, section 3.1.3.7. Its items 4 and 5 no
+//! longer want `azp` beside several `aud`; where one is present, they let a client check that it is
+//! itself, and this crate does. Item 3 would also have a client refuse an `aud` that it does not
+//! trust: here the provider alone says who else may have the token.
+//!
+//! Each key that fits `alg` is tried in turn, at most 100 of a key set:
+//!
+//! | the token's `kid` | tried |
+//! |---|---|
+//! | names keys, one or more | these |
+//! | names none of the set | the keys that have no `kid` |
+//! | absent, empty, or neither text nor a number | all |
+//!
 //! The signature comes last, so that a token that is wrong anyway causes no fetch of keys.
 
-use std::time::{Duration, SystemTime};
+use std::{
+    borrow::Cow,
+    time::{Duration, SystemTime},
+};
 
-use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
-use jsonwebtoken::{Algorithm, crypto::aws_lc::DEFAULT_PROVIDER};
+use jsonwebtoken::{Algorithm, DecodingKey, crypto::aws_lc::DEFAULT_PROVIDER};
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
 
 use super::{jwks::KeySet, keys::KeysError};
-use crate::tokens::claims::lenient_number;
+use crate::{
+    endpoint::issuers::Issuers,
+    tokens::claims::{lenient_base64, lenient_number, lenient_text, lenient_texts},
+};
 
 /// The longest token to accept. A token response may not be longer either.
 const MAX_TOKEN: usize = 256 * 1024;
@@ -43,10 +61,10 @@ pub(crate) type JwtClaims = Map<String, Value>;
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Expected<'a> {
     /// `iss`.
-    pub(crate) issuer: Option<&'a str>,
+    pub(crate) issuers: Option<&'a Issuers>,
     /// One of the values of `aud`.
     pub(crate) audience: Option<&'a str>,
-    /// `azp`, if present. It must be present if there are several `aud`.
+    /// `azp`, if present.
     pub(crate) authorized_party: Option<&'a str>,
     /// The accepted values of `typ` in the header, in lower case and without `application/`.
     pub(crate) types: &'a [&'a str],
@@ -58,9 +76,9 @@ pub(crate) struct Expected<'a> {
 
 impl<'a> Expected<'a> {
     /// An ID token for this client (OpenID Connect Core, 2 and 3.1.3.7).
-    pub(crate) fn id_token(issuer: Option<&'a str>, client_id: &'a str) -> Self {
+    pub(crate) fn id_token(issuers: Option<&'a Issuers>, client_id: &'a str) -> Self {
         Self {
-            issuer,
+            issuers,
             audience: Some(client_id),
             authorized_party: Some(client_id),
             types: &["jwt"],
@@ -70,9 +88,9 @@ impl<'a> Expected<'a> {
     }
 
     /// An access token for an API, in the form of RFC 9068 or of older providers.
-    pub(crate) fn access_token(issuer: &'a str, audience: Option<&'a str>) -> Self {
+    pub(crate) fn access_token(issuers: &'a Issuers, audience: Option<&'a str>) -> Self {
         Self {
-            issuer: Some(issuer),
+            issuers: Some(issuers),
             audience,
             authorized_party: None,
             types: &["at+jwt", "jwt"],
@@ -141,9 +159,7 @@ impl<'a> Jwt<'a> {
             header: object("header", header)?,
             claims: object("payload", payload)?,
             signed,
-            signature: BASE64_URL_SAFE_NO_PAD
-                .decode(signature)
-                .map_err(|_| VerifyError::SignatureForm)?,
+            signature: lenient_base64(signature).map_err(|_| VerifyError::SignatureForm)?,
         })
     }
 
@@ -162,8 +178,9 @@ impl<'a> Jwt<'a> {
                 return Err(VerifyError::Claim { name, rule: "is missing" });
             }
         }
-        if let Some(issuer) = expected.issuer
-            && self.claims.get("iss").and_then(Value::as_str) != Some(issuer)
+        let iss = self.claims.get("iss").and_then(Value::as_str);
+        if let Some(issuers) = expected.issuers
+            && !iss.is_some_and(|iss| issuers.accepts(iss, &self.claims))
         {
             return Err(VerifyError::Claim { name: "iss", rule: "is not the provider's issuer" });
         }
@@ -180,13 +197,9 @@ impl<'a> Jwt<'a> {
     }
 
     fn check_audience(&self, expected: &Expected<'_>) -> Result<(), VerifyError> {
-        let audiences: Vec<&str> = match self.claims.get("aud") {
-            Some(Value::String(one)) => vec![one],
-            Some(Value::Array(many)) => many.iter().filter_map(Value::as_str).collect(),
-            _ => Vec::new(),
-        };
+        let audiences = || self.claims.get("aud").map(lenient_texts).unwrap_or_default();
         if let Some(audience) = expected.audience
-            && !audiences.contains(&audience)
+            && !audiences().iter().any(|found| found == audience)
         {
             return Err(VerifyError::Claim {
                 name: "aud",
@@ -195,13 +208,9 @@ impl<'a> Jwt<'a> {
         }
         let Some(party) = expected.authorized_party else { return Ok(()) };
         match self.claims.get("azp") {
-            Some(found) if found.as_str() == Some(party) => Ok(()),
+            None | Some(Value::Null) => Ok(()),
+            Some(found) if lenient_text(found).as_deref() == Some(party) => Ok(()),
             Some(_) => Err(VerifyError::Claim { name: "azp", rule: "is another client" }),
-            None if audiences.len() > 1 => Err(VerifyError::Claim {
-                name: "azp",
-                rule: "is missing although there are several aud",
-            }),
-            None => Ok(()),
         }
     }
 
@@ -233,23 +242,47 @@ impl<'a> Jwt<'a> {
             .and_then(Value::as_str)
             .and_then(accepted)
             .ok_or(VerifyError::Algorithm)?;
-        let id = match &self.header.kid {
-            None => None,
-            Some(Value::String(id)) => Some(id.as_str()),
-            Some(_) => return Err(VerifyError::Malformed { part: "header" }),
+        let Some(id) = self.key_id() else {
+            return self.check_by(algorithm, keys.all(algorithm));
         };
-        let key = keys.find(id, algorithm).ok_or(VerifyError::UnknownKey)?;
-        // Deliberately not `jsonwebtoken::decode`: it reads the system clock, and it panics if some
-        // other crate enables the second of its two cryptographic backends.
-        let verifier = (DEFAULT_PROVIDER.verifier_factory)(&algorithm, key)
-            .map_err(|_| VerifyError::UnknownKey)?;
-        verifier.verify(self.signed.as_bytes(), &self.signature).map_err(|_| VerifyError::Signature)
+        match self.check_by(algorithm, keys.named(&id, algorithm)) {
+            // The key that the token names may be one that the set does not name, or a newer one.
+            Err(VerifyError::UnknownKey) => self
+                .check_by(algorithm, keys.nameless(algorithm))
+                .map_err(|_| VerifyError::UnknownKey),
+            checked => checked,
+        }
+    }
+
+    /// By the first of `keys` that fits.
+    fn check_by<'k>(
+        &self,
+        algorithm: Algorithm,
+        keys: impl Iterator<Item = &'k DecodingKey>,
+    ) -> Result<(), VerifyError> {
+        let mut checked = Err(VerifyError::UnknownKey);
+        for key in keys {
+            // Deliberately not `jsonwebtoken::decode`: it reads the system clock, and it panics if
+            // some other crate enables the second of its two cryptographic backends.
+            let Ok(verifier) = (DEFAULT_PROVIDER.verifier_factory)(&algorithm, key) else {
+                continue;
+            };
+            match verifier.verify(self.signed.as_bytes(), &self.signature) {
+                Ok(()) => return Ok(()),
+                Err(_) => checked = Err(VerifyError::Signature),
+            }
+        }
+        checked
+    }
+
+    fn key_id(&self) -> Option<Cow<'_, str>> {
+        self.header.kid.as_ref().and_then(lenient_text).filter(|id| !id.is_empty())
     }
 
     /// Whether the token names no key. After a key rotation such a token may seem to fit a key that
     /// did not sign it.
     pub(crate) fn names_no_key(&self) -> bool {
-        self.header.kid.is_none()
+        self.key_id().is_none()
     }
 
     pub(crate) fn into_claims(self) -> JwtClaims {
@@ -276,7 +309,7 @@ fn accepted(name: &str) -> Option<Algorithm> {
 
 fn object<T: DeserializeOwned>(part: &'static str, encoded: &str) -> Result<T, VerifyError> {
     let malformed = VerifyError::Malformed { part };
-    let Ok(json) = BASE64_URL_SAFE_NO_PAD.decode(encoded) else { return Err(malformed) };
+    let Ok(json) = lenient_base64(encoded) else { return Err(malformed) };
     // A derived `Deserialize` would accept an array in place of an object.
     if json.iter().find(|byte| !byte.is_ascii_whitespace()) != Some(&b'{') {
         return Err(malformed);

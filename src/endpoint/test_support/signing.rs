@@ -65,8 +65,12 @@ impl Signer {
     /// Signs with `alg`, whatever the header says.
     pub(in crate::endpoint) fn sign(&self, alg: &str, header: &Value, claims: &Value) -> String {
         let signed = format!("{}.{}", part(header), part(claims));
+        format!("{signed}.{}", BASE64_URL_SAFE_NO_PAD.encode(self.signature_of(alg, &signed)))
+    }
+
+    pub(in crate::endpoint) fn signature_of(&self, alg: &str, signed: &str) -> Vec<u8> {
         let random = SystemRandom::new();
-        let signature = match self {
+        match self {
             Self::Rsa(pair) => {
                 let encoding: &dyn aws_lc_rs::signature::RsaEncoding = match alg {
                     "RS256" => &RSA_PKCS1_SHA256,
@@ -85,8 +89,7 @@ impl Signer {
                 pair.sign(&random, signed.as_bytes()).unwrap().as_ref().to_vec()
             }
             Self::Ed25519(pair) => pair.sign(signed.as_bytes()).as_ref().to_vec(),
-        };
-        format!("{signed}.{}", BASE64_URL_SAFE_NO_PAD.encode(signature))
+        }
     }
 }
 

@@ -10,6 +10,7 @@ use crate::{
     endpoint::{
         discovery::{Discovery, Metadata, address::without_secrets, document_url},
         exchange::Exchange,
+        issuers::{self, Issuers},
         provider::{Addresses, Overrides, Provider},
         resilience::Admission,
         transport::Transport,
@@ -45,10 +46,11 @@ impl TokenEndpoint {
         };
         let located = self.locate(overrides)?;
         let issuer = self.issuer.clone().or(located.discovered_issuer);
+        issuers::check(&self.accepted_issuers, issuer.as_deref())?;
         let clock = Clock::system();
         Ok(Provider {
-            issuer_id: issuer.clone().unwrap_or(located.fallback_id).into(),
-            issuer: issuer.map(Into::into),
+            issuers: issuer.as_deref().map(|own| Issuers::new(own, &self.accepted_issuers)),
+            issuer_id: issuer.unwrap_or(located.fallback_id).into(),
             auth: self.auth.clone(),
             exchange: Exchange {
                 transport: self.make_transport(&located.first_request)?,
@@ -83,7 +85,8 @@ impl TokenEndpoint {
             Location::Discovered { issuer, document } => {
                 let url = document_url(issuer, &self.rule)?;
                 let (rule, known) = (self.rule.clone(), document.clone());
-                let discovery = Discovery::new(issuer.clone(), url.clone(), rule, known);
+                let issuers = Issuers::new(issuer, &self.accepted_issuers);
+                let discovery = Discovery::new(issuers, url.clone(), rule, known);
                 Ok(Located {
                     fallback_id: issuer.clone(),
                     discovered_issuer: Some(issuer.clone()),

@@ -1,5 +1,9 @@
 //! Bodies as providers send them.
 
+use base64::{
+    Engine,
+    engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_SAFE_NO_PAD},
+};
 use secrecy::ExposeSecret;
 
 use super::*;
@@ -127,5 +131,26 @@ fn a_refresh_token_is_kept_whatever_the_access_token_is() {
 fn without_any_token_there_is_nothing_to_keep() {
     for body in ["", "{}", "[]", "null", "<html>access_token</html>", r#"{"refresh_token":""}"#] {
         assert!(unusable(body).refresh_token.is_none(), "{body}");
+    }
+}
+
+#[test]
+fn subject_and_sid_are_read_each_by_itself() {
+    for (claims, subject, sid) in [
+        (r#"{"sub":"alice","sid":"s-1"}"#, Some("alice"), Some("s-1")),
+        (r#"{"sub":42,"sid":7}"#, Some("42"), Some("7")),
+        (r#"{"sub":["alice"],"sid":"s-1"}"#, None, Some("s-1")),
+        (r#"{"sub":"alice","sid":{}}"#, Some("alice"), None),
+        (r#"{"sub":"bob","sub":"alice","sid":""}"#, Some("alice"), None),
+        (r#"{"sub":1.5,"sid":true}"#, None, None),
+        (r#"["alice"]"#, None, None),
+    ] {
+        for alphabet in [&URL_SAFE_NO_PAD, &URL_SAFE, &STANDARD, &STANDARD_NO_PAD] {
+            let token = format!("e30.{}.c2ln", alphabet.encode(claims));
+            let set = assert_kept(&format!(
+                r#"{{"access_token":"at-2","refresh_token":"rt-2","id_token":"{token}"}}"#
+            ));
+            assert_eq!((set.subject.as_deref(), set.sid.as_deref()), (subject, sid), "{claims}");
+        }
     }
 }

@@ -127,7 +127,7 @@ fn a_jwt_says_itself_when_it_expires() {
         set.jwt_expires_at,
         SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(1_700_000_300))
     );
-    assert_eq!(set.subject.as_deref(), Some("alice"));
+    assert_eq!((set.subject.as_deref(), set.sid.as_deref()), (Some("alice"), Some("7")));
     for exp in [json!(-5), json!(0), json!(1e300), json!("x")] {
         let set = with("access_token", json!(jwt(json!({"exp": exp})))).unwrap();
         assert_eq!(set.jwt_expires_at, None, "{exp}");

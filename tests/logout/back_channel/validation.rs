@@ -111,7 +111,7 @@ refused! {
     with_an_event_that_is_no_object: |case| {
         case.post_changed("events", json!({ "http://schemas.openid.net/event/backchannel-logout": true }))
     };
-    with_a_sid_that_is_no_string: |case| case.post_changed("sid", json!(5));
+    with_a_sid_that_is_no_string: |case| case.post_changed("sid", json!([5]));
     with_an_empty_sid: |case| case.post_changed("sid", json!(""));
     with_a_sub_that_is_no_string: |case| case.post_changed("sub", json!(["alice"]));
     without_jti: |case| case.post_without("jti");

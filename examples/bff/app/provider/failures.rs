@@ -1,10 +1,6 @@
 //! What went wrong at the provider, in words that may be logged: never a token, a code, or the
 //! provider's free text.
 
-use openidconnect::{RequestTokenError, StandardErrorResponse, core::CoreErrorResponseType};
-
-use super::http::HttpError;
-
 /// Why a login cannot go on.
 #[derive(Debug, thiserror::Error)]
 pub enum ProviderError {
@@ -18,7 +14,7 @@ pub enum ProviderError {
     BadIdToken(&'static str),
 }
 
-/// Why an ID token is not taken for what it says. The library's own words may quote claims.
+/// Why an ID token is not taken for what it says.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Rejected {
     UnknownKey,
@@ -27,54 +23,12 @@ pub(super) enum Rejected {
 }
 
 impl Rejected {
-    pub(super) fn of(error: &openidconnect::ClaimsVerificationError) -> Self {
-        use openidconnect::{
-            ClaimsVerificationError as Claims, SignatureVerificationError as Signature,
-        };
-        match error {
-            Claims::SignatureVerification(Signature::NoMatchingKey) => Self::UnknownKey,
-            Claims::SignatureVerification(_) => Self::Other("its signature is wrong"),
-            Claims::Expired(_) => Self::Other("it has expired"),
-            Claims::InvalidAudience(_) => Self::Other("it is for another client"),
-            Claims::InvalidIssuer(_) => Self::Other("it is another issuer's"),
-            Claims::InvalidNonce(_) => Self::Other("it answers another login"),
-            _ => Self::Other("it does not hold to the rules"),
-        }
-    }
-
     pub(super) fn why(self) -> &'static str {
         match self {
             Self::UnknownKey => "it is signed by an unknown key",
             Self::Missing => "there is none",
             Self::Other(why) => why,
         }
-    }
-}
-
-pub(super) fn exchange_failed(
-    error: RequestTokenError<HttpError, StandardErrorResponse<CoreErrorResponseType>>,
-) -> ProviderError {
-    match error {
-        RequestTokenError::ServerResponse(answer) => {
-            ProviderError::CodeRefused(registered(answer.error().as_ref()))
-        }
-        RequestTokenError::Request(_) => ProviderError::Unreachable,
-        RequestTokenError::Parse(..) | RequestTokenError::Other(_) => {
-            ProviderError::BadAnswer("it is not a token response")
-        }
-    }
-}
-
-pub(super) fn discovery_failed(error: &openidconnect::DiscoveryError<HttpError>) -> &'static str {
-    use openidconnect::DiscoveryError as Failed;
-    match error {
-        Failed::Request(_) => "no answer",
-        Failed::Parse(_) => "what it serves is not a discovery document",
-        Failed::Response(..) => "it answered with an error",
-        Failed::Validation(_) => {
-            "its document names another issuer than ISSUER_URL; a trailing slash counts"
-        }
-        _ => "ISSUER_URL cannot be used",
     }
 }
 

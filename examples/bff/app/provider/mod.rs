@@ -4,90 +4,50 @@
 //! the provider is down. It is discovered anew when an ID token is signed by an unknown key, since
 //! providers change their keys.
 
+mod discovery;
+mod exchange;
 mod failures;
 mod http;
+mod id_token;
+mod issuers;
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use openidconnect::{
-    AuthorizationCode, Client, ClientId, ClientSecret, CsrfToken, EmptyAdditionalClaims,
-    EndpointMaybeSet, EndpointNotSet, EndpointSet, ExtraTokenFields, IdTokenFields, IssuerUrl,
-    Nonce, OAuth2TokenResponse, PkceCodeChallenge, PkceCodeVerifier, RedirectUrl, Scope,
-    StandardErrorResponse, StandardTokenResponse,
-    core::{
-        CoreAuthDisplay, CoreAuthPrompt, CoreAuthenticationFlow, CoreErrorResponseType,
-        CoreGenderClaim, CoreIdTokenClaims, CoreJsonWebKey, CoreJweContentEncryptionAlgorithm,
-        CoreJwsSigningAlgorithm, CoreProviderMetadata, CoreRevocableToken,
-        CoreRevocationErrorResponse, CoreTokenIntrospectionResponse, CoreTokenType,
-    },
+    ClientId, ClientSecret, CsrfToken, Nonce, PkceCodeChallenge, RedirectUrl, Scope,
+    core::CoreAuthenticationFlow,
 };
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use tokio::sync::Mutex;
-use tower_token_refresh::{Clock, TokenSet};
+use tower_token_refresh::{Clock, StandardClaims, TokenSet};
 
 pub use self::failures::{ProviderError, registered};
 use self::{
-    failures::{Rejected, discovery_failed, exchange_failed},
+    discovery::{Found, discover},
+    exchange::{Code, exchange},
+    failures::Rejected,
     http::Http,
+    id_token::Expected,
+    issuers::Issuers,
 };
 use super::settings::Settings;
 
 /// The shortest time between two discoveries: many logins at once must not become many discoveries.
 const NEXT_DISCOVERY: Duration = Duration::from_secs(5);
 
-/// What a token response holds beside the standard fields, such as the life of the refresh token.
-/// The standard types of `openidconnect` would drop it.
-#[derive(Debug, Serialize, Deserialize)]
-struct Others(BTreeMap<String, Value>);
-
-impl ExtraTokenFields for Others {}
-
-type Tokens = StandardTokenResponse<
-    IdTokenFields<
-        EmptyAdditionalClaims,
-        Others,
-        CoreGenderClaim,
-        CoreJweContentEncryptionAlgorithm,
-        CoreJwsSigningAlgorithm,
-    >,
-    CoreTokenType,
->;
-
-type OidcClient = Client<
-    EmptyAdditionalClaims,
-    CoreAuthDisplay,
-    CoreGenderClaim,
-    CoreJweContentEncryptionAlgorithm,
-    CoreJsonWebKey,
-    CoreAuthPrompt,
-    StandardErrorResponse<CoreErrorResponseType>,
-    Tokens,
-    CoreTokenIntrospectionResponse,
-    CoreRevocableToken,
-    CoreRevocationErrorResponse,
-    EndpointSet,
-    EndpointNotSet,
-    EndpointNotSet,
-    EndpointNotSet,
-    EndpointMaybeSet,
-    EndpointMaybeSet,
->;
-
 pub struct Provider {
-    issuer: IssuerUrl,
+    issuers: Issuers,
     client_id: ClientId,
     client_secret: Option<ClientSecret>,
     redirect: RedirectUrl,
     scopes: Vec<Scope>,
     http: Http,
     clock: Clock,
-    found: Mutex<Found>,
+    discovered: Mutex<Discovered>,
 }
 
 #[derive(Default)]
-struct Found {
-    client: Option<Arc<OidcClient>>,
+struct Discovered {
+    found: Option<Arc<Found>>,
     /// On the monotonic clock.
     asked_at: Option<Duration>,
 }
@@ -111,7 +71,7 @@ impl Provider {
     pub fn new(settings: &Settings, clock: Clock) -> Result<Self, String> {
         let parsed = |error| format!("the settings hold a URL that cannot be used: {error}");
         Ok(Self {
-            issuer: IssuerUrl::new(settings.issuer.clone()).map_err(parsed)?,
+            issuers: Issuers::of(settings),
             client_id: ClientId::new(settings.client_id.clone()),
             client_secret: settings.client_secret.clone().map(ClientSecret::new),
             redirect: RedirectUrl::new(settings.base.with_path("/auth/callback"))
@@ -126,28 +86,32 @@ impl Provider {
                 .collect(),
             http: Http::new()?,
             clock,
-            found: Mutex::default(),
+            discovered: Mutex::default(),
         })
     }
 
     /// Discovers the provider early. A failure is logged, and the next login tries again.
     pub async fn discover_early(&self) {
-        if self.client().await.is_err() {
-            tracing::warn!(issuer = %self.issuer.as_str(), "the next login will try again to reach the provider");
+        if self.found().await.is_err() {
+            tracing::warn!(
+                issuer = self.issuers.own(),
+                "the next login will try again to reach the provider"
+            );
         }
     }
 
     /// The `iss` of a callback, where there is one, names the provider that the login was sent to
     /// (RFC 9207).
     pub fn is_issuer(&self, iss: &str) -> bool {
-        iss == self.issuer.as_str()
+        self.issuers.may_answer(iss)
     }
 
     pub async fn login_request(&self) -> Result<LoginRequest, ProviderError> {
-        let client = self.client().await?;
+        let found = self.found().await?;
         let (challenge, verifier) = PkceCodeChallenge::new_random_sha256();
         let flow = CoreAuthenticationFlow::AuthorizationCode;
-        let (url, state, nonce) = client
+        let (url, state, nonce) = found
+            .client
             .authorize_url(flow, CsrfToken::new_random, Nonce::new_random)
             .add_scopes(self.scopes.iter().cloned())
             .set_pkce_challenge(challenge)
@@ -168,104 +132,76 @@ impl Provider {
         nonce: String,
         verifier: String,
     ) -> Result<VerifiedLogin, ProviderError> {
-        let client = self.client().await?;
+        let found = self.found().await?;
         let sent_at = self.clock.now();
-        let tokens = client
-            .exchange_code(AuthorizationCode::new(code))
-            .map_err(|_| {
-                ProviderError::BadAnswer("its discovery document names no token endpoint")
-            })?
-            .set_pkce_verifier(PkceCodeVerifier::new(verifier))
-            .request_async(&self.http)
-            .await
-            .map_err(exchange_failed)?;
+        let token_url = found
+            .token_url
+            .as_deref()
+            .ok_or(ProviderError::BadAnswer("its discovery document names no token endpoint"))?;
+        let client = (&self.client_id, self.client_secret.as_ref());
+        let code = Code { code: &code, verifier: &verifier, redirect_uri: &self.redirect };
+        let tokens = exchange(&self.http, token_url, client, code).await?;
 
-        let nonce = Nonce::new(nonce);
-        let claims = match self.claims(&client, &tokens, &nonce) {
+        let claims = match self.claims(&found, &tokens, &nonce) {
             Err(Rejected::UnknownKey) => {
-                let client = self.find_anew().await?;
-                self.claims(&client, &tokens, &nonce)
+                let found = self.find_anew().await?;
+                self.claims(&found, &tokens, &nonce)
             }
             claims => claims,
         };
         let claims = claims.map_err(|rejected| ProviderError::BadIdToken(rejected.why()))?;
-        let name = name_in(&claims);
-        let tokens = TokenSet::from_response(&tokens)
-            .map_err(|_| ProviderError::BadAnswer("it is not a token response"))?
-            .with_obtained_at(sent_at);
-        Ok(VerifiedLogin { tokens, name })
+        Ok(VerifiedLogin { tokens: tokens.with_obtained_at(sent_at), name: name_in(claims) })
     }
 
     fn claims(
         &self,
-        client: &OidcClient,
-        tokens: &Tokens,
-        nonce: &Nonce,
-    ) -> Result<CoreIdTokenClaims, Rejected> {
-        let id_token = tokens.extra_fields().id_token().ok_or(Rejected::Missing)?;
-        let clock = self.clock.clone();
-        let verifier = client.id_token_verifier().set_time_fn(move || clock.now().into());
-        let claims = id_token.claims(&verifier, nonce).map_err(|error| Rejected::of(&error))?;
-        if let Some(expected) = claims.access_token_hash() {
-            let wrong = Rejected::Other("its at_hash cannot be computed");
-            let key = id_token.signing_key(&verifier).map_err(|_| wrong)?;
-            let alg = id_token.signing_alg().map_err(|_| wrong)?;
-            let actual =
-                openidconnect::AccessTokenHash::from_token(tokens.access_token(), alg, key)
-                    .map_err(|_| wrong)?;
-            if actual != *expected {
-                return Err(Rejected::Other("its at_hash is another access token's"));
-            }
-        }
-        Ok(claims.clone())
+        found: &Found,
+        tokens: &TokenSet,
+        nonce: &str,
+    ) -> Result<StandardClaims, Rejected> {
+        let (issuers, client_id, now) = (&self.issuers, self.client_id.as_str(), self.clock.now());
+        id_token::verify(tokens, &Expected { issuers, client_id, nonce, now }, &found.keys)
     }
 
-    async fn client(&self) -> Result<Arc<OidcClient>, ProviderError> {
-        let mut found = self.found.lock().await;
-        match &found.client {
-            Some(client) => Ok(client.clone()),
-            None => self.discover(&mut found).await,
+    async fn found(&self) -> Result<Arc<Found>, ProviderError> {
+        let mut discovered = self.discovered.lock().await;
+        match &discovered.found {
+            Some(found) => Ok(found.clone()),
+            None => self.discover(&mut discovered).await,
         }
     }
 
-    async fn find_anew(&self) -> Result<Arc<OidcClient>, ProviderError> {
-        let mut found = self.found.lock().await;
-        match &found.client {
-            Some(client) if self.asked_lately(&found) => Ok(client.clone()),
-            _ => self.discover(&mut found).await,
+    async fn find_anew(&self) -> Result<Arc<Found>, ProviderError> {
+        let mut discovered = self.discovered.lock().await;
+        match &discovered.found {
+            Some(found) if self.asked_lately(&discovered) => Ok(found.clone()),
+            _ => self.discover(&mut discovered).await,
         }
     }
 
     /// One at a time: the others wait for the lock, and get a failure without another request.
-    async fn discover(&self, found: &mut Found) -> Result<Arc<OidcClient>, ProviderError> {
-        if self.asked_lately(found) {
+    async fn discover(&self, discovered: &mut Discovered) -> Result<Arc<Found>, ProviderError> {
+        if self.asked_lately(discovered) {
             return Err(ProviderError::Unreachable);
         }
-        let outcome = CoreProviderMetadata::discover_async(self.issuer.clone(), &self.http).await;
-        found.asked_at = Some(self.clock.monotonic());
-        let metadata = outcome.map_err(|error| {
-            let why = discovery_failed(&error);
-            tracing::warn!(issuer = %self.issuer.as_str(), why, "discovery failed");
+        let outcome = discover(&self.http, &self.issuers, &self.client_id, &self.redirect).await;
+        discovered.asked_at = Some(self.clock.monotonic());
+        let found = outcome.map_err(|why| {
+            tracing::warn!(issuer = self.issuers.own(), why, "discovery failed");
             ProviderError::Unreachable
         })?;
-        let client = Client::from_provider_metadata(
-            metadata,
-            self.client_id.clone(),
-            self.client_secret.clone(),
-        )
-        .set_redirect_uri(self.redirect.clone());
-        let client = Arc::new(client);
-        found.client = Some(client.clone());
-        Ok(client)
+        let found = Arc::new(found);
+        discovered.found = Some(found.clone());
+        Ok(found)
     }
 
-    fn asked_lately(&self, found: &Found) -> bool {
-        found.asked_at.is_some_and(|at| self.clock.monotonic().saturating_sub(at) < NEXT_DISCOVERY)
+    fn asked_lately(&self, discovered: &Discovered) -> bool {
+        discovered
+            .asked_at
+            .is_some_and(|at| self.clock.monotonic().saturating_sub(at) < NEXT_DISCOVERY)
     }
 }
 
-fn name_in(claims: &CoreIdTokenClaims) -> String {
-    let preferred = claims.preferred_username().map(|name| name.as_str());
-    let email = || claims.email().map(|email| email.as_str());
-    preferred.or_else(email).unwrap_or_else(|| claims.subject().as_str()).to_owned()
+fn name_in(claims: StandardClaims) -> String {
+    claims.preferred_username.or(claims.email).or(claims.sub).unwrap_or_default()
 }

@@ -19,10 +19,14 @@ pub use self::{
 
 const BASE_URL: &str = "http://127.0.0.1:8080";
 const SCOPES: &str = "openid profile email";
+/// Stands for the tenant that a token names (`tid`, Microsoft Entra).
+pub const TENANT: &str = "{tenantid}";
 
 pub struct Settings {
     /// As given: an issuer is compared character by character.
     pub issuer: String,
+    /// By which other names the provider may call itself.
+    pub accept_issuers: Vec<String>,
     pub client_id: String,
     pub client_secret: Option<String>,
     pub upstream: Upstream,
@@ -73,6 +77,7 @@ impl Settings {
         };
 
         let issuer = issuer(required("ISSUER_URL")?)?;
+        let accept_issuers = accept_issuers(&read("ACCEPT_ISSUERS")?.unwrap_or_default())?;
         let client_id = required("CLIENT_ID")?;
         let client_secret = read("CLIENT_SECRET")?;
         let upstream = upstream(&required("UPSTREAM_URL")?)?;
@@ -87,6 +92,7 @@ impl Settings {
         let store_timeout = seconds("STORE_TIMEOUT")?;
         Ok(Self {
             issuer,
+            accept_issuers,
             client_id,
             client_secret,
             upstream,
@@ -125,6 +131,18 @@ fn issuer(value: String) -> Result<String, SettingError> {
         return Err(broken("it must have no user name, query or fragment"));
     }
     Ok(value)
+}
+
+/// The library's own rule, as a line about the variable.
+fn accept_issuers(value: &str) -> Result<Vec<String>, SettingError> {
+    let issuers: Vec<String> = value.split_whitespace().map(str::to_owned).collect();
+    match issuers.iter().find(|issuer| issuer.replace(TENANT, "").contains(['{', '}'])) {
+        None => Ok(issuers),
+        Some(issuer) => {
+            let rule = "only {tenantid} may stand in braces";
+            Err(SettingError::shown("ACCEPT_ISSUERS", issuer, rule))
+        }
+    }
 }
 
 fn upstream(value: &str) -> Result<Upstream, SettingError> {

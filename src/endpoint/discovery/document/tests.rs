@@ -18,6 +18,10 @@ const FIELDS: [&str; 6] = [
     "other",
 ];
 
+fn issuers() -> Issuers {
+    Issuers::new(ISSUER, &[])
+}
+
 #[test]
 fn a_trailing_slash_of_the_issuer_goes_before_the_well_known_path() {
     let url = |issuer| document_url(issuer, &SchemeRule::default()).map(|url| url.to_string());
@@ -46,10 +50,10 @@ proptest! {
             2 => json!(format!("https://id.example/?{text}{SECRET}")),
             _ => json!(text),
         };
-        if let Err(error) = parse(ISSUER, URL, odd.to_string().as_bytes(), &SchemeRule::default()) {
+        if let Err(error) = parse(&issuers(), URL, odd.to_string().as_bytes(), &SchemeRule::default()) {
             prop_assert!(!everything_printed(&error).contains(SECRET));
         }
-        let _ = parse(ISSUER, URL, text.as_bytes(), &SchemeRule::default());
+        let _ = parse(&issuers(), URL, text.as_bytes(), &SchemeRule::default());
     }
 
     /// Errors show the names and URLs that the operator must fix, without their secrets, and
@@ -64,7 +68,7 @@ proptest! {
             document[field] = value;
         }
         for document in [document, whole] {
-            if let Err(error) = parse(ISSUER, URL, document.to_string().as_bytes(), &SchemeRule::default()) {
+            if let Err(error) = parse(&issuers(), URL, document.to_string().as_bytes(), &SchemeRule::default()) {
                 prop_assert!(!everything_printed(&error).contains(SECRET), "{:?}", error);
             }
         }
@@ -74,13 +78,13 @@ proptest! {
     fn a_name_or_url_without_end_is_told_in_part(field in prop::sample::select(FIELDS[..5].to_vec()), text in ".{1,9}") {
         let mut document = document();
         document[field] = json!(text.repeat(5000));
-        let error = parse(ISSUER, URL, document.to_string().as_bytes(), &SchemeRule::default()).err();
+        let error = parse(&issuers(), URL, document.to_string().as_bytes(), &SchemeRule::default()).err();
         prop_assert!(error.is_some_and(|error| everything_printed(&error).len() < 20_000));
     }
 
     #[test]
     fn a_document_of_any_bytes_is_an_error(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
-        let error = parse(ISSUER, URL, &bytes, &SchemeRule::default()).err();
+        let error = parse(&issuers(), URL, &bytes, &SchemeRule::default()).err();
         let is_no_document = matches!(error, Some(DiscoveryError::NotADocument { .. }));
         prop_assert!(is_no_document);
     }
