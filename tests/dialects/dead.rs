@@ -67,7 +67,12 @@ async fn the_applications_own_word_comes_first() {
     let answers = [
         (418, "E1", Some(AnswerMeaning::LoginEnded), RefreshErrorKind::SessionExpired),
         (200, "E1", Some(AnswerMeaning::LoginEnded), RefreshErrorKind::SessionExpired),
-        (400, r#"{"error":"invalid_grant"}"#, Some(AnswerMeaning::TryLater(None)), RefreshErrorKind::Unavailable),
+        (
+            400,
+            r#"{"error":"invalid_grant"}"#,
+            Some(AnswerMeaning::TryLater(None)),
+            RefreshErrorKind::Unavailable,
+        ),
         (403, "E3", Some(AnswerMeaning::Misconfigured), RefreshErrorKind::Misconfigured),
         (400, r#"{"error":"invalid_grant"}"#, None, RefreshErrorKind::SessionExpired),
     ];
@@ -75,9 +80,10 @@ async fn the_applications_own_word_comes_first() {
     for (status, body, meaning, expected) in answers {
         let world = support::World::on_memory();
         let issuer = world.issuer.clone();
-        let transport = tower_token_refresh::Transport::new(tower::service_fn(move |_| async move {
-            Ok::<_, std::io::Error>(response(status, body).map(http_body_util::Full::new))
-        }));
+        let transport =
+            tower_token_refresh::Transport::new(tower::service_fn(move |_| async move {
+                Ok::<_, std::io::Error>(response(status, body).map(http_body_util::Full::new))
+            }));
         let endpoint = TokenEndpoint::new(issuer.token_url(), ClientAuth::basic("web", "secret"))
             .transport(transport)
             .classify(move |answer| {

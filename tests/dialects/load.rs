@@ -106,7 +106,8 @@ async fn storm(takes: Duration, at_once: usize, processes: usize) -> Report {
     let unavailable = AtomicUsize::new(0);
     let started = Instant::now();
     let asks = users.iter().flat_map(|id| processes.iter().map(|process| (*id, process)));
-    join_all(asks.map(|(id, process)| async {
+    let unavailable = &unavailable;
+    join_all(asks.map(|(id, process)| async move {
         while let Err(error) = ask_at(process, id).await {
             unavailable.fetch_add(1, SeqCst);
             let wait = error.retry_after().unwrap_or_else(|| panic!("{error:?}"));
@@ -121,7 +122,7 @@ async fn storm(takes: Duration, at_once: usize, processes: usize) -> Report {
     }
     assert_eq!(world.issuer.refreshes(), USERS);
     let report = Report {
-        unavailable: unavailable.into_inner(),
+        unavailable: unavailable.load(SeqCst),
         refused: provider.refused.load(SeqCst),
         took,
     };
@@ -130,10 +131,12 @@ async fn storm(takes: Duration, at_once: usize, processes: usize) -> Report {
 }
 
 fn process(world: &World, provider: &Narrow, clock: &Clock) -> TokenRefresher {
-    let endpoint =
-        TokenEndpoint::new(world.issuer.token_url(), tower_token_refresh::ClientAuth::basic("web", "secret"))
-            .issuer(world.issuer.issuer_url())
-            .transport(provider.transport());
+    let endpoint = TokenEndpoint::new(
+        world.issuer.token_url(),
+        tower_token_refresh::ClientAuth::basic("web", "secret"),
+    )
+    .issuer(world.issuer.issuer_url())
+    .transport(provider.transport());
     TokenRefresher::builder(endpoint, world.sessions.clone())
         .token_store(world.tokens.clone())
         .clock(clock.clone())

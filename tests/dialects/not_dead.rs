@@ -33,11 +33,14 @@ const PASSES: &[(u16, &str)] = &[
     (500, r#"{"error":"access_denied","error_description":"Global limit has been reached"}"#),
     // Microsoft: throttled, and a failure of Azure AD B2C.
     (400, r#"{"error":"invalid_grant","error_description":"AADSTS50196","error_codes":[50196]}"#),
-    (400, r#"{"error":"invalid_grant","error_description":"AADB2C90085: The service has encountered an internal error."}"#),
+    (
+        400,
+        r#"{"error":"invalid_grant","error_description":"AADB2C90085: The service has encountered an internal error."}"#,
+    ),
 ];
 
 /// Two users, a page view of each every ten seconds.
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn an_hour_of_it_logs_nobody_out_and_sends_a_few_requests_a_minute() {
     for (status, body) in PASSES {
         let stage = Counted::new();

@@ -22,7 +22,8 @@ async fn a_429_holds_back_one_login_for_as_long_as_it_says() {
     let token = world.stored_refresh_token(alice).await.expect("logged in");
     let theirs = token.clone();
     stage.rule(move |issuer, request| {
-        let is_alice = String::from_utf8_lossy(request.body()).contains(&theirs[theirs.len() - 20..]);
+        let is_alice =
+            String::from_utf8_lossy(request.body()).contains(&theirs[theirs.len() - 20..]);
         if is_alice { busy(429, "100") } else { issuer.handle(request) }
     });
     for _ in 0..10 {

@@ -6,7 +6,7 @@ use support::World;
 use tower_sessions::session::Id;
 use tower_token_refresh::RefreshErrorKind;
 
-use crate::stage::{Director, kind, world};
+use crate::stage::{Director, kind, world, world_of};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -99,14 +99,8 @@ async fn it_lives_on_where_the_provider_recovers_in_time() {
 /// A good access token is not thrown away for a doubt.
 #[tokio::test]
 async fn no_login_ends_while_its_access_token_is_good() {
-    let (world, director) = world();
+    let (world, director) = world_of(SECOND * 3600);
     let (alice, bob) = (world.log_in("alice").await, world.log_in("bob").await);
-    director.told_as(|mut body| {
-        body["expires_in"] = 3600.into();
-        crate::stage::response(200, body.to_string())
-    });
-    world.expire();
-    assert_eq!((kind(&world, alice).await, kind(&world, bob).await), (Ok(()), Ok(())));
     let token = world.stored_refresh_token(alice).await.expect("logged in");
     director.always_to(&token, 400, "");
     for _ in 0..59 {

@@ -70,9 +70,7 @@ const SHAPES: &[(&str, Tell)] = &[
     ("gzip", |body| {
         with_header(response(200, gzip(&body.to_string())), "content-encoding", "gzip")
     }),
-    ("text/html", |body| {
-        with_header(response(200, body.to_string()), "content-type", "text/html")
-    }),
+    ("text/html", |body| with_header(response(200, body.to_string()), "content-type", "text/html")),
     ("201", |body| response(201, body.to_string())),
     ("an error beside the tokens", |body| edited(body, "error", json!("invalid_grant"))),
 ];
@@ -84,7 +82,7 @@ async fn a_login_lives_through_five_refreshes_in_any_shape() {
         let id = world.log_in("alice").await;
         director.told_as(tell);
         for round in 1..=5 {
-            world.clock.advance(Duration::from_secs(3600));
+            world.expire();
             let (one, other) = tokio::join!(ask(&world, id), ask(&world, id));
             for answer in [one, other] {
                 let token = answer.unwrap_or_else(|error| panic!("{shape}: {error:?}"));
@@ -196,7 +194,9 @@ async fn tokens_that_are_always_over_at_birth_make_no_loop() {
 /// The refresh token may be in what could not be read, so nobody knows whether the old one is good.
 #[tokio::test]
 async fn a_success_with_nothing_usable_in_it_is_an_invalid_response() {
-    for body in ["", "{}", "[]", "null", "<html>Welcome</html>", r#"{"ok":true}"#, "{\"access_token\""] {
+    for body in
+        ["", "{}", "[]", "null", "<html>Welcome</html>", r#"{"ok":true}"#, "{\"access_token\""]
+    {
         let (world, director) = world();
         let id = world.log_in("alice").await;
         world.expire();

@@ -3,13 +3,14 @@
 use std::{
     io,
     sync::{Arc, Mutex},
+    time::Duration,
 };
 
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::Full;
 use serde_json::Value;
-use support::World;
+use support::{LIFE, World};
 use tower_sessions::session::Id;
 use tower_token_refresh::{
     AccessToken, RefreshError, RefreshErrorKind, TokenRefresher, Transport, testing::StrictIssuer,
@@ -38,7 +39,11 @@ impl Director {
     pub fn always_to(&self, refresh_token: &str, status: u16, body: &'static str) {
         let theirs = refresh_token.to_owned();
         self.rule(move |issuer, request| {
-            if form_says(&request, &theirs) { response(status, body) } else { issuer.handle(request) }
+            if form_says(&request, &theirs) {
+                response(status, body)
+            } else {
+                issuer.handle(request)
+            }
         });
     }
 
@@ -47,6 +52,19 @@ impl Director {
         rule: impl Fn(&StrictIssuer, Request<Bytes>) -> Response<Bytes> + Send + Sync + 'static,
     ) {
         *self.0.lock().unwrap() = Arc::new(rule);
+    }
+
+    fn transport(&self, issuer: &StrictIssuer) -> Transport {
+        let (directed, issuer) = (self.clone(), issuer.clone());
+        Transport::new(tower::service_fn(move |request: Request<Bytes>| {
+            let rule = directed.0.lock().unwrap().clone();
+            let answer = rule(&issuer, request).map(Full::new);
+            async move {
+                // Concurrent callers meet.
+                tokio::task::yield_now().await;
+                Ok::<_, io::Error>(answer)
+            }
+        }))
     }
 
     /// The provider does its work, and a success is told in this way.
@@ -79,25 +97,24 @@ pub fn with_header(
     response
 }
 
-/// A world and its director, who lets the provider be honest at first.
+/// A world and its director, who lets the provider be honest at first. Access tokens live for 60 s,
+/// refresh tokens for two days.
 pub fn world() -> (World, Director) {
+    world_of(LIFE)
+}
+
+pub fn world_of(access_tokens_live: Duration) -> (World, Director) {
     let director = Director(Arc::new(Mutex::new(Arc::new(
         |issuer: &StrictIssuer, request: Request<Bytes>| issuer.handle(request),
     ))));
-    let directed = director.clone();
-    let world = World::reached_by(|issuer| {
-        let issuer = issuer.clone();
-        Transport::new(tower::service_fn(move |request: Request<Bytes>| {
-            let rule = directed.0.lock().unwrap().clone();
-            let answer = rule(&issuer, request).map(Full::new);
-            async move {
-                // Concurrent callers meet.
-                tokio::task::yield_now().await;
-                Ok::<_, io::Error>(answer)
-            }
-        }))
-    });
-    (world, director)
+    let world = World::on_memory();
+    let issuer = StrictIssuer::builder()
+        .clock(world.clock.clock())
+        .access_token_lifetime(access_tokens_live)
+        .refresh_token_lifetime(Duration::from_secs(2 * 24 * 3600))
+        .build();
+    let endpoint = support::endpoint(&issuer).transport(director.transport(&issuer));
+    (World { issuer, ..world }.asking(endpoint), director)
 }
 
 /// A world in which requests to the provider are counted.
@@ -144,8 +161,7 @@ pub async fn ask(world: &World, id: Id) -> Result<AccessToken, RefreshError> {
 }
 
 pub async fn ask_at(refresher: &TokenRefresher, id: Id) -> Result<AccessToken, RefreshError> {
-    let session =
-        tower_sessions::Session::new(Some(id), Arc::new(refresher.session_store()), None);
+    let session = tower_sessions::Session::new(Some(id), Arc::new(refresher.session_store()), None);
     refresher.valid_token(&session).await
 }
 

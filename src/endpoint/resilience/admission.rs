@@ -20,6 +20,7 @@ use super::{
     dead_tokens::{DeadTokens, Fingerprint},
     limits::ProviderLimits,
     refusals::Refusals,
+    told_later::ToldLater,
 };
 use crate::{
     Clock,
@@ -31,6 +32,7 @@ pub(crate) struct Admission {
     clock: Clock,
     breaker: Mutex<Breaker>,
     refusals: Mutex<Refusals>,
+    told_later: Mutex<ToldLater>,
     bulkhead: Bulkhead,
     dead: Mutex<DeadTokens>,
 }
@@ -129,6 +131,7 @@ impl Admission {
         Self {
             breaker: Mutex::new(Breaker::new(limits.breaker)),
             refusals: Mutex::default(),
+            told_later: Mutex::default(),
             bulkhead: Bulkhead::new(limits.concurrent.clone(), limits.queue, clock.clone()),
             clock,
             dead: Mutex::default(),
@@ -219,12 +222,14 @@ impl Pass<'_> {
     /// Reports the outcome of the request.
     pub(crate) fn record<T>(mut self, outcome: &Result<T, EndpointError>) {
         let error = outcome.as_ref().err();
-        if let Some(load) = load_of(error) {
+        let now = self.admission.clock.monotonic();
+        let is_later = matches!(error.map(EndpointError::kind), Some(Kind::TryLater { .. }));
+        let to_all = is_later && lock(&self.admission.told_later).add(self.login, now);
+        if let Some(load) = load_of(error, to_all) {
             self.permit.learn(load);
         }
-        let now = self.admission.clock.monotonic();
         lock(&self.admission.refusals).record(self.login, error, now, random());
-        let signal = error.map_or(Signal::Up, |error| signal_of(error, self.login));
+        let signal = error.map_or(Signal::Up, |error| signal_of(error, self.login, to_all));
         if let Some(ticket) = self.ticket.take() {
             self.admission.record(ticket, signal);
         }
@@ -239,24 +244,27 @@ impl Drop for Pass<'_> {
     }
 }
 
-fn signal_of(error: &EndpointError, login: Fingerprint) -> Signal {
+/// `to_all`: several logins were told to come back later.
+fn signal_of(error: &EndpointError, login: Fingerprint, to_all: bool) -> Signal {
     let only = error.may_have_consumed().then_some(login);
     match error.kind() {
         Kind::Unreachable | Kind::NoAnswer => Signal::Down { retry_after: None, login: only },
         Kind::Unavailable { retry_after } => {
             Signal::Down { retry_after: *retry_after, login: only }
         }
-        Kind::TryLater { retry_after } => Signal::Later { retry_after: *retry_after, login },
-        Kind::InvalidGrant
+        Kind::TryLater { retry_after: Some(wait) } if to_all => Signal::Later(*wait),
+        Kind::TryLater { .. }
+        | Kind::InvalidGrant
         | Kind::Rejected { .. }
         | Kind::InvalidResponse { .. }
         | Kind::Misconfigured => Signal::Up,
     }
 }
 
-fn load_of(error: Option<&EndpointError>) -> Option<Load> {
+fn load_of(error: Option<&EndpointError>, to_all: bool) -> Option<Load> {
     match error.map(|error| (error.kind(), error.may_have_consumed())) {
         Some((Kind::Unreachable | Kind::Misconfigured, _)) => None,
+        Some((Kind::TryLater { .. }, _)) if to_all => Some(Load::TooMuchForSeveral),
         Some((Kind::TryLater { .. } | Kind::NoAnswer, _) | (Kind::Unavailable { .. }, false)) => {
             Some(Load::TooMuch)
         }

@@ -20,8 +20,7 @@
 //! a 503 stops every request until it has passed, in every state.
 //!
 //! One user's trouble is one user's. What the provider answers to one login only, a 500 or nothing
-//! at all, does not open the breaker before a second login has met it, too. And the `Retry-After` of
-//! a 429 stops the others only if it was told to three logins within 10 s.
+//! at all, does not open the breaker before a second login has met it, too.
 //!
 //! Each change of state starts a new epoch, and each request carries the epoch in which it started.
 //! The breaker ignores failures of earlier epochs: a request that hung before the provider
@@ -32,13 +31,9 @@
 //! reliakit-circuit accepts a time but not a single probe. None of them supports `Retry-After` or a
 //! probe whose caller goes away.
 
-use std::{mem::take, time::Duration};
+use std::time::Duration;
 
 use super::Fingerprint;
-
-/// This many logins must be told to come back later, within [`TOLD_WINDOW`], to hold up the others.
-const SEVERAL: usize = 3;
-const TOLD_WINDOW: Duration = Duration::from_secs(10);
 
 /// What the outcome of a request says about the provider.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,8 +46,8 @@ pub(crate) enum Signal {
         /// The refresh token of the login that met it, if it may be about that one only.
         login: Option<Fingerprint>,
     },
-    /// It wants this login to come back later.
-    Later { retry_after: Option<Duration>, login: Fingerprint },
+    /// It answers, and wants everybody to come back after this time.
+    Later(Duration),
     /// Nothing: this side dropped the request.
     Nothing,
 }
@@ -90,8 +85,6 @@ pub(crate) struct Breaker {
     openings: u32,
     /// When the provider's last `Retry-After` ends.
     not_before: Duration,
-    /// Which logins were told to come back later, and when.
-    told: Vec<(Fingerprint, Duration)>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -127,7 +120,6 @@ impl Breaker {
             epoch: 0,
             openings: 0,
             not_before: Duration::ZERO,
-            told: Vec::new(),
         }
     }
 
@@ -174,18 +166,17 @@ impl Breaker {
         random: u32,
     ) -> bool {
         match sign {
-            Signal::Down { retry_after: Some(wait), .. } => self.hold_until(now, wait),
-            Signal::Later { retry_after: Some(wait), login } if self.is_told(login, now) => {
-                self.hold_until(now, wait);
+            Signal::Down { retry_after: Some(wait), .. } | Signal::Later(wait) => {
+                self.not_before = self.not_before.max(now.saturating_add(wait));
             }
             _ => {}
         }
         let current = ticket.epoch == self.epoch;
         match (sign, self.state) {
-            (Signal::Up | Signal::Later { .. }, State::Closed(_)) => {
+            (Signal::Up | Signal::Later(_), State::Closed(_)) => {
                 self.state = State::Closed(Row::default());
             }
-            (Signal::Up | Signal::Later { .. }, _) => {
+            (Signal::Up | Signal::Later(_), _) => {
                 self.openings = 0;
                 self.transition(State::Closed(Row::default()));
             }
@@ -208,24 +199,6 @@ impl Breaker {
             _ => {}
         }
         false
-    }
-
-    fn hold_until(&mut self, now: Duration, wait: Duration) {
-        self.not_before = self.not_before.max(now.saturating_add(wait));
-    }
-
-    /// Notes that `login` was told to come back later. True if several were.
-    fn is_told(&mut self, login: Fingerprint, now: Duration) -> bool {
-        let is_recent = |at: Duration| now.saturating_sub(at) < TOLD_WINDOW;
-        self.told = take(&mut self.told)
-            .into_iter()
-            .filter(|(other, at)| *other != login && is_recent(*at))
-            .chain([(login, now)])
-            .collect();
-        if self.told.len() > SEVERAL {
-            self.told.remove(0);
-        }
-        self.told.len() >= SEVERAL
     }
 
     fn open(&mut self, now: Duration, random: u32) {

@@ -7,7 +7,7 @@
 //! |---|---|
 //! | requests wait, and nothing was refused for 10 s | +8 each 50 ms |
 //! | an answer while requests wait | +1; once something was refused, +1 for as many answers as the limit |
-//! | 429, 503 or no answer, with at least half of the limit in use | down to what still runs, but by half at the most |
+//! | 429, 503 or no answer, with at least half of the limit in use, or 429 to several logins | down to what still runs, but by half at the most |
 //!
 //! A provider that takes 5 s for each of 200 requests so gets nearly all of them within a second,
 //! and one that takes 10 at once is found out by a single burst. The limit stays between bounds.
@@ -82,6 +82,8 @@ pub(crate) enum Load {
     Answered,
     /// 429, 503, or no answer in time.
     TooMuch,
+    /// 429, as to several logins before.
+    TooMuchForSeveral,
 }
 
 impl Bulkhead {
@@ -188,11 +190,11 @@ impl Bulkhead {
                     self.grow(&mut state);
                 }
             }
-            Load::TooMuch => {
-                state.refused_at = Some(now);
+            Load::TooMuch | Load::TooMuchForSeveral => {
                 let others = state.in_flight.saturating_sub(1);
-                // With less in use, the refusal was not for the number of requests.
-                if state.in_flight * 2 >= state.limit {
+                // With less in use, one refusal was not for the number of requests.
+                if load == Load::TooMuchForSeveral || state.in_flight * 2 >= state.limit {
+                    state.refused_at = Some(now);
                     let lower = others.max(state.limit / 2).max(*self.bounds.start());
                     self.shrink(&mut state, lower);
                 }

@@ -19,6 +19,7 @@ mod dead_tokens;
 mod limits;
 mod refusals;
 mod retry;
+mod told_later;
 
 pub(crate) use admission::{Admission, Pass, Refused, is_held_back, random};
 pub(crate) use dead_tokens::Fingerprint;

@@ -20,10 +20,6 @@ fn of(login: u8) -> Fingerprint {
     Fingerprint::of(&login.to_string())
 }
 
-fn later(login: u8, wait: Option<Duration>) -> Signal {
-    Signal::Later { retry_after: wait, login: of(login) }
-}
-
 /// Starts and ends one request at `now`. Returns true if it opened the breaker.
 fn request(breaker: &mut Breaker, sign: Signal, now: Duration) -> bool {
     let ticket = breaker.admit(now).expect("it passes");
@@ -192,35 +188,11 @@ fn what_one_login_meets_counts_where_the_endpoint_fails_as_well() {
 }
 
 #[test]
-fn three_logins_that_are_told_to_come_back_later_bar_everybody() {
-    let mut breaker = breaker();
-    let wait = Some(secs(7));
-    for login in [1, 1, 1, 2, 2] {
-        assert!(!request(&mut breaker, later(login, wait), secs(1)));
-        assert!(breaker.check(secs(1)).is_ok(), "one user's trouble");
-    }
-    request(&mut breaker, later(3, wait), secs(2));
-    assert_eq!(breaker.check(secs(2)), Err(BreakerRefusal::RetryAfter { rest: secs(7) }));
-}
-
-#[test]
-fn what_they_were_told_within_10_s_counts_and_only_where_a_time_was_named() {
-    let mut breaker = breaker();
-    for (login, at) in [(1, 0), (2, 5), (3, 10), (4, 20)] {
-        request(&mut breaker, later(login, Some(secs(7))), secs(at));
-        assert!(breaker.check(secs(at)).is_ok(), "{login}");
-    }
-    for login in 0..9 {
-        request(&mut breaker, later(login, None), secs(40));
-    }
-    assert!(breaker.check(secs(40)).is_ok());
-}
-
-#[test]
 fn a_provider_that_says_later_is_up() {
     let mut breaker = opened(secs(10));
-    assert!(!request(&mut breaker, later(1, None), secs(11)));
-    assert!(breaker.admit(secs(11)).is_ok() && breaker.admit(secs(11)).is_ok());
+    assert!(!request(&mut breaker, Signal::Later(secs(2)), secs(11)));
+    assert_eq!(breaker.check(secs(12)), Err(BreakerRefusal::RetryAfter { rest: secs(1) }));
+    assert!(breaker.admit(secs(13)).is_ok() && breaker.admit(secs(13)).is_ok());
 }
 
 #[test]
@@ -249,7 +221,7 @@ fn events() -> impl Strategy<Value = Vec<Event>> {
         Just(DOWN),
         (0..3_u64).prop_map(|wait| Signal::Down { retry_after: Some(secs(wait)), login: None }),
         (0..3_u8).prop_map(|login| Signal::Down { retry_after: None, login: Some(of(login)) }),
-        (0..3_u8).prop_map(|login| Signal::Later { retry_after: None, login: of(login) }),
+        (0..3_u64).prop_map(|wait| Signal::Later(secs(wait))),
     ];
     let event = prop_oneof![
         Just(Event::Enter),
@@ -286,7 +258,7 @@ proptest! {
                 Event::Settle { which, sign } if !under_way.is_empty() => {
                     let ticket = under_way.swap_remove(which.index(under_way.len()));
                     breaker.record(ticket, sign, now, random);
-                    if let Signal::Down { retry_after: Some(wait), .. } = sign {
+                    if let Signal::Down { retry_after: Some(wait), .. } | Signal::Later(wait) = sign {
                         not_before = not_before.max(now + wait);
                     }
                 }
