@@ -9,6 +9,7 @@
 //! | [`token_store`] | the token record, and a store of your own |
 //! | [`encryption_at_rest`] | sealed tokens, and how to change keys |
 //! | [`back_channel_logout`] | the provider ends logins |
+//! | [`providers`] | what each provider does at a refresh, and what to set for it |
 //! | [`keycloak`] | realm and client settings |
 //! | [`operations`] | logs, metrics, shutdown, session stores, WebSockets |
 //! | [`testing`] | the test kit for your application, and this crate's own tests |
@@ -42,6 +43,13 @@ pub mod encryption_at_rest {}
 
 #[doc = include_str!("../docs/back-channel-logout.md")]
 pub mod back_channel_logout {}
+
+#[doc = "[replay]: crate::docs::failure_modes#replay\n"]
+#[doc = "[bounds]: crate::ProviderLimits::concurrent\n"]
+#[doc = "[`end_after_rejections`]: crate::RefreshPolicy::end_after_rejections\n"]
+#[doc = "[`TokenEndpoint::classify`]: crate::TokenEndpoint::classify\n\n"]
+#[doc = include_str!("../docs/providers.md")]
+pub mod providers {}
 
 #[doc = "[replay]: crate::docs::failure_modes#replay\n\n"]
 #[doc = include_str!("../docs/keycloak.md")]

@@ -29,7 +29,8 @@ pub struct RefreshError {
 pub enum RefreshErrorKind {
     /// The session points to no login: nobody is logged in. 401.
     NoTokens,
-    /// The provider no longer accepts the refresh token (`invalid_grant`), or the access token has
+    /// The provider no longer accepts the refresh token (`invalid_grant`, or what
+    /// [seems to mean it](crate::RefreshPolicy::end_after_rejections)), or the access token has
     /// expired and there is no refresh token. The login has ended. Or the token record is gone, or
     /// is sealed with a key that this process does not have; such a record is left as it is. 401.
     SessionExpired,
@@ -45,7 +46,8 @@ pub enum RefreshErrorKind {
     /// The refresh takes longer than this request [waits](crate::RefreshPolicy::wait_timeout). The
     /// refresh goes on, and the tokens are kept. 503 with `Retry-After`.
     WaitTimeout,
-    /// The provider's answer is not a token response. The tokens are kept. 502.
+    /// The provider's answer is not a token response, or its access token cannot be used. The tokens
+    /// are kept, and a new refresh token as well. 502.
     InvalidResponse,
     /// A setting is wrong: the provider refuses the client, the session layer or the token refresh
     /// layer is missing, the session's entry or the token record cannot be parsed, the record is of

@@ -22,6 +22,8 @@
 //! | `BASE_URL` | `http://127.0.0.1:8080` | this application as the browser sees it, without a path |
 //! | `LISTEN` | host and port of `BASE_URL` | `host:port`; required if `BASE_URL` is https, as a proxy does TLS then |
 //! | `SCOPES` | `openid profile email` | separated by spaces; `openid` must be one of them |
+//! | `LOGIN_PARAMS` | none | added to the request that logs in, as in a query: `audience=https://api.example`, `access_type=offline&prompt=consent` |
+//! | `REFRESH_PARAMS` | none | added to every refresh: `resource=https://api.example` |
 //! | `REDIS_URL` | none | sessions and tokens in Redis: `redis://` |
 //! | `DATABASE_URL` | none | sessions and tokens in SQL: `postgres://` or `sqlite:`; without either variable they are in memory |
 //! | `TOKEN_KEYS` | none | seals the tokens in the store: what `openssl rand -base64 32` prints. With `new,old`, the new one seals and both open |

@@ -41,6 +41,20 @@ impl Discover {
         Self(self.0.accept_issuer(issuer))
     }
 
+    pub(super) fn with(self, set: impl FnOnce(TokenEndpoint) -> TokenEndpoint) -> Self {
+        Self(set(self.0))
+    }
+
+    /// See [`TokenEndpoint::user_agent`]. The request for the document has it, too.
+    pub fn user_agent(self, value: impl Into<String>) -> Self {
+        Self(self.0.user_agent(value))
+    }
+
+    /// See [`TokenEndpoint::header`]. The request for the document has it, too.
+    pub fn header(self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        Self(self.0.header(name, value))
+    }
+
     /// See [`TokenEndpoint::request_timeout`].
     pub fn request_timeout(self, limit: Duration) -> Self {
         Self(self.0.request_timeout(limit))

@@ -4,7 +4,7 @@
 //! [`Provider`], which sends the requests:
 //!
 //! ```text
-//! token_endpoint, discover        settings; no request but an awaited discovery
+//! token_endpoint, discover, presets  settings; no request but an awaited discovery
 //!   issuers                       which issuers its tokens may name
 //!   provider, attempt             one refresh: admission, discovery, attempts
 //!     resilience/                 may it be sent now? may it be sent again?
@@ -29,6 +29,7 @@ mod exchange;
 mod issuers;
 mod jwt;
 mod oauth_error;
+mod presets;
 mod provider;
 mod request;
 mod resilience;

@@ -195,6 +195,16 @@ async fn a_callback_may_name_an_accepted_issuer() {
     }
 }
 
+#[tokio::test]
+async fn parameters_for_the_log_in_are_in_its_request() {
+    let params = "audience=https%3A%2F%2Fapi.example&access_type=offline&prompt=consent";
+    let world = World::setup().setting("LOGIN_PARAMS", params).start().await;
+    let response = world.browser().get("/auth/login").await;
+    let to = location(&response);
+    assert!(to.contains(params), "{to}");
+    assert!(to.contains("code_challenge_method=S256") && to.contains("client_id="), "{to}");
+}
+
 /// As for a user in hundreds of groups.
 #[tokio::test]
 async fn an_id_token_too_long_for_a_url_is_not_sent_at_log_out() {

@@ -14,7 +14,7 @@ pub(crate) const GOOD: [(&str, &str); 3] = [
 ];
 
 /// What is wrong, as a whole environment's difference from [`GOOD`], and the line that says so.
-pub(crate) const BAD: [(&[(&str, &str)], &str); 38] = [
+pub(crate) const BAD: [(&[(&str, &str)], &str); 40] = [
     (&[("ISSUER_URL", "")], "ISSUER_URL: it is required, but it is missing or empty"),
     (&[("CLIENT_ID", "")], "CLIENT_ID: it is required, but it is missing or empty"),
     (&[("UPSTREAM_URL", "")], "UPSTREAM_URL: it is required, but it is missing or empty"),
@@ -38,6 +38,14 @@ pub(crate) const BAD: [(&[(&str, &str)], &str); 38] = [
     (
         &[("ACCEPT_ISSUERS", "id.example https://id.example/{tenant}/v2.0")],
         "ACCEPT_ISSUERS \"https://id.example/{tenant}/v2.0\": only {tenantid} may stand in braces",
+    ),
+    (
+        &[("LOGIN_PARAMS", "audience=https://api.example&state=mine")],
+        "LOGIN_PARAMS \"state\": must have a name, and not one that this application sends itself",
+    ),
+    (
+        &[("REFRESH_PARAMS", "=hunter2")],
+        "REFRESH_PARAMS \"\": must have a name, and not one that this application sends itself",
     ),
     (&[("ISSUER_URL", "a\nb")], "ISSUER_URL \"a\\nb\": it must be an absolute URL"),
     (

@@ -50,9 +50,7 @@ async fn a_login_lives_through_expiries_and_ends_at_once_like_each_kind() {
 
 #[tokio::test]
 async fn a_wrong_client_secret_logs_nobody_out() {
-    // Auth0 answers a wrong secret with `access_denied`, which stands elsewhere for a user who said
-    // no.
-    for kind in ALL.into_iter().filter(|kind| *kind != ProviderKind::Auth0) {
+    for kind in ALL {
         let world = World::configured(|issuer| issuer.like(kind), |refresher| refresher);
         let wrong = ClientAuth::basic("web", "wrong");
         let endpoint =

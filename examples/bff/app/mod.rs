@@ -83,6 +83,9 @@ pub async fn start_with(
     for issuer in &settings.accept_issuers {
         endpoint = endpoint.accept_issuer(issuer);
     }
+    for (name, value) in &settings.refresh_params {
+        endpoint = endpoint.refresh_param(name, value);
+    }
     if let Some(limit) = settings.request_timeout {
         endpoint = endpoint.request_timeout(limit);
     }

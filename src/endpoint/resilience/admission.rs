@@ -57,7 +57,7 @@ pub(crate) enum Refused {
     #[error("not sent: the provider rejected this refresh token less than 30 s ago")]
     DeadToken,
     #[error("not sent: the provider refused the same to several logins a moment ago")]
-    RefusedToAll,
+    ToEverybody,
 }
 
 impl Refused {
@@ -85,7 +85,7 @@ impl Refused {
             Self::QueueTooLong => "queue_too_long",
             Self::NoTimeLeft => "no_time_left",
             Self::DeadToken => "dead_token",
-            Self::RefusedToAll => "refused_to_all",
+            Self::ToEverybody => "refused_to_all",
         }
     }
 }
@@ -100,7 +100,7 @@ pub(crate) fn is_held_back(error: &(dyn StdError + 'static)) -> bool {
             Refused::BreakerOpen
                 | Refused::BreakerHalfOpen
                 | Refused::RetryAfter
-                | Refused::RefusedToAll
+                | Refused::ToEverybody
         )
     )
 }

@@ -30,7 +30,7 @@ impl Refusals {
     pub(crate) fn check(&self, now: Duration) -> Result<(), EndpointError> {
         match &self.last {
             Some(error) if now < self.until => {
-                Refused::RefusedToAll.count();
+                Refused::ToEverybody.count();
                 Err(error.clone())
             }
             _ => Ok(()),
@@ -72,7 +72,7 @@ impl Refusals {
         if self.logins.len() == SEVERAL {
             self.until = now.saturating_add(jittered(self.pause(), random));
             self.pauses = self.pauses.saturating_add(1);
-            self.last = Some(error.clone().with_source(Refused::RefusedToAll));
+            self.last = Some(error.clone().with_source(Refused::ToEverybody));
         }
     }
 

@@ -29,7 +29,7 @@ use self::{
     id_token::Expected,
     issuers::Issuers,
 };
-use super::settings::Settings;
+use super::settings::{Params, Settings};
 
 /// The shortest time between two discoveries: many logins at once must not become many discoveries.
 const NEXT_DISCOVERY: Duration = Duration::from_secs(5);
@@ -40,6 +40,7 @@ pub struct Provider {
     client_secret: Option<ClientSecret>,
     redirect: RedirectUrl,
     scopes: Vec<Scope>,
+    login_params: Params,
     http: Http,
     clock: Clock,
     discovered: Mutex<Discovered>,
@@ -84,6 +85,7 @@ impl Provider {
                 .cloned()
                 .map(Scope::new)
                 .collect(),
+            login_params: settings.login_params.clone(),
             http: Http::new()?,
             clock,
             discovered: Mutex::default(),
@@ -110,12 +112,15 @@ impl Provider {
         let found = self.found().await?;
         let (challenge, verifier) = PkceCodeChallenge::new_random_sha256();
         let flow = CoreAuthenticationFlow::AuthorizationCode;
-        let (url, state, nonce) = found
+        let mut request = found
             .client
             .authorize_url(flow, CsrfToken::new_random, Nonce::new_random)
             .add_scopes(self.scopes.iter().cloned())
-            .set_pkce_challenge(challenge)
-            .url();
+            .set_pkce_challenge(challenge);
+        for (name, value) in &self.login_params {
+            request = request.add_extra_param(name.clone(), value.clone());
+        }
+        let (url, state, nonce) = request.url();
         let state = state.into_secret();
         Ok(LoginRequest {
             url,

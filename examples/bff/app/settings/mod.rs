@@ -4,6 +4,7 @@
 mod base;
 mod error;
 mod keys;
+mod params;
 mod seconds;
 
 use std::{ffi::OsString, time::Duration};
@@ -15,6 +16,7 @@ use url::{Host, Url};
 pub use self::{
     base::BaseUrl,
     error::{SettingError, without_secrets},
+    params::Params,
 };
 
 const BASE_URL: &str = "http://127.0.0.1:8080";
@@ -33,6 +35,10 @@ pub struct Settings {
     pub base: BaseUrl,
     pub listen: String,
     pub scopes: Vec<String>,
+    /// Added to the request that logs in.
+    pub login_params: Params,
+    /// Added to every refresh.
+    pub refresh_params: Params,
     pub sessions: Sessions,
     /// Seals the tokens in the session store.
     pub token_keys: Option<SealKeys>,
@@ -84,6 +90,10 @@ impl Settings {
         let base = BaseUrl::parse(&read("BASE_URL")?.unwrap_or_else(|| BASE_URL.to_owned()))?;
         let listen = listen(read("LISTEN")?, &base)?;
         let scopes = scopes(&read("SCOPES")?.unwrap_or_else(|| SCOPES.to_owned()))?;
+        let login_params = read("LOGIN_PARAMS")?.unwrap_or_default();
+        let login_params = params::parse("LOGIN_PARAMS", &login_params, false)?;
+        let refresh_params = read("REFRESH_PARAMS")?.unwrap_or_default();
+        let refresh_params = params::parse("REFRESH_PARAMS", &refresh_params, true)?;
         let sessions = sessions(read("REDIS_URL")?, read("DATABASE_URL")?)?;
         let token_keys = read("TOKEN_KEYS")?.as_deref().map(keys::token_keys).transpose()?;
         let index_key = read("INDEX_KEY")?.as_deref().map(keys::index_key).transpose()?;
@@ -99,6 +109,8 @@ impl Settings {
             base,
             listen,
             scopes,
+            login_params,
+            refresh_params,
             sessions,
             token_keys,
             index_key,

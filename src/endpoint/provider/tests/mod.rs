@@ -3,6 +3,7 @@
 mod admission;
 mod before_attempt;
 mod counters;
+mod extras;
 mod retry;
 
 use std::time::{Duration, SystemTime};
