@@ -25,6 +25,8 @@ mod discover;
 mod discovery;
 mod error;
 mod exchange;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod jwt;
 mod oauth_error;
 mod provider;
