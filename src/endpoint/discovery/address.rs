@@ -137,11 +137,25 @@ mod tests {
             "hunter2@nowhere?hunter2",
             "https://user:hunter2?x@id.example/",
             "https://user:hunter2#x@id.example/",
-            "https:/(hunter2https://id.example@id.exa((?",
             "(hunter2://@",
         ] {
             let error = check(bad).unwrap_err();
             assert!(!format!("{error} {error:?}").contains("ter2"), "{error}");
+        }
+    }
+
+    #[test]
+    fn of_a_url_nothing_is_shown_before_an_at_sign_or_after_a_question_mark() {
+        for (value, shown) in [
+            ("https://id.example:8443/a?b#c", "https://id.example:8443/a"),
+            ("https://user:hunter2@id.example/a", "https://id.example/a"),
+            ("https://user:hunter2?x@id.example/a", "https://"),
+            ("https://id.example/a?mail=b@c.example", "https://"),
+            // Its host is "(hunter2https".
+            ("https:/(hunter2https://id.example@id.exa((?", "id.exa(("),
+            ("(hunter2://@", ""),
+        ] {
+            assert_eq!(without_secrets(value), shown);
         }
     }
 }
