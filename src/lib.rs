@@ -126,6 +126,9 @@ mod tokens;
 
 pub use back_channel::BackChannelError;
 pub use clock::{Clock, TimeSource};
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub use endpoint::fuzzing;
 pub use endpoint::{
     AnswerMeaning, ClientAuth, Discover, DiscoveryError, NotSent, ProviderAnswer, ProviderLimits,
     TokenEndpoint, Transport,

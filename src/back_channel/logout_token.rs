@@ -71,7 +71,7 @@ pub(crate) async fn verify(
     read(&claims, clock.now())
 }
 
-fn read(claims: &JwtClaims, now: SystemTime) -> Result<LogoutToken, Fault> {
+pub(crate) fn read(claims: &JwtClaims, now: SystemTime) -> Result<LogoutToken, Fault> {
     check_age(claims, now)?;
     if !claims["events"].get(EVENT).is_some_and(Value::is_object) {
         return Err(Fault::Claim {

@@ -21,6 +21,8 @@ use std::{sync::Arc, time::Duration};
 use aws_lc_rs::hmac;
 
 pub use error::BackChannelError;
+#[cfg(fuzzing)]
+pub(crate) use logout_token::read as read_logout_token;
 pub(crate) use logout_token::{Fault, LogoutToken, verify};
 pub(crate) use named::Tick;
 pub(crate) use names::Names;

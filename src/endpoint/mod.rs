@@ -26,6 +26,8 @@ mod discover;
 mod discovery;
 mod error;
 mod exchange;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod issuers;
 mod jwt;
 mod oauth_error;

@@ -66,16 +66,16 @@ fn name(host: &Host<&str>) -> String {
 }
 
 /// `value` for an error message: without user name, password, query and fragment, and cut at 200
-/// characters.
+/// characters. For people: different URLs may look the same.
 pub(crate) fn without_secrets(value: &str) -> String {
-    let value = value.split(['?', '#']).next().unwrap_or_default();
-    let (scheme, rest) = match value.split_once("://") {
-        Some((scheme, rest)) => (format!("{scheme}://"), rest),
-        None => (String::new(), value),
-    };
-    // Looks past slashes as well: a password may contain one.
-    let rest = rest.rsplit('@').next().unwrap_or_default();
-    format!("{scheme}{rest}").chars().take(200).collect()
+    let is_scheme = |end: &usize| value[..*end].bytes().all(|byte| byte.is_ascii_alphanumeric());
+    let (scheme, rest) =
+        value.split_at(value.find("://").filter(is_scheme).map_or(0, |end| end + 3));
+    // Looks past slashes and question marks as well: a password may contain any character.
+    let start = rest.rfind('@').map_or(0, |at| at + 1);
+    let end = rest.find(['?', '#']).unwrap_or(rest.len());
+    let shown = rest.get(start..end).unwrap_or_default();
+    format!("{scheme}{shown}").chars().take(200).collect()
 }
 
 #[cfg(test)]
@@ -135,9 +135,27 @@ mod tests {
             "https://id.example/token#hunter2",
             "https://user:hun/ter2@id.example:x/token?hunter2",
             "hunter2@nowhere?hunter2",
+            "https://user:hunter2?x@id.example/",
+            "https://user:hunter2#x@id.example/",
+            "(hunter2://@",
         ] {
             let error = check(bad).unwrap_err();
             assert!(!format!("{error} {error:?}").contains("ter2"), "{error}");
+        }
+    }
+
+    #[test]
+    fn of_a_url_nothing_is_shown_before_an_at_sign_or_after_a_question_mark() {
+        for (value, shown) in [
+            ("https://id.example:8443/a?b#c", "https://id.example:8443/a"),
+            ("https://user:hunter2@id.example/a", "https://id.example/a"),
+            ("https://user:hunter2?x@id.example/a", "https://"),
+            ("https://id.example/a?mail=b@c.example", "https://"),
+            // Its host is "(hunter2https".
+            ("https:/(hunter2https://id.example@id.exa((?", "id.exa(("),
+            ("(hunter2://@", ""),
+        ] {
+            assert_eq!(without_secrets(value), shown);
         }
     }
 }

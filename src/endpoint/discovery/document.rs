@@ -44,7 +44,7 @@ pub(crate) fn document_url(issuer: &str, rule: &SchemeRule) -> Result<Uri, Confi
 }
 
 /// Parses the document that was fetched from `url`.
-pub(super) fn parse(
+pub(in crate::endpoint) fn parse(
     issuers: &Issuers,
     url: &str,
     body: &[u8],

@@ -13,6 +13,8 @@ use std::sync::{Arc, OnceLock};
 use http::Uri;
 use tokio_util::task::TaskTracker;
 
+#[cfg(fuzzing)]
+pub(super) use document::parse;
 pub(super) use document::{Metadata, document_url};
 pub use error::DiscoveryError;
 

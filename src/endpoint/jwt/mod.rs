@@ -7,5 +7,9 @@ mod jwks;
 mod keys;
 mod verify;
 
+#[cfg(fuzzing)]
+pub(super) use jwks::KeySet;
 pub(crate) use keys::{Keys, KeysError};
+#[cfg(fuzzing)]
+pub(super) use verify::Jwt;
 pub(crate) use verify::{Expected, JwtClaims, LEEWAY, VerifyError};

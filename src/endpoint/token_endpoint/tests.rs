@@ -50,6 +50,9 @@ fn the_issuer_of_the_flight_key_is_the_best_known() {
     let with_key =
         TokenEndpoint::new(format!("https://id.example/token?{SECRET}"), ClientAuth::none("app"));
     assert_eq!(id(with_key), "https://id.example/token");
+    let with_signs = "https://id.example/@a?mail=b@c.example";
+    let with_signs = TokenEndpoint::new(with_signs, ClientAuth::none("app"));
+    assert_eq!(id(with_signs), "https://id.example/@a");
     assert_eq!(id(new().issuer("https://id.example")), "https://id.example");
     assert_eq!(
         id(TokenEndpoint::discover("https://id.example/", ClientAuth::none("app")).lazy()),

@@ -8,7 +8,7 @@ use super::{Location, TokenEndpoint};
 use crate::{
     Clock, ConfigError,
     endpoint::{
-        discovery::{Discovery, Metadata, address::without_secrets, document_url},
+        discovery::{Discovery, Metadata, document_url},
         exchange::Exchange,
         issuers::{self, Issuers},
         provider::{Addresses, Overrides, Provider},
@@ -75,8 +75,9 @@ impl TokenEndpoint {
                 let Overrides { revocation, end_session, jwks } = overrides;
                 let metadata = Metadata { token: token.clone(), revocation, end_session, jwks };
                 Ok(Located {
-                    // The id is printed and stored, so it must not hold the query of the URL.
-                    fallback_id: without_secrets(url),
+                    // The id is printed and stored, so it must not hold the query of the URL. The
+                    // rule has refused a user name, a password and a fragment.
+                    fallback_id: url.split('?').next().unwrap_or_default().to_owned(),
                     discovered_issuer: None,
                     first_request: token,
                     addresses: Addresses::Configured(Arc::new(metadata)),
