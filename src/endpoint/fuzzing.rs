@@ -18,8 +18,8 @@ use serde_json::{Value, json};
 use tokio::runtime::{Builder, Runtime};
 
 use super::{
-    ClientAuth, EndpointError, EndpointErrorKind as Kind, Expected, Granted, Issuers, KeysError, Transport,
-    VerifyError,
+    ClientAuth, EndpointError, EndpointErrorKind as Kind, Expected, Granted, Issuers, KeysError,
+    Transport, VerifyError,
     discovery::{address::SchemeRule, parse},
     exchange::{Answer, Exchange, FETCH_NET},
     jwt::{Jwt, KeySet},

@@ -4,7 +4,8 @@ use super::{auth::ClientAuth, discover::Discover, token_endpoint::TokenEndpoint}
 
 const ENTRA: &str = "https://login.microsoftonline.com";
 /// The tenant of all personal Microsoft accounts.
-const CONSUMERS: &str = "https://login.microsoftonline.com/9188040d-6c67-4c5b-b112-36a304b66dad/v2.0";
+const CONSUMERS: &str =
+    "https://login.microsoftonline.com/9188040d-6c67-4c5b-b112-36a304b66dad/v2.0";
 
 /// # Providers
 /// Each fixes what the provider publishes: its issuer or its endpoints. What must be set at the
@@ -73,7 +74,8 @@ impl TokenEndpoint {
     pub fn auth0(domain: impl AsRef<str>, auth: ClientAuth) -> Discover {
         let base = https(domain.as_ref());
         let end_session = format!("{base}/oidc/logout");
-        Self::discover(format!("{base}/"), auth).with(|endpoint| endpoint.end_session_url(end_session))
+        Self::discover(format!("{base}/"), auth)
+            .with(|endpoint| endpoint.end_session_url(end_session))
     }
 
     /// Amazon Cognito. `domain` is that of the user pool, such as
@@ -166,8 +168,16 @@ mod tests {
                 "https://a.okta.com/oauth2/default",
                 "",
             ),
-            (TokenEndpoint::auth0("a.auth0.com", auth()), "https://a.auth0.com", "https://a.auth0.com/"),
-            (TokenEndpoint::keycloak("https://id.example/realms/a/", auth()), "https://id.example/realms/a", ""),
+            (
+                TokenEndpoint::auth0("a.auth0.com", auth()),
+                "https://a.auth0.com",
+                "https://a.auth0.com/",
+            ),
+            (
+                TokenEndpoint::keycloak("https://id.example/realms/a/", auth()),
+                "https://id.example/realms/a",
+                "",
+            ),
         ] {
             let names = if names.is_empty() { at } else { names };
             let (_, asked) = asks(endpoint.lazy(), names).await;

@@ -82,6 +82,14 @@ async fn invalid_response(script: impl FnOnce(&World)) {
     assert_kept(script, Kind::InvalidResponse, 502, "invalid_response").await;
 }
 
+/// The new refresh token is kept.
+async fn unusable(script: impl FnOnce(&World)) {
+    let (world, id, answer) = asked(script).await;
+    assert_told(&world, &answer, Kind::InvalidResponse, "invalid_response");
+    assert_eq!(world.stored_tokens(id).await.generation(), Some(2));
+    world.assert_logged_in(id).await;
+}
+
 async fn misconfigured(script: impl FnOnce(&World)) {
     assert_kept(script, Kind::Misconfigured, 500, "misconfigured").await;
 }
@@ -256,13 +264,12 @@ async fn no_whole_json() {
 #[tokio::test]
 async fn no_access_token() {
     let remove = |answer: &mut Value| drop(answer.as_object_mut().unwrap().remove("access_token"));
-    invalid_response(|world| world.issuer.edit_next(remove)).await;
+    unusable(|world| world.issuer.edit_next(remove)).await;
 }
 
 #[tokio::test]
 async fn a_token_that_needs_a_proof_of_possession() {
-    invalid_response(|world| world.issuer.edit_next(|answer| answer["token_type"] = json!("mac")))
-        .await;
+    unusable(|world| world.issuer.edit_next(|answer| answer["token_type"] = json!("mac"))).await;
 }
 
 #[tokio::test]
@@ -287,11 +294,24 @@ async fn a_firewalls_403() {
 
 #[tokio::test]
 async fn the_client_or_its_request_is_refused() {
-    for code in ["invalid_client", "unauthorized_client", "unsupported_grant_type", "invalid_scope"]
-    {
+    for code in ["unauthorized_client", "unsupported_grant_type", "invalid_scope"] {
         misconfigured(|world| world.issuer.fail_next_oauth(400, code)).await;
     }
-    misconfigured(|world| world.issuer.fail_next_oauth(401, "invalid_client")).await;
+}
+
+/// A secret may be about to be changed. Only when it stays it is an error of this application.
+#[tokio::test]
+async fn the_client_is_not_accepted() {
+    for status in [400, 401] {
+        let (world, id, answer) =
+            asked(|world| world.issuer.fail_next_oauth(status, "invalid_client")).await;
+        assert_told(&world, &answer, Kind::Unavailable, "unavailable");
+        world.clock.advance(std::time::Duration::from_secs(1));
+        world.issuer.fail_next_oauth(status, "invalid_client");
+        let answer = http::ask(&guarded(&world.refresher), http::get("/", Some(id))).await;
+        assert_told(&world, &answer, Kind::Misconfigured, "misconfigured");
+        assert_eq!(world.stored_tokens(id).await.generation(), Some(1), "the tokens are kept");
+    }
 }
 
 #[tokio::test]

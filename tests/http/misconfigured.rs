@@ -44,7 +44,7 @@ async fn a_refresh_that_the_provider_refuses_is_one_line_for_all_its_waiters() {
     let world = World::on_memory();
     let id = world.log_in("alice").await;
     world.expire();
-    world.issuer.fail_next_oauth(401, "invalid_client");
+    world.issuer.fail_next_oauth(400, "invalid_scope");
     let app = routes()
         .layer(TokenRefreshLayer::new(&world.refresher))
         .layer(world.refresher.session_layer());
@@ -55,7 +55,11 @@ async fn a_refresh_that_the_provider_refuses_is_one_line_for_all_its_waiters() {
     assert!(answers.iter().all(|answer| answer.status == 500));
     let lines = log.lines_at("ERROR");
     assert_eq!(lines.len(), 1, "{lines:?}");
-    assert!(lines[0].contains("invalid_client"), "{lines:?}");
+    assert!(lines[0].contains("invalid_scope"), "{lines:?}");
+
+    // The same answer again, without a request and without a line.
+    assert_eq!(ask(&app, http::get("/", Some(id))).await.status, 500);
+    assert_eq!((log.lines_at("ERROR").len(), world.issuer.refresh_requests()), (1, 1));
 }
 
 /// Each would take the other's logins for its own.

@@ -198,6 +198,7 @@ async fn a_mark_that_could_not_be_taken_back_does_not_stop_its_own_process() {
     assert_eq!(waiting.await.unwrap().unwrap_err().kind(), RefreshErrorKind::InvalidResponse);
     assert!(world.stored_tokens(id).await.is_presenting());
 
+    world.clock.advance(Duration::from_secs(1));
     served(&world, id).await;
     assert_eq!(world.issuer.refresh_requests(), 2);
     assert!(world.stored_tokens(id).await.is_live());

@@ -143,7 +143,8 @@ async fn an_expired_token_is_served_in_an_outage_only() {
         .await
         .expect_err("somebody has to look at it");
     assert_eq!(error.kind(), RefreshErrorKind::InvalidResponse);
-    world.issuer.fail_next_oauth(401, "invalid_client");
+    world.clock.advance(Duration::from_secs(1));
+    world.issuer.fail_next_oauth(400, "invalid_scope");
     let error = world
         .refresher
         .valid_token(&world.session(id))

@@ -211,6 +211,7 @@ async fn a_clear_refusal_is_not_ambiguous() {
         world.issuer.fail_next(status, body);
         if status == 403 {
             refused(&world, id).await;
+            world.clock.advance(Duration::from_secs(1));
         }
         let token = world.refresher.valid_token(&world.session(id)).await;
         assert!(token.is_ok(), "{status} {body}");

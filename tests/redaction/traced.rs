@@ -144,6 +144,8 @@ async fn everything_goes_wrong(world: &World) -> Secrets {
     waiting.await.expect("no panic").expect_err("refused");
     world.tokens.accept(TokenOp::Swap);
     let other = refresher(world, Some(world.issuer.transport()), with_keys);
+    // Until then the answer of the firewall counts.
+    world.clock.advance(Duration::from_secs(1));
     let post = world.issuer.gate_before(Endpoint::Token);
     let waiting = world.ask(&world.session(id));
     post.reached().await;

@@ -9,6 +9,8 @@ use support::{
 };
 use tower_token_refresh::{RefreshErrorKind, testing::Endpoint};
 
+use crate::PAUSE;
+
 on_every_store! {
     // Neither reads nor writes work once the provider has answered.
     async fn a_waiter_is_served_though_the_whole_store_is_down(world: World) {
@@ -86,6 +88,7 @@ on_every_store! {
         assert!(request.await.unwrap().is_err());
         assert!(world.stored_tokens(id).await.is_presenting());
 
+        world.clock.advance(PAUSE);
         let token = world.refresher.valid_token(&world.session(id)).await.expect("tried afresh");
 
         assert!(world.issuer.is_access_token_live(token.secret()));

@@ -16,6 +16,8 @@ use tower_token_refresh::{
     testing::{Endpoint, StrictIssuer},
 };
 
+use crate::PAUSE;
+
 type Request = JoinHandle<Result<AccessToken, RefreshError>>;
 
 async fn kind_of(request: Request) -> RefreshErrorKind {
@@ -37,6 +39,7 @@ on_every_store! {
         }
         assert_eq!(world.issuer.refresh_requests(), 1);
 
+        world.clock.advance(PAUSE);
         let token = world.refresher.valid_token(&world.session(id)).await.expect("refreshed");
 
         assert!(world.issuer.is_access_token_live(token.secret()));
@@ -148,6 +151,7 @@ on_every_store! {
         leave(request).await;
         post.open();
         settle().await;
+        world.clock.advance(PAUSE);
         assert!(world.refresher.valid_token(&world.session(id)).await.is_ok());
     }
 

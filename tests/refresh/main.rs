@@ -17,3 +17,6 @@ mod single_flight;
 mod unreadable;
 mod unsaved;
 mod unsaved_and_ended;
+
+/// For so long the answer to a refresh that was clearly refused is the answer to whoever asks.
+const PAUSE: std::time::Duration = std::time::Duration::from_secs(1);

@@ -4,6 +4,8 @@ use serde_json::json;
 use support::{World, on_every_store};
 use tower_token_refresh::{RefreshErrorKind, TokenSet};
 
+use crate::PAUSE;
+
 on_every_store! {
     async fn without_a_refresh_token_the_login_outlives_an_api_that_refuses_it(world: World) {
         let session = world.session_with(None, None);
@@ -44,20 +46,23 @@ on_every_store! {
 
 /// A provider whose clock is far behind, and that says nothing but the JWT's `exp`.
 #[tokio::test]
-async fn a_token_that_is_expired_at_birth_is_one_request_and_a_clear_error() {
+async fn a_token_that_is_expired_at_birth_twice_is_a_clear_error() {
     let world = World::on_memory();
     let id = world.log_in("alice").await;
     world.expire();
-    world.issuer.edit_next(|answer| {
-        let payload = "eyJleHAiOjF9"; // {"exp":1}
-        answer["access_token"] = json!(format!("eyJhbGciOiJFUzI1NiJ9.{payload}.c2ln"));
-        answer.as_object_mut().expect("an object").remove("expires_in");
-    });
+    for _ in 0..2 {
+        world.issuer.edit_next(|answer| {
+            let payload = "eyJleHAiOjF9"; // {"exp":1}
+            answer["access_token"] = json!(format!("eyJhbGciOiJFUzI1NiJ9.{payload}.c2ln"));
+            answer.as_object_mut().expect("an object").remove("expires_in");
+        });
+    }
 
     let error = world.refresher.valid_token(&world.session(id)).await.expect_err("useless");
 
     assert_eq!(error.kind(), RefreshErrorKind::InvalidResponse);
-    assert_eq!(world.issuer.refresh_requests(), 1);
+    assert_eq!(world.issuer.refresh_requests(), 2);
+    world.clock.advance(PAUSE);
     world.refresher.valid_token(&world.session(id)).await.expect("its refresh token was kept");
     assert_eq!(world.issuer.max_presented(), 1);
 }

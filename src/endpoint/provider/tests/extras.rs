@@ -75,7 +75,8 @@ fn what_cannot_be_sent_or_is_ours_is_refused_without_its_value() {
     ];
     for (set, names) in refused {
         let transport = Script::default().answering(|_, _| answer(200, ""));
-        let error = set(crate::endpoint::test_support::endpoint(transport)).validate().expect_err(names);
+        let error =
+            set(crate::endpoint::test_support::endpoint(transport)).validate().expect_err(names);
         let printed = everything_printed(&error);
         assert!(printed.contains(names) && !printed.contains(SECRET), "{printed}");
     }
