@@ -163,7 +163,7 @@ impl Provider {
         let to = match &found {
             Ok(metadata) => &metadata.token,
             Err(error) => {
-                pass.record(&found);
+                pass.not_sent(error);
                 return Err(error.clone().into());
             }
         };

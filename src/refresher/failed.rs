@@ -51,6 +51,9 @@ pub(super) async fn failed(
         let before = if is_refusal { refusals } else { 0 };
         core.presentations.refused(key, generation, before, &failed);
     } else {
+        if marker.sent {
+            core.presentations.failed_otherwise(key, generation);
+        }
         let wait = failed.retry_after().unwrap_or_default();
         core.presentations.retry_not_before(key, generation, wait);
     }

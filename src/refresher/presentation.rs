@@ -240,6 +240,11 @@ impl Presentations {
         self.attempts_of(key, generation).map_or(0, |attempts| attempts.refusals)
     }
 
+    /// The refresh failed in another way: what the provider said before is not its answer any more.
+    pub(super) fn failed_otherwise(&self, key: RecordKey, generation: Generation) {
+        self.change(key, generation, |attempts| (attempts.refusals, attempts.answer) = (0, None));
+    }
+
     /// The provider said how long to wait.
     pub(super) fn retry_not_before(
         &self,

@@ -84,3 +84,18 @@ async fn what_is_refused_to_everybody_is_not_asked_for_by_everybody() {
         stage.world.assert_logged_in(id).await;
     }
 }
+
+/// The provider refuses, and is down when it is asked again. What it said before is not repeated.
+#[tokio::test]
+async fn an_answer_is_not_repeated_after_another_one() {
+    let stage = Counted::new();
+    let id = stage.world.log_in("alice").await;
+    stage.world.expire();
+    stage.always(400, r#"{"error":"invalid_scope"}"#);
+    assert_eq!(kind(&stage.world, id).await, Err(Kind::Misconfigured));
+    stage.always(500, "");
+    stage.world.clock.advance(SECOND);
+    for _ in 0..3 {
+        assert_eq!(kind(&stage.world, id).await, Err(Kind::Unavailable));
+    }
+}

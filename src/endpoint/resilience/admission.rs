@@ -229,7 +229,16 @@ impl Pass<'_> {
             self.permit.learn(load);
         }
         lock(&self.admission.refusals).record(self.login, error, now, random());
-        let signal = error.map_or(Signal::Up, |error| signal_of(error, self.login, to_all));
+        self.tell(error.map_or(Signal::Up, |error| signal_of(error, self.login, to_all)));
+    }
+
+    /// Reports why the request could not be sent. That says nothing about refreshes, but the breaker
+    /// hears of a provider that is down.
+    pub(crate) fn not_sent(mut self, error: &EndpointError) {
+        self.tell(signal_of(error, self.login, false));
+    }
+
+    fn tell(&mut self, signal: Signal) {
         if let Some(ticket) = self.ticket.take() {
             self.admission.record(ticket, signal);
         }
@@ -238,9 +247,7 @@ impl Pass<'_> {
 
 impl Drop for Pass<'_> {
     fn drop(&mut self) {
-        if let Some(ticket) = self.ticket.take() {
-            self.admission.record(ticket, Signal::Nothing);
-        }
+        self.tell(Signal::Nothing);
     }
 }
 
