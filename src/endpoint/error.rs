@@ -33,13 +33,14 @@ pub(crate) enum EndpointErrorKind {
         /// The provider's `Retry-After`, at most five minutes, or the rest of the breaker's pause.
         retry_after: Option<Duration>,
     },
-    /// The provider wants this request later (429, 408, 421, 425), and did not act on it. That says
-    /// nothing about the requests of others.
+    /// The provider wants this request later (429, `slow_down`, 408, 421, 425), and did not act on
+    /// it. One such answer says nothing about the requests of others.
     TryLater {
         /// The provider's `Retry-After`, at most five minutes.
         retry_after: Option<Duration>,
     },
-    /// The refresh token has expired, or was revoked or used (RFC 6749, section 5.2). For 30 s this
+    /// The refresh token has expired, or was revoked or used (RFC 6749, section 5.2), or the user must
+    /// come back. For 30 s this
     /// process does not send it again.
     InvalidGrant,
     /// The provider rejected the request for another reason.

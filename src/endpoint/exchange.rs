@@ -1,6 +1,9 @@
 //! [`Exchange`]: sends one request and reads its whole answer, within a time and a size.
 
-use std::{io::Read, time::Duration};
+use std::{
+    io::{self, Read},
+    time::Duration,
+};
 
 use bytes::{Bytes, BytesMut};
 use flate2::read::{DeflateDecoder, MultiGzDecoder, ZlibDecoder};
@@ -102,11 +105,17 @@ async fn read(
 fn decoded(headers: &HeaderMap, body: Bytes, max_bytes: usize) -> Result<Bytes, EndpointError> {
     let coding = headers.get(header::CONTENT_ENCODING).and_then(|value| value.to_str().ok());
     let coding = coding.unwrap_or_default().trim().to_ascii_lowercase();
-    match &*coding {
+    let unpacked = match &*coding {
         "gzip" | "x-gzip" => unpack(MultiGzDecoder::new(&*body), max_bytes),
         "deflate" if has_zlib_frame(&body) => unpack(ZlibDecoder::new(&*body), max_bytes),
         "deflate" => unpack(DeflateDecoder::new(&*body), max_bytes),
-        _ => Ok(body),
+        _ => return Ok(body),
+    };
+    match unpacked {
+        Ok(whole) if whole.len() > max_bytes => Err(too_large(max_bytes)),
+        Ok(whole) => Ok(whole.into()),
+        // Some proxies unpack a body and leave the header as it was.
+        Err(_) => Ok(body),
     }
 }
 
@@ -116,13 +125,11 @@ fn has_zlib_frame(body: &[u8]) -> bool {
     method & 0x0F == 8 && (u16::from(*method) << 8 | u16::from(*flags)) % 31 == 0
 }
 
-fn unpack(packed: impl Read, max_bytes: usize) -> Result<Bytes, EndpointError> {
+/// At most one byte more than allowed.
+fn unpack(packed: impl Read, max_bytes: usize) -> io::Result<Vec<u8>> {
     let mut whole = Vec::new();
-    let limit = max_bytes as u64 + 1;
-    packed.take(limit).read_to_end(&mut whole).map_err(|_| {
-        EndpointError::new(Kind::InvalidResponse { rule: "cannot be decompressed" })
-    })?;
-    if whole.len() > max_bytes { Err(too_large(max_bytes)) } else { Ok(whole.into()) }
+    packed.take(max_bytes as u64 + 1).read_to_end(&mut whole)?;
+    Ok(whole)
 }
 
 /// For the chain of sources.

@@ -11,15 +11,17 @@ use crate::tokens::token_response;
 pub(super) const INVALID_GRANT: &str = "invalid_grant";
 /// Stands for whatever is not to be repeated at once.
 pub(super) const SLOW_DOWN: &str = "slow_down";
+/// The user or the provider has said no. Mostly for good, but see
+/// [`response`](super::response).
+pub(super) const ACCESS_DENIED: &str = "access_denied";
 pub(super) const SERVER_ERROR: &str = "server_error";
 /// Stands for every code that nobody has registered.
 pub(super) const UNREGISTERED: &str = "unregistered code";
 
 /// Other words for a refresh token that the provider will never take again, and the codes that ask
 /// for the user (OpenID Connect Core 1.0, 3.1.2.6, and Microsoft's documentation): the login is over
-/// in both cases. Compared in lower case.
-const AS_INVALID_GRANT: [&str; 16] = [
-    "access_denied",
+/// in both cases. Compared without regard to case, hyphens and underscores.
+const AS_INVALID_GRANT: &[&str] = &[
     "account_selection_required",
     "bad_refresh_token",
     "consent_required",
@@ -31,6 +33,7 @@ const AS_INVALID_GRANT: [&str; 16] = [
     "login_required",
     "mfa_required",
     "refresh_token_expired",
+    "refresh_token_invalid",
     "refresh_token_revoked",
     "revoked_token",
     "token_expired",
@@ -38,8 +41,8 @@ const AS_INVALID_GRANT: [&str; 16] = [
 ];
 
 /// A wrong client id or secret: GitHub, and HubSpot.
-const AS_INVALID_CLIENT: [&str; 3] =
-    ["incorrect_client_credentials", "bad_client_id", "bad_client_secret"];
+const AS_INVALID_CLIENT: &[&str] =
+    &["incorrect_client_credentials", "bad_client_id", "bad_client_secret"];
 
 /// The other codes that a token or revocation endpoint may send according to the IANA "OAuth
 /// Extensions Error" registry.
@@ -71,29 +74,27 @@ const REGISTERED: [&str; 19] = [
 /// into it.
 pub(super) fn code(body: &[u8]) -> Option<&'static str> {
     let fields = token_response::fields(body).ok()?;
-    if let Some(code) = microsoft_says_alive(&fields) {
+    if let Some(code) = code_by_description(&fields) {
         return Some(code);
     }
     let words = words(&fields);
-    let ends = |word: &String| word == INVALID_GRANT || AS_INVALID_GRANT.contains(&&**word);
-    if words.iter().any(ends) {
+    let is_among = |list: &[&str]| list.iter().any(|known| words.contains(&normal(known)));
+    if is_among(&[INVALID_GRANT]) || is_among(AS_INVALID_GRANT) {
         return Some(INVALID_GRANT);
     }
-    if words.iter().any(|word| AS_INVALID_CLIENT.contains(&&**word)) {
+    if is_among(&[ACCESS_DENIED]) {
+        return Some(ACCESS_DENIED);
+    }
+    if is_among(AS_INVALID_CLIENT) {
         return Some("invalid_client");
     }
-    let known = words.iter().find_map(|word| REGISTERED.into_iter().find(|known| known == word));
+    let known = REGISTERED.into_iter().find(|known| words.contains(&normal(known)));
     known.or_else(|| fields.get("error").and_then(Value::as_str).map(|_| UNREGISTERED))
-}
-
-pub(super) fn is_access_denied(body: &[u8]) -> bool {
-    let fields = token_response::fields(body).unwrap_or_default();
-    words(&fields).iter().any(|word| word == "access_denied")
 }
 
 /// Microsoft says `invalid_grant` in two cases in which the token is alive: it throttles a client
 /// that loops (AADSTS50196), and Azure AD B2C has failed (AADB2C90085).
-fn microsoft_says_alive(fields: &Map<String, Value>) -> Option<&'static str> {
+fn code_by_description(fields: &Map<String, Value>) -> Option<&'static str> {
     let text = fields.get("error_description").and_then(Value::as_str).unwrap_or_default();
     let codes = fields.get("error_codes").and_then(Value::as_array);
     let throttles = codes.is_some_and(|codes| codes.iter().any(|code| *code == 50196));
@@ -104,12 +105,17 @@ fn microsoft_says_alive(fields: &Map<String, Value>) -> Option<&'static str> {
     }
 }
 
-/// Everything that may be a code, in lower case.
+/// `TokenExpired` and `token-expired` are `token_expired`.
+fn normal(word: &str) -> String {
+    word.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase()).collect()
+}
+
+/// Everything that may be a code, in its normal form.
 fn words(fields: &Map<String, Value>) -> Vec<String> {
     let mut words = Vec::new();
     let mut collect = |fields: &Map<String, Value>, names: &[&str]| {
         let texts = names.iter().filter_map(|name| fields.get(*name)?.as_str());
-        words.extend(texts.map(str::to_ascii_lowercase));
+        words.extend(texts.map(normal));
     };
     collect(fields, &["error", "code", "status"]);
     if let Some(Value::Object(error)) = fields.get("error") {

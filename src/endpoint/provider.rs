@@ -31,7 +31,7 @@ use super::{
     issuers::Issuers,
     request::{self, Params, TokenTypeHint},
     resilience::{
-        Admission, Fingerprint, Pass, ProviderLimits, Refused, pause_before_retry, random,
+        Admission, Fingerprint, HeldBack, Pass, ProviderLimits, pause_before_retry, random,
     },
     response::{self, Granted},
 };
@@ -128,7 +128,7 @@ impl Provider {
             );
             let pass = admitted
                 .await
-                .unwrap_or_else(|_elapsed| Err(Refused::NoTimeLeft.into_error(None)))?;
+                .unwrap_or_else(|_elapsed| Err(HeldBack::NoTimeLeft.into_error(None)))?;
             let error = match self.attempt(pass, refresh_token, before, last_start).await {
                 Err(RefreshFailure::Endpoint(error)) => error,
                 tokens_or_aborted => return tokens_or_aborted,
@@ -172,7 +172,7 @@ impl Provider {
             return Err(RefreshFailure::Aborted);
         }
         if sleep(Duration::ZERO).deadline() > last_start {
-            return Err(Refused::NoTimeLeft.into_error(None).into());
+            return Err(HeldBack::NoTimeLeft.into_error(None).into());
         }
         let outcome = self.post_refresh(to, refresh_token).await;
         pass.record(&outcome);
@@ -183,7 +183,7 @@ impl Provider {
         match timeout_at(last_start, self.metadata()).await {
             Ok(found) => Ok(found?),
             Err(_elapsed) => {
-                Err(EndpointError::new(Kind::Unreachable).with_source(Refused::NoTimeLeft))
+                Err(EndpointError::new(Kind::Unreachable).with_source(HeldBack::NoTimeLeft))
             }
         }
     }

@@ -22,8 +22,14 @@ use crate::ConfigError;
 const USER_AGENT: &str = concat!("tower-token-refresh/", env!("CARGO_PKG_VERSION"));
 /// What this crate says itself in the form of a refresh.
 const OWN_PARAMS: [&str; 4] = ["grant_type", "refresh_token", "client_id", "client_secret"];
-const OWN_HEADERS: [HeaderName; 4] =
-    [header::AUTHORIZATION, header::CONTENT_TYPE, header::CONTENT_LENGTH, header::HOST];
+const OWN_HEADERS: [HeaderName; 6] = [
+    header::ACCEPT,
+    header::AUTHORIZATION,
+    header::CONTENT_LENGTH,
+    header::CONTENT_TYPE,
+    header::HOST,
+    header::USER_AGENT,
+];
 
 /// What the application adds to requests. Deliberately without `Debug`: a value may be a secret.
 #[derive(Clone, Default)]

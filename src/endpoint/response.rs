@@ -7,26 +7,32 @@
 //! | 2xx with an OAuth error and no token | as a 4xx with that code | as there |
 //! | 2xx with anything else: no token, too long, not readable | `InvalidResponse` | maybe |
 //! | 3xx: never followed, because the form would go elsewhere | `InvalidResponse` | no |
-//! | 429; `slow_down`; 408, 421 and 425 without an OAuth error | `TryLater` | no |
+//! | 429 | `TryLater` | no |
 //! | 503 | `Unavailable` | no |
-//! | 4xx or 5xx with the code `temporarily_unavailable` | `Unavailable` | no |
-//! | any other 5xx; 4xx with the code `server_error` | `Unavailable` | maybe |
-//! | any other status with a word for a refresh token that is dead, or for a user who must log in again: see [`oauth_error`] | `InvalidGrant` | - |
+//! | the code `slow_down` | `TryLater` | no |
+//! | `access_denied` with 401 | `Rejected` | no |
+//! | `access_denied` with a 5xx | `Unavailable` | maybe |
+//! | a word for a refresh token that is dead, or for a user who must log in again: see [`oauth_error`] | `InvalidGrant` | - |
+//! | the code `temporarily_unavailable` | `Unavailable` | no |
+//! | any other 5xx; the code `server_error` | `Unavailable` | maybe |
 //! | 4xx with another registered code | `Rejected` with that code | no |
 //! | 4xx with an unregistered code | `Rejected`, "unregistered code" | no |
-//! | 4xx without an OAuth error, such as a firewall's 403; 1xx | `InvalidResponse` | no |
 //! | a body that broke off, where the status does not decide | `NoAnswer` | maybe |
+//! | 408, 421, 425 | `TryLater` | no |
+//! | any other 4xx, such as a firewall's 403; 1xx | `InvalidResponse` | no |
 //!
-//! `TryLater` and `Unavailable` carry the `Retry-After`. Where there is no answer at all,
-//! [`Exchange`](super::exchange::Exchange) reports `NoAnswer` or `Unreachable` itself.
+//! The first row that fits counts. `TryLater` and `Unavailable` carry the `Retry-After`. Where there
+//! is no answer at all, [`Exchange`](super::exchange::Exchange) reports `NoAnswer` or `Unreachable`
+//! itself.
 //!
 //! Some answers may mean that this one refresh token is dead, in words that nobody documented. They
-//! are marked as `perhaps_dead`, and the refresher counts them: any 5xx but 503; the codes
-//! `invalid_request`, `unauthorized_client` and unregistered ones; a 4xx without a code. Not so what
-//! a gateway or a firewall says: 404, 407, and an HTML page with 403.
+//! are marked as `perhaps_dead`, and the refresher counts them: a 2xx with nothing usable, if it is
+//! no HTML page; any 5xx but 503; `access_denied` with 401; `server_error`, `invalid_request`, `unauthorized_client` and
+//! unregistered codes; a 4xx without a code. Not so what a gateway or a firewall says: 404, 407, 408,
+//! 421, 425, and an HTML page with anything but 401.
 //!
-//! Others may pass by themselves (`may_pass`): `invalid_client` while a secret is being changed, and
-//! a gateway's 404.
+//! Others may pass by themselves (`may_pass`): `invalid_client` while a secret is being changed, 408,
+//! 421 and 425, and a gateway's 404.
 
 use std::time::{Duration, SystemTime};
 
@@ -55,6 +61,7 @@ pub(super) fn token_answer(answer: Answer) -> Result<Granted, EndpointError> {
     if !answer.status.is_success() {
         return Err(refusal(&answer));
     }
+    let is_page = is_page(&answer);
     // The provider has agreed. An unreadable body may have held the only new refresh token.
     let body = answer.body.map_err(EndpointError::maybe_consumed)?;
     let Unusable { error, refresh_token } = match token_response::read(&body) {
@@ -65,7 +72,8 @@ pub(super) fn token_answer(answer: Answer) -> Result<Granted, EndpointError> {
     match (refresh_token, oauth_error::code(&body)) {
         (Some(token), _) => Ok(Granted::RefreshTokenOnly(token, invalid(error))),
         (None, Some(code)) => Err(by_code(code, &answer.headers)),
-        (None, None) => Err(invalid(error).maybe_consumed()),
+        (None, None) if is_page => Err(invalid(error).maybe_consumed()),
+        (None, None) => Err(invalid(error).maybe_consumed().perhaps_dead()),
     }
 }
 
@@ -75,14 +83,18 @@ pub(super) fn revocation_answer(answer: &Answer) -> Result<(), EndpointError> {
     if answer.status.is_success() { Ok(()) } else { Err(refusal(answer)) }
 }
 
-/// Reads the answer to a request for a document. Its errors say nothing about a refresh token.
+/// Reads the answer to a request for a document. Its errors say nothing about a refresh token,
+/// whatever words stand in it.
 pub(super) fn document_answer(answer: Answer) -> Result<bytes::Bytes, EndpointError> {
-    match answer.status {
-        StatusCode::OK => answer.body,
-        status if status.is_client_error() && status != StatusCode::TOO_MANY_REQUESTS => {
-            Err(invalid("has a status other than 200"))
-        }
-        _ => Err(refusal(&answer)),
+    let status = answer.status;
+    if status == StatusCode::OK {
+        answer.body
+    } else if status == StatusCode::TOO_MANY_REQUESTS {
+        Err(try_later(&answer.headers))
+    } else if status.is_server_error() {
+        Err(EndpointError::new(Kind::Unavailable { retry_after: retry_after(&answer.headers) }))
+    } else {
+        Err(invalid("has a status other than 200"))
     }
 }
 
@@ -100,12 +112,10 @@ fn refusal(answer: &Answer) -> EndpointError {
         unavailable()
     } else if code == Some(oauth_error::SLOW_DOWN) {
         try_later(&answer.headers)
+    } else if code == Some(oauth_error::ACCESS_DENIED) {
+        access_denied(answer)
     } else if code == Some(oauth_error::INVALID_GRANT) {
-        if is_vague(answer) {
-            perhaps_denied(status)
-        } else {
-            EndpointError::new(Kind::InvalidGrant)
-        }
+        EndpointError::new(Kind::InvalidGrant)
     } else if status.is_server_error() {
         if code == Some("temporarily_unavailable") {
             unavailable()
@@ -121,18 +131,16 @@ fn refusal(answer: &Answer) -> EndpointError {
     }
 }
 
-/// `access_denied` with 401 or a 5xx. Auth0 says it for a wrong client secret, and when too many
-/// requests come.
-fn is_vague(answer: &Answer) -> bool {
-    let denied = answer.body.as_ref().is_ok_and(|body| oauth_error::is_access_denied(body));
-    denied && (answer.status == StatusCode::UNAUTHORIZED || answer.status.is_server_error())
-}
-
-fn perhaps_denied(status: StatusCode) -> EndpointError {
-    if status.is_server_error() {
-        EndpointError::new(Kind::Unavailable { retry_after: None }).maybe_consumed().perhaps_dead()
+/// The end of a login, but with two statuses: Auth0 says the same with 401 for a wrong client secret,
+/// and with 500 when too many requests come.
+fn access_denied(answer: &Answer) -> EndpointError {
+    if answer.status.is_server_error() {
+        let retry_after = retry_after(&answer.headers);
+        EndpointError::new(Kind::Unavailable { retry_after }).maybe_consumed().perhaps_dead()
+    } else if answer.status == StatusCode::UNAUTHORIZED {
+        EndpointError::new(Kind::Rejected { code: oauth_error::ACCESS_DENIED }).perhaps_dead()
     } else {
-        EndpointError::new(Kind::Rejected { code: "access_denied" }).perhaps_dead()
+        EndpointError::new(Kind::InvalidGrant)
     }
 }
 
@@ -141,11 +149,12 @@ fn without_code(answer: &Answer) -> EndpointError {
     let refused = invalid("is neither a success nor an OAuth error");
     match answer.status {
         StatusCode::REQUEST_TIMEOUT | StatusCode::MISDIRECTED_REQUEST | StatusCode::TOO_EARLY => {
-            try_later(&answer.headers)
+            try_later(&answer.headers).may_pass()
         }
         StatusCode::NOT_FOUND => refused.may_pass(),
         StatusCode::PROXY_AUTHENTICATION_REQUIRED => refused,
-        StatusCode::FORBIDDEN if is_page(answer) => refused,
+        StatusCode::UNAUTHORIZED => refused.perhaps_dead(),
+        _ if is_page(answer) => refused,
         status if status.is_client_error() => refused.perhaps_dead(),
         _ => refused,
     }
@@ -168,10 +177,12 @@ fn by_code(code: &'static str, headers: &HeaderMap) -> EndpointError {
         || EndpointError::new(Kind::Unavailable { retry_after: retry_after(headers) });
     let rejected = EndpointError::new(Kind::Rejected { code });
     match code {
-        oauth_error::INVALID_GRANT => EndpointError::new(Kind::InvalidGrant),
+        oauth_error::INVALID_GRANT | oauth_error::ACCESS_DENIED => {
+            EndpointError::new(Kind::InvalidGrant)
+        }
         "temporarily_unavailable" => unavailable(),
         oauth_error::SLOW_DOWN => try_later(headers),
-        oauth_error::SERVER_ERROR => unavailable().maybe_consumed(),
+        oauth_error::SERVER_ERROR => unavailable().maybe_consumed().perhaps_dead(),
         "invalid_client" => rejected.may_pass(),
         "invalid_request" | "unauthorized_client" | oauth_error::UNREGISTERED => {
             rejected.perhaps_dead()

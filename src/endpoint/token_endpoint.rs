@@ -179,7 +179,7 @@ impl TokenEndpoint {
     /// access token must fit into it, and that of a user in hundreds of groups may take 100 KiB.
     ///
     /// A longer answer to a refresh counts as lost: nobody has the new refresh token then. Each
-    /// request that runs may take this much memory.
+    /// request that runs may take a few times this much memory.
     #[must_use]
     pub fn max_answer_bytes(mut self, bytes: usize) -> Self {
         self.max_answer = bytes;
@@ -212,7 +212,8 @@ impl TokenEndpoint {
     }
 
     /// Adds a header to every request to the provider, such as the key of an API gateway. Must not
-    /// be `Authorization`, `Content-Type`, `Content-Length` or `Host`. No error and no log shows
+    /// be one that this crate sets itself: `Accept`, `Authorization`, `Content-Length`, `Content-Type`,
+    /// `Host`, `User-Agent`. No error and no log shows
     /// the value.
     #[must_use]
     pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
@@ -234,7 +235,9 @@ impl TokenEndpoint {
     /// # let _ = endpoint;
     /// ```
     ///
-    /// It sees every answer that arrived, also those with tokens. If it panics, the refresh fails
+    /// It sees every answer that arrived, also those with tokens. **The danger:** if it does not
+    /// return `None` for such an answer, the new tokens are lost, and the old refresh token may be
+    /// used up. If it panics, the refresh fails
     /// with [`Internal`](crate::RefreshErrorKind::Internal), as an answer that was lost.
     #[must_use]
     pub fn classify(

@@ -7,6 +7,7 @@ use super::{
     errors::{endpoint_failed, expired, logged_out, no_record, subject_changed},
     records::Read,
     refresh::{Flight, LOST_RACE, Presented, REFRESHED, Refreshed},
+    repeats::{Repeat, Repeats},
     subject_check::{self, Checked},
     writes::Write,
 };
@@ -47,9 +48,9 @@ pub(super) async fn granted(
     };
     // Stored all the same: its refresh token is the only good one.
     let expired = (next.expires_at <= next.obtained_at).then(|| next.clone());
-    let refusals = core.presentations.refusals(login.key, before.generation);
+    let repeats = core.presentations.repeats(login.key, before.generation);
     match (store(flight, next, nonce).await, expired) {
-        (Ok(_), Some(next)) => Presented::ExpiredAtBirth { next, refusals },
+        (Ok(_), Some(next)) => Presented::ExpiredAtBirth { next, repeats },
         (stored, _) => Presented::Answered(stored.map(|token| (token, REFRESHED))),
     }
 }
@@ -64,13 +65,14 @@ pub(super) async fn kept(
     error: EndpointError,
 ) -> Presented {
     let (key, generation) = (flight.asked.login.key, next.generation);
-    let refusals = flight.core.presentations.refusals(key, before.generation);
+    let repeats = flight.core.presentations.repeats(key, before.generation);
     flight.core.rejections.forget(key);
     let failed = match store(flight, next, nonce).await {
         Ok(_) => endpoint_failed(error),
         Err(error) => return Presented::Answered(Err(error)),
     };
-    flight.core.presentations.refused(key, generation, refusals, &failed);
+    let repeats = repeats.and(Repeat::Refusal);
+    flight.core.presentations.keep_answer(key, generation, repeats, &failed);
     Presented::Answered(Err(failed))
 }
 
@@ -79,12 +81,13 @@ pub(super) async fn kept(
 pub(super) fn expired_at_birth(
     flight: &Flight<'_>,
     next: &GrantTokens,
-    refusals: u32,
+    repeats: Repeats,
 ) -> RefreshError {
     let why = "the provider's new access tokens have already expired by our clock";
     let failed = RefreshError::new(RefreshErrorKind::InvalidResponse, why);
     let key = flight.asked.login.key;
-    flight.core.presentations.refused(key, next.generation, refusals, &failed);
+    let repeats = repeats.and(Repeat::Refusal);
+    flight.core.presentations.keep_answer(key, next.generation, repeats, &failed);
     failed
 }
 

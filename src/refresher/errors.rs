@@ -135,8 +135,12 @@ pub(super) fn record_failed(error: &RecordError) -> RefreshError {
 /// What may pass by itself, before it has come twice.
 pub(super) fn passing(error: EndpointError) -> RefreshError {
     let message = format!("{error}; that may pass, and is tried again");
+    let wait = match error.kind() {
+        EndpointErrorKind::TryLater { retry_after: Some(wait) } => *wait,
+        _ => SOON,
+    };
     RefreshError::new(RefreshErrorKind::Unavailable, message)
-        .with_retry_after(SOON)
+        .with_retry_after(wait)
         .with_cause(error.into_cause())
 }
 
@@ -144,6 +148,10 @@ pub(super) fn endpoint_failed(error: EndpointError) -> RefreshError {
     let (kind, retry_after) = match error.kind() {
         EndpointErrorKind::Unreachable | EndpointErrorKind::NoAnswer => {
             (RefreshErrorKind::Unavailable, Some(SOON))
+        }
+        // It has stayed.
+        EndpointErrorKind::TryLater { .. } if error.is_passing() => {
+            (RefreshErrorKind::InvalidResponse, None)
         }
         EndpointErrorKind::Unavailable { retry_after }
         | EndpointErrorKind::TryLater { retry_after } => {

@@ -15,6 +15,7 @@ use super::{
     marker::Marker,
     records::Found,
     refresh::{Flight, Refreshed},
+    repeats::Repeat,
 };
 use crate::endpoint::{EndpointError, EndpointErrorKind as Kind};
 
@@ -39,25 +40,36 @@ pub(super) async fn failed(
             marker.unmark().await;
         }
     }
-    let refusals = core.presentations.refusals(key, generation);
-    let is_refusal = error.is_refusal();
-    let repeats = is_refusal || matches!(error.kind(), Kind::TryLater { .. });
-    let failed = if error.is_passing() && refusals == 0 && marker.sent {
-        passing(error)
-    } else {
-        endpoint_failed(error)
-    };
-    if marker.sent && repeats {
-        let before = if is_refusal { refusals } else { 0 };
-        core.presentations.refused(key, generation, before, &failed);
-    } else {
-        if marker.sent {
-            core.presentations.failed_otherwise(key, generation);
+    let failed = match marker.sent.then(|| repeats(&error)).flatten() {
+        Some(repeat) => {
+            let earlier = core.presentations.repeats(key, generation);
+            let failed = if error.is_passing() && earlier.of(repeat) == 0 {
+                passing(error)
+            } else {
+                endpoint_failed(error)
+            };
+            core.presentations.keep_answer(key, generation, earlier.and(repeat), &failed);
+            failed
         }
-        let wait = failed.retry_after().unwrap_or_default();
-        core.presentations.retry_not_before(key, generation, wait);
-    }
+        None => {
+            let failed = endpoint_failed(error);
+            if marker.sent {
+                core.presentations.failed_otherwise(key, generation);
+            }
+            let wait = failed.retry_after().unwrap_or_default();
+            core.presentations.retry_not_before(key, generation, wait);
+            failed
+        }
+    };
     Err(failed)
+}
+
+/// Whether the provider would answer the same again, so that the answer is kept for a while.
+fn repeats(error: &EndpointError) -> Option<Repeat> {
+    match error.kind() {
+        Kind::TryLater { .. } => Some(Repeat::Later),
+        _ => error.is_refusal().then_some(Repeat::Refusal),
+    }
 }
 
 /// Notes an answer that may mean that the refresh token is dead. True if it is one too many. A good
@@ -65,12 +77,12 @@ pub(super) async fn failed(
 fn counts_as_the_last(flight: &Flight<'_>, found: &Found, error: &EndpointError) -> bool {
     let (core, key) = (flight.core, flight.asked.login.key);
     match error.kind() {
-        Kind::Unreachable => false,
+        Kind::Unreachable | Kind::NoAnswer => false,
         _ if error.is_perhaps_dead() => {
-            let failed = error.may_have_consumed();
-            let is_enough = core.rejections.add(key, found.tokens.generation, failed);
+            let is_enough = core.rejections.add(key, found.tokens.generation);
             let ends = is_enough && !flight.is_good(&found.tokens);
             if ends {
+                core.rejections.forget(key);
                 tracing::warn!(
                     login = %key,
                     %error,

@@ -24,6 +24,7 @@ mod records;
 mod refresh;
 mod refresh_lock;
 mod rejections;
+mod repeats;
 mod revoker;
 mod seen_marks;
 mod shutdown;

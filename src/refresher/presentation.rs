@@ -27,7 +27,7 @@ use std::time::Duration;
 use dashmap::DashMap;
 use rustc_hash::FxBuildHasher;
 
-use super::{errors::unavailable_for, records::Found, seen_marks::SeenMarks};
+use super::{errors::unavailable_for, records::Found, repeats::Repeats, seen_marks::SeenMarks};
 use crate::{
     clock::{Clock, Moment},
     error::{RefreshError, RefreshErrorKind},
@@ -63,9 +63,8 @@ struct Attempts {
     /// The same of the presentations before the last one: a clear answer to that one does not
     /// answer those.
     in_doubt_before: bool,
-    /// How often in a row the provider has clearly refused.
-    refusals: u32,
-    /// What it said: the answer to whoever asks within the pause.
+    repeats: Repeats,
+    /// What the provider said: the answer to whoever asks within the pause.
     answer: Option<RefreshError>,
 }
 
@@ -214,35 +213,37 @@ impl Presentations {
         self.change(key, generation, |attempts| self.count(key, attempts));
     }
 
-    /// The provider has refused in a way that repeats itself, or wants this login to come back
-    /// later. Until then, `answer` is the answer to whoever asks.
-    pub(super) fn refused(
+    /// The provider would answer the same again. For a while, that doubles with each of `repeats` in a
+    /// row, `answer` is the answer to whoever asks.
+    pub(super) fn keep_answer(
         &self,
         key: RecordKey,
         generation: Generation,
-        before: u32,
+        repeats: Repeats,
         answer: &RefreshError,
     ) {
         let mut answer = answer.clone();
         // The one that is not kept is.
         answer.mark_logged();
         self.change(key, generation, |attempts| {
-            attempts.refusals = before.saturating_add(1);
+            attempts.repeats = repeats;
             attempts.paused_at = self.clock.moment();
-            let pause = backoff(key, generation, attempts.refusals);
+            let pause = backoff(key, generation, repeats.count());
             attempts.pause = pause.max(answer.retry_after().unwrap_or_default());
             attempts.answer = Some(answer);
         });
     }
 
-    /// How often in a row the provider has clearly refused.
-    pub(super) fn refusals(&self, key: RecordKey, generation: Generation) -> u32 {
-        self.attempts_of(key, generation).map_or(0, |attempts| attempts.refusals)
+    /// What came in a row so far.
+    pub(super) fn repeats(&self, key: RecordKey, generation: Generation) -> Repeats {
+        self.attempts_of(key, generation).map_or_else(Repeats::default, |attempts| attempts.repeats)
     }
 
     /// The refresh failed in another way: what the provider said before is not its answer any more.
     pub(super) fn failed_otherwise(&self, key: RecordKey, generation: Generation) {
-        self.change(key, generation, |attempts| (attempts.refusals, attempts.answer) = (0, None));
+        self.change(key, generation, |attempts| {
+            (attempts.repeats, attempts.answer) = (Repeats::default(), None);
+        });
     }
 
     /// The provider said how long to wait.
@@ -297,7 +298,7 @@ impl Presentations {
             pause: Duration::ZERO,
             in_doubt: false,
             in_doubt_before: false,
-            refusals: 0,
+            repeats: Repeats::default(),
             answer: None,
         };
         let mut attempts = self.by_login.entry(key).or_insert_with(fresh);
@@ -319,8 +320,8 @@ impl Presentations {
 /// Doubles from one second to a minute. Up to half of it is taken off, so that what failed together
 /// is not tried again together.
 fn backoff(key: RecordKey, generation: Generation, tries: u32) -> Duration {
-    let doublings = tries.saturating_sub(1).min(6);
-    let whole = (FIRST_PAUSE * 2_u32.pow(doublings)).min(LONGEST_PAUSE);
+    let times = 2_u32.saturating_pow(tries.saturating_sub(1));
+    let whole = FIRST_PAUSE.saturating_mul(times).min(LONGEST_PAUSE);
     whole.mul_f64(1.0 - jitter((key, generation, tries)) / 2.0)
 }
 

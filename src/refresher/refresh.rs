@@ -30,6 +30,7 @@ use super::{
     presentation::Decision,
     records::Found,
     refresh_lock::Acquired,
+    repeats::Repeats,
 };
 use crate::{
     clock::Moment,
@@ -128,7 +129,7 @@ pub(super) enum Presented {
     /// The new set is stored, but its access token had expired when it came.
     ExpiredAtBirth {
         next: GrantTokens,
-        refusals: u32,
+        repeats: Repeats,
     },
 }
 
@@ -175,9 +176,13 @@ impl Flight<'_> {
                     Presented::Answered(answered) => return answered,
                     Presented::Again if changes < MOST_CHANGES => changes += 1,
                     // Once more, with the new refresh token.
-                    Presented::ExpiredAtBirth { refusals: 0, .. } if !once_more => once_more = true,
-                    Presented::ExpiredAtBirth { next, refusals } => {
-                        return Err(answer::expired_at_birth(self, &next, refusals));
+                    Presented::ExpiredAtBirth { repeats, .. }
+                        if !once_more && repeats == Repeats::default() =>
+                    {
+                        once_more = true;
+                    }
+                    Presented::ExpiredAtBirth { next, repeats } => {
+                        return Err(answer::expired_at_birth(self, &next, repeats));
                     }
                     Presented::Again => {
                         return Err(unavailable("the token record kept changing"));

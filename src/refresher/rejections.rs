@@ -5,12 +5,13 @@
 //! the user look at errors for ever. So such answers are counted for each login, and the login ends
 //!
 //! - after a number of them in a row (3, a setting), over at least 30 s, if the provider has
-//!   refreshed other logins of this process since the first one. For a 5xx there must be four of
-//!   those for each login that met such answers meanwhile: a provider that fails here and there is
-//!   in trouble itself.
+//!   refreshed other logins of this process since the first one: one at least, and four for each
+//!   login that met such answers meanwhile. A provider that fails here and there is in trouble
+//!   itself.
 //! - after 24 h of nothing else.
 //!
-//! Any other answer ends the row. What a process has counted, it forgets when it ends.
+//! Any other answer ends the row; no answer at all does not. What a process has counted, it forgets
+//! when it ends.
 
 use std::{
     sync::atomic::{AtomicU64, Ordering::Relaxed},
@@ -27,7 +28,7 @@ use crate::{
 
 const AT_LEAST: Duration = Duration::from_secs(30);
 const AT_MOST: Duration = Duration::from_secs(24 * 60 * 60);
-/// How many logins must have been refreshed for each other one that met a 5xx.
+/// How many logins must have been refreshed for each other one that met such answers.
 const REFRESHED_PER_FAILING: u64 = 4;
 /// How many logins are remembered.
 const REMEMBERED: usize = 100_000;
@@ -63,8 +64,7 @@ impl Rejections {
     }
 
     /// Notes such an answer to the refresh token of `generation`. True if the login may end now.
-    /// `failed`: it was a 5xx.
-    pub(super) fn add(&self, key: RecordKey, generation: Generation, failed: bool) -> bool {
+    pub(super) fn add(&self, key: RecordKey, generation: Generation) -> bool {
         let Some(limit) = self.limit else { return false };
         if self.by_login.len() > REMEMBERED {
             self.by_login.clear();
@@ -85,17 +85,16 @@ impl Rejections {
         if row.answers < limit || lasts < AT_LEAST {
             return false;
         }
-        lasts >= AT_MOST || self.others_are_served(&row, failed)
+        lasts >= AT_MOST || self.others_are_served(&row)
     }
 
-    fn others_are_served(&self, row: &Row, failed: bool) -> bool {
+    fn others_are_served(&self, row: &Row) -> bool {
         let refreshed = self.refreshed.load(Relaxed) - row.refreshed_before;
         let failing = self.failing.load(Relaxed) - row.failing_before;
-        let enough = if failed { 1.max(failing.saturating_mul(REFRESHED_PER_FAILING)) } else { 1 };
-        refreshed >= enough
+        refreshed >= 1.max(failing.saturating_mul(REFRESHED_PER_FAILING))
     }
 
-    /// The provider has answered this login in another way.
+    /// The provider has answered this login in another way, or the login has ended.
     pub(super) fn forget(&self, key: RecordKey) {
         self.by_login.remove(&key);
     }

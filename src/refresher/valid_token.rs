@@ -79,10 +79,13 @@ pub(super) async fn newer_token(
         None => slow(core, session, grant, limit.as_mut()).await?,
     };
     let held = token.cached();
-    if held.key != rejected.key || held.generation > rejected.generation {
+    // A refresh that brought a refresh token only has left the access token as it was.
+    let is_rejected = held.access_token.expose() == rejected.access_token.expose();
+    if held.key != rejected.key || (held.generation > rejected.generation && !is_rejected) {
         return Ok(token);
     }
-    let newer = newer_than(core, session, grant, held, rejected.generation, limit).await;
+    let than = held.generation.max(rejected.generation);
+    let newer = newer_than(core, session, grant, held, than, limit).await;
     if newer.is_err() {
         end_session_if_ended(core, session, grant).await;
     }

@@ -84,21 +84,37 @@ pub(crate) fn fields(body: &[u8]) -> Result<Map<String, Value>, TokenSetError> {
     let body = body.strip_prefix(BOM).unwrap_or(body);
     serde_json::from_slice(body).or_else(|error| {
         let not_json = TokenSetError::NotJson { line: error.line(), column: error.column() };
-        form(body).ok_or(not_json)
+        form(body).or_else(|| spoilt_json(body)).ok_or(not_json)
     })
 }
 
-/// None for what is any other text.
+/// JSON with bytes that are no UTF-8, or with something behind it.
+fn spoilt_json(body: &[u8]) -> Option<Map<String, Value>> {
+    let text = String::from_utf8_lossy(body);
+    serde_json::Deserializer::from_str(&text).into_iter().next()?.ok()
+}
+
+/// None for any other text. A page may well hold `&error=login_required`, but it also holds what no
+/// form does.
 fn form(body: &[u8]) -> Option<Map<String, Value>> {
+    let is_form = |byte: &u8| byte.is_ascii_alphanumeric() || b"*-._~%+=&".contains(byte);
+    let body = body.trim_ascii();
+    if !body.iter().all(is_form) {
+        return None;
+    }
     let fields = url::form_urlencoded::parse(body);
     let fields: Map<_, _> = fields.map(|(name, text)| (name.into(), Value::from(text))).collect();
-    let is_answer = ["access_token", "error"].iter().any(|name| fields.contains_key(*name));
+    let is_answer =
+        ["access_token", "refresh_token", "error"].iter().any(|name| fields.contains_key(*name));
     is_answer.then_some(fields)
 }
 
 fn with_tokens(mut fields: Map<String, Value>) -> Map<String, Value> {
     let has_tokens = |fields: &Map<String, Value>| {
-        ["access_token", "refresh_token"].iter().any(|name| fields.contains_key(*name))
+        let is_token = |name: &&str| {
+            fields.get(*name).and_then(Value::as_str).is_some_and(|token| !token.is_empty())
+        };
+        ["access_token", "refresh_token"].iter().any(is_token)
     };
     if has_tokens(&fields) {
         return fields;

@@ -19,7 +19,7 @@ use super::{BearerToken, saturating_add, token_response};
 /// |---|---|
 /// | `access_token` | required; visible ASCII, because it goes into a header (RFC 6750, 2.1) |
 /// | `token_type` | anything but a type whose tokens need a proof of possession, such as `DPoP` (RFC 9449) |
-/// | `expires_in` | seconds: a number or a string of one; 0 or less means that it has expired. Anything else counts as absent. The `exp` of a JWT counts where it is earlier, or where this is absent |
+/// | `expires_in` | seconds: a number or a string of one; 0 or less means that it has expired. Anything else counts as absent. The `exp` of a JWT counts where this is absent, or where it is earlier and was not over at birth |
 /// | `refresh_token`, `id_token` | empty, and what is no string, counts as absent |
 /// | `refresh_expires_in`, `refresh_token_expires_in` | seconds above 0; anything else (also Keycloak's 0) means "no limit known" |
 /// | `scope` | words separated by spaces, or a list of words |

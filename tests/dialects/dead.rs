@@ -63,7 +63,6 @@ async fn the_login_ends_and_the_token_was_presented_once() {
 
 #[tokio::test]
 async fn the_applications_own_word_comes_first() {
-    let (world, director) = crate::stage::world();
     let answers = [
         (418, "E1", Some(AnswerMeaning::LoginEnded), RefreshErrorKind::SessionExpired),
         (200, "E1", Some(AnswerMeaning::LoginEnded), RefreshErrorKind::SessionExpired),
@@ -76,7 +75,6 @@ async fn the_applications_own_word_comes_first() {
         (403, "E3", Some(AnswerMeaning::Misconfigured), RefreshErrorKind::Misconfigured),
         (400, r#"{"error":"invalid_grant"}"#, None, RefreshErrorKind::SessionExpired),
     ];
-    drop((world, director));
     for (status, body, meaning, expected) in answers {
         let world = support::World::on_memory();
         let issuer = world.issuer.clone();

@@ -114,3 +114,26 @@ async fn a_clock_that_is_wrong_is_noticed_by_the_providers_date() {
     assert_eq!(world.issuer.refreshes(), 2);
     world.assert_logged_in(id).await;
 }
+
+/// A refresh that brought a refresh token only has left the access token as it was.
+#[tokio::test]
+async fn a_rejected_token_is_not_handed_out_as_a_newer_one() {
+    let (world, director) = world();
+    let id = world.log_in("alice").await;
+    let session = world.session(id);
+    let rejected = world.refresher.valid_token(&session).await.expect("fresh");
+    director.told_as(|mut body| {
+        body["token_type"] = json!("DPoP");
+        response(200, body.to_string())
+    });
+    for _ in 0..3 {
+        let error = world.refresher.newer_token(&session, &rejected).await.expect_err("none");
+        assert_eq!(error.kind(), RefreshErrorKind::InvalidResponse);
+    }
+    assert_eq!(world.issuer.refreshes(), 1);
+    director.honest();
+    world.clock.advance(SECOND);
+    let newer = world.refresher.newer_token(&session, &rejected).await.expect("a newer one");
+    assert_ne!(newer.secret(), rejected.secret());
+    world.assert_logged_in(id).await;
+}

@@ -20,6 +20,10 @@ const PERHAPS: &[(u16, &str)] = &[
     (400, ""),
     (401, ""),
     (401, "<html>Unauthorized</html>"),
+    // WeChat.
+    (200, r#"{"errcode":40030,"errmsg":"invalid refresh_token"}"#),
+    (200, r#"{"data":{"error_code":10010}}"#),
+    (400, r#"{"error":"server_error"}"#),
     (403, ""),
     (422, "{}"),
     (401, r#"{"error":"access_denied"}"#),

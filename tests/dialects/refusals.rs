@@ -99,3 +99,65 @@ async fn an_answer_is_not_repeated_after_another_one() {
         assert_eq!(kind(&stage.world, id).await, Err(Kind::Unavailable));
     }
 }
+
+/// A lazy discovery is answered by a gateway in an OAuth server's words. No token was sent.
+#[tokio::test(start_paused = true)]
+async fn the_words_of_a_discovery_document_end_no_login() {
+    let world = support::World::on_memory();
+    let issuer = world.issuer.clone();
+    let gateway = tower_token_refresh::Transport::new(tower::service_fn(|_| async {
+        let body = r#"{"error":"invalid_grant"}"#;
+        Ok::<_, std::io::Error>(crate::stage::response(500, body).map(http_body_util::Full::new))
+    }));
+    let auth = tower_token_refresh::ClientAuth::basic("web", "secret");
+    let endpoint = tower_token_refresh::TokenEndpoint::discover(issuer.issuer_url(), auth);
+    let world = world.asking(endpoint.transport(gateway).lazy());
+    let id = world.log_in("alice").await;
+    world.expire();
+    assert_eq!(kind(&world, id).await, Err(Kind::Unavailable));
+    assert!(world.stored_refresh_token(id).await.is_some());
+}
+
+/// A secret is changed at the provider first: nobody sees an error of ours for the first second.
+#[tokio::test]
+async fn what_may_pass_is_503_for_everybody() {
+    let stage = Counted::new();
+    let mut users = Vec::new();
+    for user in 0..20 {
+        users.push(stage.world.log_in(&user.to_string()).await);
+    }
+    stage.world.expire();
+    stage.always(401, r#"{"error":"invalid_client"}"#);
+    for id in &users {
+        assert_eq!(kind(&stage.world, *id).await, Err(Kind::Unavailable));
+    }
+    assert_eq!(stage.requests(), 3);
+    stage.director.honest();
+    stage.world.clock.advance(SECOND);
+    for id in users {
+        assert_eq!(kind(&stage.world, id).await, Ok(()));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_408_that_stays_is_an_error_of_the_provider() {
+    for status in [408, 421, 425] {
+        let stage = Counted::new();
+        let id = stage.world.log_in("alice").await;
+        stage.world.expire();
+        stage.always(status, "");
+        assert_eq!(kind(&stage.world, id).await, Err(Kind::Unavailable));
+        stage.world.clock.advance(SECOND * 2);
+        let error = stage.ask(id).await.expect_err("it stays");
+        assert_eq!(error.kind(), Kind::InvalidResponse, "{status} {error:?}");
+        for _ in 0..600 {
+            stage.world.clock.advance(SECOND);
+            let _ = kind(&stage.world, id).await;
+        }
+        assert!(stage.requests() < 60, "{} in 10 min", stage.requests());
+        stage.director.honest();
+        stage.world.clock.advance(SECOND * 60);
+        assert_eq!(kind(&stage.world, id).await, Ok(()));
+        stage.world.assert_logged_in(id).await;
+    }
+}

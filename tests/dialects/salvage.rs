@@ -70,6 +70,19 @@ const SHAPES: &[(&str, Tell)] = &[
     ("gzip", |body| {
         with_header(response(200, gzip(&body.to_string())), "content-encoding", "gzip")
     }),
+    ("a gzip header over a plain body", |body| {
+        with_header(response(200, body.to_string()), "content-encoding", "gzip")
+    }),
+    ("null beside what is nested", |body| {
+        response(200, json!({"access_token": null, "authed_user": body}).to_string())
+    }),
+    ("a byte that is no UTF-8", |mut body| {
+        body["name"] = json!("Andr?");
+        let text = body.to_string();
+        let latin: Vec<_> = text.bytes().map(|b| if b == b'?' { 0xE9 } else { b }).collect();
+        response(200, latin)
+    }),
+    ("text behind it", |body| response(200, format!("{body}\n<!-- 12 ms -->"))),
     ("text/html", |body| with_header(response(200, body.to_string()), "content-type", "text/html")),
     ("201", |body| response(201, body.to_string())),
     ("an error beside the tokens", |body| edited(body, "error", json!("invalid_grant"))),
@@ -107,7 +120,11 @@ async fn an_access_token_of_100_kib_is_served() {
 /// The access token cannot be used. The refresh token that came with it is the only good one.
 #[tokio::test]
 async fn a_new_refresh_token_is_kept_whatever_is_wrong_with_the_access_token() {
-    let unusable: [(&str, Tell); 6] = [
+    let unusable: [(&str, Tell); 7] = [
+        ("a form without it", |body| {
+            let token = body["refresh_token"].as_str().expect("text");
+            response(200, format!("token_type=bearer&refresh_token={token}"))
+        }),
         ("DPoP", |body| edited(body, "token_type", json!("DPoP"))),
         ("mac", |body| edited(body, "token_type", json!("mac"))),
         ("missing", |body| without(body, "access_token")),

@@ -2,7 +2,10 @@
 
 use std::{
     io,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
@@ -144,6 +147,26 @@ impl Counted {
             requests.lock().unwrap().push(request.body().clone());
             rule(issuer, request)
         });
+    }
+
+    /// These refresh tokens get this answer, and all others an honest one. Counts the former.
+    pub fn answer_to(
+        &self,
+        tokens: Vec<String>,
+        status: u16,
+        body: &'static str,
+    ) -> Arc<AtomicUsize> {
+        let posts = Arc::new(AtomicUsize::new(0));
+        let counter = posts.clone();
+        self.director.rule(move |issuer, request| {
+            if tokens.iter().any(|token| form_says(&request, token)) {
+                counter.fetch_add(1, Ordering::SeqCst);
+                response(status, body)
+            } else {
+                issuer.handle(request)
+            }
+        });
+        posts
     }
 
     /// Requests since the rule was counted first.

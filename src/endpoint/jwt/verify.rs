@@ -49,7 +49,7 @@ use crate::{
     tokens::claims::{lenient_base64, lenient_number, lenient_text, lenient_texts},
 };
 
-/// The longest token to accept. A token response may not be longer either.
+/// The longest token to verify.
 const MAX_TOKEN: usize = 256 * 1024;
 /// How far the clocks of this process and of the provider may differ.
 pub(crate) const LEEWAY: Duration = Duration::from_secs(60);

@@ -29,7 +29,8 @@ fn a_dead_token_has_many_names() {
         r#"{"error":"consent_required"}"#,
         r#"{"error":"account_selection_required"}"#,
         r#"{"error":"mfa_required","mfa_token":"Fe26"}"#,
-        r#"{"error":"access_denied"}"#,
+        r#"{"error":"TokenExpired"}"#,
+        r#"{"code":"invalid-grant"}"#,
         "\u{feff}{\"error\":\"invalid_token\"}",
     ] {
         assert_eq!(code_of(body), Some(INVALID_GRANT), "{body}");
@@ -60,6 +61,8 @@ fn what_names_no_error_is_none() {
     for body in [
         "",
         "<html>Forbidden: access_denied</html>",
+        "<script>location='/login?next=/&error=login_required&x=1'</script>",
+        "blocked; see https://waf.example/?a=1&error=invalid_grant&b=1",
         "[]",
         "{}",
         r#"{"error":7}"#,

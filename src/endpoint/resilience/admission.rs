@@ -12,6 +12,7 @@ use std::{
     time::Duration,
 };
 
+use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
 use super::{
@@ -19,8 +20,8 @@ use super::{
     bulkhead::{Bulkhead, Load, NoPermit, Permit},
     dead_tokens::{DeadTokens, Fingerprint},
     limits::ProviderLimits,
+    rate_limited::RateLimited,
     refusals::Refusals,
-    told_later::ToldLater,
 };
 use crate::{
     Clock,
@@ -32,14 +33,14 @@ pub(crate) struct Admission {
     clock: Clock,
     breaker: Mutex<Breaker>,
     refusals: Mutex<Refusals>,
-    told_later: Mutex<ToldLater>,
+    rate_limited: Mutex<RateLimited>,
     bulkhead: Bulkhead,
     dead: Mutex<DeadTokens>,
 }
 
 /// Why this process did not send a request. The provider saw nothing of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum Refused {
+pub(crate) enum HeldBack {
     #[error("not sent: the circuit breaker is open after too many failures in a row")]
     BreakerOpen,
     #[error("not sent: another request is testing whether the provider has recovered")]
@@ -57,10 +58,10 @@ pub(crate) enum Refused {
     #[error("not sent: the provider rejected this refresh token less than 30 s ago")]
     DeadToken,
     #[error("not sent: the provider refused the same to several logins a moment ago")]
-    ToEverybody,
+    RefusedToAll,
 }
 
-impl Refused {
+impl HeldBack {
     pub(super) fn count(self) {
         metrics::request_refused(self.reason());
     }
@@ -85,7 +86,7 @@ impl Refused {
             Self::QueueTooLong => "queue_too_long",
             Self::NoTimeLeft => "no_time_left",
             Self::DeadToken => "dead_token",
-            Self::ToEverybody => "refused_to_all",
+            Self::RefusedToAll => "refused_to_all",
         }
     }
 }
@@ -97,20 +98,53 @@ pub(crate) fn is_held_back(error: &(dyn StdError + 'static)) -> bool {
     matches!(
         refused,
         Some(
-            Refused::BreakerOpen
-                | Refused::BreakerHalfOpen
-                | Refused::RetryAfter
-                | Refused::ToEverybody
+            HeldBack::BreakerOpen
+                | HeldBack::BreakerHalfOpen
+                | HeldBack::RetryAfter
+                | HeldBack::RefusedToAll
         )
     )
+}
+
+enum Admitted<'a> {
+    Now(Pass<'a>),
+    /// The provider wants no request before that.
+    After(Duration),
+    Not(EndpointError),
+}
+
+enum NotNow {
+    RetryAfter(Duration),
+    Error(EndpointError),
+}
+
+impl From<BreakerRefusal> for NotNow {
+    fn from(refusal: BreakerRefusal) -> Self {
+        match refusal {
+            BreakerRefusal::RetryAfter { rest } => Self::RetryAfter(rest),
+            refusal => Self::Error(refusal.into()),
+        }
+    }
+}
+
+impl From<NoPermit> for NotNow {
+    fn from(no_permit: NoPermit) -> Self {
+        Self::Error(no_permit.into())
+    }
+}
+
+impl From<EndpointError> for NotNow {
+    fn from(error: EndpointError) -> Self {
+        Self::Error(error)
+    }
 }
 
 impl From<BreakerRefusal> for EndpointError {
     fn from(refusal: BreakerRefusal) -> Self {
         let (refused, rest) = match refusal {
-            BreakerRefusal::Open { rest } => (Refused::BreakerOpen, rest),
-            BreakerRefusal::HalfOpen { rest } => (Refused::BreakerHalfOpen, rest),
-            BreakerRefusal::RetryAfter { rest } => (Refused::RetryAfter, rest),
+            BreakerRefusal::Open { rest } => (HeldBack::BreakerOpen, rest),
+            BreakerRefusal::HalfOpen { rest } => (HeldBack::BreakerHalfOpen, rest),
+            BreakerRefusal::RetryAfter { rest } => (HeldBack::RetryAfter, rest),
         };
         refused.into_error(Some(rest))
     }
@@ -119,9 +153,9 @@ impl From<BreakerRefusal> for EndpointError {
 impl From<NoPermit> for EndpointError {
     fn from(no_permit: NoPermit) -> Self {
         match no_permit {
-            NoPermit::QueueFull => Refused::QueueFull.into_error(None),
-            NoPermit::Timeout => Refused::QueueTimeout.into_error(None),
-            NoPermit::TooLate(wait) => Refused::QueueTooLong.into_error(Some(wait)),
+            NoPermit::QueueFull => HeldBack::QueueFull.into_error(None),
+            NoPermit::Timeout => HeldBack::QueueTimeout.into_error(None),
+            NoPermit::TooLate(wait) => HeldBack::QueueTooLong.into_error(Some(wait)),
         }
     }
 }
@@ -131,52 +165,59 @@ impl Admission {
         Self {
             breaker: Mutex::new(Breaker::new(limits.breaker)),
             refusals: Mutex::default(),
-            told_later: Mutex::default(),
+            rate_limited: Mutex::default(),
             bulkhead: Bulkhead::new(limits.concurrent.clone(), limits.queue, clock.clone()),
             clock,
             dead: Mutex::default(),
         }
     }
 
-    /// Admits one request of `login`, or says why not. It waits for at most `longest_wait`.
+    /// Admits one request with `token`, or says why not. It waits for at most `longest_wait`.
     ///
     /// The breaker uses `not_before` if the clock is behind it: a caller that has slept until then
     /// by the runtime's timer does not depend on a clock that a test has stopped.
     pub(crate) async fn admit(
         &self,
-        login: Fingerprint,
+        token: Fingerprint,
         mut not_before: Duration,
         longest_wait: Duration,
     ) -> Result<Pass<'_>, EndpointError> {
-        let mut left = longest_wait;
+        let deadline = sleep(longest_wait).deadline();
         loop {
             let now = self.clock.monotonic().max(not_before);
-            let checked = lock(&self.breaker).check(now);
-            match checked {
-                Err(BreakerRefusal::RetryAfter { rest }) if rest <= left => {
-                    left -= rest;
-                    not_before = now.saturating_add(rest);
-                    tokio::time::sleep(rest).await;
-                }
-                checked => {
-                    checked?;
-                    break;
-                }
-            }
+            let wait = match self.try_admit(token, now, left_until(deadline)).await {
+                Admitted::Now(pass) => return Ok(pass),
+                Admitted::Not(error) => return Err(error),
+                Admitted::After(wait) if wait <= left_until(deadline) => wait,
+                Admitted::After(rest) => return Err(BreakerRefusal::RetryAfter { rest }.into()),
+            };
+            not_before = now.saturating_add(wait);
+            sleep(wait).await;
         }
-        let now = || self.clock.monotonic().max(not_before);
-        lock(&self.refusals).check(now())?;
-        let permit = self.bulkhead.acquire(left).await?;
-        let ticket = lock(&self.breaker).admit(now())?;
-        let pass = Pass { admission: self, login, ticket: Some(ticket), permit };
-        lock(&self.refusals).admit(now())?;
-        Ok(pass)
+    }
+
+    async fn try_admit(&self, token: Fingerprint, from: Duration, wait: Duration) -> Admitted<'_> {
+        let now = || self.clock.monotonic().max(from);
+        let admitted = async {
+            lock(&self.breaker).check(now())?;
+            lock(&self.refusals).check(now())?;
+            let permit = self.bulkhead.acquire(wait).await?;
+            let ticket = Some(lock(&self.breaker).admit(now())?);
+            let mut pass = Pass { admission: self, token, ticket, epoch: 0, permit };
+            pass.epoch = lock(&self.refusals).admit(now())?;
+            Ok(pass)
+        };
+        match admitted.await {
+            Ok(pass) => Admitted::Now(pass),
+            Err(NotNow::RetryAfter(rest)) => Admitted::After(rest),
+            Err(NotNow::Error(error)) => Admitted::Not(error),
+        }
     }
 
     /// Refuses a token that the provider has just rejected.
     pub(crate) fn refuse_dead(&self, token: &Fingerprint) -> Result<(), EndpointError> {
         if lock(&self.dead).contains(token, self.clock.monotonic()) {
-            return Err(Refused::DeadToken.into_error(None));
+            return Err(HeldBack::DeadToken.into_error(None));
         }
         Ok(())
     }
@@ -213,8 +254,10 @@ impl fmt::Debug for Admission {
 /// nothing about the provider; if this request was the probe, the next request may be the probe.
 pub(crate) struct Pass<'a> {
     admission: &'a Admission,
-    login: Fingerprint,
+    token: Fingerprint,
     ticket: Option<Ticket>,
+    /// Of the refusals.
+    epoch: u32,
     permit: Permit<'a>,
 }
 
@@ -223,19 +266,30 @@ impl Pass<'_> {
     pub(crate) fn record<T>(mut self, outcome: &Result<T, EndpointError>) {
         let error = outcome.as_ref().err();
         let now = self.admission.clock.monotonic();
-        let is_later = matches!(error.map(EndpointError::kind), Some(Kind::TryLater { .. }));
-        let to_all = is_later && lock(&self.admission.told_later).add(self.login, now);
+        let to_all = self.is_limit_for_all(error, now);
         if let Some(load) = load_of(error, to_all) {
             self.permit.learn(load);
         }
-        lock(&self.admission.refusals).record(self.login, error, now, random());
-        self.tell(error.map_or(Signal::Up, |error| signal_of(error, self.login, to_all)));
+        lock(&self.admission.refusals).record((self.token, self.epoch), error, now, random());
+        self.tell(error.map_or(Signal::Up, |error| signal_of(error, self.token, to_all)));
     }
 
     /// Reports why the request could not be sent. That says nothing about refreshes, but the breaker
     /// hears of a provider that is down.
     pub(crate) fn not_sent(mut self, error: &EndpointError) {
-        self.tell(signal_of(error, self.login, false));
+        self.tell(signal_of(error, self.token, false));
+    }
+
+    fn is_limit_for_all(&self, error: Option<&EndpointError>, now: Duration) -> bool {
+        let mut limited = lock(&self.admission.rate_limited);
+        match error.map(EndpointError::kind) {
+            Some(Kind::TryLater { .. }) => limited.add(self.token, now),
+            Some(_) => false,
+            None => {
+                limited.served();
+                false
+            }
+        }
     }
 
     fn tell(&mut self, signal: Signal) {
@@ -252,8 +306,8 @@ impl Drop for Pass<'_> {
 }
 
 /// `to_all`: several logins were told to come back later.
-fn signal_of(error: &EndpointError, login: Fingerprint, to_all: bool) -> Signal {
-    let only = error.may_have_consumed().then_some(login);
+fn signal_of(error: &EndpointError, token: Fingerprint, to_all: bool) -> Signal {
+    let only = error.may_have_consumed().then_some(token);
     match error.kind() {
         Kind::Unreachable | Kind::NoAnswer => Signal::Down { retry_after: None, login: only },
         Kind::Unavailable { retry_after } => {
@@ -277,6 +331,11 @@ fn load_of(error: Option<&EndpointError>, to_all: bool) -> Option<Load> {
         }
         _ => Some(Load::Answered),
     }
+}
+
+fn left_until(deadline: Instant) -> Duration {
+    // tokio's own clock, which a test can pause.
+    deadline.saturating_duration_since(sleep(Duration::ZERO).deadline())
 }
 
 /// A random number, for jitter only.

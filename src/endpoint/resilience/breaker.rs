@@ -11,7 +11,7 @@
 //! | how the probe ends | next state |
 //! |---|---|
 //! | the provider answers | closed |
-//! | a transient failure | open, for twice as long |
+//! | a transient failure | open, for twice as long; if it may be this login's alone, open without a pause, once |
 //! | the caller drops it | open without a pause: the next request is the probe |
 //! | no answer within the longest pause | half-open: the next request becomes another probe |
 //!
@@ -85,6 +85,8 @@ pub(crate) struct Breaker {
     openings: u32,
     /// When the provider's last `Retry-After` ends.
     not_before: Duration,
+    /// The only login whose probe has failed since the breaker opened, in its own way.
+    failed_probe: Option<Fingerprint>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -120,6 +122,7 @@ impl Breaker {
             epoch: 0,
             openings: 0,
             not_before: Duration::ZERO,
+            failed_probe: None,
         }
     }
 
@@ -177,7 +180,7 @@ impl Breaker {
                 self.state = State::Closed(Row::default());
             }
             (Signal::Up | Signal::Later(_), _) => {
-                self.openings = 0;
+                (self.openings, self.failed_probe) = (0, None);
                 self.transition(State::Closed(Row::default()));
             }
             (Signal::Down { login, .. }, State::Closed(mut row)) if current => {
@@ -188,7 +191,11 @@ impl Breaker {
                 }
                 self.state = State::Closed(row);
             }
-            (Signal::Down { .. }, State::HalfOpen { .. }) if current => {
+            (Signal::Down { login, .. }, State::HalfOpen { .. }) if current => {
+                if self.is_one_logins(login) {
+                    self.transition(State::Open { until: now });
+                    return false;
+                }
                 self.open(now, random);
                 return true;
             }
@@ -201,11 +208,20 @@ impl Breaker {
         false
     }
 
+    /// Whether only one login has failed to probe the provider so far. The next request probes it at
+    /// once.
+    fn is_one_logins(&mut self, login: Option<Fingerprint>) -> bool {
+        let is_first = self.failed_probe.is_none() || self.failed_probe == login;
+        self.failed_probe = self.failed_probe.or(login);
+        login.is_some() && is_first
+    }
+
     fn open(&mut self, now: Duration, random: u32) {
         let doubled = 2_u32.checked_pow(self.openings).unwrap_or(u32::MAX);
         let step =
             self.settings.first_pause.saturating_mul(doubled).min(self.settings.longest_pause);
         self.openings = self.openings.saturating_add(1);
+        self.failed_probe = None;
         self.transition(State::Open { until: now.saturating_add(jittered(step, random)) });
     }
 

@@ -54,7 +54,7 @@ struct State {
     owed: usize,
     /// Answers since the limit last grew.
     answers: usize,
-    refused_at: Option<Duration>,
+    overloaded_at: Option<Duration>,
     /// How long a request takes, on average.
     takes: Option<Duration>,
 }
@@ -96,7 +96,7 @@ impl Bulkhead {
             waiting: 0,
             owed: 0,
             answers: 0,
-            refused_at: None,
+            overloaded_at: None,
             takes: None,
         };
         Self {
@@ -132,7 +132,7 @@ impl Bulkhead {
                 return turn.map_err(|_| NoPermit::Timeout);
             }
             // The permit goes to whoever has waited longest.
-            self.grow_unless_refused();
+            self.grow_if_calm();
         }
         match timeout_at(deadline, turn).await {
             Ok(Ok(running)) => Ok(running),
@@ -158,7 +158,7 @@ impl Bulkhead {
         Ok((place, Waits(self)))
     }
 
-    fn grow_unless_refused(&self) {
+    fn grow_if_calm(&self) {
         let now = self.clock.monotonic();
         let mut state = self.state();
         if state.is_calm(now) {
@@ -180,12 +180,15 @@ impl Bulkhead {
     fn learn(&self, load: Load, took: Duration) {
         let now = self.clock.monotonic();
         let mut state = self.state();
+        // A quick 429 says nothing of it, a time-out does.
+        if load == Load::Answered || state.takes.is_some_and(|takes| took > takes) {
+            let before = state.takes.unwrap_or(took);
+            state.takes = Some(before - before / 8 + took / 8);
+        }
         match load {
             Load::Answered => {
-                let before = state.takes.unwrap_or(took);
-                state.takes = Some(before - before / 8 + took / 8);
                 state.answers += 1;
-                let enough = if state.refused_at.is_some() { state.limit } else { 1 };
+                let enough = if state.overloaded_at.is_some() { state.limit } else { 1 };
                 if state.waiting > 0 && state.answers >= enough {
                     self.grow(&mut state);
                 }
@@ -194,7 +197,7 @@ impl Bulkhead {
                 let others = state.in_flight.saturating_sub(1);
                 // With less in use, one refusal was not for the number of requests.
                 if load == Load::TooMuchForSeveral || state.in_flight * 2 >= state.limit {
-                    state.refused_at = Some(now);
+                    state.overloaded_at = Some(now);
                     let lower = others.max(state.limit / 2).max(*self.bounds.start());
                     self.shrink(&mut state, lower);
                 }
@@ -216,7 +219,7 @@ impl Bulkhead {
 
 impl State {
     fn is_calm(&self, now: Duration) -> bool {
-        self.refused_at.is_none_or(|at| now.saturating_sub(at) >= CALM)
+        self.overloaded_at.is_none_or(|at| now.saturating_sub(at) >= CALM)
     }
 }
 

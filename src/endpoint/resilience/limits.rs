@@ -54,7 +54,7 @@ impl ProviderLimits {
     /// How often one refresh may be sent, including the first time.
     ///
     /// A refresh is sent again only if the provider certainly did not use up the refresh token: no
-    /// connection, 429, 503 or `temporarily_unavailable`. Discovery, the queue, all attempts and
+    /// connection, 429, 503, 408, 421, 425, `slow_down` or `temporarily_unavailable`. Discovery, the queue, all attempts and
     /// the pauses between them must fit into this number of request timeouts, but at least into
     /// two.
     #[must_use]

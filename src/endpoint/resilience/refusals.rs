@@ -9,17 +9,16 @@
 
 use std::time::Duration;
 
-use super::{Fingerprint, admission::Refused, breaker::jittered};
+use super::{Fingerprint, SEVERAL, admission::HeldBack, breaker::jittered};
 use crate::endpoint::error::{EndpointError, EndpointErrorKind as Kind};
 
-const SEVERAL: usize = 3;
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
 #[derive(Default)]
 pub(crate) struct Refusals {
     /// Who was refused in a row, [`SEVERAL`] at the most.
-    logins: Vec<Fingerprint>,
+    tokens: Vec<Fingerprint>,
     pauses: u32,
     until: Duration,
     last: Option<EndpointError>,
@@ -30,54 +29,68 @@ impl Refusals {
     pub(crate) fn check(&self, now: Duration) -> Result<(), EndpointError> {
         match &self.last {
             Some(error) if now < self.until => {
-                Refused::ToEverybody.count();
-                Err(error.clone())
+                HeldBack::RefusedToAll.count();
+                Err(self.told_now(error, self.until - now))
             }
             _ => Ok(()),
         }
     }
 
-    /// Starts a request. While it runs, the others still get the last answer.
-    pub(crate) fn admit(&mut self, now: Duration) -> Result<(), EndpointError> {
+    fn told_now(&self, error: &EndpointError, rest: Duration) -> EndpointError {
+        if self.pauses == 1 && error.is_passing() {
+            let retry_after = Some(rest.max(FIRST_PAUSE));
+            return EndpointError::new(Kind::Unavailable { retry_after })
+                .with_source(HeldBack::RefusedToAll);
+        }
+        error.clone()
+    }
+
+    /// Starts a request, and gives its epoch. While it runs, the others still get the last answer.
+    pub(crate) fn admit(&mut self, now: Duration) -> Result<u32, EndpointError> {
         self.check(now)?;
         if self.last.is_some() {
             self.until = now.saturating_add(self.pause());
         }
-        Ok(())
+        Ok(self.pauses)
     }
 
-    /// `refusal`: None for tokens. `random` is a new random number for each call.
+    /// `error`: None for tokens. `random` is a new random number for each call.
     pub(crate) fn record(
         &mut self,
-        login: Fingerprint,
-        refusal: Option<&EndpointError>,
+        (token, epoch): (Fingerprint, u32),
+        error: Option<&EndpointError>,
         now: Duration,
         random: u32,
     ) {
-        match refusal {
+        match error {
             Some(error) if error.is_refusal() && !error.is_perhaps_dead() => {
-                self.refused(login, error, now, random);
+                if epoch == self.pauses {
+                    self.refused(token, error, now, random);
+                }
             }
             // Nobody has answered.
-            Some(error) if matches!(error.kind(), Kind::Unreachable | Kind::NoAnswer) => {}
-            Some(error) if matches!(error.kind(), Kind::Unavailable { .. }) => {}
+            Some(error)
+                if matches!(
+                    error.kind(),
+                    Kind::Unreachable | Kind::NoAnswer | Kind::Unavailable { .. }
+                ) => {}
             _ => *self = Self::default(),
         }
     }
 
-    fn refused(&mut self, login: Fingerprint, error: &EndpointError, now: Duration, random: u32) {
-        if !self.logins.contains(&login) && self.logins.len() < SEVERAL {
-            self.logins.push(login);
+    fn refused(&mut self, token: Fingerprint, error: &EndpointError, now: Duration, random: u32) {
+        if !self.tokens.contains(&token) && self.tokens.len() < SEVERAL {
+            self.tokens.push(token);
         }
-        if self.logins.len() == SEVERAL {
+        if self.tokens.len() == SEVERAL {
             self.until = now.saturating_add(jittered(self.pause(), random));
             self.pauses = self.pauses.saturating_add(1);
-            self.last = Some(error.clone().with_source(Refused::ToEverybody));
+            self.last = Some(error.clone().with_source(HeldBack::RefusedToAll));
         }
     }
 
     fn pause(&self) -> Duration {
-        FIRST_PAUSE.saturating_mul(1 << self.pauses.min(6)).min(LONGEST_PAUSE)
+        FIRST_PAUSE.saturating_mul(2_u32.saturating_pow(self.pauses)).min(LONGEST_PAUSE)
     }
 }
 
@@ -98,7 +111,7 @@ mod tests {
     fn refused_to(logins: usize, now: Duration) -> Refusals {
         let mut refusals = Refusals::default();
         for name in 0..logins {
-            refusals.record(login(name), Some(&refusal()), now, u32::MAX);
+            refusals.record((login(name), 0), Some(&refusal()), now, u32::MAX);
         }
         refusals
     }
@@ -114,7 +127,7 @@ mod tests {
     fn one_login_that_is_refused_again_and_again_stops_nobody() {
         let mut refusals = Refusals::default();
         for _ in 0..10 {
-            refusals.record(login(1), Some(&refusal()), SECOND, u32::MAX);
+            refusals.record((login(1), 0), Some(&refusal()), SECOND, u32::MAX);
         }
         assert!(refusals.check(SECOND).is_ok());
     }
@@ -126,9 +139,9 @@ mod tests {
         for pause in [1, 2, 4, 8, 16, 32, 60, 60] {
             assert!(refusals.check(now + SECOND * pause - Duration::from_nanos(1)).is_err());
             now += SECOND * pause;
-            assert!(refusals.admit(now).is_ok(), "{pause}");
+            let epoch = refusals.admit(now).expect("one asks");
             assert!(refusals.admit(now).is_err(), "only one asks after {pause}");
-            refusals.record(login(7), Some(&refusal()), now, u32::MAX);
+            refusals.record((login(7), epoch), Some(&refusal()), now, u32::MAX);
         }
     }
 
@@ -138,12 +151,33 @@ mod tests {
         let perhaps = EndpointError::new(Kind::Rejected { code: "x" }).perhaps_dead();
         for answer in [None, Some(&dead), Some(&perhaps)] {
             let mut refusals = refused_to(3, SECOND);
-            refusals.record(login(7), answer, SECOND, u32::MAX);
+            refusals.record((login(7), 0), answer, SECOND, u32::MAX);
             assert!(refusals.check(SECOND).is_ok(), "{answer:?}");
         }
         let mut refusals = refused_to(3, SECOND);
         let silent = EndpointError::new(Kind::NoAnswer).maybe_consumed();
-        refusals.record(login(7), Some(&silent), SECOND, u32::MAX);
+        refusals.record((login(7), 0), Some(&silent), SECOND, u32::MAX);
         assert!(refusals.check(SECOND).is_err());
+    }
+
+    /// A firewall refuses everything that is under way.
+    #[test]
+    fn a_burst_of_refusals_makes_one_pause() {
+        let refusals = refused_to(64, Duration::ZERO);
+        assert!(refusals.check(SECOND).is_ok(), "after the first pause");
+    }
+
+    #[test]
+    fn what_may_pass_is_an_outage_until_it_has_stayed() {
+        let passing = refusal().may_pass();
+        let mut refusals = Refusals::default();
+        for name in 0..3 {
+            refusals.record((login(name), 0), Some(&passing), Duration::ZERO, u32::MAX);
+        }
+        let told = refusals.check(Duration::ZERO).expect_err("held back");
+        assert_eq!(told.kind(), &Kind::Unavailable { retry_after: Some(SECOND) });
+        let epoch = refusals.admit(SECOND).expect("one asks");
+        refusals.record((login(7), epoch), Some(&passing), SECOND, u32::MAX);
+        assert_eq!(refusals.check(SECOND).expect_err("held back").kind(), passing.kind());
     }
 }

@@ -7,13 +7,13 @@
 //! | what happened | token used up? | sent again |
 //! |---|---|---|
 //! | connection refused, unknown host, TLS or discovery failed | no | after 50 to 100 ms |
-//! | 429, 503, 408, 421, 425, or the code `temporarily_unavailable` | no | after `Retry-After`, else 1 s; +25% |
+//! | 429, 503, 408, 421, 425, or the code `slow_down` or `temporarily_unavailable` | no | after `Retry-After`, else 1 s; +25% |
 //! | the connection broke after it was made | maybe | never |
 //! | no complete answer in time | maybe | never |
 //! | the answer is not HTTP | maybe | never |
 //! | any other 5xx, or the code `server_error` | maybe | never |
 //! | 2xx without a token response | maybe | never |
-//! | any other OAuth error, any other 4xx | no | never: the answer would not change |
+//! | any other OAuth error, any other 4xx | no | not within this refresh |
 //! | 3xx | no | never, and not followed |
 //! | refused by this process: breaker open, queue full | no | never: the caller should fail fast |
 //!

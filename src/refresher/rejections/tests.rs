@@ -21,16 +21,10 @@ fn world(limit: u32) -> World {
 }
 
 impl World {
-    /// A 4xx for login 1, `seconds` after the last one. True if it may end.
+    /// Such an answer to login 1, `seconds` after the last one. True if it may end.
     fn refused(&self, seconds: u32) -> bool {
         self.clock.advance(SECOND * seconds);
-        self.rejections.add(login(1), FIRST, false)
-    }
-
-    /// The same with a 5xx.
-    fn failed(&self, seconds: u32) -> bool {
-        self.clock.advance(SECOND * seconds);
-        self.rejections.add(login(1), FIRST, true)
+        self.rejections.add(login(1), FIRST)
     }
 }
 
@@ -56,7 +50,7 @@ fn two_are_too_few_however_long_they_lie_apart() {
 fn where_nobody_is_refreshed_it_is_an_outage_for_24_h() {
     let world = world(3);
     for _ in 0..24 * 60 {
-        assert!(!world.refused(60) && !world.failed(0));
+        assert!(!world.refused(60));
     }
     assert!(world.refused(60));
 }
@@ -79,39 +73,39 @@ fn any_other_answer_and_any_new_token_begins_a_new_row() {
     world.rejections.forget(login(1));
     assert!(!world.refused(0) && !world.refused(30));
 
-    assert!(!world.rejections.add(login(1), FIRST.next(), false), "the next token");
+    assert!(!world.rejections.add(login(1), FIRST.next()), "the next token");
     world.rejections.refreshed(login(2));
-    assert!(!world.rejections.add(login(1), FIRST.next(), false));
-    assert!(!world.rejections.add(login(1), FIRST.next(), false), "0 s");
+    assert!(!world.rejections.add(login(1), FIRST.next()));
+    assert!(!world.rejections.add(login(1), FIRST.next()), "0 s");
 }
 
 /// A provider that fails for one request in three refuses many logins, and serves many.
 #[test]
 fn a_provider_that_fails_here_and_there_ends_no_login() {
     let world = world(3);
-    world.failed(0);
+    world.refused(0);
     for other in 10..40 {
         world.rejections.refreshed(login(2));
         world.rejections.refreshed(login(3));
-        world.rejections.add(login(other), FIRST, true);
-        assert!(!world.failed(2));
+        world.rejections.add(login(other), FIRST);
+        assert!(!world.refused(2));
     }
 }
 
 #[test]
-fn a_5xx_for_one_login_ends_it_where_the_others_are_served() {
+fn it_ends_where_four_others_are_served_for_each_that_is_not() {
     let world = world(3);
-    world.failed(0);
-    world.failed(30);
+    world.refused(0);
+    world.refused(30);
     world.rejections.refreshed(login(2));
-    assert!(world.failed(0));
+    assert!(world.refused(0));
 
-    world.rejections.add(login(4), FIRST, true);
-    assert!(!world.failed(0), "another one fails");
+    world.rejections.add(login(4), FIRST);
+    assert!(!world.refused(0), "another one fails");
     for _ in 0..3 {
         world.rejections.refreshed(login(2));
     }
-    assert!(world.failed(0), "four were served for it");
+    assert!(world.refused(0), "four were served for it");
 }
 
 #[test]
@@ -127,7 +121,7 @@ fn with_0_no_login_ends() {
 fn the_memory_is_bounded() {
     let world = world(3);
     for n in 0..=REMEMBERED as u128 + 1 {
-        world.rejections.add(RecordKey::from_bytes(n.to_be_bytes()), FIRST, false);
+        world.rejections.add(RecordKey::from_bytes(n.to_be_bytes()), FIRST);
     }
     assert!(world.rejections.by_login.len() < 100);
 }

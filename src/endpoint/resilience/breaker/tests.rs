@@ -272,3 +272,18 @@ proptest! {
         prop_assert!(breaker.admit(now + secs(5)).is_ok());
     }
 }
+
+/// It is the next one's turn at once, or one user with a token that always fails holds up everybody.
+#[test]
+fn a_probe_that_fails_for_its_login_alone_leaves_its_place_to_the_next() {
+    let failed = |login| Signal::Down { retry_after: None, login: Some(of(login)) };
+    let mut breaker = opened(secs(10));
+    for _ in 0..5 {
+        assert!(!request(&mut breaker, failed(1), secs(11)));
+    }
+    assert!(request(&mut breaker, failed(2), secs(11)), "not one user's trouble");
+    assert_eq!(breaker.check(secs(11)), Err(BreakerRefusal::Open { rest: secs(2) }));
+    request(&mut breaker, failed(1), secs(13));
+    request(&mut breaker, Signal::Up, secs(13));
+    assert!(breaker.admit(secs(13)).is_ok() && breaker.admit(secs(13)).is_ok());
+}
