@@ -7,7 +7,10 @@ use std::{
 };
 
 use super::{
-    discovery::DiscoveryError, resilience::ProviderLimits, token_endpoint::TokenEndpoint,
+    classify::{AnswerMeaning, ProviderAnswer},
+    discovery::DiscoveryError,
+    resilience::ProviderLimits,
+    token_endpoint::TokenEndpoint,
     transport::Transport,
 };
 
@@ -21,6 +24,9 @@ use super::{
 /// let endpoint = TokenEndpoint::discover("https://id.example/realms/a", auth).await?;
 /// # Ok(()) }
 /// ```
+///
+/// The other settings of a [`TokenEndpoint`], such as the URLs that override discovered ones, come
+/// after that.
 #[derive(Debug, Clone)]
 #[must_use = "discovery starts when it is awaited"]
 pub struct Discover(TokenEndpoint);
@@ -53,6 +59,24 @@ impl Discover {
     /// See [`TokenEndpoint::header`]. The request for the document has it, too.
     pub fn header(self, name: impl Into<String>, value: impl Into<String>) -> Self {
         Self(self.0.header(name, value))
+    }
+
+    /// See [`TokenEndpoint::refresh_param`].
+    pub fn refresh_param(self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        Self(self.0.refresh_param(name, value))
+    }
+
+    /// See [`TokenEndpoint::max_answer_bytes`].
+    pub fn max_answer_bytes(self, bytes: usize) -> Self {
+        Self(self.0.max_answer_bytes(bytes))
+    }
+
+    /// See [`TokenEndpoint::classify`].
+    pub fn classify(
+        self,
+        classify: impl Fn(&ProviderAnswer<'_>) -> Option<AnswerMeaning> + Send + Sync + 'static,
+    ) -> Self {
+        Self(self.0.classify(classify))
     }
 
     /// See [`TokenEndpoint::request_timeout`].

@@ -83,11 +83,16 @@ struct Report {
     took: Duration,
 }
 
+#[expect(clippy::disallowed_methods, reason = "tokio's own paused clock is what is measured")]
+pub fn tokio_now() -> Instant {
+    Instant::now()
+}
+
 /// Each user asks each process, and comes back when a 503 says so, until there is a token.
 async fn storm(takes: Duration, at_once: usize, processes: usize) -> Report {
     let world = World::on_swapping();
     let clock = Clock::new(TokioTime {
-        started: Instant::now(),
+        started: tokio_now(),
         wall: world.clock.clock().now() + SECOND * 3600,
     });
     let provider = Narrow {
@@ -104,7 +109,7 @@ async fn storm(takes: Duration, at_once: usize, processes: usize) -> Report {
     let processes: Vec<TokenRefresher> =
         (0..processes).map(|_| process(&world, &provider, &clock)).collect();
     let unavailable = AtomicUsize::new(0);
-    let started = Instant::now();
+    let started = tokio_now();
     let asks = users.iter().flat_map(|id| processes.iter().map(|process| (*id, process)));
     let unavailable = &unavailable;
     join_all(asks.map(|(id, process)| async move {
