@@ -1,8 +1,9 @@
 //! Which error a provider names, and in which words.
 //!
 //! RFC 6749, section 5.2 has one place for it, the field `error`. Others use `status` (HubSpot),
-//! `code`, a list `errors` (Fitbit), an object in `error` (Google's and Microsoft's APIs), or a form
-//! instead of JSON (GitHub).
+//! `code`, a list `errors` (Fitbit), an object in `error` (Google's and Microsoft's APIs) or in
+//! `data`, or a form instead of JSON (GitHub). A registered code in RFC 6749's place counts before
+//! them.
 
 use serde_json::{Map, Value};
 
@@ -77,13 +78,16 @@ pub(super) fn code(body: &[u8]) -> Option<&'static str> {
     if let Some(code) = code_by_description(&fields) {
         return Some(code);
     }
+    // RFC 6749's own place counts before the others.
+    let stated = fields.get("error").and_then(Value::as_str).map(normal);
+    let is_stated = |known: &&str| stated.as_ref() == Some(&normal(known));
+    if let Some(code) = REGISTERED.into_iter().chain([ACCESS_DENIED]).find(is_stated) {
+        return Some(code);
+    }
     let words = words(&fields);
     let is_among = |list: &[&str]| list.iter().any(|known| words.contains(&normal(known)));
     if is_among(&[INVALID_GRANT]) || is_among(AS_INVALID_GRANT) {
         return Some(INVALID_GRANT);
-    }
-    if is_among(&[ACCESS_DENIED]) {
-        return Some(ACCESS_DENIED);
     }
     if is_among(AS_INVALID_CLIENT) {
         return Some("invalid_client");
@@ -120,6 +124,9 @@ fn words(fields: &Map<String, Value>) -> Vec<String> {
     collect(fields, &["error", "code", "status"]);
     if let Some(Value::Object(error)) = fields.get("error") {
         collect(error, &["code", "type", "status", "error"]);
+    }
+    if let Some(Value::Object(data)) = fields.get("data") {
+        collect(data, &["error", "code"]);
     }
     if let Some(Value::Array(errors)) = fields.get("errors") {
         for error in errors.iter().filter_map(Value::as_object) {

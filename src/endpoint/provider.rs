@@ -200,7 +200,8 @@ impl Provider {
             return Err(error);
         }
         let date = response::date(&answer.headers);
-        let granted = response::token_answer(answer).map_err(|error| self.auth.explain(error))?;
+        let granted = response::token_answer(answer, refresh_token.expose_secret())
+            .map_err(|error| self.auth.explain(error))?;
         Ok(match granted {
             Granted::Tokens(tokens) => {
                 Granted::Tokens(tokens.with_obtained_at(sent_at).with_provider_date(date, sent_at))

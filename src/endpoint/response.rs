@@ -10,8 +10,8 @@
 //! | 429 | `TryLater` | no |
 //! | 503 | `Unavailable` | no |
 //! | the code `slow_down` | `TryLater` | no |
-//! | `access_denied` with 401 | `Rejected` | no |
 //! | `access_denied` with a 5xx | `Unavailable` | maybe |
+//! | `access_denied` with a 4xx but 400 and 403 | `Rejected` | no |
 //! | a word for a refresh token that is dead, or for a user who must log in again: see [`oauth_error`] | `InvalidGrant` | - |
 //! | the code `temporarily_unavailable` | `Unavailable` | no |
 //! | any other 5xx; the code `server_error` | `Unavailable` | maybe |
@@ -27,7 +27,7 @@
 //!
 //! Some answers may mean that this one refresh token is dead, in words that nobody documented. They
 //! are marked as `perhaps_dead`, and the refresher counts them: a 2xx with nothing usable, if it is
-//! no HTML page; any 5xx but 503; `access_denied` with 401; `server_error`, `invalid_request`, `unauthorized_client` and
+//! no HTML page; any 5xx but 503; `access_denied` but with 400 and 403; `server_error`, `invalid_request`, `unauthorized_client` and
 //! unregistered codes; a 4xx without a code. Not so what a gateway or a firewall says: 404, 407, 408,
 //! 421, 425, and an HTML page with anything but 401.
 //!
@@ -37,6 +37,7 @@
 use std::time::{Duration, SystemTime};
 
 use http::{HeaderMap, StatusCode, header};
+use secrecy::ExposeSecret;
 
 use super::{
     error::{EndpointError, EndpointErrorKind as Kind},
@@ -57,7 +58,9 @@ pub(crate) enum Granted {
 }
 
 /// Reads the answer to a token request (RFC 6749, section 5).
-pub(super) fn token_answer(answer: Answer) -> Result<Granted, EndpointError> {
+///
+/// `presented`: the refresh token of the request. An error may repeat it, which is no new one.
+pub(super) fn token_answer(answer: Answer, presented: &str) -> Result<Granted, EndpointError> {
     if !answer.status.is_success() {
         return Err(refusal(&answer));
     }
@@ -69,6 +72,7 @@ pub(super) fn token_answer(answer: Answer) -> Result<Granted, EndpointError> {
         Err(unusable) => unusable,
     };
     let invalid = |error| invalid("is not a token response").with_source(error);
+    let refresh_token = refresh_token.filter(|new| new.token.expose_secret() != presented);
     match (refresh_token, oauth_error::code(&body)) {
         (Some(token), _) => Ok(Granted::RefreshTokenOnly(token, invalid(error))),
         (None, Some(code)) => Err(by_code(code, &answer.headers)),
@@ -131,16 +135,17 @@ fn refusal(answer: &Answer) -> EndpointError {
     }
 }
 
-/// The end of a login, but with two statuses: Auth0 says the same with 401 for a wrong client secret,
-/// and with 500 when too many requests come.
+/// The end of a login with 400, 403 or a success only: Auth0 says the same with 401 for a wrong client
+/// secret, and with 500 when too many requests come.
 fn access_denied(answer: &Answer) -> EndpointError {
-    if answer.status.is_server_error() {
+    let ends = matches!(answer.status, StatusCode::BAD_REQUEST | StatusCode::FORBIDDEN);
+    if ends || answer.status.is_success() {
+        EndpointError::new(Kind::InvalidGrant)
+    } else if answer.status.is_server_error() {
         let retry_after = retry_after(&answer.headers);
         EndpointError::new(Kind::Unavailable { retry_after }).maybe_consumed().perhaps_dead()
-    } else if answer.status == StatusCode::UNAUTHORIZED {
-        EndpointError::new(Kind::Rejected { code: oauth_error::ACCESS_DENIED }).perhaps_dead()
     } else {
-        EndpointError::new(Kind::InvalidGrant)
+        EndpointError::new(Kind::Rejected { code: oauth_error::ACCESS_DENIED }).perhaps_dead()
     }
 }
 

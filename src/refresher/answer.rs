@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use super::{
     ending::Cause,
-    errors::{endpoint_failed, expired, logged_out, no_record, subject_changed},
+    errors::{expired, logged_out, no_record, subject_changed},
     records::Read,
     refresh::{Flight, LOST_RACE, Presented, REFRESHED, Refreshed},
     repeats::{Repeat, Repeats},
@@ -12,7 +12,6 @@ use super::{
     writes::Write,
 };
 use crate::{
-    endpoint::EndpointError,
     error::{RefreshError, RefreshErrorKind},
     token_store::{Nonce, Put},
     tokens::{CachedToken, GrantTokens},
@@ -46,8 +45,13 @@ pub(super) async fn granted(
             return Presented::Answered(Err(subject_changed()));
         }
     };
-    // Stored all the same: its refresh token is the only good one.
-    let expired = (next.expires_at <= next.obtained_at).then(|| next.clone());
+    let is_expired = !flight.is_good(&next);
+    if is_expired && flight.is_good(before) {
+        // Its refresh token is the only good one, and the access token of before the better one.
+        let next = next.with_access_token_of(before);
+        return kept(flight, before, next, nonce, expired_at_birth()).await;
+    }
+    let expired = is_expired.then(|| next.clone());
     let repeats = core.presentations.repeats(login.key, before.generation);
     match (store(flight, next, nonce).await, expired) {
         (Ok(_), Some(next)) => Presented::ExpiredAtBirth { next, repeats },
@@ -62,15 +66,14 @@ pub(super) async fn kept(
     before: &GrantTokens,
     next: GrantTokens,
     nonce: Nonce,
-    error: EndpointError,
+    failed: RefreshError,
 ) -> Presented {
     let (key, generation) = (flight.asked.login.key, next.generation);
     let repeats = flight.core.presentations.repeats(key, before.generation);
     flight.core.rejections.forget(key);
-    let failed = match store(flight, next, nonce).await {
-        Ok(_) => endpoint_failed(error),
-        Err(error) => return Presented::Answered(Err(error)),
-    };
+    if let Err(error) = store(flight, next, nonce).await {
+        return Presented::Answered(Err(error));
+    }
     let repeats = repeats.and(Repeat::Refusal);
     flight.core.presentations.keep_answer(key, generation, repeats, &failed);
     Presented::Answered(Err(failed))
@@ -78,17 +81,21 @@ pub(super) async fn kept(
 
 /// The access tokens that the provider gives have expired when they come. The next attempt, with
 /// the newest refresh token, comes after a pause that doubles.
-pub(super) fn expired_at_birth(
+pub(super) fn always_expired(
     flight: &Flight<'_>,
     next: &GrantTokens,
     repeats: Repeats,
 ) -> RefreshError {
-    let why = "the provider's new access tokens have already expired by our clock";
-    let failed = RefreshError::new(RefreshErrorKind::InvalidResponse, why);
-    let key = flight.asked.login.key;
+    let failed = expired_at_birth();
     let repeats = repeats.and(Repeat::Refusal);
+    let key = flight.asked.login.key;
     flight.core.presentations.keep_answer(key, next.generation, repeats, &failed);
     failed
+}
+
+fn expired_at_birth() -> RefreshError {
+    let why = "the provider's new access tokens have already expired by our clock";
+    RefreshError::new(RefreshErrorKind::InvalidResponse, why)
 }
 
 async fn store(

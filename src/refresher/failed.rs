@@ -67,6 +67,8 @@ pub(super) async fn failed(
 /// Whether the provider would answer the same again, so that the answer is kept for a while.
 fn repeats(error: &EndpointError) -> Option<Repeat> {
     match error.kind() {
+        // In doubt, and with a pause of its own.
+        _ if error.may_have_consumed() => None,
         Kind::TryLater { .. } => Some(Repeat::Later),
         _ => error.is_refusal().then_some(Repeat::Refusal),
     }

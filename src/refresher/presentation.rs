@@ -112,7 +112,7 @@ impl Presentations {
                 return Decision::Wait(left);
             }
         } else if !attempts.is_some_and(|attempts| attempts.in_doubt) && ahead.is_none() {
-            let answer = attempts.and_then(|attempts| self.answer_in_pause(attempts));
+            let answer = self.answer_in_pause(key, found.tokens.generation);
             return answer.map_or(Decision::Present { replay: false }, Decision::Refuse);
         }
         let good_until = ahead.map_or(found.tokens.expires_at, |token| token.expires_at);
@@ -138,8 +138,11 @@ impl Presentations {
         Decision::Present { replay: true }
     }
 
-    fn answer_in_pause(&self, attempts: &Attempts) -> Option<RefreshError> {
-        let (answer, rest) = (attempts.answer.as_ref()?, self.rest(attempts));
+    /// Also of an older set: whoever has written this one, perhaps another process, has no better
+    /// answer, or it would be good.
+    fn answer_in_pause(&self, key: RecordKey, generation: Generation) -> Option<RefreshError> {
+        let attempts = self.by_login.get(&key).filter(|known| known.generation <= generation)?;
+        let (answer, rest) = (attempts.answer.as_ref()?, self.rest(&attempts));
         if rest.is_zero() {
             return None;
         }
@@ -234,9 +237,10 @@ impl Presentations {
         });
     }
 
-    /// What came in a row so far.
+    /// What came in a row so far, for this set or older ones.
     pub(super) fn repeats(&self, key: RecordKey, generation: Generation) -> Repeats {
-        self.attempts_of(key, generation).map_or_else(Repeats::default, |attempts| attempts.repeats)
+        let attempts = self.by_login.get(&key).filter(|known| known.generation <= generation);
+        attempts.map_or_else(Repeats::default, |attempts| attempts.repeats)
     }
 
     /// The refresh failed in another way: what the provider said before is not its answer any more.
@@ -303,7 +307,8 @@ impl Presentations {
         };
         let mut attempts = self.by_login.entry(key).or_insert_with(fresh);
         if attempts.generation < generation {
-            *attempts = fresh();
+            // Another process may have got a set that cannot be used either.
+            *attempts = Attempts { repeats: attempts.repeats, ..fresh() };
         }
         if attempts.generation == generation {
             change(&mut attempts);

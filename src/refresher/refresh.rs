@@ -22,7 +22,8 @@ use super::{
     Core, FlightResult, answer,
     ending::Login,
     errors::{
-        expired, is_under_way_elsewhere, logged_out, no_record, unavailable, under_way_elsewhere,
+        endpoint_failed, expired, is_under_way_elsewhere, logged_out, no_record, unavailable,
+        under_way_elsewhere,
     },
     failed,
     marker::{Marker, Stop},
@@ -182,7 +183,7 @@ impl Flight<'_> {
                         once_more = true;
                     }
                     Presented::ExpiredAtBirth { next, repeats } => {
-                        return Err(answer::expired_at_birth(self, &next, repeats));
+                        return Err(answer::always_expired(self, &next, repeats));
                     }
                     Presented::Again => {
                         return Err(unavailable("the token record kept changing"));
@@ -299,7 +300,7 @@ impl Flight<'_> {
             }
             Ok(Granted::RefreshTokenOnly(token, error)) => {
                 let next = found.tokens.with_refresh_token(token, sent_at);
-                answer::kept(self, &found.tokens, next, nonce, error).await
+                answer::kept(self, &found.tokens, next, nonce, endpoint_failed(error)).await
             }
             Err(RefreshFailure::Aborted) => {
                 core.presentations.not_consumed(key, generation);

@@ -10,7 +10,7 @@
 //!   itself.
 //! - after 24 h of nothing else.
 //!
-//! Any other answer ends the row; no answer at all does not. What a process has counted, it forgets
+//! A row has no gap of over 10 min: what others got meanwhile says nothing about the two ends. Any other answer ends the row; no answer at all does not. What a process has counted, it forgets
 //! when it ends.
 
 use std::{
@@ -27,6 +27,8 @@ use crate::{
 };
 
 const AT_LEAST: Duration = Duration::from_secs(30);
+/// After a longer gap the row begins again; only the 24 h go on.
+const LONGEST_GAP: Duration = Duration::from_secs(10 * 60);
 const AT_MOST: Duration = Duration::from_secs(24 * 60 * 60);
 /// How many logins must have been refreshed for each other one that met such answers.
 const REFRESHED_PER_FAILING: u64 = 4;
@@ -49,8 +51,12 @@ pub(super) struct Rejections {
 #[derive(Clone, Copy)]
 struct Row {
     generation: Generation,
+    /// The first of all.
+    since: Moment,
+    /// Without a long gap.
     answers: u32,
     first: Moment,
+    last: Moment,
     refreshed_before: u64,
     failing_before: u64,
 }
@@ -69,23 +75,26 @@ impl Rejections {
         if self.by_login.len() > REMEMBERED {
             self.by_login.clear();
         }
+        let now = self.clock.moment();
         let fresh = || Row {
             generation,
+            since: now,
             answers: 0,
-            first: self.clock.moment(),
+            first: now,
+            last: now,
             refreshed_before: self.refreshed.load(Relaxed),
             failing_before: self.failing.fetch_add(1, Relaxed) + 1,
         };
         let mut row = self.by_login.entry(key).or_insert_with(fresh);
         if row.generation != generation {
             *row = fresh();
+        } else if now.since(row.last) > LONGEST_GAP {
+            *row = Row { since: row.since, ..fresh() };
         }
         row.answers = row.answers.saturating_add(1);
-        let lasts = self.clock.since(row.first);
-        if row.answers < limit || lasts < AT_LEAST {
-            return false;
-        }
-        lasts >= AT_MOST || self.others_are_served(&row)
+        row.last = now;
+        let is_enough = row.answers >= limit && now.since(row.first) >= AT_LEAST;
+        is_enough && self.others_are_served(&row) || now.since(row.since) >= AT_MOST
     }
 
     fn others_are_served(&self, row: &Row) -> bool {

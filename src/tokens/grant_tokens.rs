@@ -78,6 +78,16 @@ impl GrantTokens {
         }
     }
 
+    /// These tokens with the access token of an earlier set.
+    pub(crate) fn with_access_token_of(self, earlier: &Self) -> Self {
+        Self {
+            access_token: earlier.access_token.clone(),
+            obtained_at: earlier.obtained_at,
+            expires_at: earlier.expires_at,
+            ..self
+        }
+    }
+
     fn stamp(
         set: TokenSet,
         generation: Generation,

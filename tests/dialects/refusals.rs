@@ -134,9 +134,39 @@ async fn what_may_pass_is_503_for_everybody() {
     assert_eq!(stage.requests(), 3);
     stage.director.honest();
     stage.world.clock.advance(SECOND);
-    for id in users {
+    // The last one was not refused itself.
+    for id in users.into_iter().rev() {
         assert_eq!(kind(&stage.world, id).await, Ok(()));
     }
+}
+
+/// Three logins are always refused, and ask every second. Another one is served all the same.
+#[tokio::test]
+async fn a_few_logins_that_are_always_refused_do_not_starve_the_others() {
+    let stage = Counted::new();
+    let world = &stage.world;
+    let mut refused = Vec::new();
+    for user in ["a", "b", "c"] {
+        refused.push(world.log_in(user).await);
+    }
+    let good = world.log_in("good").await;
+    world.expire();
+    let mut tokens = Vec::new();
+    for id in &refused {
+        tokens.push(world.stored_refresh_token(*id).await.expect("logged in"));
+    }
+    stage.answer_to(tokens, 403, "<html>");
+    let (mut waits, mut longest) = (0, 0);
+    for _ in 0..1800 {
+        for id in &refused {
+            assert!(stage.ask(*id).await.is_err());
+        }
+        waits = if stage.ask(good).await.is_ok() { 0 } else { waits + 1 };
+        longest = longest.max(waits);
+        world.clock.advance(SECOND);
+    }
+    assert!(longest <= 2, "{longest} s");
+    world.assert_logged_in(good).await;
 }
 
 #[tokio::test(start_paused = true)]

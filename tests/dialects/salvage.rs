@@ -8,7 +8,7 @@ use http::Response;
 use serde_json::{Value, json};
 use tower_token_refresh::RefreshErrorKind;
 
-use crate::stage::{Counted, ask, response, with_header, world};
+use crate::stage::{Counted, ask, ask_at, response, with_header, world};
 
 type Tell = fn(Value) -> Response<Bytes>;
 
@@ -223,5 +223,63 @@ async fn a_success_with_nothing_usable_in_it_is_an_invalid_response() {
         director.honest();
         world.clock.advance(Duration::from_secs(60));
         assert!(ask(&world, id).await.is_ok(), "{body}");
+    }
+}
+
+/// An access token that had expired when it came does not replace one that is good.
+#[tokio::test]
+async fn an_early_refresh_that_brings_an_expired_token_costs_nobody_anything() {
+    let (world, director) = world();
+    let id = world.log_in("alice").await;
+    director.told_as(|body| edited(body, "expires_in", json!(0)));
+    world.clock.advance(Duration::from_secs(45));
+    let old = ask(&world, id).await.expect("still good");
+    support::settle().await;
+    for _ in 0..5 {
+        world.clock.advance(Duration::from_secs(1));
+        assert_eq!(ask(&world, id).await.expect("still good").secret(), old.secret());
+        support::settle().await;
+    }
+    assert!(world.issuer.refreshes() < 4, "{}", world.issuer.refreshes());
+    director.honest();
+    world.clock.advance(Duration::from_secs(60));
+    assert!(ask(&world, id).await.is_ok());
+    world.assert_logged_in(id).await;
+}
+
+/// An error that repeats the token it refuses has given no new one.
+#[tokio::test]
+async fn a_refresh_token_that_is_only_repeated_is_not_a_new_one() {
+    let stage = Counted::new();
+    let id = stage.world.log_in("alice").await;
+    let token = stage.world.stored_refresh_token(id).await.expect("logged in");
+    stage.world.expire();
+    let body = json!({"ok": false, "error": "invalid_refresh_token", "refresh_token": token});
+    stage.rule(move |_, _| response(200, body.to_string()));
+    let error = stage.ask(id).await.expect_err("dead");
+    assert_eq!(error.kind(), RefreshErrorKind::SessionExpired);
+    assert_eq!(stage.requests(), 1);
+}
+
+/// Each refresh makes a new set, so the other process must know that none of them can be used.
+#[tokio::test]
+async fn two_processes_make_no_loop_of_tokens_that_cannot_be_used() {
+    let unusable: [(Tell, usize); 2] = [
+        (|body| edited(body, "token_type", json!("DPoP")), 20),
+        (|body| edited(body, "expires_in", json!(0)), 24),
+    ];
+    for (tell, most) in unusable {
+        let (world, director) = world();
+        let id = world.log_in("alice").await;
+        director.told_as(tell);
+        world.expire();
+        let other = director.another_process(&world);
+        for turn in 0..60 {
+            let process = if turn % 2 == 0 { &world.refresher } else { &other };
+            assert!(ask_at(process, id).await.is_err());
+            world.clock.advance(Duration::from_secs(1));
+        }
+        assert!(world.issuer.refreshes() < most, "{} in a minute", world.issuer.refreshes());
+        assert_eq!(world.issuer.max_presented(), 1);
     }
 }

@@ -57,6 +57,16 @@ impl Director {
         *self.0.lock().unwrap() = Arc::new(rule);
     }
 
+    /// Another process on the same stores.
+    pub fn another_process(&self, world: &World) -> TokenRefresher {
+        let endpoint = support::endpoint(&world.issuer).transport(self.transport(&world.issuer));
+        TokenRefresher::builder(endpoint, world.sessions.clone())
+            .token_store(world.tokens.clone())
+            .clock(world.clock.clock())
+            .build()
+            .expect("the settings agree")
+    }
+
     fn transport(&self, issuer: &StrictIssuer) -> Transport {
         let (directed, issuer) = (self.clone(), issuer.clone());
         Transport::new(tower::service_fn(move |request: Request<Bytes>| {

@@ -200,11 +200,11 @@ impl Admission {
         let now = || self.clock.monotonic().max(from);
         let admitted = async {
             lock(&self.breaker).check(now())?;
-            lock(&self.refusals).check(now())?;
+            lock(&self.refusals).check(token, now())?;
             let permit = self.bulkhead.acquire(wait).await?;
             let ticket = Some(lock(&self.breaker).admit(now())?);
             let mut pass = Pass { admission: self, token, ticket, epoch: 0, permit };
-            pass.epoch = lock(&self.refusals).admit(now())?;
+            pass.epoch = lock(&self.refusals).admit(token, now())?;
             Ok(pass)
         };
         match admitted.await {
@@ -307,11 +307,11 @@ impl Drop for Pass<'_> {
 
 /// `to_all`: several logins were told to come back later.
 fn signal_of(error: &EndpointError, token: Fingerprint, to_all: bool) -> Signal {
-    let only = error.may_have_consumed().then_some(token);
     match error.kind() {
-        Kind::Unreachable | Kind::NoAnswer => Signal::Down { retry_after: None, login: only },
+        Kind::Unreachable | Kind::NoAnswer => Signal::Down { retry_after: None, login: None },
         Kind::Unavailable { retry_after } => {
-            Signal::Down { retry_after: *retry_after, login: only }
+            let login = error.may_have_consumed().then_some(token);
+            Signal::Down { retry_after: *retry_after, login }
         }
         Kind::TryLater { retry_after: Some(wait) } if to_all => Signal::Later(*wait),
         Kind::TryLater { .. }

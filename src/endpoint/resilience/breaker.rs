@@ -19,8 +19,8 @@
 //! so that the processes of one application do not return at the same moment. The `Retry-After` of
 //! a 503 stops every request until it has passed, in every state.
 //!
-//! One user's trouble is one user's. What the provider answers to one login only, a 500 or nothing
-//! at all, does not open the breaker before a second login has met it, too.
+//! One user's trouble is one user's. What the provider may answer to one login only, a 500, does
+//! not open the breaker before three logins have met it.
 //!
 //! Each change of state starts a new epoch, and each request carries the epoch in which it started.
 //! The breaker ignores failures of earlier epochs: a request that hung before the provider
@@ -33,7 +33,7 @@
 
 use std::time::Duration;
 
-use super::Fingerprint;
+use super::{Fingerprint, SEVERAL};
 
 /// What the outcome of a request says about the provider.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -100,17 +100,23 @@ enum State {
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 struct Row {
     failures: u32,
-    /// The only login that has met them so far.
-    login: Option<Fingerprint>,
-    /// More than one login has, or the endpoint as a whole has failed.
+    /// Which logins have met them, unless the endpoint as a whole has failed.
+    logins: [Option<Fingerprint>; SEVERAL],
+    /// Several logins have, or the endpoint as a whole has failed.
     of_all: bool,
 }
 
 impl Row {
     fn add(&mut self, login: Option<Fingerprint>) {
         self.failures = self.failures.saturating_add(1);
-        self.of_all |= login.is_none() || self.login.is_some_and(|first| Some(first) != login);
-        self.login = self.login.or(login);
+        if login.is_none() {
+            self.of_all = true;
+        } else if !self.logins.contains(&login)
+            && let Some(free) = self.logins.iter_mut().find(|known| known.is_none())
+        {
+            *free = login;
+        }
+        self.of_all |= self.logins.iter().all(Option::is_some);
     }
 }
 
@@ -169,7 +175,8 @@ impl Breaker {
         random: u32,
     ) -> bool {
         match sign {
-            Signal::Down { retry_after: Some(wait), .. } | Signal::Later(wait) => {
+            // What one login was told is that login's.
+            Signal::Down { retry_after: Some(wait), login: None } | Signal::Later(wait) => {
                 self.not_before = self.not_before.max(now.saturating_add(wait));
             }
             _ => {}

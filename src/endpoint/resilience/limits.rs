@@ -85,8 +85,8 @@ impl ProviderLimits {
     }
 
     /// How many failures in a row open the circuit breaker. A failure is no connection, no answer,
-    /// any 5xx, `temporarily_unavailable` or `server_error`. Where there was no answer, and with any
-    /// 5xx but 503, at least two logins must have met it.
+    /// any 5xx, `temporarily_unavailable` or `server_error`. With a 5xx but 503, at
+    /// least three logins must have met it.
     #[must_use]
     pub fn breaker_failures(mut self, failures: u32) -> Self {
         self.breaker.failures = failures;

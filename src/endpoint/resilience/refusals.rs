@@ -26,14 +26,16 @@ pub(crate) struct Refusals {
 
 impl Refusals {
     /// The last answer, while requests pause.
-    pub(crate) fn check(&self, now: Duration) -> Result<(), EndpointError> {
-        match &self.last {
-            Some(error) if now < self.until => {
-                HeldBack::RefusedToAll.count();
-                Err(self.told_now(error, self.until - now))
-            }
-            _ => Ok(()),
+    pub(crate) fn check(&self, token: Fingerprint, now: Duration) -> Result<(), EndpointError> {
+        let Some(error) = &self.last else { return Ok(()) };
+        // Who was refused before asks later than others: they may be served.
+        let was_refused = self.tokens.contains(&token);
+        let until = if was_refused { self.until + self.pause() } else { self.until };
+        if now >= until {
+            return Ok(());
         }
+        HeldBack::RefusedToAll.count();
+        Err(self.told_now(error, until - now))
     }
 
     fn told_now(&self, error: &EndpointError, rest: Duration) -> EndpointError {
@@ -46,8 +48,12 @@ impl Refusals {
     }
 
     /// Starts a request, and gives its epoch. While it runs, the others still get the last answer.
-    pub(crate) fn admit(&mut self, now: Duration) -> Result<u32, EndpointError> {
-        self.check(now)?;
+    pub(crate) fn admit(
+        &mut self,
+        token: Fingerprint,
+        now: Duration,
+    ) -> Result<u32, EndpointError> {
+        self.check(token, now)?;
         if self.last.is_some() {
             self.until = now.saturating_add(self.pause());
         }
@@ -118,8 +124,8 @@ mod tests {
 
     #[test]
     fn three_refused_logins_stop_the_others_and_get_the_same_answer() {
-        assert!(refused_to(2, SECOND).check(SECOND).is_ok());
-        let error = refused_to(3, SECOND).check(SECOND).expect_err("stopped");
+        assert!(refused_to(2, SECOND).check(login(99), SECOND).is_ok());
+        let error = refused_to(3, SECOND).check(login(99), SECOND).expect_err("stopped");
         assert_eq!(error.kind(), refusal().kind());
     }
 
@@ -129,7 +135,7 @@ mod tests {
         for _ in 0..10 {
             refusals.record((login(1), 0), Some(&refusal()), SECOND, u32::MAX);
         }
-        assert!(refusals.check(SECOND).is_ok());
+        assert!(refusals.check(login(99), SECOND).is_ok());
     }
 
     #[test]
@@ -137,10 +143,12 @@ mod tests {
         let mut refusals = refused_to(3, Duration::ZERO);
         let mut now = Duration::ZERO;
         for pause in [1, 2, 4, 8, 16, 32, 60, 60] {
-            assert!(refusals.check(now + SECOND * pause - Duration::from_nanos(1)).is_err());
+            assert!(
+                refusals.check(login(99), now + SECOND * pause - Duration::from_nanos(1)).is_err()
+            );
             now += SECOND * pause;
-            let epoch = refusals.admit(now).expect("one asks");
-            assert!(refusals.admit(now).is_err(), "only one asks after {pause}");
+            let epoch = refusals.admit(login(99), now).expect("one asks");
+            assert!(refusals.admit(login(99), now).is_err(), "only one asks after {pause}");
             refusals.record((login(7), epoch), Some(&refusal()), now, u32::MAX);
         }
     }
@@ -152,19 +160,19 @@ mod tests {
         for answer in [None, Some(&dead), Some(&perhaps)] {
             let mut refusals = refused_to(3, SECOND);
             refusals.record((login(7), 0), answer, SECOND, u32::MAX);
-            assert!(refusals.check(SECOND).is_ok(), "{answer:?}");
+            assert!(refusals.check(login(99), SECOND).is_ok(), "{answer:?}");
         }
         let mut refusals = refused_to(3, SECOND);
         let silent = EndpointError::new(Kind::NoAnswer).maybe_consumed();
         refusals.record((login(7), 0), Some(&silent), SECOND, u32::MAX);
-        assert!(refusals.check(SECOND).is_err());
+        assert!(refusals.check(login(99), SECOND).is_err());
     }
 
     /// A firewall refuses everything that is under way.
     #[test]
     fn a_burst_of_refusals_makes_one_pause() {
         let refusals = refused_to(64, Duration::ZERO);
-        assert!(refusals.check(SECOND).is_ok(), "after the first pause");
+        assert!(refusals.check(login(99), SECOND).is_ok(), "after the first pause");
     }
 
     #[test]
@@ -174,10 +182,23 @@ mod tests {
         for name in 0..3 {
             refusals.record((login(name), 0), Some(&passing), Duration::ZERO, u32::MAX);
         }
-        let told = refusals.check(Duration::ZERO).expect_err("held back");
+        let told = refusals.check(login(99), Duration::ZERO).expect_err("held back");
         assert_eq!(told.kind(), &Kind::Unavailable { retry_after: Some(SECOND) });
-        let epoch = refusals.admit(SECOND).expect("one asks");
+        let epoch = refusals.admit(login(99), SECOND).expect("one asks");
         refusals.record((login(7), epoch), Some(&passing), SECOND, u32::MAX);
-        assert_eq!(refusals.check(SECOND).expect_err("held back").kind(), passing.kind());
+        assert_eq!(
+            refusals.check(login(99), SECOND).expect_err("held back").kind(),
+            passing.kind()
+        );
+    }
+
+    /// A few logins that are always refused must not take each turn.
+    #[test]
+    fn who_was_refused_asks_after_the_others() {
+        let mut refusals = refused_to(3, Duration::ZERO);
+        assert!(refusals.admit(login(0), SECOND).is_err());
+        assert!(refusals.admit(login(3), SECOND).is_ok());
+        let refusals = refused_to(3, Duration::ZERO);
+        assert!(refusals.check(login(0), SECOND * 3).is_ok(), "where nobody else comes");
     }
 }

@@ -42,8 +42,21 @@ fn two_are_too_few_however_long_they_lie_apart() {
     let world = world(3);
     world.refused(0);
     world.rejections.refreshed(login(2));
-    assert!(!world.refused(3600));
+    assert!(!world.refused(600));
     assert!(world.refused(0));
+}
+
+/// Two outages of a minute, and all was well between them.
+#[test]
+fn a_long_gap_begins_a_new_row() {
+    let world = world(3);
+    for seconds in [0, 20, 20] {
+        assert!(!world.refused(seconds));
+    }
+    world.rejections.refreshed(login(2));
+    assert!(!world.refused(601));
+    world.rejections.refreshed(login(2));
+    assert!(!world.refused(20) && world.refused(20));
 }
 
 #[test]

@@ -169,13 +169,14 @@ fn a_retry_after_bars_everybody_until_then_whatever_the_state() {
 }
 
 #[test]
-fn what_one_login_meets_again_and_again_does_not_open_it_and_a_second_login_does() {
+fn what_two_logins_meet_again_and_again_does_not_open_it_and_a_third_login_does() {
     let failed = |login| Signal::Down { retry_after: None, login: Some(of(login)) };
     let mut breaker = breaker();
     for _ in 0..20 {
         assert!(!request(&mut breaker, failed(1), secs(1)));
+        assert!(!request(&mut breaker, failed(2), secs(1)));
     }
-    assert!(request(&mut breaker, failed(2), secs(1)));
+    assert!(request(&mut breaker, failed(3), secs(1)));
 }
 
 #[test]
@@ -258,7 +259,7 @@ proptest! {
                 Event::Settle { which, sign } if !under_way.is_empty() => {
                     let ticket = under_way.swap_remove(which.index(under_way.len()));
                     breaker.record(ticket, sign, now, random);
-                    if let Signal::Down { retry_after: Some(wait), .. } | Signal::Later(wait) = sign {
+                    if let Signal::Down { retry_after: Some(wait), login: None } | Signal::Later(wait) = sign {
                         not_before = not_before.max(now + wait);
                     }
                 }
@@ -286,4 +287,12 @@ fn a_probe_that_fails_for_its_login_alone_leaves_its_place_to_the_next() {
     request(&mut breaker, failed(1), secs(13));
     request(&mut breaker, Signal::Up, secs(13));
     assert!(breaker.admit(secs(13)).is_ok() && breaker.admit(secs(13)).is_ok());
+}
+
+#[test]
+fn the_retry_after_of_one_logins_500_holds_back_nobody_else() {
+    let mut breaker = breaker();
+    let told = Signal::Down { retry_after: Some(secs(120)), login: Some(of(1)) };
+    request(&mut breaker, told, secs(1));
+    assert!(breaker.check(secs(1)).is_ok());
 }

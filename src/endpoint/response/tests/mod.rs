@@ -17,11 +17,14 @@ fn outcome_with(
     let headers = headers
         .iter()
         .map(|(name, value)| (name.parse().unwrap(), HeaderValue::from_static(value)));
-    token_answer(Answer {
-        status: StatusCode::from_u16(status).unwrap(),
-        headers: headers.collect(),
-        body: Ok(body.into()),
-    })
+    token_answer(
+        Answer {
+            status: StatusCode::from_u16(status).unwrap(),
+            headers: headers.collect(),
+            body: Ok(body.into()),
+        },
+        "",
+    )
 }
 
 fn error_of(outcome: Result<Granted, EndpointError>) -> EndpointError {
@@ -129,7 +132,7 @@ fn an_answer_whose_body_cannot_be_read() {
     let outcome = |status, body: EndpointError| {
         let status = StatusCode::from_u16(status).unwrap();
         let headers = HeaderMap::new();
-        let error = error_of(token_answer(Answer { status, headers, body: Err(body) }));
+        let error = error_of(token_answer(Answer { status, headers, body: Err(body) }, ""));
         (error.kind().clone(), error.may_have_consumed())
     };
     let rule = "is too long";
