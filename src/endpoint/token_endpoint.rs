@@ -46,7 +46,8 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
 /// | `refresh_param`, `header`, `classify` | none |
 /// | `transport` | reqwest, see [`Transport`] |
 ///
-/// The setters check nothing. Building the refresher checks all settings, and its [`ConfigError`]
+/// The setters check nothing. Building the refresher checks all settings, and its
+/// [`ConfigError`](crate::ConfigError)
 /// names what is wrong. Clones are independent: each refresher built from one opens connections of
 /// its own and has a circuit breaker of its own. `Debug` shows no secret.
 #[derive(Clone)]
