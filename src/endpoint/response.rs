@@ -153,7 +153,8 @@ fn access_denied(answer: &Answer) -> EndpointError {
 fn without_code(answer: &Answer) -> EndpointError {
     let refused = invalid("is neither a success nor an OAuth error");
     match answer.status {
-        StatusCode::REQUEST_TIMEOUT | StatusCode::MISDIRECTED_REQUEST | StatusCode::TOO_EARLY => {
+        // Request Timeout, Misdirected Request, Too Early (RFC 8470).
+        status if matches!(status.as_u16(), 408 | 421 | 425) => {
             try_later(&answer.headers).may_pass()
         }
         StatusCode::NOT_FOUND => refused.may_pass(),
