@@ -96,6 +96,7 @@
 #![deny(unreachable_pub)]
 
 mod back_channel;
+mod backoff;
 mod clock;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 mod databases;

@@ -5,16 +5,16 @@ use std::{sync::Arc, time::Duration};
 use super::{
     ending::Cause,
     errors::{expired, logged_out, no_record, subject_changed},
+    kept_answers::{Repeat, Repeats},
     records::Read,
     refresh::{Flight, LOST_RACE, Presented, REFRESHED, Refreshed},
-    repeats::{Repeat, Repeats},
     subject_check::{self, Checked},
     writes::Write,
 };
 use crate::{
     error::{RefreshError, RefreshErrorKind},
     token_store::{Nonce, Put},
-    tokens::{CachedToken, GrantTokens},
+    tokens::{CachedToken, Generation, GrantTokens},
 };
 
 /// The pauses before each look for the set of a faster process. Whoever has to log in again waits
@@ -52,11 +52,11 @@ pub(super) async fn granted(
         let next = next.with_access_token_of(before);
         return kept(flight, before, next, nonce, expired_at_birth()).await;
     }
-    let expired = is_expired.then(|| next.clone());
+    let generation = next.generation;
     let repeats = core.presentations.repeats(login.key, before.generation);
-    match (store(flight, next, nonce).await, expired) {
-        (Ok(_), Some(next)) => Presented::ExpiredAtBirth { next, repeats },
-        (stored, _) => Presented::Answered(stored.map(|token| (token, REFRESHED))),
+    match store(flight, next, nonce).await {
+        Ok(_) if is_expired => Presented::ExpiredAtBirth { generation, repeats },
+        stored => Presented::Answered(stored.map(|token| (token, REFRESHED))),
     }
 }
 
@@ -75,26 +75,23 @@ pub(super) async fn kept(
     if let Err(error) = store(flight, next, nonce).await {
         return Presented::Answered(Err(error));
     }
-    let repeats = repeats.and(Repeat::Refusal);
-    flight.core.presentations.keep_answer(key, generation, repeats, &failed);
-    Presented::Answered(Err(failed))
+    Presented::Answered(Err(unusable(flight, generation, repeats, failed)))
 }
 
-/// The access tokens that the provider gives have expired when they come. The next attempt, with
-/// the newest refresh token, comes after a pause that doubles.
-pub(super) fn always_expired(
+/// The set of `generation` is stored, and its access token cannot be used. The next attempt, with
+/// its refresh token, comes after a pause that doubles.
+pub(super) fn unusable(
     flight: &Flight<'_>,
-    next: &GrantTokens,
+    generation: Generation,
     repeats: Repeats,
+    failed: RefreshError,
 ) -> RefreshError {
-    let failed = expired_at_birth();
-    let repeats = repeats.and(Repeat::Refusal);
-    let key = flight.asked.login.key;
-    flight.core.presentations.keep_answer(key, next.generation, repeats, &failed);
+    let (core, key) = (flight.core, flight.asked.login.key);
+    core.presentations.keep_answer(key, generation, repeats.and(Repeat::Refusal), &failed);
     failed
 }
 
-fn expired_at_birth() -> RefreshError {
+pub(super) fn expired_at_birth() -> RefreshError {
     let why = "the provider's new access tokens have already expired by our clock";
     RefreshError::new(RefreshErrorKind::InvalidResponse, why)
 }

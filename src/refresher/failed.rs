@@ -12,10 +12,10 @@
 use super::{
     answer,
     errors::{endpoint_failed, passing},
+    kept_answers::Repeat,
     marker::Marker,
     records::Found,
     refresh::{Flight, Refreshed},
-    repeats::Repeat,
 };
 use crate::endpoint::{EndpointError, EndpointErrorKind as Kind};
 
@@ -54,7 +54,7 @@ pub(super) async fn failed(
         None => {
             let failed = endpoint_failed(error);
             if marker.sent {
-                core.presentations.failed_otherwise(key, generation);
+                core.presentations.failed_otherwise(key);
             }
             let wait = failed.retry_after().unwrap_or_default();
             core.presentations.retry_not_before(key, generation, wait);

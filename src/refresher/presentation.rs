@@ -27,10 +27,16 @@ use std::time::Duration;
 use dashmap::DashMap;
 use rustc_hash::FxBuildHasher;
 
-use super::{errors::unavailable_for, records::Found, repeats::Repeats, seen_marks::SeenMarks};
+use super::{
+    errors::unavailable_for,
+    kept_answers::{KeptAnswers, Repeats},
+    records::Found,
+    seen_marks::SeenMarks,
+};
 use crate::{
+    backoff::doubled,
     clock::{Clock, Moment},
-    error::{RefreshError, RefreshErrorKind},
+    error::RefreshError,
     token_store::Nonce,
     tokens::{CachedToken, Generation, RecordKey, jitter},
 };
@@ -40,15 +46,17 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 /// How many logins' attempts are remembered. The mark in the store tells the rest.
 const REMEMBERED: usize = 100_000;
 
-/// What this process remembers of its attempts and, in [`SeenMarks`], of the marks of others.
+/// What this process remembers of its attempts, of the provider's answers ([`KeptAnswers`]) and of
+/// the marks of others ([`SeenMarks`]).
 pub(super) struct Presentations {
     by_login: DashMap<RecordKey, Attempts, FxBuildHasher>,
+    kept_answers: KeptAnswers,
     seen_marks: SeenMarks,
     clock: Clock,
 }
 
 /// Refreshes of one generation that did not bring a new set so far.
-#[derive(Clone)]
+#[derive(Clone, Copy)]
 struct Attempts {
     generation: Generation,
     /// Of the last mark that this process set.
@@ -63,9 +71,6 @@ struct Attempts {
     /// The same of the presentations before the last one: a clear answer to that one does not
     /// answer those.
     in_doubt_before: bool,
-    repeats: Repeats,
-    /// What the provider said: the answer to whoever asks within the pause.
-    answer: Option<RefreshError>,
 }
 
 impl Attempts {
@@ -90,8 +95,9 @@ pub(super) enum Decision {
 
 impl Presentations {
     pub(super) fn new(clock: Clock, deadline: Duration) -> Self {
+        let kept_answers = KeptAnswers::new(clock.clone());
         let seen_marks = SeenMarks::new(clock.clone(), deadline);
-        Self { by_login: DashMap::default(), seen_marks, clock }
+        Self { by_login: DashMap::default(), kept_answers, seen_marks, clock }
     }
 
     /// `ahead`: the access token of a later generation, whose refresh token nobody has any more.
@@ -103,7 +109,6 @@ impl Presentations {
         replays: bool,
     ) -> Decision {
         let attempts = self.attempts_of(key, found.tokens.generation);
-        let attempts = attempts.as_ref();
         let is_own = |nonce| attempts.is_some_and(|attempts| attempts.has_set(nonce));
         if let Some((nonce, since)) = found.mark().filter(|(nonce, _)| !is_own(*nonce)) {
             let left =
@@ -112,7 +117,7 @@ impl Presentations {
                 return Decision::Wait(left);
             }
         } else if !attempts.is_some_and(|attempts| attempts.in_doubt) && ahead.is_none() {
-            let answer = self.answer_in_pause(key, found.tokens.generation);
+            let answer = self.kept_answers.in_pause(key, found.tokens.generation);
             return answer.map_or(Decision::Present { replay: false }, Decision::Refuse);
         }
         let good_until = ahead.map_or(found.tokens.expires_at, |token| token.expires_at);
@@ -130,25 +135,12 @@ impl Presentations {
         }
         // Only what this process has presented itself puts a replay off.
         let in_doubt = attempts.filter(|attempts| attempts.in_doubt);
-        let wait = in_doubt.map(|attempts| self.rest(attempts)).unwrap_or_default();
+        let wait = in_doubt.map(|attempts| self.rest(&attempts)).unwrap_or_default();
         if !wait.is_zero() {
             let message = "the last refresh had no usable answer; it is tried again later";
             return Decision::Refuse(unavailable_for(wait, message));
         }
         Decision::Present { replay: true }
-    }
-
-    /// Also of an older set: whoever has written this one, perhaps another process, has no better
-    /// answer, or it would be good.
-    fn answer_in_pause(&self, key: RecordKey, generation: Generation) -> Option<RefreshError> {
-        let attempts = self.by_login.get(&key).filter(|known| known.generation <= generation)?;
-        let (answer, rest) = (attempts.answer.as_ref()?, self.rest(&attempts));
-        if rest.is_zero() {
-            return None;
-        }
-        let is_outage = answer.kind() == RefreshErrorKind::Unavailable;
-        let answer = answer.clone();
-        Some(if is_outage { answer.with_retry_after(rest) } else { answer })
     }
 
     /// For how long somebody else's refresh may still be under way.
@@ -225,29 +217,22 @@ impl Presentations {
         repeats: Repeats,
         answer: &RefreshError,
     ) {
-        let mut answer = answer.clone();
-        // The one that is not kept is.
-        answer.mark_logged();
+        let pause = backoff(key, generation, repeats.count());
+        let pause = pause.max(answer.retry_after().unwrap_or_default());
+        self.kept_answers.keep(key, generation, repeats, answer, pause);
         self.change(key, generation, |attempts| {
-            attempts.repeats = repeats;
-            attempts.paused_at = self.clock.moment();
-            let pause = backoff(key, generation, repeats.count());
-            attempts.pause = pause.max(answer.retry_after().unwrap_or_default());
-            attempts.answer = Some(answer);
+            (attempts.paused_at, attempts.pause) = (self.clock.moment(), pause);
         });
     }
 
     /// What came in a row so far, for this set or older ones.
     pub(super) fn repeats(&self, key: RecordKey, generation: Generation) -> Repeats {
-        let attempts = self.by_login.get(&key).filter(|known| known.generation <= generation);
-        attempts.map_or_else(Repeats::default, |attempts| attempts.repeats)
+        self.kept_answers.repeats(key, generation)
     }
 
     /// The refresh failed in another way: what the provider said before is not its answer any more.
-    pub(super) fn failed_otherwise(&self, key: RecordKey, generation: Generation) {
-        self.change(key, generation, |attempts| {
-            (attempts.repeats, attempts.answer) = (Repeats::default(), None);
-        });
+    pub(super) fn failed_otherwise(&self, key: RecordKey) {
+        self.kept_answers.forget(key);
     }
 
     /// The provider said how long to wait.
@@ -273,12 +258,13 @@ impl Presentations {
     /// A new set has come, or the login has ended.
     pub(super) fn settled(&self, key: RecordKey) {
         self.by_login.remove(&key);
+        self.kept_answers.forget(key);
         self.seen_marks.forget(key);
     }
 
     fn attempts_of(&self, key: RecordKey, generation: Generation) -> Option<Attempts> {
         let attempts = self.by_login.get(&key)?;
-        (attempts.generation == generation).then(|| attempts.clone())
+        (attempts.generation == generation).then_some(*attempts)
     }
 
     fn rest(&self, attempts: &Attempts) -> Duration {
@@ -302,13 +288,10 @@ impl Presentations {
             pause: Duration::ZERO,
             in_doubt: false,
             in_doubt_before: false,
-            repeats: Repeats::default(),
-            answer: None,
         };
         let mut attempts = self.by_login.entry(key).or_insert_with(fresh);
         if attempts.generation < generation {
-            // Another process may have got a set that cannot be used either.
-            *attempts = Attempts { repeats: attempts.repeats, ..fresh() };
+            *attempts = fresh();
         }
         if attempts.generation == generation {
             change(&mut attempts);
@@ -325,8 +308,7 @@ impl Presentations {
 /// Doubles from one second to a minute. Up to half of it is taken off, so that what failed together
 /// is not tried again together.
 fn backoff(key: RecordKey, generation: Generation, tries: u32) -> Duration {
-    let times = 2_u32.saturating_pow(tries.saturating_sub(1));
-    let whole = FIRST_PAUSE.saturating_mul(times).min(LONGEST_PAUSE);
+    let whole = doubled(FIRST_PAUSE, tries.saturating_sub(1), LONGEST_PAUSE);
     whole.mul_f64(1.0 - jitter((key, generation, tries)) / 2.0)
 }
 

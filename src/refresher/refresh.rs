@@ -26,12 +26,12 @@ use super::{
         under_way_elsewhere,
     },
     failed,
+    kept_answers::Repeats,
     marker::{Marker, Stop},
     newest::{self, Newest},
     presentation::Decision,
     records::Found,
     refresh_lock::Acquired,
-    repeats::Repeats,
 };
 use crate::{
     clock::Moment,
@@ -129,7 +129,7 @@ pub(super) enum Presented {
     Again,
     /// The new set is stored, but its access token had expired when it came.
     ExpiredAtBirth {
-        next: GrantTokens,
+        generation: Generation,
         repeats: Repeats,
     },
 }
@@ -182,8 +182,9 @@ impl Flight<'_> {
                     {
                         once_more = true;
                     }
-                    Presented::ExpiredAtBirth { next, repeats } => {
-                        return Err(answer::always_expired(self, &next, repeats));
+                    Presented::ExpiredAtBirth { generation, repeats } => {
+                        let failed = answer::expired_at_birth();
+                        return Err(answer::unusable(self, generation, repeats, failed));
                     }
                     Presented::Again => {
                         return Err(unavailable("the token record kept changing"));

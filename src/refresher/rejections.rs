@@ -10,7 +10,8 @@
 //!   itself.
 //! - after 24 h of nothing else.
 //!
-//! A row has no gap of over 10 min: what others got meanwhile says nothing about the two ends. Any other answer ends the row; no answer at all does not. What a process has counted, it forgets
+//! A row has no gap of over 10 min: what others got meanwhile says nothing about the two ends. Any
+//! other answer ends the row; no answer at all does not. What a process has counted, it forgets
 //! when it ends.
 
 use std::{

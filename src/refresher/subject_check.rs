@@ -4,10 +4,10 @@
 //!
 //! **They are somebody else's.** OpenID Connect Core 12.2: `iss` and `sub` of a refreshed ID token
 //! are those of the one before. Two spellings of `iss` that are both
-//! [accepted](crate::TokenEndpoint::accept_issuer) are one. The same is asked of a JWT access token, each kind compared with
-//! its own kind, as some providers give one user a `sub` per audience. Where there was no ID token
-//! before, the subject that the login was made for counts. Otherwise a provider, a cache or a proxy
-//! has mixed up its users: the login ends
+//! [accepted](crate::TokenEndpoint::accept_issuer) are one. The same is asked of a JWT access
+//! token, each kind compared with its own kind, as some providers give one user a `sub` per
+//! audience. Where there was no ID token before, the subject that the login was made for counts.
+//! Otherwise a provider, a cache or a proxy has mixed up its users: the login ends
 //! ([`SubjectChanged`](crate::RefreshErrorKind::SubjectChanged)), and what came is revoked and
 //! handed to nobody. That needs no signature: whoever can forge tokens at the token endpoint could
 //! as well leave `sub` alone.

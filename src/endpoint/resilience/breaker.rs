@@ -34,6 +34,7 @@
 use std::time::Duration;
 
 use super::{Fingerprint, SEVERAL};
+use crate::backoff::doubled;
 
 /// What the outcome of a request says about the provider.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -224,9 +225,8 @@ impl Breaker {
     }
 
     fn open(&mut self, now: Duration, random: u32) {
-        let doubled = 2_u32.checked_pow(self.openings).unwrap_or(u32::MAX);
-        let step =
-            self.settings.first_pause.saturating_mul(doubled).min(self.settings.longest_pause);
+        let BreakerSettings { first_pause, longest_pause, .. } = self.settings;
+        let step = doubled(first_pause, self.openings, longest_pause);
         self.openings = self.openings.saturating_add(1);
         self.failed_probe = None;
         self.transition(State::Open { until: now.saturating_add(jittered(step, random)) });

@@ -10,7 +10,10 @@
 use std::time::Duration;
 
 use super::{Fingerprint, SEVERAL, admission::HeldBack, breaker::jittered};
-use crate::endpoint::error::{EndpointError, EndpointErrorKind as Kind};
+use crate::{
+    backoff::doubled,
+    endpoint::error::{EndpointError, EndpointErrorKind as Kind},
+};
 
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
@@ -96,7 +99,7 @@ impl Refusals {
     }
 
     fn pause(&self) -> Duration {
-        FIRST_PAUSE.saturating_mul(2_u32.saturating_pow(self.pauses)).min(LONGEST_PAUSE)
+        doubled(FIRST_PAUSE, self.pauses, LONGEST_PAUSE)
     }
 }
 
