@@ -19,10 +19,11 @@ pub(super) const SERVER_ERROR: &str = "server_error";
 /// Stands for every code that nobody has registered.
 pub(super) const UNREGISTERED: &str = "unregistered code";
 
-/// Other words for a refresh token that the provider will never take again, and the codes that ask
+/// Words for a refresh token that the provider will never take again, and the codes that ask
 /// for the user (OpenID Connect Core 1.0, 3.1.2.6, and Microsoft's documentation): the login is over
 /// in both cases. Compared without regard to case, hyphens and underscores.
 const AS_INVALID_GRANT: &[&str] = &[
+    INVALID_GRANT,
     "account_selection_required",
     "bad_refresh_token",
     "consent_required",
@@ -86,7 +87,7 @@ pub(super) fn code(body: &[u8]) -> Option<&'static str> {
     }
     let words = words(&fields);
     let is_among = |list: &[&str]| list.iter().any(|known| words.contains(&normal(known)));
-    if is_among(&[INVALID_GRANT]) || is_among(AS_INVALID_GRANT) {
+    if is_among(AS_INVALID_GRANT) {
         return Some(INVALID_GRANT);
     }
     if is_among(AS_INVALID_CLIENT) {

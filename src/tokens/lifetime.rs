@@ -2,6 +2,9 @@
 
 use std::time::{Duration, SystemTime};
 
+/// No lifetime counts for more than 100 years, so that adding it to a time cannot overflow.
+pub(super) const LONGEST_LIFE: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
+
 /// When an access token was obtained, and when it expires.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Lifetime {
@@ -83,8 +86,7 @@ impl Lifetime {
 
 /// `SystemTime` has an end; a lifetime beyond it means "does not expire in practice".
 pub(crate) fn saturating_add(time: SystemTime, by: Duration) -> SystemTime {
-    const CENTURY: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
-    time.checked_add(by.min(CENTURY)).unwrap_or(time)
+    time.checked_add(by.min(LONGEST_LIFE)).unwrap_or(time)
 }
 
 #[cfg(test)]

@@ -16,10 +16,9 @@ use serde_json::{Map, Value};
 use super::{
     BearerToken, TokenSet, TokenSetError,
     claims::{self, lenient_number, lenient_text, lenient_words},
+    lifetime::LONGEST_LIFE,
 };
 
-/// No lifetime counts for more than 100 years, so that adding it to a time cannot overflow.
-pub(super) const LONGEST_LIFE: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 const BOM: &[u8] = b"\xEF\xBB\xBF";
 /// Where some providers put the tokens: TikTok and others, and Slack.
 const NESTED: [&str; 2] = ["data", "authed_user"];

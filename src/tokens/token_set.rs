@@ -8,7 +8,11 @@ use std::{
 use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 
-use super::{BearerToken, saturating_add, token_response};
+use super::{
+    BearerToken,
+    lifetime::{LONGEST_LIFE, saturating_add},
+    token_response,
+};
 
 /// The tokens of one login, from the provider's token response.
 ///
@@ -111,7 +115,7 @@ impl TokenSet {
     /// stays in the token store for 30 days.
     #[must_use]
     pub fn with_refresh_expires_in(mut self, life: Duration) -> Self {
-        self.refresh_expires_in = Some(life.min(token_response::LONGEST_LIFE));
+        self.refresh_expires_in = Some(life.min(LONGEST_LIFE));
         self
     }
 

@@ -106,14 +106,9 @@ pub(crate) fn is_held_back(error: &(dyn StdError + 'static)) -> bool {
     )
 }
 
-enum Admitted<'a> {
-    Now(Pass<'a>),
-    /// The provider wants no request before that.
-    After(Duration),
-    Not(EndpointError),
-}
-
+/// Why a request is not admitted now.
 enum NotNow {
+    /// The provider wants no request before that.
     RetryAfter(Duration),
     Error(EndpointError),
 }
@@ -185,33 +180,34 @@ impl Admission {
         let deadline = sleep(longest_wait).deadline();
         loop {
             let now = self.clock.monotonic().max(not_before);
-            let wait = match self.try_admit(token, now, left_until(deadline)).await {
-                Admitted::Now(pass) => return Ok(pass),
-                Admitted::Not(error) => return Err(error),
-                Admitted::After(wait) if wait <= left_until(deadline) => wait,
-                Admitted::After(rest) => return Err(BreakerRefusal::RetryAfter { rest }.into()),
-            };
-            not_before = now.saturating_add(wait);
-            sleep(wait).await;
+            match self.try_admit(token, now, left_until(deadline)).await {
+                Ok(pass) => return Ok(pass),
+                Err(NotNow::RetryAfter(wait)) if wait <= left_until(deadline) => {
+                    not_before = now.saturating_add(wait);
+                    sleep(wait).await;
+                }
+                Err(NotNow::RetryAfter(rest)) => {
+                    return Err(BreakerRefusal::RetryAfter { rest }.into());
+                }
+                Err(NotNow::Error(error)) => return Err(error),
+            }
         }
     }
 
-    async fn try_admit(&self, token: Fingerprint, from: Duration, wait: Duration) -> Admitted<'_> {
+    async fn try_admit(
+        &self,
+        token: Fingerprint,
+        from: Duration,
+        wait: Duration,
+    ) -> Result<Pass<'_>, NotNow> {
         let now = || self.clock.monotonic().max(from);
-        let admitted = async {
-            lock(&self.breaker).check(now())?;
-            lock(&self.refusals).check(token, now())?;
-            let permit = self.bulkhead.acquire(wait).await?;
-            let ticket = Some(lock(&self.breaker).admit(now())?);
-            let mut pass = Pass { admission: self, token, ticket, epoch: 0, permit };
-            pass.epoch = lock(&self.refusals).admit(token, now())?;
-            Ok(pass)
-        };
-        match admitted.await {
-            Ok(pass) => Admitted::Now(pass),
-            Err(NotNow::RetryAfter(rest)) => Admitted::After(rest),
-            Err(NotNow::Error(error)) => Admitted::Not(error),
-        }
+        lock(&self.breaker).check(now())?;
+        lock(&self.refusals).check(token, now())?;
+        let permit = self.bulkhead.acquire(wait).await?;
+        let ticket = Some(lock(&self.breaker).admit(now())?);
+        let mut pass = Pass { admission: self, token, ticket, epoch: 0, permit };
+        pass.epoch = lock(&self.refusals).admit(token, now())?;
+        Ok(pass)
     }
 
     /// Refuses a token that the provider has just rejected.

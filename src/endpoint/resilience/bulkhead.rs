@@ -39,8 +39,8 @@ const CALM: Duration = Duration::from_secs(10);
 pub(crate) struct Bulkhead {
     clock: Clock,
     bounds: RangeInclusive<usize>,
-    /// Requests that run or wait.
-    admitted: Semaphore,
+    /// How many requests may run or wait.
+    most_admitted: usize,
     /// Has as many permits as the limit, or owes the rest.
     running: Semaphore,
     state: Mutex<State>,
@@ -64,7 +64,6 @@ pub(crate) struct Permit<'a> {
     bulkhead: &'a Bulkhead,
     since: Duration,
     running: Option<SemaphorePermit<'a>>,
-    _admitted: SemaphorePermit<'a>,
 }
 
 /// Why there is no room.
@@ -102,7 +101,7 @@ impl Bulkhead {
         Self {
             clock,
             bounds,
-            admitted: Semaphore::new(most.saturating_add(queue)),
+            most_admitted: most.saturating_add(queue),
             running: Semaphore::new(limit),
             state: Mutex::new(state),
         }
@@ -111,14 +110,13 @@ impl Bulkhead {
     /// Waits for room, first come, first served, for at most `limit`. Whoever would wait for longer
     /// hears so at once.
     pub(crate) async fn acquire(&self, limit: Duration) -> Result<Permit<'_>, NoPermit> {
-        let admitted = self.admitted.try_acquire().map_err(|_| NoPermit::QueueFull)?;
         let running = match self.running.try_acquire() {
             Ok(running) => running,
             Err(_) => self.wait(limit).await?,
         };
         self.state().in_flight += 1;
         let since = self.clock.monotonic();
-        Ok(Permit { bulkhead: self, since, running: Some(running), _admitted: admitted })
+        Ok(Permit { bulkhead: self, since, running: Some(running) })
     }
 
     async fn wait(&self, limit: Duration) -> Result<SemaphorePermit<'_>, NoPermit> {
@@ -145,6 +143,9 @@ impl Bulkhead {
     fn queue_up(&self, limit: Duration) -> Result<(usize, Waits<'_>), NoPermit> {
         let now = self.clock.monotonic();
         let mut state = self.state();
+        if state.in_flight + state.waiting >= self.most_admitted {
+            return Err(NoPermit::QueueFull);
+        }
         if let Some(takes) = state.takes {
             let at_once = if state.is_calm(now) { *self.bounds.end() } else { state.limit };
             let rounds = (state.waiting + 1).div_ceil(at_once.max(1));

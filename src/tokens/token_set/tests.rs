@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 
-use super::{super::token_response::LONGEST_LIFE, *};
+use super::*;
 
 const SECRET: &str = "hunter2hunter2";
 
