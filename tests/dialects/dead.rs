@@ -1,8 +1,8 @@
 //! Words for "never again": the login ends, and its refresh token was presented once.
 
-use tower_token_refresh::{AnswerMeaning, ClientAuth, RefreshErrorKind, TokenEndpoint};
+use tower_token_refresh::{AnswerMeaning, RefreshErrorKind};
 
-use crate::stage::{Counted, ask, kind, response};
+use crate::stage::{Counted, ask, kind, world};
 
 const ENDS: &[(u16, &str)] = &[
     (400, r#"{"error":"invalid_grant"}"#),
@@ -76,14 +76,10 @@ async fn the_applications_own_word_comes_first() {
         (400, r#"{"error":"invalid_grant"}"#, None, RefreshErrorKind::SessionExpired),
     ];
     for (status, body, meaning, expected) in answers {
-        let world = support::World::on_memory();
-        let issuer = world.issuer.clone();
-        let transport =
-            tower_token_refresh::Transport::new(tower::service_fn(move |_| async move {
-                Ok::<_, std::io::Error>(response(status, body).map(http_body_util::Full::new))
-            }));
-        let endpoint = TokenEndpoint::new(issuer.token_url(), ClientAuth::basic("web", "secret"))
-            .transport(transport)
+        let (world, director) = world();
+        director.always(status, body);
+        let endpoint = support::endpoint(&world.issuer)
+            .transport(director.transport(&world.issuer))
             .classify(move |answer| {
                 assert_eq!((answer.status().as_u16(), answer.body()), (status, body.as_bytes()));
                 assert!(!format!("{answer:?}").contains("E1"), "the body is not shown");

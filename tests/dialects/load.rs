@@ -15,12 +15,10 @@ use bytes::Bytes;
 use futures_util::future::join_all;
 use http::Request;
 use http_body_util::Full;
-use support::World;
+use support::{World, tokio_now};
 use tokio::time::Instant;
 use tower_sessions::session::Id;
-use tower_token_refresh::{
-    Clock, TimeSource, TokenEndpoint, TokenRefresher, Transport, testing::StrictIssuer,
-};
+use tower_token_refresh::{Clock, TimeSource, TokenRefresher, Transport, testing::StrictIssuer};
 
 use crate::stage::{ask_at, response};
 
@@ -83,11 +81,6 @@ struct Report {
     took: Duration,
 }
 
-#[expect(clippy::disallowed_methods, reason = "tokio's own paused clock is what is measured")]
-pub fn tokio_now() -> Instant {
-    Instant::now()
-}
-
 /// Each user asks each process, and comes back when a 503 says so, until there is a token.
 async fn storm(takes: Duration, at_once: usize, processes: usize) -> Report {
     let world = World::on_swapping();
@@ -136,12 +129,7 @@ async fn storm(takes: Duration, at_once: usize, processes: usize) -> Report {
 }
 
 fn process(world: &World, provider: &Narrow, clock: &Clock) -> TokenRefresher {
-    let endpoint = TokenEndpoint::new(
-        world.issuer.token_url(),
-        tower_token_refresh::ClientAuth::basic("web", "secret"),
-    )
-    .issuer(world.issuer.issuer_url())
-    .transport(provider.transport());
+    let endpoint = support::endpoint(&world.issuer).transport(provider.transport());
     TokenRefresher::builder(endpoint, world.sessions.clone())
         .token_store(world.tokens.clone())
         .clock(clock.clone())

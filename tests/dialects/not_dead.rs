@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use crate::stage::{Counted, kind};
+use crate::stage::{Counted, kind, response};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -77,7 +77,7 @@ async fn hour(status: u16, body: &'static str, others_are_served: bool) {
     for id in [alice, bob] {
         refused.push(world.stored_refresh_token(id).await.expect("logged in"));
     }
-    let posts = stage.answer_to(refused, status, body);
+    let posts = stage.answer_to(refused, move || response(status, body));
     for _ in 0..360 {
         for id in [alice, bob] {
             let kind = kind(world, id).await.expect_err("no token");

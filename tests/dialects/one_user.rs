@@ -3,9 +3,9 @@
 use std::{sync::atomic::Ordering::SeqCst, time::Duration};
 
 use http::Response;
+use support::tokio_now;
 use tower_token_refresh::RefreshErrorKind;
 
-use crate::load::tokio_now;
 use crate::stage::{Counted, RETRY_AFTER, kind, response, with_header, world};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -21,18 +21,13 @@ async fn a_429_holds_back_one_login_for_as_long_as_it_says() {
     let (alice, bob) = (world.log_in("alice").await, world.log_in("bob").await);
     world.expire();
     let token = world.stored_refresh_token(alice).await.expect("logged in");
-    let theirs = token.clone();
-    stage.rule(move |issuer, request| {
-        let is_alice =
-            String::from_utf8_lossy(request.body()).contains(&theirs[theirs.len() - 20..]);
-        if is_alice { busy(429, "100") } else { issuer.handle(request) }
-    });
+    let posts = stage.answer_to(vec![token], || busy(429, "100"));
     for _ in 0..10 {
         let error = stage.ask(alice).await.expect_err("later");
         assert_eq!(error.kind(), RefreshErrorKind::Unavailable);
         assert_eq!(error.retry_after(), Some(SECOND * 100));
     }
-    assert_eq!(stage.requests(), 1);
+    assert_eq!(posts.load(SeqCst), 1);
     assert_eq!(kind(world, bob).await, Ok(()));
     world.clock.advance(SECOND * 99);
     assert_eq!(stage.ask(alice).await.expect_err("later").retry_after(), Some(SECOND));
@@ -81,7 +76,7 @@ async fn one_token_that_gets_500s_neither_opens_the_breaker_nor_is_sent_with_eve
     }
     world.expire();
     let token = world.stored_refresh_token(alice).await.expect("logged in");
-    let posts = stage.answer_to(vec![token], 500, "");
+    let posts = stage.answer_to(vec![token], || response(500, ""));
     for (second, other) in others.into_iter().enumerate() {
         for _ in 0..10 {
             assert!(stage.ask(alice).await.is_err());

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tower_token_refresh::RefreshErrorKind as Kind;
 
-use crate::stage::{Counted, kind};
+use crate::stage::{Counted, kind, response};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -107,7 +107,7 @@ async fn the_words_of_a_discovery_document_end_no_login() {
     let issuer = world.issuer.clone();
     let gateway = tower_token_refresh::Transport::new(tower::service_fn(|_| async {
         let body = r#"{"error":"invalid_grant"}"#;
-        Ok::<_, std::io::Error>(crate::stage::response(500, body).map(http_body_util::Full::new))
+        Ok::<_, std::io::Error>(response(500, body).map(http_body_util::Full::new))
     }));
     let auth = tower_token_refresh::ClientAuth::basic("web", "secret");
     let endpoint = tower_token_refresh::TokenEndpoint::discover(issuer.issuer_url(), auth);
@@ -155,7 +155,7 @@ async fn a_few_logins_that_are_always_refused_do_not_starve_the_others() {
     for id in &refused {
         tokens.push(world.stored_refresh_token(*id).await.expect("logged in"));
     }
-    stage.answer_to(tokens, 403, "<html>");
+    stage.answer_to(tokens, || response(403, "<html>"));
     let (mut waits, mut longest) = (0, 0);
     for _ in 0..1800 {
         for id in &refused {

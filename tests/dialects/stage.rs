@@ -67,7 +67,7 @@ impl Director {
             .expect("the settings agree")
     }
 
-    fn transport(&self, issuer: &StrictIssuer) -> Transport {
+    pub fn transport(&self, issuer: &StrictIssuer) -> Transport {
         let (directed, issuer) = (self.clone(), issuer.clone());
         Transport::new(tower::service_fn(move |request: Request<Bytes>| {
             let rule = directed.0.lock().unwrap().clone();
@@ -163,15 +163,14 @@ impl Counted {
     pub fn answer_to(
         &self,
         tokens: Vec<String>,
-        status: u16,
-        body: &'static str,
+        answer: impl Fn() -> Response<Bytes> + Send + Sync + 'static,
     ) -> Arc<AtomicUsize> {
         let posts = Arc::new(AtomicUsize::new(0));
         let counter = posts.clone();
         self.director.rule(move |issuer, request| {
             if tokens.iter().any(|token| form_says(&request, token)) {
                 counter.fetch_add(1, Ordering::SeqCst);
-                response(status, body)
+                answer()
             } else {
                 issuer.handle(request)
             }

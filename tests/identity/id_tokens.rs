@@ -1,7 +1,7 @@
 //! A refreshed ID token that does not verify is not kept; the login goes on with the earlier one.
 
 use serde_json::json;
-use support::{StoredTokens, World};
+use support::{StoredTokens, World, tokio_now};
 use tower_sessions::session::Id;
 use tower_token_refresh::{Logout, testing::Endpoint, tower_sessions};
 
@@ -124,11 +124,6 @@ async fn keys_that_never_come_hold_nobody_up_for_long() {
     assert_only_the_id_token_was_dropped(&world, id, &earlier).await;
     assert_eq!((tokio_now() - started).as_secs(), 2);
     gate.open();
-}
-
-#[expect(clippy::disallowed_methods, reason = "tokio's own paused clock is what is measured")]
-fn tokio_now() -> tokio::time::Instant {
-    tokio::time::Instant::now()
 }
 
 #[tokio::test]

@@ -288,6 +288,11 @@ fn refresher(
     configure(builder).build().expect("the settings agree")
 }
 
+#[expect(clippy::disallowed_methods, reason = "tokio's own paused clock is what is measured")]
+pub fn tokio_now() -> tokio::time::Instant {
+    tokio::time::Instant::now()
+}
+
 /// The text of what a session holds under our key.
 pub async fn shown_pointer(session: &Session) -> Option<String> {
     let value = session.get_value(KEY).await.expect("the session loads")?;
