@@ -50,9 +50,8 @@ pub enum AnswerMeaning {
     LoginEnded,
     /// The provider wants the request later. It is sent again after this time, 1 s if there is none
     /// and 5 min at the most. The requests of others go on, unless three of them in a row get this
-    /// with a time. After a 2xx, or a 5xx other than 503,
-    /// it is sent again only when the access token has expired, because the provider may have used
-    /// the refresh token up.
+    /// with a time. After a 2xx, or a 5xx other than 503, it is sent again only when the access
+    /// token has expired, because the provider may have used the refresh token up.
     TryLater(Option<Duration>),
     /// A setting is wrong. [`Misconfigured`](crate::RefreshErrorKind::Misconfigured).
     Misconfigured,

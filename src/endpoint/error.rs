@@ -39,9 +39,8 @@ pub(crate) enum EndpointErrorKind {
         /// The provider's `Retry-After`, at most five minutes.
         retry_after: Option<Duration>,
     },
-    /// The refresh token has expired, or was revoked or used (RFC 6749, section 5.2), or the user must
-    /// come back. For 30 s this
-    /// process does not send it again.
+    /// The refresh token has expired, or was revoked or used (RFC 6749, section 5.2), or the user
+    /// must come back. For 30 s this process does not send it again.
     InvalidGrant,
     /// The provider rejected the request for another reason.
     Rejected {

@@ -16,8 +16,8 @@
 //! ```
 //!
 //! An exchange takes at most [`request_timeout`](TokenEndpoint::request_timeout) and reads at most
-//! 1 MiB unless that is set (256 KiB for keys). Redirects are never followed. A refresh is sent again only if the
-//! provider certainly did not act on it.
+//! 1 MiB unless that is set (256 KiB for keys). Redirects are never followed. A refresh is sent
+//! again only if the provider certainly did not act on it.
 
 mod attempt;
 mod auth;

@@ -21,8 +21,7 @@ const CONSUMERS: &str =
 /// ```
 impl TokenEndpoint {
     /// Microsoft Entra ID, by discovery. `tenant` is the tenant's id, or `common`, `organizations`
-    /// or `consumers`. Not a domain name of a tenant: its document is expected to
-    /// name the id.
+    /// or `consumers`. Not a domain name of a tenant: its document is expected to name the id.
     ///
     /// **The danger.** With `common` and `organizations`, tokens of *every* tenant are accepted: see
     /// [`accept_issuer`](Self::accept_issuer). Check the `tid` claim against the tenants you know.

@@ -27,9 +27,10 @@
 //!
 //! Some answers may mean that this one refresh token is dead, in words that nobody documented. They
 //! are marked as `perhaps_dead`, and the refresher counts them: a 2xx with nothing usable, if it is
-//! no HTML page; any 5xx but 503; `access_denied` but with 400 and 403; `server_error`, `invalid_request`, `unauthorized_client` and
-//! unregistered codes; a 4xx without a code. Not so what a gateway or a firewall says: 404, 407, 408,
-//! 421, 425, and an HTML page with anything but 401.
+//! no HTML page; any 5xx but 503; `access_denied` but with 400 and 403; `server_error`,
+//! `invalid_request`, `unauthorized_client` and unregistered codes; a 4xx without a code. Not so
+//! what a gateway or a firewall says: 404, 407, 408, 421, 425, and an HTML page with anything but
+//! 401.
 //!
 //! Others may pass by themselves (`may_pass`): `invalid_client` while a secret is being changed, 408,
 //! 421 and 425, and a gateway's 404.
@@ -135,8 +136,8 @@ fn refusal(answer: &Answer) -> EndpointError {
     }
 }
 
-/// The end of a login with 400, 403 or a success only: Auth0 says the same with 401 for a wrong client
-/// secret, and with 500 when too many requests come.
+/// The end of a login with 400, 403 or a success only: Auth0 says the same with 401 for a wrong
+/// client secret, and with 500 when too many requests come.
 fn access_denied(answer: &Answer) -> EndpointError {
     let ends = matches!(answer.status, StatusCode::BAD_REQUEST | StatusCode::FORBIDDEN);
     if ends || answer.status.is_success() {

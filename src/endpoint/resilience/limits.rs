@@ -54,9 +54,9 @@ impl ProviderLimits {
     /// How often one refresh may be sent, including the first time.
     ///
     /// A refresh is sent again only if the provider certainly did not use up the refresh token: no
-    /// connection, 429, 503, 408, 421, 425, `slow_down` or `temporarily_unavailable`. Discovery, the queue, all attempts and
-    /// the pauses between them must fit into this number of request timeouts, but at least into
-    /// two.
+    /// connection, 429, 503, 408, 421, 425, `slow_down` or `temporarily_unavailable`. Discovery,
+    /// the queue, all attempts and the pauses between them must fit into this number of request
+    /// timeouts, but at least into two.
     #[must_use]
     pub fn attempts(mut self, attempts: u32) -> Self {
         self.attempts = attempts;

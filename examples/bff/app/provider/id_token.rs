@@ -1,9 +1,9 @@
 //! Whether an ID token proves who logged in (OpenID Connect Core 1.0, 3.1.3.7 and 3.1.3.8).
 //!
 //! The verifier of `openidconnect` reads claims strictly: an issuer that is no URL, a `sub` that is
-//! a number and two keys with one `kid` all fail. Providers send these, and the refresher takes them.
-//! So the keys and the signatures are the work of `openidconnect`, and the claims are read here, as
-//! leniently as the refresher reads them.
+//! a number and two keys with one `kid` all fail. Providers send these, and the refresher takes
+//! them. So the keys and the signatures are the work of `openidconnect`, and the claims are read
+//! here, as leniently as the refresher reads them.
 
 use std::time::SystemTime;
 
