@@ -160,7 +160,7 @@ impl RefreshPolicy {
     /// registered, a 4xx without any, a 5xx, or a success without tokens. The same answers come
     /// from a provider in trouble, and for a wrong setting. So a login ends by them only if so many
     /// came in a row, over at least 30 s, and if the provider has refreshed other logins of this
-    /// process since the first one: at least one, and four for each login that met such answers
+    /// process since the first one: at least one, and 20 for each login that met such answers
     /// meanwhile. Or after 24 h of nothing else. And not before its access token has expired. With
     /// 0 it never does.
     ///

@@ -1,16 +1,14 @@
 //! [`Exchange`]: sends one request and reads its whole answer, within a time and a size.
 
-use std::{
-    io::{self, Read},
-    time::Duration,
-};
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use flate2::read::{DeflateDecoder, MultiGzDecoder, ZlibDecoder};
 use http::{HeaderMap, Request, StatusCode, header};
 use http_body_util::BodyExt;
+use tokio::time::{Instant, error::Elapsed, sleep, timeout_at};
 
 use super::{
+    content_coding::{self, Unpacked},
     error::{EndpointError, EndpointErrorKind as Kind},
     transport::{BoxError, NotSent, Transport, TransportBody},
 };
@@ -26,7 +24,15 @@ pub(super) const FETCH_NET: Duration = Duration::from_secs(24 * 60 * 60);
 pub(super) struct Answer {
     pub(super) status: StatusCode,
     pub(super) headers: HeaderMap,
-    pub(super) body: Result<Bytes, EndpointError>,
+    pub(super) body: Result<Bytes, BrokenBody>,
+}
+
+/// A body that was not read to its end.
+#[derive(Clone)]
+pub(super) struct BrokenBody {
+    pub(super) error: EndpointError,
+    /// What came before it broke off. Nothing if it was too long.
+    pub(super) received: Bytes,
 }
 
 /// A transport with a time limit for each exchange.
@@ -45,29 +51,17 @@ impl Exchange {
     /// Sends `request` and reads at most `max_bytes` of the answer.
     pub(super) async fn send(
         &self,
-        request: Request<Bytes>,
-        max_bytes: usize,
-    ) -> Result<Answer, EndpointError> {
-        // tokio's timeout, not the transport's: it works for every transport and covers the body.
-        match tokio::time::timeout(self.limit, self.send_and_read(request, max_bytes)).await {
-            Ok(answer) => answer,
-            Err(elapsed) => {
-                Err(EndpointError::new(Kind::NoAnswer).maybe_consumed().with_source(elapsed))
-            }
-        }
-    }
-
-    async fn send_and_read(
-        &self,
         mut request: Request<Bytes>,
         max_bytes: usize,
     ) -> Result<Answer, EndpointError> {
+        // tokio's timeout, not the transport's: it works for every transport and covers the body.
+        let deadline = sleep(self.limit).deadline();
         request.headers_mut().extend(self.headers.clone());
-        let response = self.transport.send(request).await.map_err(transport_failed)?;
+        let response = timeout_at(deadline, self.transport.send(request)).await;
+        let response = response.map_err(too_late)?.map_err(transport_failed)?;
         let (head, body) = response.into_parts();
-        let body = read(&head.headers, body, max_bytes)
-            .await
-            .and_then(|body| decoded(&head.headers, body, max_bytes));
+        let body = read(&head.headers, body, max_bytes, deadline).await;
+        let body = unpacked(&head.headers, body, max_bytes);
         Ok(Answer { status: head.status, headers: head.headers, body })
     }
 }
@@ -78,7 +72,8 @@ async fn read(
     headers: &HeaderMap,
     mut body: TransportBody,
     max_bytes: usize,
-) -> Result<Bytes, EndpointError> {
+    deadline: Instant,
+) -> Result<Bytes, BrokenBody> {
     let announced = headers
         .get(header::CONTENT_LENGTH)
         .and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
@@ -86,50 +81,47 @@ async fn read(
         return Err(too_large(max_bytes));
     }
     let mut whole = BytesMut::new();
-    while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|error| {
-            EndpointError::new(Kind::NoAnswer).maybe_consumed().with_source(error)
-        })?;
-        // Ignores trailers.
-        let Ok(data) = frame.into_data() else { continue };
-        if whole.len() + data.len() > max_bytes {
-            return Err(too_large(max_bytes));
-        }
-        whole.extend_from_slice(&data);
+    loop {
+        let error = match timeout_at(deadline, body.frame()).await {
+            Ok(None) => return Ok(whole.freeze()),
+            Ok(Some(Ok(frame))) => {
+                // Ignores trailers.
+                let Ok(data) = frame.into_data() else { continue };
+                if whole.len() + data.len() > max_bytes {
+                    return Err(too_large(max_bytes));
+                }
+                whole.extend_from_slice(&data);
+                continue;
+            }
+            Ok(Some(Err(error))) => {
+                EndpointError::new(Kind::NoAnswer).maybe_consumed().with_source(error)
+            }
+            Err(elapsed) => too_late(elapsed),
+        };
+        return Err(BrokenBody { error, received: whole.freeze() });
     }
-    Ok(whole.freeze())
 }
 
-/// Undoes a compression that nobody has asked for: some gateways compress everything. Reads no more
-/// than `max_bytes` of what comes out.
-fn decoded(headers: &HeaderMap, body: Bytes, max_bytes: usize) -> Result<Bytes, EndpointError> {
-    let coding = headers.get(header::CONTENT_ENCODING).and_then(|value| value.to_str().ok());
-    let coding = coding.unwrap_or_default().trim().to_ascii_lowercase();
-    let unpacked = match &*coding {
-        "gzip" | "x-gzip" => unpack(MultiGzDecoder::new(&*body), max_bytes),
-        "deflate" if has_zlib_frame(&body) => unpack(ZlibDecoder::new(&*body), max_bytes),
-        "deflate" => unpack(DeflateDecoder::new(&*body), max_bytes),
-        _ => return Ok(body),
+/// Undoes a compression that nobody has asked for: some gateways compress everything.
+fn unpacked(
+    headers: &HeaderMap,
+    body: Result<Bytes, BrokenBody>,
+    max_bytes: usize,
+) -> Result<Bytes, BrokenBody> {
+    let (packed, broke_off) = match body {
+        Ok(packed) => (packed, None),
+        Err(BrokenBody { error, received }) => (received, Some(error)),
     };
-    match unpacked {
-        Ok(whole) if whole.len() > max_bytes => Err(too_large(max_bytes)),
-        Ok(whole) => Ok(whole.into()),
-        // Some proxies unpack a body and leave the header as it was.
-        Err(_) => Ok(body),
+    let (received, ended) = match content_coding::undo(headers, packed, max_bytes) {
+        Unpacked::Whole(body) => (body, true),
+        Unpacked::BrokeOff(body) => (body, false),
+        Unpacked::TooLong => return Err(too_large(max_bytes)),
+    };
+    match broke_off {
+        Some(error) => Err(BrokenBody { error, received }),
+        None if ended => Ok(received),
+        None => Err(BrokenBody { error: invalid("is cut off"), received }),
     }
-}
-
-/// RFC 9110 (8.4.1.2) wants a frame around "deflate" (RFC 1950, 2.2), and some senders leave it out.
-fn has_zlib_frame(body: &[u8]) -> bool {
-    let [method, flags, ..] = body else { return false };
-    method & 0x0F == 8 && (u16::from(*method) << 8 | u16::from(*flags)) % 31 == 0
-}
-
-/// At most one byte more than allowed.
-fn unpack(packed: impl Read, max_bytes: usize) -> io::Result<Vec<u8>> {
-    let mut whole = Vec::new();
-    packed.take(max_bytes as u64 + 1).read_to_end(&mut whole)?;
-    Ok(whole)
 }
 
 /// For the chain of sources.
@@ -137,8 +129,17 @@ fn unpack(packed: impl Read, max_bytes: usize) -> io::Result<Vec<u8>> {
 #[error("the limit is {0} bytes")]
 struct Limit(usize);
 
-fn too_large(max_bytes: usize) -> EndpointError {
-    EndpointError::new(Kind::InvalidResponse { rule: "is too long" }).with_source(Limit(max_bytes))
+fn too_large(max_bytes: usize) -> BrokenBody {
+    let error = invalid("is too long").with_source(Limit(max_bytes));
+    BrokenBody { error, received: Bytes::new() }
+}
+
+fn invalid(rule: &'static str) -> EndpointError {
+    EndpointError::new(Kind::InvalidResponse { rule })
+}
+
+fn too_late(elapsed: Elapsed) -> EndpointError {
+    EndpointError::new(Kind::NoAnswer).maybe_consumed().with_source(elapsed)
 }
 
 fn transport_failed(error: BoxError) -> EndpointError {

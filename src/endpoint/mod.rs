@@ -22,6 +22,7 @@
 mod attempt;
 mod auth;
 mod classify;
+mod content_coding;
 mod discover;
 mod discovery;
 mod error;

@@ -5,6 +5,7 @@
 //! | 2xx with an access token | none: the tokens | - |
 //! | 2xx with no usable access token, but a new refresh token | `InvalidResponse`, and the new token is kept | - |
 //! | 2xx with an OAuth error and no token | as a 4xx with that code | as there |
+//! | 2xx that broke off behind a new refresh token | as if it were whole | - |
 //! | 2xx with anything else: no token, too long, not readable | `InvalidResponse` | maybe |
 //! | 3xx: never followed, because the form would go elsewhere | `InvalidResponse` | no |
 //! | 429 | `TryLater` | no |
@@ -42,7 +43,7 @@ use secrecy::ExposeSecret;
 
 use super::{
     error::{EndpointError, EndpointErrorKind as Kind},
-    exchange::Answer,
+    exchange::{Answer, BrokenBody},
     oauth_error,
 };
 use crate::{
@@ -66,9 +67,18 @@ pub(super) fn token_answer(answer: Answer, presented: &str) -> Result<Granted, E
         return Err(refusal(&answer));
     }
     let is_page = is_page(&answer);
-    // The provider has agreed. An unreadable body may have held the only new refresh token.
-    let body = answer.body.map_err(EndpointError::maybe_consumed)?;
-    let Unusable { error, refresh_token } = match token_response::read(&body) {
+    let (body, broke_off) = match answer.body {
+        Ok(body) => (body, None),
+        Err(BrokenBody { error, received }) => (received, Some(error)),
+    };
+    let read = token_response::read(&body);
+    if let Some(error) = broke_off
+        && !has_refresh_token(&read)
+    {
+        // The provider has agreed, and the rest may have held the only new refresh token.
+        return Err(error.maybe_consumed());
+    }
+    let Unusable { error, refresh_token } = match read {
         Ok(tokens) => return Ok(Granted::Tokens(tokens)),
         Err(unusable) => unusable,
     };
@@ -79,6 +89,13 @@ pub(super) fn token_answer(answer: Answer, presented: &str) -> Result<Granted, E
         (None, Some(code)) => Err(by_code(code, &answer.headers)),
         (None, None) if is_page => Err(invalid(error).maybe_consumed()),
         (None, None) => Err(invalid(error).maybe_consumed().perhaps_dead()),
+    }
+}
+
+fn has_refresh_token(read: &Result<TokenSet, Unusable>) -> bool {
+    match read {
+        Ok(tokens) => tokens.refresh_token.is_some(),
+        Err(unusable) => unusable.refresh_token.is_some(),
     }
 }
 
@@ -93,7 +110,7 @@ pub(super) fn revocation_answer(answer: &Answer) -> Result<(), EndpointError> {
 pub(super) fn document_answer(answer: Answer) -> Result<bytes::Bytes, EndpointError> {
     let status = answer.status;
     if status == StatusCode::OK {
-        answer.body
+        answer.body.map_err(|broken| broken.error)
     } else if status == StatusCode::TOO_MANY_REQUESTS {
         Err(try_later(&answer.headers))
     } else if status.is_server_error() {
@@ -129,8 +146,8 @@ fn refusal(answer: &Answer) -> EndpointError {
         }
     } else if let (true, Some(code)) = (status.is_client_error(), code) {
         by_code(code, &answer.headers)
-    } else if let Err(unread) = &answer.body {
-        unread.clone()
+    } else if let Err(broken) = &answer.body {
+        broken.error.clone()
     } else {
         without_code(answer)
     }
@@ -207,12 +224,13 @@ fn invalid(rule: &'static str) -> EndpointError {
 /// ignored.
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let value = headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim();
-    let wait = match value.parse::<u64>() {
-        Ok(seconds) => Duration::from_secs(seconds),
-        Err(_) => {
-            let until = httpdate::parse_http_date(value).ok()?;
-            until.duration_since(date(headers)?).unwrap_or_default()
-        }
+    let is_seconds = !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit());
+    let wait = if is_seconds {
+        // A number too large for any type is a long wait all the same.
+        Duration::from_secs(value.parse().unwrap_or(u64::MAX))
+    } else {
+        let until = httpdate::parse_http_date(value).ok()?;
+        until.duration_since(date(headers)?).unwrap_or_default()
     };
     Some(wait.min(LONGEST_RETRY_AFTER))
 }

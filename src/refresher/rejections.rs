@@ -5,9 +5,9 @@
 //! the user look at errors for ever. So such answers are counted for each login, and the login ends
 //!
 //! - after a number of them in a row (3, a setting), over at least 30 s, if the provider has
-//!   refreshed other logins of this process since the first one: one at least, and four for each
-//!   login that met such answers meanwhile. A provider that fails here and there is in trouble
-//!   itself.
+//!   refreshed other logins of this process since the first one: one at least, and twenty for each
+//!   time that one met such answers or was refreshed after them. A provider that fails here and
+//!   there is in trouble itself: of three of its nodes, one may be down.
 //! - after 24 h of nothing else.
 //!
 //! A row has no gap of over 10 min: what others got meanwhile says nothing about the two ends. Any
@@ -31,17 +31,18 @@ const AT_LEAST: Duration = Duration::from_secs(30);
 /// After a longer gap the row begins again; only the 24 h go on.
 const LONGEST_GAP: Duration = Duration::from_secs(10 * 60);
 const AT_MOST: Duration = Duration::from_secs(24 * 60 * 60);
-/// How many logins must have been refreshed for each other one that met such answers.
-const REFRESHED_PER_FAILING: u64 = 4;
+/// How many logins must have been refreshed for each other one that met such answers. If one answer
+/// in twenty is such an answer by chance, three in a row are one case in eight thousand.
+const REFRESHED_PER_FAILING: u64 = 20;
 /// How many logins are remembered.
 const REMEMBERED: usize = 100_000;
 
 /// What this process has counted.
 pub(super) struct Rejections {
     by_login: DashMap<RecordKey, Row, FxBuildHasher>,
-    /// Refreshes that brought tokens.
+    /// Refreshes that brought tokens at once.
     refreshed: AtomicU64,
-    /// Logins that have met a first such answer.
+    /// Rows that began, and rows that ended with tokens.
     failing: AtomicU64,
     /// After so many the login may end. None: never.
     limit: Option<u32>,
@@ -109,10 +110,11 @@ impl Rejections {
         self.by_login.remove(&key);
     }
 
-    /// The provider has given tokens to this login.
+    /// The provider has given tokens to this login. After such answers that is no sign of health: it
+    /// shows that they pass, and the row may have begun before those that are judged by it.
     pub(super) fn refreshed(&self, key: RecordKey) {
-        self.forget(key);
-        self.refreshed.fetch_add(1, Relaxed);
+        let had_failed = self.by_login.remove(&key).is_some();
+        if had_failed { &self.failing } else { &self.refreshed }.fetch_add(1, Relaxed);
     }
 }
 

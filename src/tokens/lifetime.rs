@@ -27,10 +27,13 @@ pub(crate) struct LifetimeSources {
 impl LifetimeSources {
     /// The earlier of `expires_in` and `exp` counts: some providers answer with a token from a
     /// cache and with the life that it had when it was new. But an `exp` that was over at birth, by
-    /// our clock, does not count against an `expires_in`: our clock may be wrong.
+    /// our clock, does not count against an `expires_in`: our clock may be wrong. And an `exp` over
+    /// 100 years ahead is not in seconds, so it says nothing.
     pub(crate) fn expires_at(&self, obtained_at: SystemTime) -> SystemTime {
         let by_answer = self.expires_in.map(|life| saturating_add(obtained_at, life));
-        let by_token = self.jwt.filter(|exp| by_answer.is_none() || *exp > obtained_at);
+        let latest = saturating_add(obtained_at, LONGEST_LIFE);
+        let by_token = self.jwt.filter(|exp| *exp <= latest);
+        let by_token = by_token.filter(|exp| by_answer.is_none() || *exp > obtained_at);
         let said = by_answer.into_iter().chain(by_token).min();
         let fallback = || saturating_add(obtained_at, self.fallback.unwrap_or(Duration::MAX));
         self.told.or(said).unwrap_or_else(fallback)
@@ -119,6 +122,12 @@ mod tests {
         assert_eq!(expires(None, Some(300), Some(1000)), at(1300));
         assert_eq!(expires(None, None, Some(900)), at(900));
         assert_eq!(expires(None, Some(0), Some(1300)), at(1000), "expires_in says so");
+    }
+
+    #[test]
+    fn an_exp_in_milliseconds_says_nothing() {
+        assert_eq!(expires(None, None, Some(1_764_000_000_000)), at(4600));
+        assert_eq!(expires(None, Some(300), Some(1_764_000_000_000)), at(1300));
     }
 
     #[test]

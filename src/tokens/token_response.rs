@@ -22,6 +22,17 @@ use super::{
 const BOM: &[u8] = b"\xEF\xBB\xBF";
 /// Where some providers put the tokens: TikTok and others, and Slack.
 const NESTED: [&str; 2] = ["data", "authed_user"];
+/// All fields that are read.
+const FIELDS: [&str; 8] = [
+    "access_token",
+    "expires_in",
+    "id_token",
+    "refresh_expires_in",
+    "refresh_token",
+    "refresh_token_expires_in",
+    "scope",
+    "token_type",
+];
 /// Types of tokens that are worth nothing without a proof of possession.
 const NOT_BEARER: [&str; 4] = ["dpop", "mac", "pop", "n_a"];
 
@@ -44,7 +55,7 @@ impl From<TokenSetError> for Unusable {
 }
 
 pub(crate) fn read(body: &[u8]) -> Result<TokenSet, Unusable> {
-    let mut fields = with_tokens(fields(body)?);
+    let mut fields = with_tokens(fields(body).or_else(|error| piecemeal(body).ok_or(error))?);
     let refresh_life = ["refresh_expires_in", "refresh_token_expires_in"];
     let refresh_expires_in = refresh_life.iter().find_map(|name| {
         // Keycloak's 0 means that no limit is known.
@@ -91,6 +102,25 @@ pub(crate) fn fields(body: &[u8]) -> Result<Map<String, Value>, TokenSetError> {
 fn spoilt_json(body: &[u8]) -> Option<Map<String, Value>> {
     let text = String::from_utf8_lossy(body);
     serde_json::Deserializer::from_str(&text).into_iter().next()?.ok()
+}
+
+/// The fields of a JSON object that is broken somewhere: by a number such as `NaN`, half of a character,
+/// too many brackets, or no end. Reads what stands behind each name that matters, wherever that is.
+fn piecemeal(body: &[u8]) -> Option<Map<String, Value>> {
+    let text = String::from_utf8_lossy(body.strip_prefix(BOM).unwrap_or(body));
+    if !text.trim_start().starts_with('{') {
+        return None;
+    }
+    let value = |name: &str| {
+        let quoted = format!("\"{name}\"");
+        text.match_indices(&quoted).find_map(|(at, _)| {
+            let behind = text[at + quoted.len()..].trim_start().strip_prefix(':')?;
+            serde_json::Deserializer::from_str(behind).into_iter().next()?.ok()
+        })
+    };
+    let fields = FIELDS.iter().filter_map(|name| Some(((*name).to_owned(), value(name)?)));
+    let fields: Map<String, Value> = fields.collect();
+    (!fields.is_empty()).then_some(fields)
 }
 
 /// None for any other text. A page may well hold `&error=login_required`, but it also holds what no

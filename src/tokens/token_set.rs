@@ -14,6 +14,8 @@ use super::{
     token_response,
 };
 
+const ONE_DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
 /// The tokens of one login, from the provider's token response.
 ///
 /// Make one with [`TokenSet::from_response`] in the callback of your login, and give it to
@@ -127,7 +129,8 @@ impl TokenSet {
         self
     }
 
-    /// Judges a JWT that had expired by our clock when it was new by the provider's own clock. `date`:
+    /// Judges a JWT by the provider's own clock if that leaves it over twice the life that our clock
+    /// does: then ours is ahead. If it would leave more than a day, the provider's is wrong. `date`:
     /// when the provider answered a request that was sent at `sent_at`.
     pub(crate) fn with_provider_date(
         mut self,
@@ -135,8 +138,9 @@ impl TokenSet {
         sent_at: SystemTime,
     ) -> Self {
         if let (Some(exp), Some(date)) = (self.jwt_expires_at, date)
-            && exp <= sent_at
             && let Ok(life) = exp.duration_since(date)
+            && life < ONE_DAY
+            && life > exp.duration_since(sent_at).unwrap_or_default().saturating_mul(2)
         {
             self.jwt_expires_at = Some(saturating_add(sent_at, life));
         }

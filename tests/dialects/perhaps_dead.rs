@@ -6,7 +6,7 @@ use support::World;
 use tower_sessions::session::Id;
 use tower_token_refresh::RefreshErrorKind;
 
-use crate::stage::{Director, kind, world, world_of};
+use crate::stage::{Director, kind, response, world, world_of};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -118,4 +118,45 @@ async fn no_login_ends_while_its_access_token_is_good() {
         world.clock.advance(SECOND * 60);
     }
     assert_eq!(kind(&world, alice).await, Ok(()));
+}
+
+/// Behind one address stand several nodes, and one of them knows no refresh token.
+#[tokio::test]
+async fn nobody_is_logged_out_while_a_provider_recovers_node_by_node() {
+    let answers = PERHAPS.iter().step_by(5);
+    for (&(status, body), nodes) in
+        answers.flat_map(|answer| [2, 4, 8].map(|nodes| (answer, nodes)))
+    {
+        let (world, director) = world();
+        let mut users = Vec::new();
+        for user in 0..20 {
+            users.push(world.log_in(&format!("user-{user}")).await);
+        }
+        let requests = std::sync::atomic::AtomicU64::new(0);
+        director.rule(move |issuer, request| {
+            // The upper bits of a number that is as good as random.
+            let nth = requests.fetch_add(1, std::sync::atomic::Ordering::SeqCst) + 1;
+            let is_down = (nth.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32).is_multiple_of(nodes);
+            if is_down { response(status, body) } else { issuer.handle(request) }
+        });
+        for _ in 0..60 {
+            for user in &users {
+                let ended = kind(&world, *user).await == Err(RefreshErrorKind::SessionExpired);
+                assert!(!ended, "{status} {body}, {nodes} nodes");
+            }
+            world.clock.advance(SECOND * 10);
+        }
+        director.honest();
+        // The longest pause after a refusal.
+        world.clock.advance(SECOND * 60);
+        for user in &users {
+            // One of them may still be told what the node said.
+            let _ = kind(&world, *user).await;
+        }
+        world.clock.advance(SECOND * 60);
+        for user in users {
+            assert_eq!(kind(&world, user).await, Ok(()), "{status} {body}, {nodes} nodes");
+            world.assert_logged_in(user).await;
+        }
+    }
 }

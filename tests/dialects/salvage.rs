@@ -30,9 +30,18 @@ fn form(body: &Value) -> String {
     form.finish()
 }
 
+/// Before all other fields, something that is no JSON.
+fn beside(body: &Value, odd: &str) -> Response<Bytes> {
+    response(200, format!(r#"{{"odd":{odd},{}"#, &body.to_string()[1..]))
+}
+
 fn gzip(text: &str) -> Vec<u8> {
+    gzip_bytes(text.as_bytes())
+}
+
+fn gzip_bytes(bytes: &[u8]) -> Vec<u8> {
     let mut packed = GzEncoder::new(Vec::new(), Compression::default());
-    packed.write_all(text.as_bytes()).expect("packed");
+    packed.write_all(bytes).expect("packed");
     packed.finish().expect("packed")
 }
 
@@ -72,6 +81,29 @@ const SHAPES: &[(&str, Tell)] = &[
     }),
     ("a gzip header over a plain body", |body| {
         with_header(response(200, body.to_string()), "content-encoding", "gzip")
+    }),
+    ("gzip twice over, and identity", |body| {
+        let twice = gzip_bytes(&gzip(&body.to_string()));
+        with_header(response(200, twice), "content-encoding", "gzip, gzip, identity")
+    }),
+    ("gzip without a header", |body| response(200, gzip(&body.to_string()))),
+    ("gzip with zeros behind it", |body| {
+        let padded = [gzip(&body.to_string()), vec![0; 512]].concat();
+        with_header(response(200, padded), "content-encoding", "gzip")
+    }),
+    ("gzip without its checksum", |body| {
+        let mut cut = gzip(&body.to_string());
+        cut.truncate(cut.len() - 8);
+        with_header(response(200, cut), "content-encoding", "gzip")
+    }),
+    ("a number that is none", |body| beside(&body, "NaN")),
+    ("a number that is too large", |body| beside(&body, "1e999")),
+    ("half of a character", |body| beside(&body, r#""\ud83d""#)),
+    ("brackets that are too deep", |body| {
+        beside(&body, &format!("{}{}", "[".repeat(1000), "]".repeat(1000)))
+    }),
+    ("cut off behind the tokens", |body| {
+        response(200, format!(r#"{{{},"scope":"ope"#, &body.to_string()[1..].trim_end_matches('}')))
     }),
     ("null beside what is nested", |body| {
         response(200, json!({"access_token": null, "authed_user": body}).to_string())

@@ -10,14 +10,18 @@ use sqlx::{
     Executor, PgPool, Postgres,
     postgres::{PgListener, PgPoolOptions},
 };
+use uuid::Uuid;
 
 use super::{Transaction, rows};
-use crate::keep_listening::QUIET;
+use crate::{keep_listening::QUIET, tokens::jitter};
 
 /// How long whoever cannot listen behind a pooler waits before the next attempt.
 const LISTEN_RETRY: Duration = Duration::from_secs(60);
 /// How often a connection is asked whether it is always the same one at the server.
-const POOLER_PROBES: usize = 3;
+const POOLER_PROBES: usize = 10;
+/// The longest pause between two such questions. Without pauses of different lengths, questions and
+/// the statements of others fall into step, and a pooler gives the same one again and again.
+const LONGEST_PAUSE: Duration = Duration::from_millis(40);
 /// How long a connection may take to answer.
 const ANSWER: Duration = Duration::from_secs(2);
 
@@ -62,8 +66,12 @@ async fn listen(pool: &PgPool, others: &PgPool, channel: &str) -> sqlx::Result<O
     let options = (*pool.connect_options()).clone();
     let own = PgPoolOptions::new().max_connections(1).connect_lazy_with(options);
     let mut listener = PgListener::connect_with(&own).await?;
+    let Some(mine) = server_process(&mut listener).await? else { return Ok(None) };
     for _ in 0..POOLER_PROBES {
-        let Some(mine) = server_process(&mut listener).await? else { return Ok(None) };
+        // A pooler gives out first what it got back last: after this question, that is ours.
+        if server_process(&mut listener).await? != Some(mine) {
+            return Ok(None);
+        }
         let mut other = Transaction::begin(others).await?;
         let theirs = server_process(&mut *other).await?;
         // While the other one is in a transaction, a pooler cannot give this one the same again.
@@ -73,6 +81,7 @@ async fn listen(pool: &PgPool, others: &PgPool, channel: &str) -> sqlx::Result<O
         if !is_mine_alone {
             return Ok(None);
         }
+        tokio::time::sleep(LONGEST_PAUSE.mul_f64(jitter(Uuid::new_v4()))).await;
     }
     listener.listen(channel).await?;
     Ok(Some(listener))

@@ -92,6 +92,40 @@ async fn a_body_that_breaks_off_is_no_answer() {
     }
 }
 
+/// Sends these bytes, and then an error or nothing ever.
+fn breaking_off(sent: String, hangs: bool) -> Transport {
+    Transport::new(tower::service_fn(move |_| {
+        let sent = Bytes::from(sent.clone());
+        async move {
+            let sent = futures_util::stream::iter([Ok(http_body::Frame::data(sent))]);
+            let end = futures_util::stream::once(async move {
+                if hangs {
+                    std::future::pending::<()>().await;
+                }
+                Err("reset")
+            });
+            let body = http_body_util::StreamBody::new(futures_util::StreamExt::chain(sent, end));
+            Ok::<_, BoxError>(Response::new(body.map_err(BoxError::from)))
+        }
+    }))
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_came_before_it_broke_off_counts_if_the_new_refresh_token_is_in_it() {
+    for hangs in [false, true] {
+        let whole = tokens().to_string();
+        let provider = endpoint(breaking_off(whole.clone(), hangs)).validate().unwrap();
+        assert!(provider.refresh_always(&refresh_token()).await.is_ok(), "hangs: {hangs}");
+
+        let before_it = whole.split("refresh_token").next().unwrap().to_owned();
+        let error = refresh_error(breaking_off(before_it, hangs)).await;
+        assert_eq!((error.kind(), error.may_have_consumed()), (&Kind::NoAnswer, true));
+        let without = r#"{"access_token":"at","expires_in":60}"#.to_owned();
+        let error = refresh_error(breaking_off(without, hangs)).await;
+        assert_eq!((error.kind(), error.may_have_consumed()), (&Kind::NoAnswer, true));
+    }
+}
+
 #[tokio::test]
 async fn a_redirect_is_not_followed() {
     let script = Script::default();
@@ -133,6 +167,12 @@ fn packed(how: &str, body: &[u8]) -> Vec<u8> {
     }
 }
 
+/// Without the checksum and the length.
+fn without_end(mut packed: Vec<u8>) -> Vec<u8> {
+    packed.truncate(packed.len() - 8);
+    packed
+}
+
 fn coded(coding: &'static str, body: Vec<u8>) -> Transport {
     Script::default().answering(move |_, _| {
         let mut response = answer(200, body.clone());
@@ -152,6 +192,18 @@ async fn a_compression_that_nobody_asked_for_is_undone() {
         let transport = coded(coding, packed(how, tokens().to_string().as_bytes()));
         let provider = endpoint(transport).validate().unwrap();
         assert!(provider.refresh_always(&refresh_token()).await.is_ok(), "{how}");
+    }
+    let twice = packed("gzip", &packed("deflate", tokens().to_string().as_bytes()));
+    for (coding, body) in [
+        ("deflate, gzip", twice.clone()),
+        ("gzip, identity", packed("gzip", tokens().to_string().as_bytes())),
+        ("", packed("gzip", tokens().to_string().as_bytes())),
+        ("gzip", [packed("gzip", tokens().to_string().as_bytes()), vec![0; 8]].concat()),
+        ("gzip", without_end(packed("gzip", tokens().to_string().as_bytes()))),
+    ] {
+        let transport = coded(coding, body);
+        let provider = endpoint(transport).validate().unwrap();
+        assert!(provider.refresh_always(&refresh_token()).await.is_ok(), "{coding}");
     }
     let plain = coded("identity", tokens().to_string().into());
     assert!(endpoint(plain).validate().unwrap().refresh_always(&refresh_token()).await.is_ok());

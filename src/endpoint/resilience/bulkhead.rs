@@ -55,8 +55,14 @@ struct State {
     /// Answers since the limit last grew.
     answers: usize,
     overloaded_at: Option<Duration>,
-    /// How long a request takes, on average.
-    takes: Option<Duration>,
+    takes: Option<Takes>,
+}
+
+/// How long a request takes, on average.
+#[derive(Clone, Copy)]
+struct Takes {
+    average: Duration,
+    learnt_at: Duration,
 }
 
 /// Room for one running request. Dropping it makes room for the next.
@@ -146,10 +152,12 @@ impl Bulkhead {
         if state.in_flight + state.waiting >= self.most_admitted {
             return Err(NoPermit::QueueFull);
         }
-        if let Some(takes) = state.takes {
+        // What was learnt long ago turns nobody away: the provider may be quick again.
+        let takes = state.takes.filter(|takes| now.saturating_sub(takes.learnt_at) < CALM);
+        if let Some(Takes { average, .. }) = takes {
             let at_once = if state.is_calm(now) { *self.bounds.end() } else { state.limit };
             let rounds = (state.waiting + 1).div_ceil(at_once.max(1));
-            let wait = takes.saturating_mul(u32::try_from(rounds).unwrap_or(u32::MAX));
+            let wait = average.saturating_mul(u32::try_from(rounds).unwrap_or(u32::MAX));
             if wait > limit && rounds > 1 {
                 return Err(NoPermit::TooLate(wait));
             }
@@ -181,10 +189,13 @@ impl Bulkhead {
     fn learn(&self, load: Load, took: Duration) {
         let now = self.clock.monotonic();
         let mut state = self.state();
+        let before = state.takes.map_or(took, |takes| takes.average);
         // A quick 429 says nothing of it, a time-out does.
-        if load == Load::Answered || state.takes.is_some_and(|takes| took > takes) {
-            let before = state.takes.unwrap_or(took);
-            state.takes = Some(before - before / 8 + took / 8);
+        if load == Load::Answered || took > before {
+            // A few quick answers must outweigh a slow spell.
+            let weight = if took < before { 2 } else { 8 };
+            let average = before - before / weight + took / weight;
+            state.takes = Some(Takes { average, learnt_at: now });
         }
         match load {
             Load::Answered => {

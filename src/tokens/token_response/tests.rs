@@ -21,6 +21,31 @@ fn unusable(body: &str) -> Unusable {
 }
 
 #[test]
+fn one_field_that_is_no_json_does_not_hide_the_others() {
+    let deep = format!("{}{}", "[".repeat(500), "]".repeat(500));
+    for odd in
+        ["NaN", "-Infinity", "1e999", "0x3C", "01", r#""\ud800""#, "undefined", "'60'", "", &*deep]
+    {
+        let before =
+            format!(r#"{{"expires_in":{odd},"access_token":"at-2","refresh_token":"rt-2"}}"#);
+        assert_eq!(assert_kept(&before).expires_in, None, "{odd}");
+        assert_kept(&format!(r#"{{"access_token":"at-2","refresh_token":"rt-2","odd":{odd}}}"#));
+        let named =
+            r#"{"token_type":"access_token","access_token" : "at-2","refresh_token":"rt-2""#;
+        assert_kept(&format!(r#"{named},"odd":{odd}}}"#));
+    }
+    assert_kept(r#"{"access_token":"at-2","refresh_token":"rt-2","scope":"cut of"#);
+}
+
+#[test]
+fn what_is_broken_is_read_only_where_it_is_an_object_and_no_further_than_it_is_whole() {
+    let cut = unusable(r#"{"access_token":"at-2","token_type":"DPoP","refresh_token":"rt-2"#);
+    assert!(cut.refresh_token.is_none(), "half a token is none");
+    assert!(unusable(r#"{"text":"\"access_token\":\"at-2\"","odd":NaN}"#).refresh_token.is_none());
+    unusable(r#"<script>{"access_token":"at-2","refresh_token":"rt-2"}"#);
+}
+
+#[test]
 fn a_bearer_token_by_any_other_name() {
     for token_type in [
         "",

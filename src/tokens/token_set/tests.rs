@@ -134,7 +134,7 @@ fn a_jwt_says_itself_when_it_expires() {
     }
 }
 
-/// Our clock is an hour ahead: the token had expired when it was new.
+/// Our clock is ahead: the token had expired when it was new, or nearly.
 #[test]
 fn a_jwt_that_expired_at_birth_is_judged_by_the_providers_date() {
     let at = |seconds| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
@@ -148,8 +148,12 @@ fn a_jwt_that_expired_at_birth_is_judged_by_the_providers_date() {
     let exp = at(1_700_000_300);
     assert_eq!(expires(None, ours), exp, "nobody says that our clock is wrong");
     assert_eq!(expires(Some(at(1_700_000_301)), ours), exp, "it has expired there, too");
-    let in_time = at(1_700_000_299);
-    assert_eq!(expires(Some(at(1_600_000_000)), in_time), exp, "it is good by our clock");
+    let late = at(1_700_000_290);
+    let by_date = late + Duration::from_secs(300);
+    assert_eq!(expires(Some(at(1_700_000_000)), late), by_date, "no new token each second");
+    let in_time = at(1_700_000_100);
+    assert_eq!(expires(Some(at(1_700_000_000)), in_time), exp, "it is good by our clock");
+    assert_eq!(expires(Some(at(1_600_000_000)), late), exp, "the provider's clock is wrong");
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Each row of the table.
 
-use std::time::SystemTime;
+use std::{task::Poll, time::SystemTime};
 
 use super::*;
 use crate::endpoint::test_support::Hand;
@@ -133,6 +133,44 @@ async fn it_never_falls_below_its_lower_bound() {
     }
     assert_eq!(bulkhead.state().limit, 4);
     assert_eq!(room(&bulkhead).await, 4);
+}
+
+/// Two in flight took 6 s each, and two more wait: a fifth is turned away.
+async fn turns_a_fifth_away(bulkhead: &Bulkhead) -> bool {
+    let _running = take(bulkhead, 2).await;
+    let (mut third, mut fourth) =
+        (std::pin::pin!(bulkhead.acquire(WAIT)), std::pin::pin!(bulkhead.acquire(WAIT)));
+    assert!(futures_util::poll!(third.as_mut()).is_pending());
+    assert!(futures_util::poll!(fourth.as_mut()).is_pending());
+    let mut fifth = std::pin::pin!(bulkhead.acquire(WAIT));
+    match futures_util::poll!(fifth.as_mut()) {
+        Poll::Ready(answer) => matches!(answer, Err(NoPermit::TooLate(_))),
+        Poll::Pending => false,
+    }
+}
+
+async fn slow_spell(bulkhead: &Bulkhead, hand: &Hand) {
+    for _ in 0..20 {
+        let running = take(bulkhead, 2).await;
+        hand.advance(SECOND * 6);
+        running.iter().for_each(|slow| slow.learn(Load::Answered));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_spell_turns_nobody_away_once_it_is_over() {
+    let (bulkhead, hand) = bulkhead(2..=2);
+    slow_spell(&bulkhead, &hand).await;
+    assert!(turns_a_fifth_away(&bulkhead).await, "it is slow");
+    hand.advance(SECOND * 10);
+    assert!(!turns_a_fifth_away(&bulkhead).await, "it was slow long ago");
+
+    slow_spell(&bulkhead, &hand).await;
+    assert!(turns_a_fifth_away(&bulkhead).await, "it is slow again");
+    for quick in take(&bulkhead, 2).await {
+        quick.learn(Load::Answered);
+    }
+    assert!(!turns_a_fifth_away(&bulkhead).await, "it answers quickly");
 }
 
 #[tokio::test(start_paused = true)]

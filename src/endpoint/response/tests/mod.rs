@@ -132,7 +132,7 @@ fn an_answer_whose_body_cannot_be_read() {
     let outcome = |status, body: EndpointError| {
         let status = StatusCode::from_u16(status).unwrap();
         let headers = HeaderMap::new();
-        let error = error_of(token_answer(Answer { status, headers, body: Err(body) }, ""));
+        let error = error_of(token_answer(Answer { status, headers, body: Err(broken(body)) }, ""));
         (error.kind().clone(), error.may_have_consumed())
     };
     let rule = "is too long";
@@ -193,6 +193,7 @@ fn retry_after_is_seconds_or_a_date_and_capped() {
     let secs = |secs| Some(Duration::from_secs(secs));
     assert_eq!(wait(&[("retry-after", "7")]), secs(7));
     assert_eq!(wait(&[("retry-after", "86400")]), secs(300));
+    assert_eq!(wait(&[("retry-after", "99999999999999999999999")]), secs(300));
     assert_eq!(wait(&[("retry-after", "Sun, 06 Nov 1994 08:49:47 GMT"), date]), secs(10));
     assert_eq!(wait(&[("retry-after", "Sun, 06 Nov 1994 08:00:00 GMT"), date]), secs(0));
     assert_eq!(wait(&[("retry-after", "Sun, 06 Nov 1994 08:49:47 GMT")]), None);
@@ -246,4 +247,9 @@ fn retry_after_value() -> impl Strategy<Value = HeaderValue> {
         prop::collection::vec(any::<u8>(), 0..40)
             .prop_filter_map("no header", |bytes| HeaderValue::from_bytes(&bytes).ok()),
     ]
+}
+
+/// Broke off before the first byte.
+fn broken(error: EndpointError) -> BrokenBody {
+    BrokenBody { error, received: bytes::Bytes::new() }
 }

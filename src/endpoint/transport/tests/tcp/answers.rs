@@ -10,14 +10,20 @@ use super::*;
 async fn closed_in_the_answer_after_so_many_bytes() {
     let whole = whole_answer();
     let body = whole.find("{").unwrap();
-    for bytes in [1, 9, 15, 17, 30, body - 1, body, body + 1, whole.len() - 1] {
-        let (port, seen) = server(move |mut connection, _| async move {
+    let closed_after = |bytes| {
+        server(move |mut connection, _| async move {
             connection.request().await;
             connection.write(&whole_answer()[..bytes]).await;
         })
-        .await;
+    };
+    for bytes in [1, 9, 15, 17, 30, body - 1, body, body + 1] {
+        let (port, seen) = closed_after(bytes).await;
         assert_once(&seen, failed(endpoint_at(port)).await, Kind::NoAnswer, true);
     }
+    // The new refresh token has come.
+    let (port, _seen) = closed_after(whole.len() - 1).await;
+    let provider = endpoint_at(port).validate().unwrap();
+    assert!(provider.refresh_always(&refresh_token()).await.is_ok());
 }
 
 #[tokio::test]

@@ -1,0 +1,59 @@
+//! What senders that were not asked get wrong. Whole answers are in the tests of `exchange`.
+
+use std::io::Write;
+
+use flate2::{Compression, write::GzEncoder};
+use http::HeaderValue;
+
+use super::*;
+
+const MOST: usize = 1000;
+
+fn gzip(body: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+    encoder.write_all(body).unwrap();
+    encoder.finish().unwrap()
+}
+
+fn undone(coding: &'static str, body: Vec<u8>) -> Unpacked {
+    let headers =
+        HeaderMap::from_iter([(header::CONTENT_ENCODING, HeaderValue::from_static(coding))]);
+    undo(&headers, body.into(), MOST)
+}
+
+fn whole(coding: &'static str, body: Vec<u8>) -> Option<Bytes> {
+    match undone(coding, body) {
+        Unpacked::Whole(whole) => Some(whole),
+        Unpacked::BrokeOff(_) | Unpacked::TooLong => None,
+    }
+}
+
+#[test]
+fn what_came_out_before_it_broke_off_is_kept() {
+    let mut cut = gzip(b"some text, and some more text that is not the same");
+    cut.truncate(cut.len() - 15);
+    let Unpacked::BrokeOff(begin) = undone("gzip", cut) else { panic!("it is not whole") };
+    assert!(begin.starts_with(b"some text"), "{begin:?}");
+}
+
+#[test]
+fn what_was_not_packed_stays_as_it_is() {
+    for coding in ["gzip", "deflate", "gzip, deflate", "br", "", "gzip, gzip, gzip, gzip"] {
+        assert_eq!(whole(coding, b"{}".to_vec()).as_deref(), Some(&b"{}"[..]), "{coding}");
+    }
+}
+
+#[test]
+fn a_body_that_was_packed_too_often_stays_packed() {
+    let thrice = gzip(&gzip(&gzip(b"{}")));
+    assert_eq!(whole("gzip, gzip, gzip", thrice.clone()), Some(thrice.into()));
+    assert_eq!(whole("gzip, gzip", gzip(&gzip(b"{}"))).as_deref(), Some(&b"{}"[..]));
+}
+
+#[test]
+fn no_step_gives_more_than_the_limit() {
+    for bomb in [gzip(&[0; MOST + 1]), gzip(&gzip(&[0; MOST + 1]))] {
+        assert!(matches!(undone("gzip, gzip", bomb), Unpacked::TooLong));
+    }
+    assert!(whole("gzip", gzip(&[0; MOST])).is_some());
+}
