@@ -113,6 +113,7 @@ mod key_locks;
 pub mod lock;
 mod metrics;
 mod middleware;
+mod outbound;
 mod policy;
 #[cfg(feature = "redis")]
 mod redis;
@@ -138,15 +139,18 @@ pub use error::{ConfigError, RefreshError, RefreshErrorKind};
 #[cfg(feature = "axum")]
 pub use middleware::Claims;
 pub use middleware::{TokenRefreshLayer, TokenRefreshService, rejection};
+pub use outbound::TokenSource;
 pub use policy::{OnUnavailable, RefreshPolicy};
 #[cfg(feature = "redis")]
 pub use redis::{Redis, RedisConnectError, RedisSessions};
 pub use refresher::{
-    Logout, LogoutOutcome, Revocation, ShutdownError, TokenRefresher, TokenRefresherBuilder, Usage,
+    LoginTokens, Logout, LogoutOutcome, Revocation, ShutdownError, TokenRefresher,
+    TokenRefresherBuilder, Usage,
 };
 pub use session::GuardedStore;
 pub use tokens::{
-    AccessToken, ClaimsError, ClaimsTrust, Roles, StandardClaims, TokenSet, TokenSetError,
+    AccessToken, ClaimsError, ClaimsTrust, GrantHandle, GrantHandleError, Roles, StandardClaims,
+    TokenSet, TokenSetError,
 };
 pub use tower_sessions;
 

@@ -12,10 +12,11 @@ use serde::de::DeserializeOwned;
 
 use super::{
     problem,
-    service::{Handle, rejected, token_for},
+    service::{Handle, login_tokens_for, rejected, token_for},
 };
 use crate::{
     error::{RefreshError, RefreshErrorKind},
+    refresher::{LoginTokens, TokenRefresher},
     tokens::AccessToken,
     tokens::StandardClaims,
 };
@@ -25,6 +26,18 @@ impl<S: Sync> FromRequestParts<S> for AccessToken {
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, RefreshError> {
         token_of(parts).await.map_err(|error| rejected(error, parts))
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for LoginTokens {
+    type Rejection = RefreshError;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, RefreshError> {
+        let tokens = async {
+            // Boxed, as below.
+            Box::pin(login_tokens_for(handle(parts)?, &parts.extensions)).await
+        };
+        tokens.await.map_err(|error| rejected(error, parts))
     }
 }
 
@@ -130,17 +143,21 @@ async fn token_of(parts: &mut Parts) -> Result<AccessToken, RefreshError> {
     if let Some(token) = parts.extensions.get::<AccessToken>() {
         return Ok(token.clone());
     }
-    let Some(Handle(refresher)) = parts.extensions.get::<Handle>().cloned() else {
-        return Err(RefreshError::new(
-            RefreshErrorKind::Misconfigured,
-            "the route has no token refresh layer: add `.layer(TokenRefreshLayer::new(&refresher))`",
-        ));
-    };
     // Boxed: otherwise the future of every handler is as large as a refresh, even below a guard.
-    let token = Box::pin(token_for(&refresher, &parts.extensions)).await?;
+    let token = Box::pin(token_for(handle(parts)?, &parts.extensions)).await?;
     // A second extractor of this request gets the same token.
     parts.extensions.insert(token.clone());
     Ok(token)
+}
+
+fn handle(parts: &Parts) -> Result<&TokenRefresher, RefreshError> {
+    let handle = parts.extensions.get::<Handle>().map(|Handle(refresher)| refresher);
+    handle.ok_or_else(|| {
+        RefreshError::new(
+            RefreshErrorKind::Misconfigured,
+            "the route has no token refresh layer: add `.layer(TokenRefreshLayer::new(&refresher))`",
+        )
+    })
 }
 
 async fn token_if_any(parts: &mut Parts) -> Result<Option<AccessToken>, RefreshError> {

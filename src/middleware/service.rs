@@ -78,6 +78,7 @@ where
             match asked {
                 Ok(token) => {
                     request.extensions_mut().insert(token);
+                    request.extensions_mut().insert(Handle(refresher));
                     inner.call(request).await
                 }
                 Err(error) => {
@@ -103,6 +104,14 @@ pub(crate) async fn token_for(
     extensions: &http::Extensions,
 ) -> Result<crate::tokens::AccessToken, RefreshError> {
     refresher.valid_token(session_in(extensions)?).await
+}
+
+#[cfg(feature = "axum")]
+pub(crate) async fn login_tokens_for(
+    refresher: &TokenRefresher,
+    extensions: &http::Extensions,
+) -> Result<crate::refresher::LoginTokens, RefreshError> {
+    refresher.login_tokens(session_in(extensions)?).await
 }
 
 /// The session of a request, if there is a session layer above.

@@ -22,6 +22,7 @@ use super::{
     rejections::Rejections,
     revoker::Revoker,
     unsaved::Unsaved,
+    watchers::Watchers,
     writes::Writes,
 };
 use crate::{
@@ -240,8 +241,12 @@ impl TokenRefresherBuilder {
         let (tasks, closing) = (TaskTracker::new(), CancellationToken::new());
         let flights = Arc::new(SingleFlight::new(longest, tasks.clone()));
         let cache = Arc::new(TokenCache::new(clock.clone(), self.cache_bytes));
-        let ended_here =
-            Arc::new(EndedHere::new(clock.clone(), longest.max(self.policy.confirm_after * 2)));
+        let watchers = Arc::new(Watchers::default());
+        let ended_here = Arc::new(EndedHere::new(
+            clock.clone(),
+            longest.max(self.policy.confirm_after * 2),
+            watchers.clone(),
+        ));
         let records = Arc::new(Records::new(
             self.tokens,
             Codec::new(self.seal_with),
@@ -304,6 +309,7 @@ impl TokenRefresherBuilder {
             listening: Listening::new(&closing),
             refresh_lock: RefreshLock::new(self.lock, self.lock_if, mark_deadline, clock.clone()),
             revoker,
+            watchers,
             flights,
             mark_deadline,
             warned_of_short_life: AtomicBool::new(false),

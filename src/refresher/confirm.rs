@@ -106,6 +106,7 @@ async fn read(core: Arc<Core>, grant: GrantId) -> FlightResult {
         // The store has lost a write that nobody has any more: the token is good all the same.
         newest.confirm(began);
     }
+    core.watchers.wake(login.key);
     Ok(newest)
 }
 

@@ -16,7 +16,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use super::{
     ended_here::EndedHere, ending::Endings, errors, listening::Listening, one_process::OneProcess,
     presentation::Presentations, records::Records, refresh_lock::RefreshLock,
-    rejections::Rejections, revoker::Revoker, unsaved::Unsaved, writes::Writes,
+    rejections::Rejections, revoker::Revoker, unsaved::Unsaved, watchers::Watchers, writes::Writes,
 };
 use crate::{
     back_channel::BackChannel,
@@ -63,6 +63,7 @@ pub(super) struct Core {
     pub(super) presentations: Presentations,
     pub(super) rejections: Rejections,
     pub(super) revoker: Revoker,
+    pub(super) watchers: Arc<Watchers>,
     pub(super) flights: Arc<SingleFlight<FlightKey, FlightResult>>,
     /// Reads of token records.
     pub(super) reads: SingleFlight<RecordKey, FlightResult>,

@@ -15,6 +15,7 @@ use std::{
 use dashmap::{DashMap, Entry};
 use rustc_hash::FxBuildHasher;
 
+use super::watchers::Watchers;
 use crate::{
     clock::{Clock, Throttle},
     session::EndedSessions,
@@ -29,6 +30,7 @@ pub(super) struct EndedHere {
     marks: DashMap<RecordKey, Mark, FxBuildHasher>,
     /// How many of them end sessions: mostly none, and then nobody has to look.
     with_session: AtomicUsize,
+    watchers: Arc<Watchers>,
     clock: Clock,
     stays: Duration,
     sweep: Throttle,
@@ -52,11 +54,12 @@ impl Mark {
 
 impl EndedHere {
     /// `longest`: nothing that began before an ending runs for longer after it.
-    pub(super) fn new(clock: Clock, longest: Duration) -> Self {
+    pub(super) fn new(clock: Clock, longest: Duration, watchers: Arc<Watchers>) -> Self {
         let sweep = Throttle::new(SWEEP_EVERY, &clock);
         Self {
             marks: DashMap::default(),
             with_session: AtomicUsize::new(0),
+            watchers,
             clock,
             stays: STAYS.max(longest),
             sweep,
@@ -81,6 +84,7 @@ impl EndedHere {
                     self.with_session.fetch_add(1, Ordering::Relaxed);
                 }
                 place.insert(Mark { ending, at: self.clock.monotonic(), stored });
+                self.watchers.wake(key);
             }
         }
     }

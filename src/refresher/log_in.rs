@@ -4,21 +4,21 @@
 //! not at all: the token record, the end of the login before, the session. On any error the new
 //! record is ended and the pointer taken out of the session: nobody is logged in.
 
-use std::{sync::Arc, time::SystemTime};
+use std::sync::Arc;
 
 use tower_sessions::Session;
 
 use super::{
     Core,
     ending::{Cause, Login},
-    errors::{internal, logged_out, session_failed},
+    errors::{internal, session_failed},
+    new_login::NewLogin,
 };
 use crate::{
     back_channel::Tick,
     error::{Chain, RefreshError},
     session::PointerError,
-    token_store::Nonce,
-    tokens::{CachedToken, GrantId, GrantTokens, TokenSet},
+    tokens::{GrantId, TokenSet},
 };
 
 pub(super) async fn log_in(
@@ -49,16 +49,7 @@ async fn make(
     set: TokenSet,
     began: Option<Tick>,
 ) -> Result<(), RefreshError> {
-    let login = Login::of(grant);
-    let issuer = core.provider.issuer_id();
-    let first = GrantTokens::first(set, issuer, core.clock.now(), core.policy.fallback_lifetime);
-    let read_at = core.clock.moment();
-    let token = Arc::new(CachedToken::new(login.key, &first, read_at));
-    let session_ends = SystemTime::from(session.expiry_date());
-    core.warn_of_short_life(&first);
-    core.records.learn_time(login.key).await?;
-    let write = core.writes.prepare(login.key, first, Nonce::random(), session_ends)?;
-    core.writes.create(&write).await?;
+    let new = NewLogin::create(core, grant, set, session.expiry_date().into(), began).await?;
     end_before(core, session).await?;
     let pointed = core.in_time(async {
         core.pointer.set(session, grant).await?;
@@ -68,15 +59,7 @@ async fn make(
         session.save().await
     });
     pointed.await?.map_err(session_failed)?;
-    if let (Some(channel), Some(began)) = (&core.back_channel, began) {
-        channel.names.warn_of_nameless(&write.tokens);
-        if channel.named.has_named_since(began, &channel.names.of(&write.tokens)) {
-            return Err(logged_out());
-        }
-    }
-    core.endings.check(login.key)?;
-    core.cache.put(grant, token, read_at);
-    Ok(())
+    new.begin(core)
 }
 
 /// Ends the login that the session points to; and the next one, where another request of the

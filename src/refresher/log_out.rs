@@ -10,14 +10,14 @@ use url::Url;
 
 use super::{
     Core,
-    ending::{Cause, Login},
-    errors::{endpoint_failed, session_failed},
+    ending::{Cause, EndedLogin, Login},
+    errors::{endpoint_failed, internal, session_failed},
 };
 use crate::{
     endpoint,
     error::{Chain, RefreshError},
     session::PointerError,
-    tokens::{CachedToken, GrantTokens},
+    tokens::{CachedToken, GrantId},
 };
 
 /// The longest that a logout waits for the provider. What takes longer goes on in the background.
@@ -138,13 +138,12 @@ pub(super) async fn log_out(
         its_core.in_time(end_session(&its_core, &its_session, how)).await?
     });
     let ended = ended.await;
-    let (newest, cached) =
-        if login.revoke { (login.newest.as_ref(), cached) } else { (None, None) };
-    let (revocation, endpoint) = at_the_provider(&core, grant, newest, cached).await;
+    let endpoint = within(PROVIDER_LIMIT, end_session_endpoint(&core));
+    let (revocation, endpoint) = tokio::join!(revocation(&core, grant, &login, cached), endpoint);
     let id_token = login.newest.and_then(|tokens| tokens.id_token);
     match login.refused {
         Some(refused) => Err(refused),
-        None => ended.map(|()| outcome(&core, revocation, id_token, endpoint)),
+        None => ended.map(|()| outcome(&core, revocation, id_token, endpoint.flatten())),
     }
 }
 
@@ -158,44 +157,35 @@ fn outcome(
     LogoutOutcome { revocation, id_token, client_id, end_session_endpoint }
 }
 
-/// Revokes the tokens and looks where the browser is to be sent, in a task that outlives the wait.
-async fn at_the_provider(
+/// Revokes the tokens of a login that has ended, in a task that outlives the wait.
+pub(super) async fn revocation(
     core: &Arc<Core>,
-    grant: crate::tokens::GrantId,
-    newest: Option<&GrantTokens>,
+    grant: GrantId,
+    login: &EndedLogin,
     cached: Option<Arc<CachedToken>>,
-) -> (Revocation, Option<Uri>) {
-    let nothing = newest.is_none() && cached.is_none();
-    let revoking = if nothing {
-        None
-    } else if !core.revoker.is_enabled() {
-        return (
-            Revocation::TurnedOff,
-            within(PROVIDER_LIMIT, end_session_endpoint(core)).await.flatten(),
-        );
-    } else {
-        let (revoker, tokens) = (core.revoker.clone(), newest.cloned());
-        Some(core.tasks.spawn(async move {
-            match (tokens, cached) {
-                (Some(tokens), _) => revoker.revoke(Login::of(grant).key, &tokens).await,
-                (None, Some(token)) => revoker.revoke_cached(&token).await,
-                (None, None) => Ok(endpoint::Revocation::NotSupported),
-            }
-        }))
-    };
-    let revocation = async {
-        let Some(revoking) = revoking else { return Revocation::NothingToRevoke };
-        match within(PROVIDER_LIMIT, revoking).await {
-            None => Revocation::InBackground,
-            Some(Ok(Ok(endpoint::Revocation::Revoked))) => Revocation::Revoked,
-            Some(Ok(Ok(endpoint::Revocation::NotSupported))) => Revocation::NotSupported,
-            Some(Ok(Err(error))) => Revocation::Failed(endpoint_failed(error)),
-            Some(Err(_panic)) => Revocation::Failed(super::errors::internal()),
+) -> Revocation {
+    let (newest, cached) = if login.revoke { (login.newest.clone(), cached) } else { (None, None) };
+    if newest.is_none() && cached.is_none() {
+        return Revocation::NothingToRevoke;
+    }
+    if !core.revoker.is_enabled() {
+        return Revocation::TurnedOff;
+    }
+    let revoker = core.revoker.clone();
+    let revoking = core.tasks.spawn(async move {
+        match (newest, cached) {
+            (Some(tokens), _) => revoker.revoke(Login::of(grant).key, &tokens).await,
+            (None, Some(token)) => revoker.revoke_cached(&token).await,
+            (None, None) => Ok(endpoint::Revocation::NotSupported),
         }
-    };
-    let endpoint = within(PROVIDER_LIMIT, end_session_endpoint(core));
-    let (revocation, endpoint) = tokio::join!(revocation, endpoint);
-    (revocation, endpoint.flatten())
+    });
+    match within(PROVIDER_LIMIT, revoking).await {
+        None => Revocation::InBackground,
+        Some(Ok(Ok(endpoint::Revocation::Revoked))) => Revocation::Revoked,
+        Some(Ok(Ok(endpoint::Revocation::NotSupported))) => Revocation::NotSupported,
+        Some(Ok(Err(error))) => Revocation::Failed(endpoint_failed(error)),
+        Some(Err(_panic)) => Revocation::Failed(internal()),
+    }
 }
 
 async fn end_session_endpoint(core: &Core) -> Option<Uri> {

@@ -251,6 +251,7 @@ impl Flight<'_> {
         let token = core.cache.put(grant, Arc::new(CachedToken::new(key, tokens, at)), at);
         // Whoever ended the login between these two lines has emptied the cache before.
         core.endings.check(key).inspect_err(|_| core.cache.remove_token(grant, &token))?;
+        core.watchers.wake(key);
         Ok(token)
     }
 

@@ -21,7 +21,6 @@
 use std::{
     pin::{Pin, pin},
     sync::Arc,
-    time::SystemTime,
 };
 
 use http::StatusCode;
@@ -30,17 +29,14 @@ use tower_sessions::Session;
 
 use super::{
     Core, FlightKey, FlightResult,
+    asker::Asker,
     confirm::{confirmed, not_stored_yet, read_record, unconfirmed},
     ending::Login,
-    errors::{
-        SOON, internal, is_under_way_elsewhere, pointer_failed, session_failed, unavailable,
-        wait_timeout,
-    },
-    prolong::prolong,
+    errors::{SOON, internal, is_under_way_elsewhere, pointer_failed, unavailable, wait_timeout},
     refresh::{self, RefreshRequest},
 };
 use crate::{
-    error::{Chain, RefreshError, RefreshErrorKind},
+    error::{RefreshError, RefreshErrorKind},
     policy::OnUnavailable,
     single_flight::{Joined, Start},
     tokens::{AccessToken, CachedToken, Generation, GrantId, Standing, saturating_add},
@@ -55,13 +51,21 @@ pub(super) async fn valid_token(
     session: &Session,
 ) -> Result<AccessToken, RefreshError> {
     let grant = grant_of(core, session).await?;
+    valid_token_of(core, grant, Asker::Request(session)).await
+}
+
+pub(super) async fn valid_token_of(
+    core: &Arc<Core>,
+    grant: GrantId,
+    asker: Asker<'_>,
+) -> Result<AccessToken, RefreshError> {
     if let Some(token) = at_once(core, grant) {
         return Ok(core.access_token(token));
     }
     // What may wait is boxed: every request carries this future, and few go further than here.
     Box::pin(async {
         let limit = pin!(tokio::time::sleep(core.policy.wait_timeout));
-        slow(core, session, grant, limit).await
+        slow(core, asker, grant, limit).await
     })
     .await
 }
@@ -73,10 +77,19 @@ pub(super) async fn newer_token(
     rejected: &CachedToken,
 ) -> Result<AccessToken, RefreshError> {
     let grant = grant_of(core, session).await?;
+    newer_token_of(core, grant, Asker::Request(session), rejected).await
+}
+
+pub(super) async fn newer_token_of(
+    core: &Arc<Core>,
+    grant: GrantId,
+    asker: Asker<'_>,
+    rejected: &CachedToken,
+) -> Result<AccessToken, RefreshError> {
     let mut limit = pin!(tokio::time::sleep(core.policy.wait_timeout));
     let token = match at_once(core, grant) {
         Some(token) => core.access_token(token),
-        None => slow(core, session, grant, limit.as_mut()).await?,
+        None => slow(core, asker, grant, limit.as_mut()).await?,
     };
     let held = token.cached();
     // A refresh that brought a refresh token only has left the access token as it was.
@@ -85,14 +98,14 @@ pub(super) async fn newer_token(
         return Ok(token);
     }
     let than = held.generation.max(rejected.generation);
-    let newer = newer_than(core, session, grant, held, than, limit).await;
+    let newer = newer_than(core, asker, grant, held, than, limit).await;
     if newer.is_err() {
-        end_session_if_ended(core, session, grant).await;
+        asker.end_session_if_ended(core, grant).await;
     }
     newer.map(|token| core.access_token(token))
 }
 
-async fn grant_of(core: &Core, session: &Session) -> Result<GrantId, RefreshError> {
+pub(super) async fn grant_of(core: &Core, session: &Session) -> Result<GrantId, RefreshError> {
     match core.in_time(core.pointer.read(session)).await? {
         Ok(Some(grant)) => Ok(grant),
         Ok(None) => {
@@ -131,7 +144,7 @@ async fn within<T>(limit: Pin<&mut Sleep>, work: impl Future<Output = T>) -> Opt
 
 async fn slow(
     core: &Arc<Core>,
-    session: &Session,
+    asker: Asker<'_>,
     grant: GrantId,
     mut limit: Pin<&mut Sleep>,
 ) -> Result<AccessToken, RefreshError> {
@@ -146,30 +159,30 @@ async fn slow(
         };
         core.endings.check(token.key)?;
         if core.standing(&token, core.clock.now()) == Standing::DueSoon {
-            refresh_early(core, session, grant, &token).await;
+            refresh_early(core, asker, grant, &token).await;
             // Tested last: the session store may have taken its time.
             core.endings.check(token.key)?;
         }
         match core.standing(&token, core.clock.now()) {
             Standing::Fresh | Standing::DueSoon => Ok(core.access_token(token)),
-            Standing::Expired => wait_for_fresh(core, session, grant, token, limit).await,
+            Standing::Expired => wait_for_fresh(core, asker, grant, token, limit).await,
         }
     }
     .await;
     if answer.is_err() {
-        end_session_if_ended(core, session, grant).await;
+        asker.end_session_if_ended(core, grant).await;
     }
     answer
 }
 
 async fn wait_for_fresh(
     core: &Arc<Core>,
-    session: &Session,
+    asker: Asker<'_>,
     grant: GrantId,
     held: Arc<CachedToken>,
     limit: Pin<&mut Sleep>,
 ) -> Result<AccessToken, RefreshError> {
-    match newer_than(core, session, grant, &held, held.generation, limit).await {
+    match newer_than(core, asker, grant, &held, held.generation, limit).await {
         Ok(token) => Ok(core.access_token(token)),
         Err(error) if error.kind().status() == StatusCode::UNAUTHORIZED => Err(error),
         Err(error) => {
@@ -198,13 +211,13 @@ fn may_serve_expired(core: &Core, held: &CachedToken, error: &RefreshError) -> b
 /// Gives up at the limit of the request; the flight goes on without it.
 async fn newer_than(
     core: &Arc<Core>,
-    session: &Session,
+    asker: Asker<'_>,
     grant: GrantId,
     held: &CachedToken,
     than: Generation,
     limit: Pin<&mut Sleep>,
 ) -> Result<Arc<CachedToken>, RefreshError> {
-    match within(limit, wait_for_newer(core, session, grant, held, than)).await {
+    match within(limit, wait_for_newer(core, asker, grant, held, than)).await {
         Some(answer) => answer,
         None => {
             core.endings.check(held.key)?;
@@ -221,13 +234,13 @@ async fn newer_than(
 
 async fn wait_for_newer(
     core: &Arc<Core>,
-    session: &Session,
+    asker: Asker<'_>,
     grant: GrantId,
     held: &CachedToken,
     than: Generation,
 ) -> Result<Arc<CachedToken>, RefreshError> {
     for _ in 0..MOST_ANSWERS {
-        let asked = request(session, grant, than, false);
+        let asked = request(asker, grant, than, false);
         let (result, started) = match join_or_start(core, asked, held) {
             Joined::Known(result) => (result, false),
             Joined::Waiting { answer, started } => {
@@ -240,7 +253,7 @@ async fn wait_for_newer(
             result => result?,
         };
         if started && token.generation > than {
-            prolong(core, session).await;
+            asker.count_as_activity(core).await;
         }
         // Tested last: the session store may have taken its time.
         core.endings.check(held.key)?;
@@ -253,18 +266,18 @@ async fn wait_for_newer(
 
 /// The request goes on with the token it has, and a flight of its own fetches the next. A failure
 /// is logged and counted; the next attempt starts after a pause that doubles.
-async fn refresh_early(core: &Arc<Core>, session: &Session, grant: GrantId, token: &CachedToken) {
+async fn refresh_early(core: &Arc<Core>, asker: Asker<'_>, grant: GrantId, token: &CachedToken) {
     if !token.has_refresh_token || core.presentations.is_paused(token.key, token.generation) {
         return;
     }
-    let asked = request(session, grant, token.generation, true);
+    let asked = request(asker, grant, token.generation, true);
     if let Joined::Waiting { started: true, .. } = join_or_start(core, asked, token) {
-        prolong(core, session).await;
+        asker.count_as_activity(core).await;
     }
 }
 
-fn request(session: &Session, grant: GrantId, than: Generation, early: bool) -> RefreshRequest {
-    let session_ends = SystemTime::from(session.expiry_date());
+fn request(asker: Asker<'_>, grant: GrantId, than: Generation, early: bool) -> RefreshRequest {
+    let session_ends = asker.session_ends();
     RefreshRequest { grant, login: Login::of(grant), than, session_ends, early }
 }
 
@@ -292,16 +305,4 @@ fn join_or_start(
         }
         Start::Flight(refresh::run(core.clone(), asked, held.subject.clone()))
     })
-}
-
-/// A login that ended with its session takes it along, whatever else it holds.
-async fn end_session_if_ended(core: &Core, session: &Session, grant: GrantId) {
-    let ending = core.ended_here.get(Login::of(grant).key);
-    if !ending.is_some_and(|ending| ending.with_session) {
-        return;
-    }
-    let flushed = core.in_time(session.flush()).await;
-    if let Err(error) = flushed.and_then(|flushed| flushed.map_err(session_failed)) {
-        tracing::warn!(error = %Chain(&error), "a session that ended with its login is still stored");
-    }
 }

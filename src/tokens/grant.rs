@@ -118,6 +118,8 @@ pub(crate) struct Generation(pub(crate) u64);
 
 impl Generation {
     pub(crate) const FIRST: Self = Self(1);
+    /// Before the first one.
+    pub(crate) const NONE: Self = Self(0);
 
     pub(crate) fn next(self) -> Self {
         Self(self.0.saturating_add(1))

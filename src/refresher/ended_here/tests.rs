@@ -25,7 +25,7 @@ fn sweep(ended: &EndedHere) {
 #[test]
 fn a_mark_stays_for_ten_minutes() {
     let clock = ManualClock::new();
-    let ended = EndedHere::new(clock.clock(), Duration::ZERO);
+    let ended = EndedHere::new(clock.clock(), Duration::ZERO, Arc::default());
     ended.mark(key(1), by_logout(), true);
 
     clock.advance(10 * MINUTE - Duration::from_secs(1));
@@ -40,7 +40,7 @@ fn a_mark_stays_for_ten_minutes() {
 #[test]
 fn a_mark_stays_for_as_long_as_a_flight_may_run() {
     let clock = ManualClock::new();
-    let ended = EndedHere::new(clock.clock(), 60 * MINUTE);
+    let ended = EndedHere::new(clock.clock(), 60 * MINUTE, Arc::default());
     ended.mark(key(1), by_logout(), true);
 
     clock.advance(59 * MINUTE);
@@ -58,7 +58,7 @@ fn a_mark_stays_until_the_store_has_taken_the_ending_and_ten_minutes_more() {
         ended.mark(key(1), by_logout(), true);
     }] {
         let clock = ManualClock::new();
-        let ended = EndedHere::new(clock.clock(), Duration::ZERO);
+        let ended = EndedHere::new(clock.clock(), Duration::ZERO, Arc::default());
         ended.mark(key(1), by_logout(), false);
 
         clock.advance(24 * 60 * MINUTE);
@@ -79,7 +79,7 @@ fn a_mark_stays_until_the_store_has_taken_the_ending_and_ten_minutes_more() {
 #[test]
 fn to_hear_of_an_ending_again_does_not_prolong_its_mark() {
     let clock = ManualClock::new();
-    let ended = EndedHere::new(clock.clock(), Duration::ZERO);
+    let ended = EndedHere::new(clock.clock(), Duration::ZERO, Arc::default());
     ended.mark(key(1), by_logout(), true);
     for _ in 0..10 {
         clock.advance(MINUTE);
@@ -91,7 +91,7 @@ fn to_hear_of_an_ending_again_does_not_prolong_its_mark() {
 
 #[test]
 fn the_first_ending_stays() {
-    let ended = EndedHere::new(ManualClock::new().clock(), Duration::ZERO);
+    let ended = EndedHere::new(ManualClock::new().clock(), Duration::ZERO, Arc::default());
     let first = ending(EndingReason::Replaced, false);
     ended.mark(key(1), first, true);
     ended.mark(key(1), by_logout(), false);
@@ -101,7 +101,7 @@ fn the_first_ending_stays() {
 
 #[test]
 fn a_session_ends_where_the_store_has_an_ending_that_says_so() {
-    let ended = EndedHere::new(ManualClock::new().clock(), Duration::ZERO);
+    let ended = EndedHere::new(ManualClock::new().clock(), Duration::ZERO, Arc::default());
     ended.mark(key(1), ending(EndingReason::Replaced, false), false);
     ended.mark(key(1), by_logout(), true);
     let known = ended.get(key(1)).expect("marked");
@@ -112,7 +112,7 @@ fn a_session_ends_where_the_store_has_an_ending_that_says_so() {
 #[test]
 fn nobody_has_to_look_for_ended_sessions_where_none_has_ended() {
     let clock = ManualClock::new();
-    let ended = Arc::new(EndedHere::new(clock.clock(), Duration::ZERO));
+    let ended = Arc::new(EndedHere::new(clock.clock(), Duration::ZERO, Arc::default()));
     ended.mark(key(1), ending(EndingReason::Expired, false), true);
     assert!(!ended.any());
 

@@ -1,0 +1,5 @@
+//! Tokens for calls that go out.
+
+mod token_source;
+
+pub use token_source::TokenSource;

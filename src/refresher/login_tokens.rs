@@ -1,0 +1,194 @@
+//! [`LoginTokens`]: the tokens of one login, for whoever outlives a request.
+
+use std::{
+    fmt,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use http::StatusCode;
+
+use super::{
+    Core,
+    asker::Asker,
+    confirm::confirmed,
+    ending::Login,
+    errors::SOON,
+    valid_token::{grant_of, newer_token_of, valid_token_of},
+};
+use crate::{
+    error::RefreshError,
+    tokens::{AccessToken, CachedToken, Generation, GrantHandle, GrantId},
+};
+
+/// The shortest pause between two looks at a login that nothing has happened to.
+const SHORTEST_PAUSE: Duration = Duration::from_millis(100);
+
+/// The tokens of one login, for a WebSocket, a stream or a job that outlives its request. Cheap to
+/// clone.
+///
+/// Get it from a request (with the `axum` feature it is an extractor), from a session by
+/// [`TokenRefresher::login_tokens`](crate::TokenRefresher::login_tokens), or for a login without a
+/// session by [`TokenRefresher::tokens`](crate::TokenRefresher::tokens). It belongs to that login
+/// and to no other: once the login has ended it gives no token, even if its session holds another
+/// login by now, and however long ago that was.
+///
+/// Nothing that it does prolongs the session, which may end before the login does: whoever holds
+/// this has the tokens until the user logs out, the provider refuses them, or the token record is
+/// too old.
+///
+/// ```
+/// # use tower_token_refresh::{LoginTokens, RefreshError, TokenSource};
+/// # async fn send(_: &str) {}
+/// async fn stream(mut tokens: LoginTokens) -> Result<(), RefreshError> {
+///     let mut token = tokens.token().await?;
+///     loop {
+///         send(token.secret()).await;
+///         // Until the next refresh. The error says why the login has ended.
+///         token = tokens.changed().await?;
+///     }
+/// }
+/// # let _ = stream;
+/// ```
+///
+/// `Debug` shows neither tokens nor the login.
+#[derive(Clone)]
+pub struct LoginTokens {
+    core: Arc<Core>,
+    grant: GrantId,
+    session_ends: SystemTime,
+    seen: Generation,
+}
+
+impl LoginTokens {
+    pub(super) fn of_handle(core: Arc<Core>, handle: &GrantHandle) -> Self {
+        // No session: the record lasts as long as its tokens.
+        let session_ends = core.clock.now();
+        Self { core, grant: handle.0, session_ends, seen: Generation::NONE }
+    }
+
+    pub(super) async fn of_session(
+        core: &Arc<Core>,
+        session: &tower_sessions::Session,
+    ) -> Result<Self, RefreshError> {
+        let grant = grant_of(core, session).await?;
+        let token = valid_token_of(core, grant, Asker::Request(session)).await?;
+        let session_ends = session.expiry_date().into();
+        Ok(Self { core: core.clone(), grant, session_ends, seen: token.cached().generation })
+    }
+
+    /// An access token that is fresh now, as [`TokenRefresher::valid_token`] gives it.
+    ///
+    /// # Cancel safety
+    /// Dropping the future loses nothing: a refresh that has begun goes on to its end.
+    ///
+    /// # Errors
+    /// See [`RefreshErrorKind`](crate::RefreshErrorKind). After the end of the login, one with the
+    /// status 401.
+    ///
+    /// [`TokenRefresher::valid_token`]: crate::TokenRefresher::valid_token
+    pub async fn token(&self) -> Result<AccessToken, RefreshError> {
+        valid_token_of(&self.core, self.grant, self.asker()).await
+    }
+
+    /// A token newer than `rejected`, which an API has refused with a 401, even if that has not
+    /// expired. Call it once per refused call.
+    ///
+    /// # Cancel safety
+    /// As [`token`](Self::token).
+    ///
+    /// # Errors
+    /// As [`token`](Self::token).
+    pub async fn newer_than(&self, rejected: &AccessToken) -> Result<AccessToken, RefreshError> {
+        newer_token_of(&self.core, self.grant, self.asker(), rejected.cached()).await
+    }
+
+    /// The newest token that this process knows, without waiting for anything. It may have expired.
+    /// None if the login has ended as far as this process knows, or if it knows no token of it.
+    #[must_use]
+    pub fn current(&self) -> Option<AccessToken> {
+        let token = self.core.cache.get(self.grant)?;
+        self.core.endings.check(token.key).ok()?;
+        Some(self.core.access_token(token))
+    }
+
+    /// Waits for the next token: one that this has not given before, neither here nor when it was
+    /// made from a request. Near the end of a token's life this refreshes it, so that a stream that
+    /// only waits here always has a good one.
+    ///
+    /// While the provider or a store cannot be reached it goes on waiting.
+    ///
+    /// # Cancel safety
+    /// Dropping the future loses nothing.
+    ///
+    /// # Errors
+    /// The login has ended; the status is 401. This process knows at once of an ending of its own;
+    /// of others' after `confirm_after` at the latest.
+    pub async fn changed(&mut self) -> Result<AccessToken, RefreshError> {
+        let watch = self.core.watchers.watch(Login::of(self.grant).key);
+        loop {
+            let woken = watch.next();
+            let pause = match self.token().await {
+                Ok(token) if token.cached().generation > self.seen => {
+                    self.seen = token.cached().generation;
+                    return Ok(token);
+                }
+                Ok(token) => self.until_next_look(token.cached()),
+                Err(error) if is_end(&error) => return Err(error),
+                Err(error) => error.retry_after().unwrap_or(SOON),
+            };
+            let _elapsed = tokio::time::timeout(pause, woken).await;
+        }
+    }
+
+    /// Waits until the login has ended, and says why; the status is 401. It asks nobody for tokens,
+    /// so a login ends by a refused refresh only if somebody else refreshes it.
+    ///
+    /// # Cancel safety
+    /// Dropping the future loses nothing.
+    pub async fn ended(&self) -> RefreshError {
+        let watch = self.core.watchers.watch(Login::of(self.grant).key);
+        loop {
+            let woken = watch.next();
+            let pause = match confirmed(&self.core, self.grant).await {
+                Ok(token) => self.until_confirmation(&token),
+                Err(error) if is_end(&error) => return error,
+                Err(error) => error.retry_after().unwrap_or(SOON),
+            };
+            let _elapsed = tokio::time::timeout(pause, woken).await;
+        }
+    }
+
+    /// What a job keeps to go on with this login later, or in another process.
+    #[must_use]
+    pub fn handle(&self) -> GrantHandle {
+        GrantHandle(self.grant)
+    }
+
+    fn asker(&self) -> Asker<'static> {
+        Asker::Holder { session_ends: self.session_ends }
+    }
+
+    /// Half of what is left of the token's life, so that the time of its early refresh is not
+    /// missed.
+    fn until_next_look(&self, token: &CachedToken) -> Duration {
+        let left = token.expires_at.duration_since(self.core.clock.now()).unwrap_or_default();
+        self.until_confirmation(token).min(left / 2).max(SHORTEST_PAUSE)
+    }
+
+    fn until_confirmation(&self, token: &CachedToken) -> Duration {
+        let age = self.core.clock.since(token.confirmed_at());
+        self.core.policy.confirm_after.saturating_sub(age).max(SHORTEST_PAUSE)
+    }
+}
+
+/// An outage ends nothing.
+fn is_end(error: &RefreshError) -> bool {
+    error.kind().status() == StatusCode::UNAUTHORIZED
+}
+
+impl fmt::Debug for LoginTokens {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LoginTokens").finish_non_exhaustive()
+    }
+}

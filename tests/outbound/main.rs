@@ -1,0 +1,5 @@
+//! Tokens for calls that go out, for whoever outlives a request or never had one.
+
+mod adopted;
+mod extracted;
+mod streams;
