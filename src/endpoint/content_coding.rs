@@ -6,7 +6,7 @@
 use std::io::{ErrorKind, Read};
 
 use bytes::Bytes;
-use flate2::read::{DeflateDecoder, MultiGzDecoder, ZlibDecoder};
+use flate2::read::{DeflateDecoder, GzDecoder, ZlibDecoder};
 use http::{HeaderMap, header};
 
 const GZIP_MAGIC: &[u8] = &[0x1F, 0x8B, 8];
@@ -15,10 +15,13 @@ const MOST_CODINGS: usize = 2;
 
 pub(super) enum Unpacked {
     Whole(Bytes),
-    /// Before the end, or where it makes no sense.
+    /// Before the end, or before the checksum.
     BrokeOff(Bytes),
     TooLong,
 }
+
+/// It was not packed in this way.
+struct NotPacked;
 
 /// Reads no more than `max_bytes` of what comes out.
 pub(super) fn undo(headers: &HeaderMap, mut body: Bytes, max_bytes: usize) -> Unpacked {
@@ -26,20 +29,18 @@ pub(super) fn undo(headers: &HeaderMap, mut body: Bytes, max_bytes: usize) -> Un
     for coding in codings(headers, &body) {
         let unpacked = match &*coding {
             "deflate" if has_zlib_frame(&body) => unpack(ZlibDecoder::new(&*body), max_bytes),
-            "deflate" => match unpack(DeflateDecoder::new(&*body), max_bytes) {
-                // Without a frame, plain text may look packed for a while.
-                Unpacked::BrokeOff(_) => continue,
-                unpacked => unpacked,
-            },
-            _ if body.starts_with(GZIP_MAGIC) => unpack(MultiGzDecoder::new(&*body), max_bytes),
+            // Without a frame, plain text may look packed.
+            "deflate" if is_json(&body) => continue,
+            "deflate" => unpack(DeflateDecoder::new(&*body), max_bytes),
+            _ if body.starts_with(GZIP_MAGIC) => unpack(GzDecoder::new(&*body), max_bytes),
             _ => continue,
         };
         match unpacked {
+            Ok(Unpacked::Whole(whole)) => body = whole,
+            Ok(Unpacked::BrokeOff(begin)) => (body, is_whole) = (begin, false),
+            Ok(Unpacked::TooLong) => return Unpacked::TooLong,
             // Some proxies unpack a body and leave the header as it was.
-            Unpacked::BrokeOff(nothing) if nothing.is_empty() => {}
-            Unpacked::BrokeOff(begin) => (body, is_whole) = (begin, false),
-            Unpacked::Whole(whole) => body = whole,
-            Unpacked::TooLong => return Unpacked::TooLong,
+            Err(NotPacked) => {}
         }
     }
     if is_whole { Unpacked::Whole(body) } else { Unpacked::BrokeOff(body) }
@@ -66,17 +67,24 @@ fn has_zlib_frame(body: &[u8]) -> bool {
     method & 0x0F == 8 && (u16::from(*method) << 8 | u16::from(*flags)) % 31 == 0
 }
 
-fn unpack(packed: impl Read, max_bytes: usize) -> Unpacked {
+fn is_json(body: &[u8]) -> bool {
+    serde_json::from_slice::<serde::de::IgnoredAny>(body).is_ok()
+}
+
+/// What stands behind the end is not looked at.
+fn unpack(packed: impl Read, max_bytes: usize) -> Result<Unpacked, NotPacked> {
     let mut body = Vec::new();
     let read = packed.take(max_bytes as u64 + 1).read_to_end(&mut body);
     if body.len() > max_bytes {
-        return Unpacked::TooLong;
+        return Ok(Unpacked::TooLong);
     }
     match read {
-        Ok(_length) => Unpacked::Whole(body.into()),
-        // What stands behind the end of a gzip member and is none itself.
-        Err(error) if error.kind() == ErrorKind::InvalidInput => Unpacked::Whole(body.into()),
-        Err(_) => Unpacked::BrokeOff(body.into()),
+        Ok(_length) => Ok(Unpacked::Whole(body.into())),
+        Err(error) if error.kind() == ErrorKind::UnexpectedEof && !body.is_empty() => {
+            Ok(Unpacked::BrokeOff(body.into()))
+        }
+        // Also where the checksum is wrong: then any of its bytes may be.
+        Err(_) => Err(NotPacked),
     }
 }
 

@@ -71,9 +71,9 @@ pub(super) fn token_answer(answer: Answer, presented: &str) -> Result<Granted, E
         Ok(body) => (body, None),
         Err(BrokenBody { error, received }) => (received, Some(error)),
     };
-    let read = token_response::read(&body);
+    let read = token_response::read(&body, broke_off.is_none());
     if let Some(error) = broke_off
-        && !has_refresh_token(&read)
+        && !has_new_refresh_token(&read, presented)
     {
         // The provider has agreed, and the rest may have held the only new refresh token.
         return Err(error.maybe_consumed());
@@ -92,11 +92,12 @@ pub(super) fn token_answer(answer: Answer, presented: &str) -> Result<Granted, E
     }
 }
 
-fn has_refresh_token(read: &Result<TokenSet, Unusable>) -> bool {
-    match read {
-        Ok(tokens) => tokens.refresh_token.is_some(),
-        Err(unusable) => unusable.refresh_token.is_some(),
-    }
+fn has_new_refresh_token(read: &Result<TokenSet, Unusable>, presented: &str) -> bool {
+    let token = match read {
+        Ok(tokens) => tokens.refresh_token.as_ref(),
+        Err(unusable) => unusable.refresh_token.as_ref().map(|new| &new.token),
+    };
+    token.is_some_and(|token| token.expose_secret() != presented)
 }
 
 /// Reads the answer to a revocation (RFC 7009, section 2.2). Any success counts, also for a token

@@ -5,17 +5,20 @@
 //! the user look at errors for ever. So such answers are counted for each login, and the login ends
 //!
 //! - after a number of them in a row (3, a setting), over at least 30 s, if the provider has
-//!   refreshed other logins of this process since the first one: one at least, and twenty for each
-//!   time that one met such answers or was refreshed after them. A provider that fails here and
-//!   there is in trouble itself: of three of its nodes, one may be down.
+//!   refreshed another login of this process since the first one, and if such answers do not pass:
+//!   in the last ten to twenty minutes, at least twenty refreshes had no such answer before them for
+//!   each one that had. Of three of the provider's nodes, one may be down.
 //! - after 24 h of nothing else.
+//!
+//! How many logins meet such answers does not count: in the morning, many tokens are dead at once.
+//! So if the provider fails for some logins each time, and for the others never, those are lost.
 //!
 //! A row has no gap of over 10 min: what others got meanwhile says nothing about the two ends. Any
 //! other answer ends the row; no answer at all does not. What a process has counted, it forgets
 //! when it ends.
 
 use std::{
-    sync::atomic::{AtomicU64, Ordering::Relaxed},
+    sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -31,22 +34,37 @@ const AT_LEAST: Duration = Duration::from_secs(30);
 /// After a longer gap the row begins again; only the 24 h go on.
 const LONGEST_GAP: Duration = Duration::from_secs(10 * 60);
 const AT_MOST: Duration = Duration::from_secs(24 * 60 * 60);
-/// How many logins must have been refreshed for each other one that met such answers. If one answer
+/// How many refreshes must have been smooth for each one that such answers came before. If one answer
 /// in twenty is such an answer by chance, three in a row are one case in eight thousand.
-const REFRESHED_PER_FAILING: u64 = 20;
+const SMOOTH_PER_RECOVERY: u64 = 20;
+/// Refreshes are counted for this long, and remembered for as long again.
+const WINDOW: Duration = Duration::from_secs(10 * 60);
 /// How many logins are remembered.
 const REMEMBERED: usize = 100_000;
 
 /// What this process has counted.
 pub(super) struct Rejections {
     by_login: DashMap<RecordKey, Row, FxBuildHasher>,
-    /// Refreshes that brought tokens at once.
-    refreshed: AtomicU64,
-    /// Rows that began, and rows that ended with tokens.
-    failing: AtomicU64,
+    refreshes: Mutex<Refreshes>,
     /// After so many the login may end. None: never.
     limit: Option<u32>,
     clock: Clock,
+}
+
+/// Refreshes that brought tokens.
+struct Refreshes {
+    /// Without such an answer before, of all time.
+    smooth: u64,
+    window_began: Moment,
+    this_window: Counts,
+    last_window: Counts,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Counts {
+    smooth: u64,
+    /// After such an answer.
+    recovered: u64,
 }
 
 /// Such answers in a row to one login.
@@ -59,16 +77,20 @@ struct Row {
     answers: u32,
     first: Moment,
     last: Moment,
-    refreshed_before: u64,
-    failing_before: u64,
+    smooth_before: u64,
 }
 
 impl Rejections {
     /// `limit`: 0 for never.
     pub(super) fn new(limit: u32, clock: Clock) -> Self {
-        let (refreshed, failing) = (AtomicU64::new(0), AtomicU64::new(0));
+        let refreshes = Mutex::new(Refreshes {
+            smooth: 0,
+            window_began: clock.moment(),
+            this_window: Counts::default(),
+            last_window: Counts::default(),
+        });
         let limit = Some(limit).filter(|limit| *limit > 0);
-        Self { by_login: DashMap::default(), refreshed, failing, limit, clock }
+        Self { by_login: DashMap::default(), refreshes, limit, clock }
     }
 
     /// Notes such an answer to the refresh token of `generation`. True if the login may end now.
@@ -84,8 +106,7 @@ impl Rejections {
             answers: 0,
             first: now,
             last: now,
-            refreshed_before: self.refreshed.load(Relaxed),
-            failing_before: self.failing.fetch_add(1, Relaxed) + 1,
+            smooth_before: self.refreshes().smooth,
         };
         let mut row = self.by_login.entry(key).or_insert_with(fresh);
         if row.generation != generation {
@@ -100,9 +121,12 @@ impl Rejections {
     }
 
     fn others_are_served(&self, row: &Row) -> bool {
-        let refreshed = self.refreshed.load(Relaxed) - row.refreshed_before;
-        let failing = self.failing.load(Relaxed) - row.failing_before;
-        refreshed >= 1.max(failing.saturating_mul(REFRESHED_PER_FAILING))
+        let mut refreshes = self.refreshes();
+        refreshes.begin_window_if_due(self.clock.moment());
+        let Refreshes { smooth, this_window, last_window, .. } = *refreshes;
+        let recovered = this_window.recovered + last_window.recovered;
+        let lately = this_window.smooth + last_window.smooth;
+        smooth > row.smooth_before && lately >= recovered.saturating_mul(SMOOTH_PER_RECOVERY)
     }
 
     /// The provider has answered this login in another way, or the login has ended.
@@ -111,10 +135,33 @@ impl Rejections {
     }
 
     /// The provider has given tokens to this login. After such answers that is no sign of health: it
-    /// shows that they pass, and the row may have begun before those that are judged by it.
+    /// shows that they pass.
     pub(super) fn refreshed(&self, key: RecordKey) {
-        let had_failed = self.by_login.remove(&key).is_some();
-        if had_failed { &self.failing } else { &self.refreshed }.fetch_add(1, Relaxed);
+        let has_recovered = self.by_login.remove(&key).is_some();
+        let mut refreshes = self.refreshes();
+        refreshes.begin_window_if_due(self.clock.moment());
+        if has_recovered {
+            refreshes.this_window.recovered += 1;
+        } else {
+            refreshes.this_window.smooth += 1;
+            refreshes.smooth += 1;
+        }
+    }
+
+    fn refreshes(&self) -> MutexGuard<'_, Refreshes> {
+        self.refreshes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Refreshes {
+    fn begin_window_if_due(&mut self, now: Moment) {
+        let age = now.since(self.window_began);
+        if age < WINDOW {
+            return;
+        }
+        let this = std::mem::take(&mut self.this_window);
+        self.last_window = if age < WINDOW * 2 { this } else { Counts::default() };
+        self.window_began = now;
     }
 }
 

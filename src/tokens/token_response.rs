@@ -13,26 +13,17 @@ use std::{
 use secrecy::SecretString;
 use serde_json::{Map, Value};
 
+mod body;
+
+pub(crate) use self::body::fields;
 use super::{
     BearerToken, TokenSet, TokenSetError,
     claims::{self, lenient_number, lenient_text, lenient_words},
     lifetime::LONGEST_LIFE,
 };
 
-const BOM: &[u8] = b"\xEF\xBB\xBF";
 /// Where some providers put the tokens: TikTok and others, and Slack.
 const NESTED: [&str; 2] = ["data", "authed_user"];
-/// All fields that are read.
-const FIELDS: [&str; 8] = [
-    "access_token",
-    "expires_in",
-    "id_token",
-    "refresh_expires_in",
-    "refresh_token",
-    "refresh_token_expires_in",
-    "scope",
-    "token_type",
-];
 /// Types of tokens that are worth nothing without a proof of possession.
 const NOT_BEARER: [&str; 4] = ["dpop", "mac", "pop", "n_a"];
 
@@ -54,8 +45,10 @@ impl From<TokenSetError> for Unusable {
     }
 }
 
-pub(crate) fn read(body: &[u8]) -> Result<TokenSet, Unusable> {
-    let mut fields = with_tokens(fields(body).or_else(|error| piecemeal(body).ok_or(error))?);
+/// `is_whole`: the body was read to its end. Of the rest, what stands before the end is read if a
+/// refresh token is there: then nothing better was in what is missing.
+pub(crate) fn read(body: &[u8], is_whole: bool) -> Result<TokenSet, Unusable> {
+    let mut fields = with_tokens(if is_whole { body::fields(body)? } else { body::cut(body)? });
     let refresh_life = ["refresh_expires_in", "refresh_token_expires_in"];
     let refresh_expires_in = refresh_life.iter().find_map(|name| {
         // Keycloak's 0 means that no limit is known.
@@ -86,56 +79,6 @@ pub(crate) fn read(body: &[u8]) -> Result<TokenSet, Unusable> {
         obtained_at: None,
         expires_at: None,
     })
-}
-
-/// The fields of a body that is a JSON object or, as GitHub sends it, a form. Of a field that comes
-/// twice, the last one.
-pub(crate) fn fields(body: &[u8]) -> Result<Map<String, Value>, TokenSetError> {
-    let body = body.strip_prefix(BOM).unwrap_or(body);
-    serde_json::from_slice(body).or_else(|error| {
-        let not_json = TokenSetError::NotJson { line: error.line(), column: error.column() };
-        form(body).or_else(|| spoilt_json(body)).ok_or(not_json)
-    })
-}
-
-/// JSON with bytes that are no UTF-8, or with something behind it.
-fn spoilt_json(body: &[u8]) -> Option<Map<String, Value>> {
-    let text = String::from_utf8_lossy(body);
-    serde_json::Deserializer::from_str(&text).into_iter().next()?.ok()
-}
-
-/// The fields of a JSON object that is broken somewhere: by a number such as `NaN`, half of a character,
-/// too many brackets, or no end. Reads what stands behind each name that matters, wherever that is.
-fn piecemeal(body: &[u8]) -> Option<Map<String, Value>> {
-    let text = String::from_utf8_lossy(body.strip_prefix(BOM).unwrap_or(body));
-    if !text.trim_start().starts_with('{') {
-        return None;
-    }
-    let value = |name: &str| {
-        let quoted = format!("\"{name}\"");
-        text.match_indices(&quoted).find_map(|(at, _)| {
-            let behind = text[at + quoted.len()..].trim_start().strip_prefix(':')?;
-            serde_json::Deserializer::from_str(behind).into_iter().next()?.ok()
-        })
-    };
-    let fields = FIELDS.iter().filter_map(|name| Some(((*name).to_owned(), value(name)?)));
-    let fields: Map<String, Value> = fields.collect();
-    (!fields.is_empty()).then_some(fields)
-}
-
-/// None for any other text. A page may well hold `&error=login_required`, but it also holds what no
-/// form does.
-fn form(body: &[u8]) -> Option<Map<String, Value>> {
-    let is_form = |byte: &u8| byte.is_ascii_alphanumeric() || b"*-._~%+=&".contains(byte);
-    let body = body.trim_ascii();
-    if !body.iter().all(is_form) {
-        return None;
-    }
-    let fields = url::form_urlencoded::parse(body);
-    let fields: Map<_, _> = fields.map(|(name, text)| (name.into(), Value::from(text))).collect();
-    let is_answer =
-        ["access_token", "refresh_token", "error"].iter().any(|name| fields.contains_key(*name));
-    is_answer.then_some(fields)
 }
 
 fn with_tokens(mut fields: Map<String, Value>) -> Map<String, Value> {

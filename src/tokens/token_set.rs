@@ -14,6 +14,7 @@ use super::{
     token_response,
 };
 
+const ONE_MINUTE: Duration = Duration::from_secs(60);
 const ONE_DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The tokens of one login, from the provider's token response.
@@ -86,7 +87,7 @@ impl TokenSet {
     /// # Errors
     /// [`TokenSetError`] names the field and the rule it breaks.
     pub fn from_json(body: impl AsRef<[u8]>) -> Result<Self, TokenSetError> {
-        token_response::read(body.as_ref()).map_err(|unusable| unusable.error)
+        token_response::read(body.as_ref(), true).map_err(|unusable| unusable.error)
     }
 
     /// The access token, for the `at_hash` of the ID token (OpenID Connect Core 1.0, 3.1.3.8).
@@ -129,9 +130,10 @@ impl TokenSet {
         self
     }
 
-    /// Judges a JWT by the provider's own clock if that leaves it over twice the life that our clock
-    /// does: then ours is ahead. If it would leave more than a day, the provider's is wrong. `date`:
-    /// when the provider answered a request that was sent at `sent_at`.
+    /// Judges a JWT by the provider's own clock if ours leaves it less than a minute, and less than
+    /// half of what the provider's does: then ours is ahead. If the provider's would leave it more
+    /// than a day, that one is wrong. `date`: when the provider answered a request that was sent at
+    /// `sent_at`.
     pub(crate) fn with_provider_date(
         mut self,
         date: Option<SystemTime>,
@@ -140,7 +142,9 @@ impl TokenSet {
         if let (Some(exp), Some(date)) = (self.jwt_expires_at, date)
             && let Ok(life) = exp.duration_since(date)
             && life < ONE_DAY
-            && life > exp.duration_since(sent_at).unwrap_or_default().saturating_mul(2)
+            && let left = exp.duration_since(sent_at).unwrap_or_default()
+            && left < ONE_MINUTE
+            && life > left * 2
         {
             self.jwt_expires_at = Some(saturating_add(sent_at, life));
         }

@@ -38,8 +38,30 @@ fn what_came_out_before_it_broke_off_is_kept() {
 
 #[test]
 fn what_was_not_packed_stays_as_it_is() {
+    let pretty = b"{\n  \"access_token\": \"at\",\n  \"refresh_token\": \"rt\"\n}";
     for coding in ["gzip", "deflate", "gzip, deflate", "br", "", "gzip, gzip, gzip, gzip"] {
-        assert_eq!(whole(coding, b"{}".to_vec()).as_deref(), Some(&b"{}"[..]), "{coding}");
+        for plain in [&b"{}"[..], pretty] {
+            assert_eq!(whole(coding, plain.to_vec()).as_deref(), Some(plain), "{coding}");
+        }
+    }
+}
+
+#[test]
+fn a_changed_byte_is_noticed() {
+    let packed = gzip(b"refresh_token=new");
+    for at in 10..packed.len() - 4 {
+        let mut changed = packed.clone();
+        changed[at] ^= 1;
+        let whole = whole("gzip", changed.clone());
+        assert!(whole.is_none_or(|body| *body == changed), "{at}");
+    }
+}
+
+#[test]
+fn what_stands_behind_the_end_does_not_matter() {
+    for behind in [&b"\r\n"[..], &[0; 8], &[0x1F; 9], &[7; 100]] {
+        let padded = [&gzip(b"{}"), behind].concat();
+        assert_eq!(whole("gzip", padded).as_deref(), Some(&b"{}"[..]), "{behind:?}");
     }
 }
 

@@ -120,9 +120,22 @@ async fn what_came_before_it_broke_off_counts_if_the_new_refresh_token_is_in_it(
         let before_it = whole.split("refresh_token").next().unwrap().to_owned();
         let error = refresh_error(breaking_off(before_it, hangs)).await;
         assert_eq!((error.kind(), error.may_have_consumed()), (&Kind::NoAnswer, true));
-        let without = r#"{"access_token":"at","expires_in":60}"#.to_owned();
-        let error = refresh_error(breaking_off(without, hangs)).await;
+        let form = "access_token=at&expires_in=60&refresh_token=half-of-it".to_owned();
+        let error = refresh_error(breaking_off(form, hangs)).await;
         assert_eq!((error.kind(), error.may_have_consumed()), (&Kind::NoAnswer, true));
+        // As the provider repeats it.
+        let old = format!(
+            r#"{{"refresh_token":"{}","acc"#,
+            secrecy::ExposeSecret::expose_secret(&refresh_token())
+        );
+        let error = refresh_error(breaking_off(old, hangs)).await;
+        assert_eq!((error.kind(), error.may_have_consumed()), (&Kind::NoAnswer, true));
+        // It says itself that it is whole.
+        let without = r#"{"access_token":"at","expires_in":60}"#.to_owned();
+        let provider = endpoint(breaking_off(without, hangs)).validate().unwrap();
+        assert!(provider.refresh_always(&refresh_token()).await.is_ok(), "hangs: {hangs}");
+        let error = refresh_error(breaking_off(r#"{"error":"invalid_grant"}"#.into(), hangs)).await;
+        assert_eq!(error.kind(), &Kind::InvalidGrant);
     }
 }
 

@@ -9,7 +9,7 @@ use secrecy::ExposeSecret;
 use super::*;
 
 fn assert_kept(body: &str) -> TokenSet {
-    let set = read(body.as_bytes()).unwrap_or_else(|not| panic!("{}: {body}", not.error));
+    let set = read(body.as_bytes(), true).unwrap_or_else(|not| panic!("{}: {body}", not.error));
     assert_eq!(set.access_token.expose(), "at-2", "{body}");
     let refresh_token = set.refresh_token.as_ref().map(|token| token.expose_secret().to_owned());
     assert_eq!(refresh_token.as_deref(), Some("rt-2"), "{body}");
@@ -17,32 +17,84 @@ fn assert_kept(body: &str) -> TokenSet {
 }
 
 fn unusable(body: &str) -> Unusable {
-    read(body.as_bytes()).err().unwrap_or_else(|| panic!("usable: {body}"))
+    read(body.as_bytes(), true).err().unwrap_or_else(|| panic!("usable: {body}"))
 }
 
 #[test]
-fn one_field_that_is_no_json_does_not_hide_the_others() {
+fn one_value_that_is_no_json_does_not_hide_the_others() {
     let deep = format!("{}{}", "[".repeat(500), "]".repeat(500));
-    for odd in
-        ["NaN", "-Infinity", "1e999", "0x3C", "01", r#""\ud800""#, "undefined", "'60'", "", &*deep]
-    {
+    for odd in [
+        "NaN",
+        "-Infinity",
+        "1e999",
+        "0x3C",
+        "01",
+        r#""\ud800""#,
+        "\"a\nb\"",
+        "undefined",
+        "'60'",
+        r#"{"a":{"b":[NaN]}}"#,
+        &*deep,
+    ] {
         let before =
             format!(r#"{{"expires_in":{odd},"access_token":"at-2","refresh_token":"rt-2"}}"#);
         assert_eq!(assert_kept(&before).expires_in, None, "{odd}");
         assert_kept(&format!(r#"{{"access_token":"at-2","refresh_token":"rt-2","odd":{odd}}}"#));
-        let named =
-            r#"{"token_type":"access_token","access_token" : "at-2","refresh_token":"rt-2""#;
-        assert_kept(&format!(r#"{named},"odd":{odd}}}"#));
+        assert_kept(&format!(
+            r#"{{"odd":{odd},"data":{{"access_token":"at-2","refresh_token":"rt-2"}}}}"#
+        ));
+        assert_kept(&format!(
+            r#"{{"refresh_token":"rt-1","access_token":"at-2","refresh_token":"rt-2","odd":{odd}}}"#
+        ));
+        // What is no field of the answer is none of its tokens.
+        assert_kept(&format!(
+            r#"{{"request":{{"refresh_token":"rt-1"}},"odd":{odd},"note":"\"refresh_token\":\"rt-1\"","access_token":"at-2","refresh_token":"rt-2"}}"#
+        ));
+        let echo = format!(r#"{{"ok":false,"request":{{"refresh_token":"rt-1"}},"odd":{odd}}}"#);
+        assert!(unusable(&echo).refresh_token.is_none(), "{odd}");
+        let error = format!(r#"{{"error":"invalid_grant","odd":{odd}}}"#);
+        assert_eq!(fields(error.as_bytes()).unwrap()["error"], "invalid_grant");
     }
-    assert_kept(r#"{"access_token":"at-2","refresh_token":"rt-2","scope":"cut of"#);
+}
+
+/// The fields of the beginning of a body.
+fn cut(body: &str) -> Option<(String, Option<Duration>)> {
+    let set = read(body.as_bytes(), false).ok()?;
+    Some((set.refresh_token?.expose_secret().to_owned(), set.expires_in))
 }
 
 #[test]
-fn what_is_broken_is_read_only_where_it_is_an_object_and_no_further_than_it_is_whole() {
-    let cut = unusable(r#"{"access_token":"at-2","token_type":"DPoP","refresh_token":"rt-2"#);
-    assert!(cut.refresh_token.is_none(), "half a token is none");
-    assert!(unusable(r#"{"text":"\"access_token\":\"at-2\"","odd":NaN}"#).refresh_token.is_none());
-    unusable(r#"<script>{"access_token":"at-2","refresh_token":"rt-2"}"#);
+fn of_a_cut_body_counts_what_is_whole_if_the_refresh_token_is() {
+    let whole = r#"{"access_token":"at-2","refresh_token":"rt-2","expires_in":3600,"x":"y"}"#;
+    for end in 0..whole.len() {
+        match cut(&whole[..end]) {
+            None => assert!(end < whole.find(r#","expires"#).unwrap(), "{end}"),
+            Some((token, life)) => {
+                assert_eq!(token, "rt-2", "{end}");
+                assert!(life.is_none_or(|life| life.as_secs() == 3600), "{end}: {life:?}");
+            }
+        }
+    }
+    let form = "access_token=at-2&refresh_token=rt-2&expires_in=3600&x=y";
+    for end in 0..form.len() {
+        match cut(&form[..end]) {
+            None => assert!(end <= form.find("&expires").unwrap(), "{end}"),
+            Some((token, life)) => {
+                assert_eq!(token, "rt-2", "{end}");
+                assert!(life.is_none_or(|life| life.as_secs() == 3600), "{end}: {life:?}");
+            }
+        }
+    }
+    assert!(cut("<script>{\"access_token\":\"at-2\",\"refresh_token\":\"rt-2\"").is_none());
+}
+
+/// Many places where something might begin, in one body of the largest size. It takes no time to
+/// speak of, where a parse for each place takes half a minute.
+#[test]
+fn a_hostile_body_is_read_in_one_go() {
+    let begin = r#"{"refresh_token":"#.repeat(120);
+    let hostile = format!(r#"{{"x":NaN,"y":{begin}{}"#, "[1,".repeat(300_000));
+    assert!(unusable(&hostile).refresh_token.is_none());
 }
 
 #[test]
@@ -128,7 +180,7 @@ fn the_tokens_are_found_in_other_places_and_forms() {
 fn an_access_token_of_100_kib_is_read() {
     let token = "a".repeat(100 * 1024);
     let body = format!(r#"{{"access_token":"{token}","token_type":"Bearer"}}"#);
-    assert_eq!(read(body.as_bytes()).ok().expect("read").access_token.expose(), token);
+    assert_eq!(read(body.as_bytes(), true).ok().expect("read").access_token.expose(), token);
 }
 
 #[test]
