@@ -11,6 +11,7 @@
 //! | [`back_channel_logout`] | the provider ends logins |
 //! | [`providers`] | what each provider does at a refresh, and what to set for it |
 //! | [`keycloak`] | realm and client settings |
+//! | [`outgoing_calls`] | tokens for handlers, WebSockets, jobs, and users who are not there |
 //! | [`operations`] | logs, metrics, shutdown, session stores, WebSockets |
 //! | [`testing`] | the test kit for your application, and this crate's own tests |
 
@@ -55,6 +56,12 @@ pub mod providers {}
 #[doc = include_str!("../docs/keycloak.md")]
 pub mod keycloak {}
 
+#[doc = "[token store]: crate::docs::token_store\n"]
+#[doc = "[test kit]: crate::docs::testing\n\n"]
+#[doc = include_str!("../docs/outgoing-calls.md")]
+pub mod outgoing_calls {}
+
+#[doc = "[Calls that go out]: crate::docs::outgoing_calls#websockets-and-streams\n"]
 #[doc = "[token store]: crate::docs::token_store\n"]
 #[doc = "[unsaved tokens]: crate::docs::failure_modes#unsaved-tokens-and-endings\n\n"]
 #[doc = include_str!("../docs/operations.md")]
