@@ -46,6 +46,11 @@ pub(crate) fn request_refused(reason: &'static str) {
     metrics::counter!("token_refresh_refused_total", "reason" => reason).increment(1);
 }
 
+/// What became of a 401 of an API, as a label.
+pub(crate) fn api_refused(outcome: &'static str) {
+    metrics::counter!("token_refresh_api_401_total", "outcome" => outcome).increment(1);
+}
+
 pub(crate) fn breaker_opened() {
     metrics::counter!("token_refresh_breaker_opened_total").increment(1);
 }

@@ -1,5 +1,7 @@
 //! Tokens for calls that go out.
 
+mod bearer;
 mod token_source;
 
+pub use bearer::{BearerLayer, BearerService, StepUp};
 pub use token_source::TokenSource;

@@ -1,0 +1,124 @@
+//! Which servers may see the token.
+
+use http::{Uri, uri::Authority};
+
+use crate::error::ConfigError;
+
+#[derive(Debug, Clone)]
+pub(super) struct Hosts(Vec<Host>);
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Host {
+    /// In lower case. An IPv6 address has its brackets.
+    name: String,
+    /// None: the default one of the scheme.
+    port: Option<u16>,
+}
+
+impl Hosts {
+    pub(super) fn parse(
+        hosts: impl IntoIterator<Item = impl AsRef<str>>,
+    ) -> Result<Self, ConfigError> {
+        let hosts = hosts.into_iter().map(|host| Host::parse(host.as_ref()));
+        let hosts: Vec<_> = hosts.collect::<Result<_, _>>()?;
+        if hosts.is_empty() {
+            return Err(wrong("[]", "at least one host must be named"));
+        }
+        Ok(Self(hosts))
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// The place of the host that `uri` leads to; none if it must not see the token.
+    pub(super) fn find(&self, uri: &Uri) -> Option<usize> {
+        let name = uri.host()?;
+        let default_port = match uri.scheme_str()? {
+            "https" => 443,
+            "http" if is_loopback(name) => 80,
+            _ => return None,
+        };
+        let port = uri.port_u16().unwrap_or(default_port);
+        self.0.iter().position(|host| {
+            host.name.eq_ignore_ascii_case(name) && host.port.unwrap_or(default_port) == port
+        })
+    }
+}
+
+impl Host {
+    fn parse(text: &str) -> Result<Self, ConfigError> {
+        let rule = "it must be a host such as api.example.com or 127.0.0.1:8080";
+        let authority: Authority = text.parse().map_err(|_| wrong(text, rule))?;
+        let name = authority.host();
+        let is_name = !name.is_empty() && !text.contains(['@', '*', '%', '?']);
+        // With a colon and no port it would be another text than it seems.
+        let port = authority.port_u16();
+        if !is_name || (port.is_none() && name.len() != text.len()) {
+            return Err(wrong(text, rule));
+        }
+        Ok(Self { name: name.to_ascii_lowercase(), port })
+    }
+}
+
+/// This machine, which no token leaves.
+fn is_loopback(name: &str) -> bool {
+    let address = name.trim_start_matches('[').trim_end_matches(']');
+    let address = address.parse::<std::net::IpAddr>();
+    name.eq_ignore_ascii_case("localhost") || address.is_ok_and(|address| address.is_loopback())
+}
+
+fn wrong(value: &str, rule: &'static str) -> ConfigError {
+    // What stands before an `@` may be a password.
+    let value = value.rsplit('@').next().unwrap_or_default().to_owned();
+    ConfigError::Range { what: "a host of BearerLayer", value, rule }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_token_goes_to_the_named_hosts_by_https_or_to_this_machine() {
+        let hosts =
+            Hosts::parse(["API.example.com", "api.example.com:8443", "localhost:80", "[::1]:8080"])
+                .unwrap();
+        for (uri, found) in [
+            ("https://api.example.com/orders", Some(0)),
+            ("https://api.EXAMPLE.com:443/", Some(0)),
+            ("https://api.example.com:8443/", Some(1)),
+            ("http://localhost/", Some(2)),
+            ("http://[::1]:8080/", Some(3)),
+            ("http://api.example.com/", None),
+            ("https://api.example.com:444/", None),
+            ("https://example.com/", None),
+            ("https://api.example.com.evil.example/", None),
+            ("https://api.example.com@evil.example/", None),
+            ("http://localhost:81/", None),
+            ("ftp://localhost/", None),
+            ("/orders", None),
+        ] {
+            assert_eq!(hosts.find(&uri.parse().unwrap()), found, "{uri}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_host_is_refused_by_name_and_without_a_password() {
+        for text in [
+            "",
+            "https://api.example.com",
+            "api.example.com/orders",
+            "*.example.com",
+            "api.example.com:",
+            "api.example.com:99999",
+            "user:s3cret@api.example.com",
+            "two hosts",
+        ] {
+            let error = Hosts::parse([text]).unwrap_err();
+            assert!(!error.to_string().contains("s3cret"), "{error}");
+            let name = text.rsplit('@').next().unwrap();
+            assert!(error.to_string().contains(name), "{error}");
+        }
+        assert!(Hosts::parse([""; 0]).is_err());
+    }
+}

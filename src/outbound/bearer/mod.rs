@@ -1,0 +1,143 @@
+//! A layer that puts a token on each request to an API, and another one if that is refused.
+//!
+//! | what the API answers | what happens |
+//! |---|---|
+//! | anything but 401 | it is passed on |
+//! | 401 to a token, and the body can be sent again | one refresh for all who were refused, and the request goes out once more |
+//! | 401 again | it is passed on |
+//! | 401 to a token younger than 10 s | it is passed on |
+//! | 401 after two new tokens in a row were refused by that host | for 60 s it is passed on |
+//! | 401 that no newer token can heal: `insufficient_scope`, step-up | it is passed on |
+//! | 401, and no newer token can be had | it is passed on |
+
+mod challenge;
+mod hosts;
+mod refusals;
+mod resend;
+mod service;
+
+use std::{any::Any, fmt, sync::Arc};
+
+use tower::Layer;
+
+pub use self::{challenge::StepUp, service::BearerService};
+use self::{hosts::Hosts, refusals::Refusals, resend::Copy};
+use super::TokenSource;
+use crate::{clock::Clock, error::ConfigError};
+
+/// Puts an access token on each request to an API (RFC 6750, section 2.1), for any tower client of
+/// HTTP.
+///
+/// The token goes to the hosts that you name and to no other, and only by https or to this machine.
+/// A request to another host goes out without it, so put a layer that follows redirects around this
+/// one. A request that has an `Authorization` header keeps it.
+///
+/// If the API answers 401, all requests that were refused with the same token wait for one refresh,
+/// and each goes out once more with the new token. That needs a body that can be sent again: `()`,
+/// `Bytes`, `String`, `Vec<u8>`, `Full<Bytes>`, `Empty<Bytes>` and `reqwest::Body` of bytes can; for
+/// others there is [`resend_with`](Self::resend_with). Otherwise the 401 is passed on: what a stream
+/// has sent is gone.
+///
+/// A misconfigured API refuses every token, and must not make the provider issue new ones without
+/// end. So a token younger than 10 s is not refreshed for a 401. After two new tokens in a row that a
+/// host refused as well, its 401s are passed on for 60 s. A 401 with `insufficient_scope` (RFC 6750,
+/// section 3.1) is passed on; so is a step-up challenge, whose [`StepUp`] is in the extensions of
+/// the response.
+///
+/// ```
+/// use tower::{Service, ServiceBuilder, ServiceExt};
+/// # use bytes::Bytes;
+/// # use http::{Request, Response};
+/// # use http_body_util::Full;
+/// use tower_token_refresh::{BearerLayer, LoginTokens};
+///
+/// async fn orders(tokens: LoginTokens) -> Result<u16, tower::BoxError> {
+///     # let client = tower::service_fn(async |_: Request<Full<Bytes>>| {
+///     #     Ok::<_, std::convert::Infallible>(Response::new(Full::<Bytes>::default()))
+///     # });
+///     let mut api = ServiceBuilder::new()
+///         .layer(BearerLayer::new(tokens, ["api.example.com"])?)
+///         .service(client);
+///     let request = Request::get("https://api.example.com/orders").body(Full::default())?;
+///     Ok(api.ready().await?.call(request).await?.status().as_u16())
+/// }
+/// # let _ = orders;
+/// ```
+///
+/// # Errors
+/// The service's error is that of the inner service, or a [`RefreshError`](crate::RefreshError) if
+/// there is no token. Both are boxed: `error.downcast_ref::<RefreshError>()` tells them apart.
+#[derive(Clone)]
+pub struct BearerLayer(Arc<Settings>);
+
+#[derive(Clone)]
+struct Settings {
+    source: Arc<dyn TokenSource>,
+    hosts: Hosts,
+    refusals: Arc<Refusals>,
+    clock: Clock,
+    /// Holds a [`Copy`].
+    copy: Option<Arc<dyn Any + Send + Sync>>,
+}
+
+impl BearerLayer {
+    /// Takes the tokens from `source`. Each of `hosts` is a name or an address, with a port if it is
+    /// not the default one of the scheme: `api.example.com`, `127.0.0.1:8080`, `[::1]:8080`.
+    ///
+    /// All that is made of one layer, or of its clones, shares what it knows of the hosts. So make one
+    /// for each API and user, or one for each API with a source of this application's own tokens.
+    ///
+    /// # Errors
+    /// No host, or something that is none: a URL, a path, a user, a wildcard.
+    pub fn new(
+        source: impl TokenSource,
+        hosts: impl IntoIterator<Item = impl AsRef<str>>,
+    ) -> Result<Self, ConfigError> {
+        let hosts = Hosts::parse(hosts)?;
+        Ok(Self(Arc::new(Settings {
+            source: Arc::new(source),
+            refusals: Arc::new(Refusals::new(hosts.len())),
+            hosts,
+            clock: Clock::system(),
+            copy: None,
+        })))
+    }
+
+    /// Sets how a body of type `B` is made once more, before it is sent. None: not this one.
+    #[must_use]
+    pub fn resend_with<B: 'static>(
+        mut self,
+        copy: impl Fn(&B) -> Option<B> + Send + Sync + 'static,
+    ) -> Self {
+        let copy: Copy<B> = Box::new(copy);
+        Arc::make_mut(&mut self.0).copy = Some(Arc::new(copy));
+        self
+    }
+
+    /// Sets the clock that the ages of tokens are measured by. The default is the system's.
+    #[must_use]
+    pub fn clock(mut self, clock: impl Into<Clock>) -> Self {
+        Arc::make_mut(&mut self.0).clock = clock.into();
+        self
+    }
+}
+
+impl<S> Layer<S> for BearerLayer {
+    type Service = BearerService<S>;
+
+    fn layer(&self, inner: S) -> BearerService<S> {
+        BearerService::new(inner, self.0.clone())
+    }
+}
+
+impl fmt::Debug for BearerLayer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl fmt::Debug for Settings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BearerLayer").field("hosts", &self.hosts).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,59 @@
+//! Hosts that refuse new tokens as well: no refresh helps there.
+
+use std::{
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use crate::tokens::{Generation, RecordKey};
+
+/// So many new tokens in a row, and no more are asked for.
+const MOST: u32 = 2;
+const PAUSE: Duration = Duration::from_secs(60);
+
+/// One for each host.
+pub(super) struct Refusals(Vec<Mutex<Refused>>);
+
+#[derive(Clone, Copy, Default)]
+struct Refused {
+    /// Many requests may have gone out again with it, and count as one.
+    last: Option<(RecordKey, Generation)>,
+    in_a_row: u32,
+    /// By the monotonic clock.
+    until: Duration,
+}
+
+impl Refusals {
+    pub(super) fn new(hosts: usize) -> Self {
+        Self((0..hosts).map(|_| Mutex::default()).collect())
+    }
+
+    /// Whether a newer token is worth asking for.
+    pub(super) fn may_help(&self, host: usize, now: Duration) -> bool {
+        now >= self.of(host).until
+    }
+
+    /// A request went out again with a new token.
+    pub(super) fn sent_again(
+        &self,
+        host: usize,
+        token: (RecordKey, Generation),
+        is_refused: bool,
+        now: Duration,
+    ) {
+        let mut refused = self.of(host);
+        if !is_refused {
+            *refused = Refused::default();
+        } else if refused.last != Some(token) {
+            refused.last = Some(token);
+            refused.in_a_row = refused.in_a_row.saturating_add(1);
+            if refused.in_a_row >= MOST {
+                refused.until = now.saturating_add(PAUSE);
+            }
+        }
+    }
+
+    fn of(&self, host: usize) -> MutexGuard<'_, Refused> {
+        self.0[host].lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
