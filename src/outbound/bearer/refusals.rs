@@ -57,3 +57,33 @@ impl Refusals {
         self.0[host].lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn token(generation: u64) -> (RecordKey, Generation) {
+        (RecordKey::from_bytes([1; 16]), Generation(generation))
+    }
+
+    #[test]
+    fn two_in_a_row_are_two_without_one_that_helped_between_them() {
+        let refusals = Refusals::new(1);
+        refusals.sent_again(0, token(1), true, SECOND);
+        refusals.sent_again(0, token(2), false, SECOND);
+        refusals.sent_again(0, token(3), true, SECOND);
+        assert!(refusals.may_help(0, SECOND));
+        refusals.sent_again(0, token(4), true, SECOND);
+        assert!(!refusals.may_help(0, SECOND * 60) && refusals.may_help(0, SECOND * 61));
+    }
+
+    #[test]
+    fn one_host_says_nothing_of_another() {
+        let refusals = Refusals::new(2);
+        refusals.sent_again(0, token(1), true, SECOND);
+        refusals.sent_again(0, token(2), true, SECOND);
+        assert!(!refusals.may_help(0, SECOND) && refusals.may_help(1, SECOND));
+    }
+}
