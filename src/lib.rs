@@ -139,7 +139,7 @@ pub use error::{ConfigError, RefreshError, RefreshErrorKind};
 #[cfg(feature = "axum")]
 pub use middleware::Claims;
 pub use middleware::{TokenRefreshLayer, TokenRefreshService, rejection};
-pub use outbound::{BearerLayer, BearerService, StepUp, TokenSource};
+pub use outbound::{ApiHosts, BearerLayer, BearerService, StepUp, TokenSource};
 pub use policy::{OnUnavailable, RefreshPolicy};
 #[cfg(feature = "redis")]
 pub use redis::{Redis, RedisConnectError, RedisSessions};

@@ -160,8 +160,8 @@ impl RefreshPolicy {
     /// registered, a 4xx without any, a 5xx, or a success without tokens. The same answers come
     /// from a provider in trouble, and for a wrong setting. So a login ends by them only if so many
     /// came in a row, over at least 30 s, if the provider has refreshed another login of this
-    /// process since the first one, and if such answers do not pass: for each refresh that came
-    /// after one, twenty came without, in the last ten minutes. Or after 24 h of nothing else. And not before its access token has expired. With
+    /// process since the first one, and if such answers do not pass: for each refresh of the last
+    /// ten minutes that came after one, twenty came without since. Or after 24 h of nothing else. And not before its access token has expired. With
     /// 0 it never does.
     ///
     /// [`TokenEndpoint::classify`](crate::TokenEndpoint::classify) tells this crate such words, and

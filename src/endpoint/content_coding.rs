@@ -3,10 +3,13 @@
 //! Nobody has asked for them, so senders that use them also get them wrong: a header over a body that
 //! was unpacked on the way, a packed body without a header, bytes behind the end, no end.
 
-use std::io::{ErrorKind, Read};
+use std::io::{self, BufRead, ErrorKind, Read};
 
 use bytes::Bytes;
-use flate2::read::{DeflateDecoder, GzDecoder, ZlibDecoder};
+use flate2::{
+    bufread::GzDecoder,
+    read::{DeflateDecoder, ZlibDecoder},
+};
 use http::{HeaderMap, header};
 
 const GZIP_MAGIC: &[u8] = &[0x1F, 0x8B, 8];
@@ -29,10 +32,13 @@ pub(super) fn undo(headers: &HeaderMap, mut body: Bytes, max_bytes: usize) -> Un
     for coding in codings(headers, &body) {
         let unpacked = match &*coding {
             "deflate" if has_zlib_frame(&body) => unpack(ZlibDecoder::new(&*body), max_bytes),
-            // Without a frame, plain text may look packed.
+            // Without a frame, plain text may look packed, for a while at least.
             "deflate" if is_json(&body) => continue,
-            "deflate" => unpack(DeflateDecoder::new(&*body), max_bytes),
-            _ if body.starts_with(GZIP_MAGIC) => unpack(GzDecoder::new(&*body), max_bytes),
+            "deflate" => match unpack(DeflateDecoder::new(&*body), max_bytes) {
+                Ok(Unpacked::BrokeOff(_)) => continue,
+                unpacked => unpacked,
+            },
+            _ if body.starts_with(GZIP_MAGIC) => unpack(Members::of(&body), max_bytes),
             _ => continue,
         };
         match unpacked {
@@ -71,7 +77,28 @@ fn is_json(body: &[u8]) -> bool {
     serde_json::from_slice::<serde::de::IgnoredAny>(body).is_ok()
 }
 
-/// What stands behind the end is not looked at.
+/// The members of a gzip body (RFC 1952, section 2.2). What stands behind them is not looked at.
+struct Members<'a>(GzDecoder<&'a [u8]>);
+
+impl<'a> Members<'a> {
+    fn of(body: &'a [u8]) -> Self {
+        Self(GzDecoder::new(body))
+    }
+}
+
+impl Read for Members<'_> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        loop {
+            let read = self.0.read(into)?;
+            let mut behind = *self.0.get_ref();
+            if read > 0 || into.is_empty() || !behind.fill_buf()?.starts_with(GZIP_MAGIC) {
+                return Ok(read);
+            }
+            self.0 = GzDecoder::new(behind);
+        }
+    }
+}
+
 fn unpack(packed: impl Read, max_bytes: usize) -> Result<Unpacked, NotPacked> {
     let mut body = Vec::new();
     let read = packed.take(max_bytes as u64 + 1).read_to_end(&mut body);

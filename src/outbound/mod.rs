@@ -3,5 +3,5 @@
 mod bearer;
 mod token_source;
 
-pub use bearer::{BearerLayer, BearerService, StepUp};
+pub use bearer::{ApiHosts, BearerLayer, BearerService, StepUp};
 pub use token_source::TokenSource;

@@ -99,6 +99,7 @@ async fn read(core: Arc<Core>, grant: GrantId) -> FlightResult {
     };
     core.endings.check(login.key)?;
     let token = Arc::new(CachedToken::new(login.key, &found.tokens, began));
+    let before = core.cache.get(grant);
     let newest = core.cache.put(grant, token, began);
     // Whoever ended the login between these lines has emptied the cache before.
     core.endings.check(login.key).inspect_err(|_| core.cache.remove(grant))?;
@@ -106,7 +107,10 @@ async fn read(core: Arc<Core>, grant: GrantId) -> FlightResult {
         // The store has lost a write that nobody has any more: the token is good all the same.
         newest.confirm(began);
     }
-    core.watchers.wake(login.key);
+    // Not by each read: whoever watches reads as well.
+    if before.is_some_and(|before| before.generation < newest.generation) {
+        core.watchers.wake(login.key);
+    }
     Ok(newest)
 }
 

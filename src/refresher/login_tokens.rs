@@ -38,14 +38,13 @@ const SHORTEST_PAUSE: Duration = Duration::from_millis(100);
 /// too old.
 ///
 /// ```
-/// # use tower_token_refresh::{LoginTokens, RefreshError, TokenSource};
+/// # use tower_token_refresh::{LoginTokens, RefreshError};
 /// # async fn send(_: &str) {}
 /// async fn stream(mut tokens: LoginTokens) -> Result<(), RefreshError> {
-///     let mut token = tokens.token().await?;
+///     send(tokens.token().await?.secret()).await;
 ///     loop {
-///         send(token.secret()).await;
-///         // Until the next refresh. The error says why the login has ended.
-///         token = tokens.changed().await?;
+///         // Waits for the next refresh. The error says why the login has ended.
+///         send(tokens.changed().await?.secret()).await;
 ///     }
 /// }
 /// # let _ = stream;
@@ -112,8 +111,9 @@ impl LoginTokens {
         Some(self.core.access_token(token))
     }
 
-    /// Waits for the next token: one that this has not given before, neither here nor when it was
-    /// made from a request. Near the end of a token's life this refreshes it, so that a stream that
+    /// Waits for the next token: one newer than this function has given, and than the one of the
+    /// request that this was made from. Of a [handle](GrantHandle) it gives the present one first. If
+    /// [`token`](Self::token) had to refresh, it gives that one again. Near the end of a token's life this refreshes it, so that a stream that
     /// only waits here always has a good one.
     ///
     /// While the provider or a store cannot be reached it goes on waiting.

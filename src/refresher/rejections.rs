@@ -6,8 +6,9 @@
 //!
 //! - after a number of them in a row (3, a setting), over at least 30 s, if the provider has
 //!   refreshed another login of this process since the first one, and if such answers do not pass:
-//!   in the last ten to twenty minutes, at least twenty refreshes had no such answer before them for
-//!   each one that had. Of three of the provider's nodes, one may be down.
+//!   since then, at least twenty refreshes had no such answer before them for each one of the last
+//!   ten to twenty minutes that had. Of three of the provider's nodes, one may be down, and how well
+//!   it went before says nothing.
 //! - after 24 h of nothing else.
 //!
 //! How many logins meet such answers does not count: in the morning, many tokens are dead at once.
@@ -37,7 +38,7 @@ const AT_MOST: Duration = Duration::from_secs(24 * 60 * 60);
 /// How many refreshes must have been smooth for each one that such answers came before. If one answer
 /// in twenty is such an answer by chance, three in a row are one case in eight thousand.
 const SMOOTH_PER_RECOVERY: u64 = 20;
-/// Refreshes are counted for this long, and remembered for as long again.
+/// Recoveries are counted for this long, and remembered for as long again.
 const WINDOW: Duration = Duration::from_secs(10 * 60);
 /// How many logins are remembered.
 const REMEMBERED: usize = 100_000;
@@ -55,16 +56,11 @@ pub(super) struct Rejections {
 struct Refreshes {
     /// Without such an answer before, of all time.
     smooth: u64,
-    window_began: Moment,
-    this_window: Counts,
-    last_window: Counts,
-}
-
-#[derive(Clone, Copy, Default)]
-struct Counts {
-    smooth: u64,
-    /// After such an answer.
+    /// After such an answer, since `window_began`.
     recovered: u64,
+    /// The same, in the window before.
+    recovered_before: u64,
+    window_began: Moment,
 }
 
 /// Such answers in a row to one login.
@@ -85,9 +81,9 @@ impl Rejections {
     pub(super) fn new(limit: u32, clock: Clock) -> Self {
         let refreshes = Mutex::new(Refreshes {
             smooth: 0,
+            recovered: 0,
+            recovered_before: 0,
             window_began: clock.moment(),
-            this_window: Counts::default(),
-            last_window: Counts::default(),
         });
         let limit = Some(limit).filter(|limit| *limit > 0);
         Self { by_login: DashMap::default(), refreshes, limit, clock }
@@ -123,10 +119,9 @@ impl Rejections {
     fn others_are_served(&self, row: &Row) -> bool {
         let mut refreshes = self.refreshes();
         refreshes.begin_window_if_due(self.clock.moment());
-        let Refreshes { smooth, this_window, last_window, .. } = *refreshes;
-        let recovered = this_window.recovered + last_window.recovered;
-        let lately = this_window.smooth + last_window.smooth;
-        smooth > row.smooth_before && lately >= recovered.saturating_mul(SMOOTH_PER_RECOVERY)
+        let recoveries = refreshes.recovered + refreshes.recovered_before;
+        let smooth = refreshes.smooth - row.smooth_before;
+        smooth >= 1.max(recoveries.saturating_mul(SMOOTH_PER_RECOVERY))
     }
 
     /// The provider has answered this login in another way, or the login has ended.
@@ -141,9 +136,8 @@ impl Rejections {
         let mut refreshes = self.refreshes();
         refreshes.begin_window_if_due(self.clock.moment());
         if has_recovered {
-            refreshes.this_window.recovered += 1;
+            refreshes.recovered += 1;
         } else {
-            refreshes.this_window.smooth += 1;
             refreshes.smooth += 1;
         }
     }
@@ -159,8 +153,8 @@ impl Refreshes {
         if age < WINDOW {
             return;
         }
-        let this = std::mem::take(&mut self.this_window);
-        self.last_window = if age < WINDOW * 2 { this } else { Counts::default() };
+        let recovered = std::mem::take(&mut self.recovered);
+        self.recovered_before = if age < WINDOW * 2 { recovered } else { 0 };
         self.window_began = now;
     }
 }

@@ -18,13 +18,14 @@ pub(crate) struct Watchers(DashMap<RecordKey, Arc<Notify>, FxBuildHasher>);
 pub(crate) struct Watch {
     watchers: Arc<Watchers>,
     key: RecordKey,
-    changed: Arc<Notify>,
+    /// None once it is dropped.
+    changed: Option<Arc<Notify>>,
 }
 
 impl Watchers {
     pub(crate) fn watch(self: &Arc<Self>, key: RecordKey) -> Watch {
         let changed = self.0.entry(key).or_default().clone();
-        Watch { watchers: self.clone(), key, changed }
+        Watch { watchers: self.clone(), key, changed: Some(changed) }
     }
 
     /// The login has new tokens, or has ended.
@@ -38,14 +39,16 @@ impl Watchers {
 impl Watch {
     /// What happens from now on ends this wait.
     pub(crate) fn next(&self) -> Notified<'_> {
-        self.changed.notified()
+        self.changed.as_ref().expect("only `drop` takes it").notified()
     }
 }
 
 impl Drop for Watch {
     fn drop(&mut self) {
-        // Two hold it: the map and this one. Nobody can begin to watch meanwhile.
-        self.watchers.0.remove_if(&self.key, |_, changed| Arc::strong_count(changed) <= 2);
+        // Before the count: of two that go at once, the later one must see only the map.
+        drop(self.changed.take());
+        // Nobody can begin to watch meanwhile.
+        self.watchers.0.remove_if(&self.key, |_, changed| Arc::strong_count(changed) == 1);
     }
 }
 
@@ -76,5 +79,22 @@ mod tests {
         assert_eq!(watchers.0.len(), 1, "the other one still watches");
         drop(other);
         assert_eq!(watchers.0.len(), 0);
+    }
+
+    #[test]
+    fn nor_where_the_last_two_go_at_the_same_time() {
+        let watchers = Arc::new(Watchers::default());
+        for _ in 0..5_000 {
+            let barrier = Arc::new(std::sync::Barrier::new(2));
+            let threads = [(); 2].map(|()| {
+                let (watch, barrier) = (watchers.watch(KEY), barrier.clone());
+                std::thread::spawn(move || {
+                    barrier.wait();
+                    drop(watch);
+                })
+            });
+            threads.map(|thread| thread.join().expect("no panic"));
+            assert_eq!(watchers.0.len(), 0);
+        }
     }
 }

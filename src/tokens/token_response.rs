@@ -54,7 +54,10 @@ pub(crate) fn read(body: &[u8], is_whole: bool) -> Result<TokenSet, Unusable> {
         // Keycloak's 0 means that no limit is known.
         fields.get(*name).and_then(life).filter(|life| !life.is_zero())
     });
-    let refresh_token = take_text(&mut fields, "refresh_token").map(SecretString::from);
+    let refresh_token = take_text(&mut fields, "refresh_token");
+    // A byte that was no UTF-8 has become this, and the token another one.
+    let refresh_token = refresh_token.filter(|token| !token.contains('\u{FFFD}'));
+    let refresh_token = refresh_token.map(SecretString::from);
     let access_token = match usable_access_token(&mut fields) {
         Ok(token) => token,
         Err(error) => {

@@ -16,7 +16,8 @@ use http_body_util::Full;
 use support::{TokenOp, World};
 use tower::{BoxError, Layer, ServiceExt, service_fn, util::BoxCloneSyncService};
 use tower_token_refresh::{
-    BearerLayer, LoginTokens, Logout, RefreshError, RefreshErrorKind, StepUp, testing::StrictIssuer,
+    ApiHosts, BearerLayer, LoginTokens, Logout, RefreshError, RefreshErrorKind, StepUp,
+    testing::StrictIssuer,
 };
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -54,9 +55,13 @@ async fn scene(rule: impl Fn(&HeaderMap) -> Response<String> + Send + Sync + 'st
 }
 
 impl Scene {
+    fn api(&self) -> ApiHosts {
+        let api = ApiHosts::new(["api.example.com", "127.0.0.1:8080"]).expect("hosts");
+        api.clock(self.world.clock.clock())
+    }
+
     fn layer(&self) -> BearerLayer {
-        let layer = BearerLayer::new(self.tokens.clone(), ["api.example.com", "127.0.0.1:8080"]);
-        layer.expect("hosts").clock(self.world.clock.clock())
+        BearerLayer::new(self.tokens.clone(), &self.api())
     }
 
     fn client<B: Send + 'static>(&self, layer: &BearerLayer) -> Client<B> {
@@ -211,8 +216,10 @@ async fn a_token_of_a_few_seconds_is_not_refreshed() {
 #[tokio::test]
 async fn after_two_new_tokens_the_401s_of_a_host_are_passed_on_for_a_minute() {
     let scene = scene(refused).await;
-    let client = scene.client(&scene.layer());
-    let ask = async || get(&client).await.expect("an answer").status();
+    // A layer for each call, as in a handler.
+    let api = scene.api();
+    let layer = || BearerLayer::new(scene.tokens.clone(), &api);
+    let ask = async || get(&scene.client(&layer())).await.expect("an answer").status();
     for refreshes in [1, 2, 2, 2, 2, 2, 2] {
         assert_eq!(ask().await, StatusCode::UNAUTHORIZED);
         assert_eq!(scene.refreshes(), refreshes);
@@ -252,11 +259,12 @@ async fn a_body_that_cannot_be_sent_again_is_not() {
     };
     assert_eq!(ask(&scene.layer()).await, StatusCode::UNAUTHORIZED);
     assert_eq!((scene.calls(), scene.refreshes()), (1, 0));
-    let for_another_type = scene.layer().resend_with(|_: &String| None);
-    assert_eq!(ask(&for_another_type).await, StatusCode::UNAUTHORIZED);
+    let with = |api: &ApiHosts| BearerLayer::new(scene.tokens.clone(), api);
+    let for_another_type = scene.api().resend_with(|_: &String| None);
+    assert_eq!(ask(&with(&for_another_type)).await, StatusCode::UNAUTHORIZED);
     assert_eq!((scene.calls(), scene.refreshes()), (2, 0));
-    let by_its_maker = scene.layer().resend_with(|_: &Stream| Some(Stream));
-    assert_eq!(ask(&by_its_maker).await, StatusCode::OK);
+    let by_its_maker = scene.api().resend_with(|_: &Stream| Some(Stream));
+    assert_eq!(ask(&with(&by_its_maker)).await, StatusCode::OK);
     assert_eq!((scene.calls(), scene.refreshes()), (4, 1));
 }
 
@@ -297,6 +305,26 @@ async fn what_no_newer_token_can_heal_is_passed_on() {
         assert_eq!(told.map(|told| (told.acr_values, told.max_age)), wanted);
         assert_eq!((scene.calls(), scene.refreshes()), (1, 0));
     }
+}
+
+/// The first answer is about the token, and the second one is not.
+#[tokio::test]
+async fn what_the_second_answer_wants_is_told_and_is_no_refusal_of_the_new_token() {
+    let scene = scene_with_a_refused_token().await;
+    let old = scene.current().await;
+    let rule = move |headers: &HeaderMap| {
+        let mut response = status(StatusCode::UNAUTHORIZED);
+        if bearer(headers) != old {
+            let step_up = r#"Bearer error="insufficient_user_authentication", max_age=5"#;
+            let step_up = header::HeaderValue::from_static(step_up);
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, step_up);
+        }
+        response
+    };
+    let scene = Scene { rule: Arc::new(rule), ..scene };
+    let response = get(&scene.client(&scene.layer())).await.expect("an answer");
+    assert_eq!(response.extensions().get::<StepUp>().and_then(|told| told.max_age), Some(5));
+    assert_eq!((scene.calls(), scene.refreshes()), (2, 1));
 }
 
 #[tokio::test]

@@ -195,3 +195,26 @@ async fn the_handle_of_a_sessions_login_goes_on_without_the_session() {
     world.refresher.end(&handle).await.expect("ended");
     assert_eq!(job.token().await.expect_err("ended").kind(), RefreshErrorKind::LoggedOut);
 }
+
+/// Each look reads the record, and a look must not cause the next one.
+#[tokio::test(start_paused = true)]
+async fn with_confirm_after_0_a_wait_does_not_spin() {
+    let world = World::swapping_with(|builder| {
+        builder.policy(RefreshPolicy::default().confirm_after(Duration::ZERO))
+    });
+    let id = world.log_in("alice").await;
+    let (tokens, mut changes) = (tokens_of(&world, id).await, tokens_of(&world, id).await);
+    let ended = tokio::spawn(async move { tokens.ended().await });
+    let changed = tokio::spawn(async move { changes.changed().await });
+    let before = world.tokens.calls(TokenOp::Load);
+    for _ in 0..1000 {
+        // The clock has to move, or nothing has to be read again.
+        world.clock.advance(Duration::from_micros(1));
+        tokio::task::yield_now().await;
+    }
+    let reads = world.tokens.calls(TokenOp::Load) - before;
+    assert!(reads < 10, "{reads} reads at one moment");
+    log_out(&world, id).await;
+    assert_eq!(ended.await.unwrap().kind(), RefreshErrorKind::LoggedOut);
+    assert!(changed.await.unwrap().is_err());
+}

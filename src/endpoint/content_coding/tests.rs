@@ -58,6 +58,23 @@ fn a_changed_byte_is_noticed() {
 }
 
 #[test]
+fn all_members_count() {
+    let members = [gzip(b"refresh_token=ha"), gzip(b""), gzip(b"lf-of-it"), b"\r\n".to_vec()];
+    assert_eq!(whole("gzip", members.concat()).as_deref(), Some(&b"refresh_token=half-of-it"[..]));
+    let mut cut = [gzip(b"refresh_token=ha"), gzip(b"lf-of-it")].concat();
+    cut.truncate(cut.len() - 9);
+    assert!(whole("gzip", cut).is_none(), "half of it is not the whole");
+}
+
+#[test]
+fn a_form_that_says_deflate_and_is_none_stays_as_it_is() {
+    for length in 1..60 {
+        let form = format!("refresh_token={}&scope=read", "k7Q".repeat(length));
+        assert_eq!(whole("deflate", form.clone().into()).as_deref(), Some(form.as_bytes()));
+    }
+}
+
+#[test]
 fn what_stands_behind_the_end_does_not_matter() {
     for behind in [&b"\r\n"[..], &[0; 8], &[0x1F; 9], &[7; 100]] {
         let padded = [&gzip(b"{}"), behind].concat();

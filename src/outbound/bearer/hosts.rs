@@ -34,6 +34,11 @@ impl Hosts {
     /// The place of the host that `uri` leads to; none if it must not see the token.
     pub(super) fn find(&self, uri: &Uri) -> Option<usize> {
         let name = uri.host()?;
+        let (_, behind) = uri.authority()?.as_str().rsplit_once(name)?;
+        if !behind.is_empty() && uri.port_u16().is_none() {
+            // Whoever connects may read it in another way.
+            return None;
+        }
         let default_port = match uri.scheme_str()? {
             "https" => 443,
             "http" if is_loopback(name) => 80,
@@ -51,9 +56,10 @@ impl Host {
         let rule = "it must be a host such as api.example.com or 127.0.0.1:8080";
         let authority: Authority = text.parse().map_err(|_| wrong(text, rule))?;
         let name = authority.host();
-        let is_name = !name.is_empty() && !text.contains(['@', '*', '%', '?']);
+        let is_host = |c: char| c.is_ascii_alphanumeric() || "-._:[]".contains(c);
+        let is_name = !name.is_empty() && !name.ends_with('.') && text.chars().all(is_host);
         // With a colon and no port it would be another text than it seems.
-        let port = authority.port_u16();
+        let port = authority.port_u16().filter(|port| *port > 0);
         if !is_name || (port.is_none() && name.len() != text.len()) {
             return Err(wrong(text, rule));
         }
@@ -97,6 +103,8 @@ mod tests {
             ("http://localhost:81/", None),
             ("ftp://localhost/", None),
             ("/orders", None),
+            ("https://api.example.com:99999/", None),
+            ("https://api.example.com:/", None),
         ] {
             assert_eq!(hosts.find(&uri.parse().unwrap()), found, "{uri}");
         }
@@ -113,6 +121,10 @@ mod tests {
             "api.example.com:99999",
             "user:s3cret@api.example.com",
             "two hosts",
+            "a.example,b.example",
+            "api.example.com.",
+            "api.example.com:0",
+            "api.example.com:+80",
         ] {
             let error = Hosts::parse([text]).unwrap_err();
             assert!(!error.to_string().contains("s3cret"), "{error}");

@@ -25,22 +25,36 @@ use self::{hosts::Hosts, refusals::Refusals, resend::Copy};
 use super::TokenSource;
 use crate::{clock::Clock, error::ConfigError};
 
+/// The hosts of an API, and what this process knows of them. Make it once, for example in the state
+/// of your application, and a [`BearerLayer`] of it wherever you call the API. Cheap to clone; clones
+/// share what they know.
+///
+/// A misconfigured API refuses every token, and must not make the provider issue new ones for every
+/// user without end. So after two new tokens in a row that a host refused as well, whoever they
+/// belong to, its 401s are passed on for 60 s.
+#[derive(Clone)]
+pub struct ApiHosts {
+    hosts: Arc<Hosts>,
+    refusals: Arc<Refusals>,
+    clock: Clock,
+    /// Holds a [`Copy`].
+    copy: Option<Arc<dyn Any + Send + Sync>>,
+}
+
 /// Puts an access token on each request to an API (RFC 6750, section 2.1), for any tower client of
 /// HTTP.
 ///
-/// The token goes to the hosts that you name and to no other, and only by https or to this machine.
-/// A request to another host goes out without it, so put a layer that follows redirects around this
-/// one. A request that has an `Authorization` header keeps it.
+/// The token goes to the named [hosts](ApiHosts) and to no other, and only by https or to this
+/// machine. A request to another host goes out without it, so put a layer that follows redirects
+/// around this one. A request that has an `Authorization` header keeps it.
 ///
 /// If the API answers 401, all requests that were refused with the same token wait for one refresh,
 /// and each goes out once more with the new token. That needs a body that can be sent again: `()`,
 /// `Bytes`, `String`, `Vec<u8>`, `Full<Bytes>`, `Empty<Bytes>` and `reqwest::Body` of bytes can; for
-/// others there is [`resend_with`](Self::resend_with). Otherwise the 401 is passed on: what a stream
-/// has sent is gone.
+/// others there is [`resend_with`](ApiHosts::resend_with). Otherwise the 401 is passed on: what a
+/// stream has sent is gone.
 ///
-/// A misconfigured API refuses every token, and must not make the provider issue new ones without
-/// end. So a token younger than 10 s is not refreshed for a 401. After two new tokens in a row that a
-/// host refused as well, its 401s are passed on for 60 s. A 401 with `insufficient_scope` (RFC 6750,
+/// A token younger than 10 s is not refreshed for a 401. A 401 with `insufficient_scope` (RFC 6750,
 /// section 3.1) is passed on; so is a step-up challenge, whose [`StepUp`] is in the extensions of
 /// the response.
 ///
@@ -49,17 +63,16 @@ use crate::{clock::Clock, error::ConfigError};
 /// # use bytes::Bytes;
 /// # use http::{Request, Response};
 /// # use http_body_util::Full;
-/// use tower_token_refresh::{BearerLayer, LoginTokens};
+/// use tower_token_refresh::{ApiHosts, BearerLayer, LoginTokens};
 ///
-/// async fn orders(tokens: LoginTokens) -> Result<u16, tower::BoxError> {
+/// /// `api` is made once: `ApiHosts::new(["api.example.com"])`.
+/// async fn orders(api: ApiHosts, tokens: LoginTokens) -> Result<u16, tower::BoxError> {
 ///     # let client = tower::service_fn(async |_: Request<Full<Bytes>>| {
 ///     #     Ok::<_, std::convert::Infallible>(Response::new(Full::<Bytes>::default()))
 ///     # });
-///     let mut api = ServiceBuilder::new()
-///         .layer(BearerLayer::new(tokens, ["api.example.com"])?)
-///         .service(client);
+///     let mut client = ServiceBuilder::new().layer(BearerLayer::new(tokens, &api)).service(client);
 ///     let request = Request::get("https://api.example.com/orders").body(Full::default())?;
-///     Ok(api.ready().await?.call(request).await?.status().as_u16())
+///     Ok(client.ready().await?.call(request).await?.status().as_u16())
 /// }
 /// # let _ = orders;
 /// ```
@@ -68,57 +81,48 @@ use crate::{clock::Clock, error::ConfigError};
 /// The service's error is that of the inner service, or a [`RefreshError`](crate::RefreshError) if
 /// there is no token. Both are boxed: `error.downcast_ref::<RefreshError>()` tells them apart.
 #[derive(Clone)]
-pub struct BearerLayer(Arc<Settings>);
-
-#[derive(Clone)]
-struct Settings {
+pub struct BearerLayer {
     source: Arc<dyn TokenSource>,
-    hosts: Hosts,
-    refusals: Arc<Refusals>,
-    clock: Clock,
-    /// Holds a [`Copy`].
-    copy: Option<Arc<dyn Any + Send + Sync>>,
+    api: ApiHosts,
 }
 
-impl BearerLayer {
-    /// Takes the tokens from `source`. Each of `hosts` is a name or an address, with a port if it is
-    /// not the default one of the scheme: `api.example.com`, `127.0.0.1:8080`, `[::1]:8080`.
-    ///
-    /// All that is made of one layer, or of its clones, shares what it knows of the hosts. So make one
-    /// for each API and user, or one for each API with a source of this application's own tokens.
+impl ApiHosts {
+    /// Each of `hosts` is a name or an address, with a port if it is not the default one of the
+    /// scheme: `api.example.com`, `127.0.0.1:8080`, `[::1]:8080`.
     ///
     /// # Errors
     /// No host, or something that is none: a URL, a path, a user, a wildcard.
-    pub fn new(
-        source: impl TokenSource,
-        hosts: impl IntoIterator<Item = impl AsRef<str>>,
-    ) -> Result<Self, ConfigError> {
+    pub fn new(hosts: impl IntoIterator<Item = impl AsRef<str>>) -> Result<Self, ConfigError> {
         let hosts = Hosts::parse(hosts)?;
-        Ok(Self(Arc::new(Settings {
-            source: Arc::new(source),
-            refusals: Arc::new(Refusals::new(hosts.len())),
-            hosts,
-            clock: Clock::system(),
-            copy: None,
-        })))
+        let refusals = Arc::new(Refusals::new(hosts.len()));
+        Ok(Self { hosts: Arc::new(hosts), refusals, clock: Clock::system(), copy: None })
     }
 
-    /// Sets how a body of type `B` is made once more, before it is sent. None: not this one.
+    /// Sets how a body of type `B` is made once more, before it is sent. None: not this one. It
+    /// counts for one type, the last one that it was set for.
     #[must_use]
     pub fn resend_with<B: 'static>(
         mut self,
         copy: impl Fn(&B) -> Option<B> + Send + Sync + 'static,
     ) -> Self {
         let copy: Copy<B> = Box::new(copy);
-        Arc::make_mut(&mut self.0).copy = Some(Arc::new(copy));
+        self.copy = Some(Arc::new(copy));
         self
     }
 
     /// Sets the clock that the ages of tokens are measured by. The default is the system's.
     #[must_use]
     pub fn clock(mut self, clock: impl Into<Clock>) -> Self {
-        Arc::make_mut(&mut self.0).clock = clock.into();
+        self.clock = clock.into();
         self
+    }
+}
+
+impl BearerLayer {
+    /// Takes the tokens for the API at these hosts from `source`.
+    #[must_use]
+    pub fn new(source: impl TokenSource, api: &ApiHosts) -> Self {
+        Self { source: Arc::new(source), api: api.clone() }
     }
 }
 
@@ -126,18 +130,18 @@ impl<S> Layer<S> for BearerLayer {
     type Service = BearerService<S>;
 
     fn layer(&self, inner: S) -> BearerService<S> {
-        BearerService::new(inner, self.0.clone())
+        BearerService::new(inner, self.clone())
+    }
+}
+
+impl fmt::Debug for ApiHosts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("ApiHosts").field(&self.hosts).finish()
     }
 }
 
 impl fmt::Debug for BearerLayer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-impl fmt::Debug for Settings {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("BearerLayer").field("hosts", &self.hosts).finish_non_exhaustive()
+        f.debug_struct("BearerLayer").field("api", &self.api).finish_non_exhaustive()
     }
 }

@@ -4,7 +4,6 @@ use std::{
     fmt,
     future::Future,
     pin::Pin,
-    sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
@@ -12,7 +11,7 @@ use std::{
 use http::{Request, Response, StatusCode, header::AUTHORIZATION};
 use tower::{BoxError, Service, ServiceExt};
 
-use super::{Settings, challenge::Challenge, resend};
+use super::{BearerLayer, challenge::Challenge, resend};
 use crate::{error::Chain, metrics, tokens::AccessToken};
 
 /// A token younger than this is not refused for its age.
@@ -22,12 +21,12 @@ const YOUNG: Duration = Duration::from_secs(10);
 #[derive(Clone)]
 pub struct BearerService<S> {
     inner: S,
-    settings: Arc<Settings>,
+    layer: BearerLayer,
 }
 
 impl<S> BearerService<S> {
-    pub(super) fn new(inner: S, settings: Arc<Settings>) -> Self {
-        Self { inner, settings }
+    pub(super) fn new(inner: S, layer: BearerLayer) -> Self {
+        Self { inner, layer }
     }
 }
 
@@ -48,32 +47,29 @@ where
     }
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        let host = self.settings.hosts.find(request.uri());
+        let host = self.layer.api.hosts.find(request.uri());
         let host = host.filter(|_| !request.headers().contains_key(AUTHORIZATION));
         let Some(host) = host else {
             let response = self.inner.call(request);
             return Box::pin(async { response.await.map_err(Into::into) });
         };
-        let settings = self.settings.clone();
+        let layer = self.layer.clone();
         // The service that was polled ready is the one to call; its clone waits for the next
         // request.
         let clone = self.inner.clone();
         let mut inner = std::mem::replace(&mut self.inner, clone);
-        let again = copy_of(&request, &settings);
+        let again = copy_of(&request, &layer);
         Box::pin(async move {
-            let token = settings.source.token().await?;
+            let token = layer.source.token().await?;
             request.headers_mut().insert(AUTHORIZATION, token.header());
             let mut response = inner.call(request).await.map_err(Into::into)?;
             if response.status() != StatusCode::UNAUTHORIZED {
                 return Ok(response);
             }
-            let challenge = Challenge::of(response.headers());
-            let again = again.filter(|_| challenge == Challenge::BadToken);
-            if let Challenge::StepUp(step_up) = challenge {
-                response.extensions_mut().insert(step_up);
-            }
+            let is_bad = is_bad_token(&mut response);
+            let again = again.filter(|_| is_bad);
             let newer = match &again {
-                Some(_) => settings.newer_than(&token, host).await,
+                Some(_) => layer.newer_than(&token, host).await,
                 None => None,
             };
             let (Some(mut again), Some(newer)) = (again, newer) else {
@@ -83,16 +79,30 @@ where
             drop(response);
             again.headers_mut().insert(AUTHORIZATION, newer.header());
             let inner = inner.ready().await.map_err(Into::into)?;
-            let response = inner.call(again).await.map_err(Into::into)?;
-            settings.sent_again(&newer, host, response.status());
+            let mut response = inner.call(again).await.map_err(Into::into)?;
+            let is_refused = is_bad_token(&mut response);
+            layer.sent_again(&newer, host, is_refused);
             Ok(response)
         })
     }
 }
 
+/// Whether another token of the same kind may help. A step-up challenge is told to the caller.
+fn is_bad_token<R>(response: &mut Response<R>) -> bool {
+    if response.status() != StatusCode::UNAUTHORIZED {
+        return false;
+    }
+    let challenge = Challenge::of(response.headers());
+    let is_bad = challenge == Challenge::BadToken;
+    if let Challenge::StepUp(step_up) = challenge {
+        response.extensions_mut().insert(step_up);
+    }
+    is_bad
+}
+
 /// None if the body cannot be sent twice.
-fn copy_of<B: 'static>(request: &Request<B>, settings: &Settings) -> Option<Request<B>> {
-    let mut copy = Request::new(resend::copy(request.body(), settings.copy.as_deref())?);
+fn copy_of<B: 'static>(request: &Request<B>, layer: &BearerLayer) -> Option<Request<B>> {
+    let mut copy = Request::new(resend::copy(request.body(), layer.api.copy.as_deref())?);
     copy.method_mut().clone_from(request.method());
     copy.uri_mut().clone_from(request.uri());
     *copy.version_mut() = request.version();
@@ -101,12 +111,12 @@ fn copy_of<B: 'static>(request: &Request<B>, settings: &Settings) -> Option<Requ
     Some(copy)
 }
 
-impl Settings {
+impl BearerLayer {
     /// None if none is worth asking for, or can be had.
     async fn newer_than(&self, rejected: &AccessToken, host: usize) -> Option<AccessToken> {
-        let age = self.clock.now().duration_since(rejected.cached().obtained_at);
+        let age = self.api.clock.now().duration_since(rejected.cached().obtained_at);
         let is_young = age.is_ok_and(|age| age < YOUNG);
-        if is_young || !self.refusals.may_help(host, self.clock.monotonic()) {
+        if is_young || !self.api.refusals.may_help(host, self.api.clock.monotonic()) {
             return None;
         }
         match self.source.newer_than(rejected).await {
@@ -119,16 +129,15 @@ impl Settings {
         }
     }
 
-    fn sent_again(&self, newer: &AccessToken, host: usize, status: StatusCode) {
-        let is_refused = status == StatusCode::UNAUTHORIZED;
+    fn sent_again(&self, newer: &AccessToken, host: usize, is_refused: bool) {
         metrics::api_refused(if is_refused { "refused_again" } else { "healed" });
         let token = (newer.cached().key, newer.cached().generation);
-        self.refusals.sent_again(host, token, is_refused, self.clock.monotonic());
+        self.api.refusals.sent_again(host, token, is_refused, self.api.clock.monotonic());
     }
 }
 
 impl<S> fmt::Debug for BearerService<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.settings.fmt(f)
+        f.debug_struct("BearerService").field("layer", &self.layer).finish_non_exhaustive()
     }
 }

@@ -120,6 +120,21 @@ fn what_passes_for_others_may_pass_for_this_one() {
 }
 
 #[test]
+fn how_well_it_went_before_says_nothing() {
+    let world = world(3);
+    for _ in 0..1000 {
+        world.rejections.refreshed(login(2));
+    }
+    world.refused(0);
+    world.rejections.add(login(3), FIRST);
+    world.rejections.refreshed(login(3));
+    for _ in 0..19 {
+        world.rejections.refreshed(login(2));
+    }
+    assert!(!world.refused(15) && !world.refused(15));
+}
+
+#[test]
 fn what_has_passed_before_the_first_one_counts_for_ten_minutes() {
     let world = world(3);
     for (ago, ends) in [(9, false), (21, true)] {

@@ -63,7 +63,7 @@ fn first_object(text: &str) -> Option<Fields> {
 /// The fields of an object before the place where it is no JSON, or ends; only if a refresh token is
 /// among them. Without one, it may stand in the rest.
 fn beginning(text: &str) -> Option<Fields> {
-    struct Beginning<'a>(&'a mut Fields);
+    struct Beginning<'a>(&'a mut Fields, &'a mut String);
 
     impl<'de> Visitor<'de> for Beginning<'_> {
         type Value = ();
@@ -74,17 +74,21 @@ fn beginning(text: &str) -> Option<Fields> {
 
         fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<(), A::Error> {
             while let Some((name, value)) = object.next_entry()? {
+                self.1.clone_from(&name);
                 self.0.insert(name, value);
             }
             Ok(())
         }
     }
 
-    let mut fields = Fields::new();
+    let (mut fields, mut last) = (Fields::new(), String::new());
     let mended = mended(text);
-    let read = serde_json::Deserializer::from_str(&mended).deserialize_map(Beginning(&mut fields));
-    // That it is broken is why it is read in this way.
-    drop(read);
+    let read = serde_json::Deserializer::from_str(&mended)
+        .deserialize_map(Beginning(&mut fields, &mut last));
+    if read.is_err_and(|error| !error.is_eof()) {
+        // What stands behind the last value makes no sense, and may be a part of it.
+        fields.remove(&last);
+    }
     Some(fields).filter(has_refresh_token)
 }
 
@@ -93,7 +97,7 @@ fn has_refresh_token(fields: &Fields) -> bool {
 }
 
 /// JSON with `null` in place of each value that is none: `NaN`, `1e999`, half of a character, what is
-/// nested too deep, a number at the very end, which may be cut off.
+/// nested too deep. What is cut off at the very end is left out, and so is a number there.
 fn mended(text: &str) -> String {
     let is_structure = |c: char| c.is_ascii_whitespace() || "{}[],:".contains(c);
     let (mut mended, mut rest, mut depth) = (String::with_capacity(text.len()), text, 0_usize);
@@ -113,8 +117,11 @@ fn mended(text: &str) -> String {
         if outer.max(depth) < DEEPEST {
             let is_cut = behind.is_empty() && first != '"';
             let is_value = || serde_json::from_str::<Value>(token).is_ok();
-            let is_kept = is_structure(first) || !is_cut && is_value();
-            mended.push_str(if is_kept { token } else { "null" });
+            if is_structure(first) || !is_cut && is_value() {
+                mended.push_str(token);
+            } else if !behind.is_empty() {
+                mended.push_str("null");
+            }
         } else if depth == DEEPEST && outer < depth {
             mended.push_str("null");
         }

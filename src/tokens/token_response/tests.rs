@@ -88,6 +88,20 @@ fn of_a_cut_body_counts_what_is_whole_if_the_refresh_token_is() {
     assert!(cut("<script>{\"access_token\":\"at-2\",\"refresh_token\":\"rt-2\"").is_none());
 }
 
+#[test]
+fn a_refresh_token_that_is_not_as_it_was_sent_is_none() {
+    for body in [
+        &br#"{"access_token":"at","refresh_token":"abc"def"}"#[..],
+        b"{\"access_token\":\"at\",\"refresh_token\":\"ab\xFFcd\"}",
+        b"access_token=at&refresh_token=ab%FFcd",
+    ] {
+        for is_whole in [true, false] {
+            let token = read(body, is_whole).ok().and_then(|set| set.refresh_token);
+            assert!(token.is_none(), "{}", String::from_utf8_lossy(body));
+        }
+    }
+}
+
 /// Many places where something might begin, in one body of the largest size. It takes no time to
 /// speak of, where a parse for each place takes half a minute.
 #[test]
