@@ -93,7 +93,9 @@ mod tests {
                     drop(watch);
                 })
             });
-            threads.map(|thread| thread.join().expect("no panic"));
+            for thread in threads {
+                thread.join().expect("no panic");
+            }
             assert_eq!(watchers.0.len(), 0);
         }
     }
