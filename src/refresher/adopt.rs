@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use super::{
-    Core,
+    Core, TokenRefresher,
     ending::{Cause, Login},
     errors::internal,
     log_out::{self, Revocation},
+    login_tokens::LoginTokens,
     new_login::NewLogin,
 };
 use crate::{
@@ -14,7 +15,64 @@ use crate::{
     tokens::{GrantHandle, GrantId, TokenSet},
 };
 
-pub(super) async fn adopt(core: Arc<Core>, set: TokenSet) -> Result<GrantHandle, RefreshError> {
+impl TokenRefresher {
+    /// Takes `set` as a login without a session: for jobs and connectors that call an API for a
+    /// user who is not there. Its refreshes are shared like those of any login, in any number of
+    /// processes. Store the handle; it is the only way to the tokens.
+    ///
+    /// The token record is kept until the refresh token ends, or for 30 days after the last refresh
+    /// if the provider does not say when that is.
+    ///
+    /// ```
+    /// # use tower_token_refresh::{GrantHandle, RefreshError, TokenRefresher, TokenSet};
+    /// # async fn example(refresher: TokenRefresher, set: TokenSet)
+    /// # -> Result<(), Box<dyn std::error::Error>> {
+    /// // Where the user links the account:
+    /// let stored = refresher.adopt(set).await?.to_secret();
+    /// // In the job, in any process:
+    /// let handle = GrantHandle::from_secret(&stored)?;
+    /// let token = refresher.tokens(&handle).token().await?;
+    /// // Where the user unlinks it:
+    /// refresher.end(&handle).await?;
+    /// # let _ = token;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Cancel safety
+    /// Runs to its end even if the future is dropped; then nobody has the handle, and the record
+    /// goes when its tokens end.
+    ///
+    /// # Errors
+    /// As [`log_in`](Self::log_in). There is no login then.
+    pub async fn adopt(&self, set: TokenSet) -> Result<GrantHandle, RefreshError> {
+        self.0.run_to_the_end(adopt(self.0.clone(), set)).await
+    }
+
+    /// The tokens of an [adopted](Self::adopt) login. Nothing is asked for yet, so that a login that
+    /// does not exist shows at the first [`token`](LoginTokens::token).
+    #[must_use]
+    pub fn tokens(&self, handle: &GrantHandle) -> LoginTokens {
+        LoginTokens::of_handle(self.0.clone(), handle)
+    }
+
+    /// Ends the login of `handle`, in every process, and revokes its tokens. If it came from a
+    /// session, that session holds no login from now on.
+    ///
+    /// It waits at most 2 s for the provider; a revocation that takes longer goes on in the
+    /// background. To end a login that has ended is no error.
+    ///
+    /// # Cancel safety
+    /// Runs to its end even if the future is dropped.
+    ///
+    /// # Errors
+    /// As [`log_out`](Self::log_out).
+    pub async fn end(&self, handle: &GrantHandle) -> Result<Revocation, RefreshError> {
+        self.0.run_to_the_end(end(self.0.clone(), handle.0)).await
+    }
+}
+
+async fn adopt(core: Arc<Core>, set: TokenSet) -> Result<GrantHandle, RefreshError> {
     let began = core.back_channel.as_ref().map(|channel| channel.named.now());
     let grant = GrantId::random();
     core.listening.begin(&core);
@@ -34,7 +92,7 @@ pub(super) async fn adopt(core: Arc<Core>, set: TokenSet) -> Result<GrantHandle,
     Ok(GrantHandle(grant))
 }
 
-pub(super) async fn end(core: Arc<Core>, grant: GrantId) -> Result<Revocation, RefreshError> {
+async fn end(core: Arc<Core>, grant: GrantId) -> Result<Revocation, RefreshError> {
     let cached = core.cache.get(grant);
     let cause = Cause::Logout { with_session: false };
     let login = core.endings.end(Login::of(grant), cause, None).await;

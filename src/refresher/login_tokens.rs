@@ -7,9 +7,10 @@ use std::{
 };
 
 use http::StatusCode;
+use tower_sessions::Session;
 
 use super::{
-    Core,
+    Core, TokenRefresher,
     asker::Asker,
     confirm::confirmed,
     ending::Login,
@@ -59,6 +60,20 @@ pub struct LoginTokens {
     seen: Generation,
 }
 
+impl TokenRefresher {
+    /// The tokens of the login that `session` holds, for what outlives the request. They are fresh
+    /// when this returns.
+    ///
+    /// # Cancel safety
+    /// As [`valid_token`](Self::valid_token).
+    ///
+    /// # Errors
+    /// As [`valid_token`](Self::valid_token).
+    pub async fn login_tokens(&self, session: &Session) -> Result<LoginTokens, RefreshError> {
+        LoginTokens::of_session(&self.0, session).await
+    }
+}
+
 impl LoginTokens {
     pub(super) fn of_handle(core: Arc<Core>, handle: &GrantHandle) -> Self {
         // No session: the record lasts as long as its tokens.
@@ -68,7 +83,7 @@ impl LoginTokens {
 
     pub(super) async fn of_session(
         core: &Arc<Core>,
-        session: &tower_sessions::Session,
+        session: &Session,
     ) -> Result<Self, RefreshError> {
         let grant = grant_of(core, session).await?;
         let token = valid_token_of(core, grant, Asker::Request(session)).await?;
