@@ -111,6 +111,7 @@ mod hex;
 mod keep_listening;
 mod key_locks;
 pub mod lock;
+mod loopback;
 mod metrics;
 mod middleware;
 mod outbound;

@@ -3,7 +3,7 @@
 //! Nobody has asked for them, so senders that use them also get them wrong: a header over a body that
 //! was unpacked on the way, a packed body without a header, bytes behind the end, no end.
 
-use std::io::{self, BufRead, ErrorKind, Read};
+use std::io::{self, ErrorKind, Read};
 
 use bytes::Bytes;
 use flate2::{
@@ -90,8 +90,8 @@ impl Read for Members<'_> {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         loop {
             let read = self.0.read(into)?;
-            let mut behind = *self.0.get_ref();
-            if read > 0 || into.is_empty() || !behind.fill_buf()?.starts_with(GZIP_MAGIC) {
+            let behind = *self.0.get_ref();
+            if read > 0 || into.is_empty() || !behind.starts_with(GZIP_MAGIC) {
                 return Ok(read);
             }
             self.0 = GzDecoder::new(behind);

@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 
 use super::{
     problem,
-    service::{Handle, login_tokens_for, rejected, token_for},
+    service::{Handle, rejected, session_in},
 };
 use crate::{
     error::{RefreshError, RefreshErrorKind},
@@ -34,8 +34,9 @@ impl<S: Sync> FromRequestParts<S> for LoginTokens {
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, RefreshError> {
         let tokens = async {
+            let session = session_in(&parts.extensions)?;
             // Boxed, as below.
-            Box::pin(login_tokens_for(handle(parts)?, &parts.extensions)).await
+            Box::pin(handle(parts)?.login_tokens(session)).await
         };
         tokens.await.map_err(|error| rejected(error, parts))
     }
@@ -144,7 +145,8 @@ async fn token_of(parts: &mut Parts) -> Result<AccessToken, RefreshError> {
         return Ok(token.clone());
     }
     // Boxed: otherwise the future of every handler is as large as a refresh, even below a guard.
-    let token = Box::pin(token_for(handle(parts)?, &parts.extensions)).await?;
+    let asked = handle(parts)?.valid_token(session_in(&parts.extensions)?);
+    let token = Box::pin(asked).await?;
     // A second extractor of this request gets the same token.
     parts.extensions.insert(token.clone());
     Ok(token)

@@ -98,24 +98,8 @@ where
 )]
 pub(crate) struct Handle(pub(crate) TokenRefresher);
 
-#[cfg(feature = "axum")]
-pub(crate) async fn token_for(
-    refresher: &TokenRefresher,
-    extensions: &http::Extensions,
-) -> Result<crate::tokens::AccessToken, RefreshError> {
-    refresher.valid_token(session_in(extensions)?).await
-}
-
-#[cfg(feature = "axum")]
-pub(crate) async fn login_tokens_for(
-    refresher: &TokenRefresher,
-    extensions: &http::Extensions,
-) -> Result<crate::refresher::LoginTokens, RefreshError> {
-    refresher.login_tokens(session_in(extensions)?).await
-}
-
 /// The session of a request, if there is a session layer above.
-fn session_in(extensions: &http::Extensions) -> Result<&Session, RefreshError> {
+pub(crate) fn session_in(extensions: &http::Extensions) -> Result<&Session, RefreshError> {
     extensions.get::<Session>().ok_or_else(no_session_layer)
 }
 

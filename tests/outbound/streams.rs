@@ -3,13 +3,26 @@
 use std::time::Duration;
 
 use support::{LIFE, TokenOp, World, on_every_store};
+use tokio::task::JoinHandle;
 use tower_sessions::session::Id;
-use tower_token_refresh::{LoginTokens, Logout, RefreshErrorKind, RefreshPolicy};
+use tower_token_refresh::{
+    AccessToken, LoginTokens, Logout, RefreshError, RefreshErrorKind, RefreshPolicy,
+};
 
 const SECOND: Duration = Duration::from_secs(1);
 
 async fn tokens_of(world: &World, id: Id) -> LoginTokens {
     world.refresher.login_tokens(&world.session(id)).await.expect("logged in")
+}
+
+/// One waits for the end of the login, and one for its next token.
+async fn both_waits(
+    world: &World,
+    id: Id,
+) -> (JoinHandle<RefreshError>, JoinHandle<Result<AccessToken, RefreshError>>) {
+    let (tokens, mut changes) = (tokens_of(world, id).await, tokens_of(world, id).await);
+    let ended = tokio::spawn(async move { tokens.ended().await });
+    (ended, tokio::spawn(async move { changes.changed().await }))
 }
 
 async fn log_out(world: &World, id: Id) {
@@ -52,9 +65,7 @@ on_every_store! {
 async fn a_logout_ends_both_waits_at_once() {
     let world = World::on_swapping();
     let id = world.log_in("alice").await;
-    let (tokens, mut changes) = (tokens_of(&world, id).await, tokens_of(&world, id).await);
-    let ended = tokio::spawn(async move { tokens.ended().await });
-    let changed = tokio::spawn(async move { changes.changed().await });
+    let (ended, changed) = both_waits(&world, id).await;
     tokio::task::yield_now().await;
     assert!(!ended.is_finished() && !changed.is_finished());
 
@@ -135,9 +146,7 @@ async fn what_a_request_refreshes_wakes_a_stream_at_once() {
 async fn an_outage_ends_no_wait() {
     let world = World::on_swapping();
     let id = world.log_in("alice").await;
-    let (tokens, mut changes) = (tokens_of(&world, id).await, tokens_of(&world, id).await);
-    let ended = tokio::spawn(async move { tokens.ended().await });
-    let changed = tokio::spawn(async move { changes.changed().await });
+    let (ended, changed) = both_waits(&world, id).await;
     world.tokens.refuse_everything(true);
     step(&world, 300).await;
     assert!(!ended.is_finished() && !changed.is_finished());
@@ -203,9 +212,7 @@ async fn with_confirm_after_0_a_wait_does_not_spin() {
         builder.policy(RefreshPolicy::default().confirm_after(Duration::ZERO))
     });
     let id = world.log_in("alice").await;
-    let (tokens, mut changes) = (tokens_of(&world, id).await, tokens_of(&world, id).await);
-    let ended = tokio::spawn(async move { tokens.ended().await });
-    let changed = tokio::spawn(async move { changes.changed().await });
+    let (ended, changed) = both_waits(&world, id).await;
     let before = world.tokens.calls(TokenOp::Load);
     for _ in 0..1000 {
         // The clock has to move, or nothing has to be read again.

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use http::Uri;
 use url::{Host, Url};
 
-use crate::ConfigError;
+use crate::{ConfigError, loopback::is_loopback};
 
 /// Allows https everywhere, and plain http to loopback and to hosts allowed by name.
 #[derive(Debug, Clone, Default)]
@@ -32,28 +32,17 @@ impl SchemeRule {
         if url.fragment().is_some() {
             return Err(broken("it has a fragment (RFC 6749, 3.2)"));
         }
+        let host = name(&host);
         match url.scheme() {
             "https" => {}
-            "http" if is_loopback(&host) || self.allowed.contains(&name(&host)) => {}
+            "http" if is_loopback(&host) || self.allowed.contains(&host) => {}
             "http" => {
-                return Err(ConfigError::PlainHttp {
-                    what,
-                    value: without_secrets(value),
-                    host: name(&host),
-                });
+                return Err(ConfigError::PlainHttp { what, value: without_secrets(value), host });
             }
             _ => return Err(broken("neither https nor http")),
         }
         Uri::try_from(url.as_str())
             .map_err(|_| broken("it holds a character that HTTP does not allow"))
-    }
-}
-
-fn is_loopback(host: &Host<&str>) -> bool {
-    match host {
-        Host::Domain(name) => name.eq_ignore_ascii_case("localhost"),
-        Host::Ipv4(address) => address.is_loopback(),
-        Host::Ipv6(address) => address.is_loopback(),
     }
 }
 

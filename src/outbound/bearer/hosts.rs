@@ -2,12 +2,12 @@
 
 use http::{Uri, uri::Authority};
 
-use crate::error::ConfigError;
+use crate::{error::ConfigError, loopback::is_loopback};
 
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(super) struct Hosts(Vec<Host>);
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug)]
 struct Host {
     /// In lower case. An IPv6 address has its brackets.
     name: String,
@@ -65,13 +65,6 @@ impl Host {
         }
         Ok(Self { name: name.to_ascii_lowercase(), port })
     }
-}
-
-/// This machine, which no token leaves.
-fn is_loopback(name: &str) -> bool {
-    let address = name.trim_start_matches('[').trim_end_matches(']');
-    let address = address.parse::<std::net::IpAddr>();
-    name.eq_ignore_ascii_case("localhost") || address.is_ok_and(|address| address.is_loopback())
 }
 
 fn wrong(value: &str, rule: &'static str) -> ConfigError {

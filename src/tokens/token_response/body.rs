@@ -22,12 +22,11 @@ pub(crate) fn fields(body: &[u8]) -> Result<Fields, TokenSetError> {
     let body = body.strip_prefix(BOM).unwrap_or(body);
     serde_json::from_slice(body).or_else(|error| {
         let not_json = TokenSetError::NotJson { line: error.line(), column: error.column() };
-        let text = || String::from_utf8_lossy(body);
-        form(body)
-            .or_else(|| first_object(&text()))
-            .or_else(|| first_object(&mended(&text())))
-            .or_else(|| beginning(&text()))
-            .ok_or(not_json)
+        let spoilt_json = || {
+            let mended = mended(&String::from_utf8_lossy(body));
+            first_object(&mended).or_else(|| beginning(&mended))
+        };
+        form(body).or_else(spoilt_json).ok_or(not_json)
     })
 }
 
@@ -36,7 +35,7 @@ pub(super) fn cut(body: &[u8]) -> Result<Fields, TokenSetError> {
     let body = body.strip_prefix(BOM).unwrap_or(body);
     let last_pair = body.iter().rposition(|byte| *byte == b'&');
     let fields = last_pair.and_then(|at| form(&body[..at]).filter(has_refresh_token));
-    let fields = fields.or_else(|| beginning(&String::from_utf8_lossy(body)));
+    let fields = fields.or_else(|| beginning(&mended(&String::from_utf8_lossy(body))));
     fields.ok_or(TokenSetError::NotJson { line: 0, column: 0 })
 }
 
@@ -60,9 +59,9 @@ fn first_object(text: &str) -> Option<Fields> {
     serde_json::Deserializer::from_str(text).into_iter().next()?.ok()
 }
 
-/// The fields of an object before the place where it is no JSON, or ends; only if a refresh token is
-/// among them. Without one, it may stand in the rest.
-fn beginning(text: &str) -> Option<Fields> {
+/// The fields of a [mended] object before the place where it is no JSON, or ends; only if a refresh
+/// token is among them. Without one, it may stand in the rest.
+fn beginning(mended: &str) -> Option<Fields> {
     struct Beginning<'a>(&'a mut Fields, &'a mut String);
 
     impl<'de> Visitor<'de> for Beginning<'_> {
@@ -82,8 +81,7 @@ fn beginning(text: &str) -> Option<Fields> {
     }
 
     let (mut fields, mut last) = (Fields::new(), String::new());
-    let mended = mended(text);
-    let read = serde_json::Deserializer::from_str(&mended)
+    let read = serde_json::Deserializer::from_str(mended)
         .deserialize_map(Beginning(&mut fields, &mut last));
     if read.is_err_and(|error| !error.is_eof()) {
         // What stands behind the last value makes no sense, and may be a part of it.
