@@ -227,6 +227,14 @@ pub enum ConfigError {
         /// The rule it breaks.
         rule: &'static str,
     },
+    /// A signing key, a certificate or a secret that cannot be used. Nothing of it is shown.
+    #[error("{what} cannot be used: {rule}")]
+    Credential {
+        /// Which one, with the path of its file if it has one.
+        what: String,
+        /// The rule it breaks.
+        rule: String,
+    },
     /// The default transport cannot be built, for example without TLS roots, or with a proxy
     /// variable that is not a URL.
     #[error("the default transport cannot be built: {rule}")]

@@ -134,7 +134,7 @@ pub use clock::{Clock, TimeSource};
 pub use endpoint::fuzzing;
 pub use endpoint::{
     AnswerMeaning, ClientAuth, Discover, DiscoveryError, NotSent, ProviderAnswer, ProviderLimits,
-    TokenEndpoint, Transport,
+    SigningAlgorithm, SigningKey, TokenEndpoint, Transport,
 };
 pub use error::{ConfigError, RefreshError, RefreshErrorKind};
 #[cfg(feature = "axum")]

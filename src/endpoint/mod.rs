@@ -45,7 +45,7 @@ mod transport;
 #[cfg(test)]
 pub(crate) use attempt::AlwaysSend;
 pub(crate) use attempt::{Aborted, BeforeAttempt, RefreshFailure};
-pub use auth::ClientAuth;
+pub use auth::{ClientAuth, SigningAlgorithm, SigningKey};
 pub use classify::{AnswerMeaning, ProviderAnswer};
 pub use discover::Discover;
 pub use discovery::DiscoveryError;

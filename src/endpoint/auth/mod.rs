@@ -13,8 +13,11 @@ use http::HeaderValue;
 use secrecy::{ExposeSecret, SecretString};
 use url::form_urlencoded::{Serializer, byte_serialize};
 
+pub use self::signing_key::{SigningAlgorithm, SigningKey};
 use super::error::{EndpointError, EndpointErrorKind};
 use crate::ConfigError;
+
+mod signing_key;
 
 /// How this application authenticates at the token and revocation endpoints.
 ///
