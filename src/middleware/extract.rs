@@ -11,21 +11,21 @@ use http::request::Parts;
 use serde::de::DeserializeOwned;
 
 use super::{
+    place::{Only, Place},
     problem,
-    service::{Handle, rejected, session_in},
+    service::{rejected, session_in},
 };
 use crate::{
     error::{RefreshError, RefreshErrorKind},
     refresher::{LoginTokens, TokenRefresher},
-    tokens::AccessToken,
-    tokens::StandardClaims,
+    tokens::{AccessToken, StandardClaims},
 };
 
 impl<S: Sync> FromRequestParts<S> for AccessToken {
     type Rejection = RefreshError;
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, RefreshError> {
-        token_of(parts).await.map_err(|error| rejected(error, parts))
+        token_of::<Only>(parts).await.map_err(|error| rejected(error, parts))
     }
 }
 
@@ -33,12 +33,7 @@ impl<S: Sync> FromRequestParts<S> for LoginTokens {
     type Rejection = RefreshError;
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, RefreshError> {
-        let tokens = async {
-            let session = session_in(&parts.extensions)?;
-            // Boxed, as below.
-            Box::pin(handle(parts)?.login_tokens(session)).await
-        };
-        tokens.await.map_err(|error| rejected(error, parts))
+        login_in::<Only>(parts).await.map_err(|error| rejected(error, parts))
     }
 }
 
@@ -51,7 +46,7 @@ impl<S: Sync> OptionalFromRequestParts<S> for AccessToken {
         parts: &mut Parts,
         _state: &S,
     ) -> Result<Option<Self>, RefreshError> {
-        token_if_any(parts).await.map_err(|error| rejected(error, parts))
+        token_if_any::<Only>(parts).await.map_err(|error| rejected(error, parts))
     }
 }
 
@@ -108,7 +103,7 @@ where
     type Rejection = RefreshError;
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, RefreshError> {
-        let claims = async { claims_of(&token_of(parts).await?).await }.await;
+        let claims = async { claims_in(&token_of::<Only>(parts).await?).await }.await;
         claims.map_err(|error| rejected(error, parts))
     }
 }
@@ -125,8 +120,8 @@ where
         _state: &S,
     ) -> Result<Option<Self>, RefreshError> {
         let claims = async {
-            match token_if_any(parts).await? {
-                Some(token) => claims_of(&token).await.map(Some),
+            match token_if_any::<Only>(parts).await? {
+                Some(token) => claims_in(&token).await.map(Some),
                 None => Ok(None),
             }
         };
@@ -140,30 +135,38 @@ impl IntoResponse for RefreshError {
     }
 }
 
-async fn token_of(parts: &mut Parts) -> Result<AccessToken, RefreshError> {
-    if let Some(token) = parts.extensions.get::<AccessToken>() {
+pub(super) async fn token_of<P: Place>(parts: &mut Parts) -> Result<AccessToken, RefreshError> {
+    if let Some(token) = P::token(&parts.extensions) {
         return Ok(token.clone());
     }
     // Boxed: otherwise the future of every handler is as large as a refresh, even below a guard.
-    let asked = handle(parts)?.valid_token(session_in(&parts.extensions)?);
+    let asked = refresher::<P>(parts)?.valid_token(session_in(&parts.extensions)?);
     let token = Box::pin(asked).await?;
     // A second extractor of this request gets the same token.
-    parts.extensions.insert(token.clone());
+    P::put_token(&mut parts.extensions, token.clone());
     Ok(token)
 }
 
-fn handle(parts: &Parts) -> Result<&TokenRefresher, RefreshError> {
-    let handle = parts.extensions.get::<Handle>().map(|Handle(refresher)| refresher);
-    handle.ok_or_else(|| {
+pub(super) async fn login_in<P: Place>(parts: &Parts) -> Result<LoginTokens, RefreshError> {
+    let session = session_in(&parts.extensions)?;
+    // Boxed, as above.
+    Box::pin(refresher::<P>(parts)?.login_tokens(session)).await
+}
+
+fn refresher<P: Place>(parts: &Parts) -> Result<&TokenRefresher, RefreshError> {
+    P::refresher(&parts.extensions).ok_or_else(|| {
         RefreshError::new(
             RefreshErrorKind::Misconfigured,
-            "the route has no token refresh layer: add `.layer(TokenRefreshLayer::new(&refresher))`",
+            "the route has no token refresh layer: add `.layer(TokenRefreshLayer::new(&refresher))`, \
+             with `.provider()` if the handler asks for a provider by its name",
         )
     })
 }
 
-async fn token_if_any(parts: &mut Parts) -> Result<Option<AccessToken>, RefreshError> {
-    match token_of(parts).await {
+pub(super) async fn token_if_any<P: Place>(
+    parts: &mut Parts,
+) -> Result<Option<AccessToken>, RefreshError> {
+    match token_of::<P>(parts).await {
         Ok(token) => Ok(Some(token)),
         Err(error) => match error.kind() {
             RefreshErrorKind::NoTokens
@@ -174,7 +177,7 @@ async fn token_if_any(parts: &mut Parts) -> Result<Option<AccessToken>, RefreshE
     }
 }
 
-async fn claims_of<T: DeserializeOwned + Send + Sync + 'static>(
+pub(super) async fn claims_in<T: DeserializeOwned + Send + Sync + 'static>(
     token: &AccessToken,
 ) -> Result<Claims<T>, RefreshError> {
     token.verify().await?;

@@ -7,6 +7,7 @@ use http::{Response, request::Parts};
 use tower::Layer;
 
 use super::{
+    place::{Named, Only, Puts},
     rejection::Hook,
     service::{Mode, TokenRefreshService},
 };
@@ -49,13 +50,19 @@ pub struct TokenRefreshLayer {
     refresher: TokenRefresher,
     mode: Mode,
     hook: Option<Hook>,
+    puts: Puts,
 }
 
 impl TokenRefreshLayer {
     /// A layer that lets no request pass without a fresh token.
     #[must_use]
     pub fn new(refresher: &TokenRefresher) -> Self {
-        Self { refresher: refresher.clone(), mode: Mode::Guard, hook: None }
+        Self {
+            refresher: refresher.clone(),
+            mode: Mode::Guard,
+            hook: None,
+            puts: Puts::into::<Only>(),
+        }
     }
 
     /// Leaves everything to the extractors. A request whose handler extracts no token neither waits
@@ -63,6 +70,15 @@ impl TokenRefreshLayer {
     #[must_use]
     pub fn lazy(mut self) -> Self {
         self.mode = Mode::Lazy;
+        self
+    }
+
+    /// Names the provider by the type `P`, in an application that has several: the layers of two
+    /// providers then do not overwrite each other's token. Handlers extract `FromProvider<P, T>`
+    /// instead of `T`; its documentation has an example.
+    #[must_use]
+    pub fn provider<P: 'static>(mut self) -> Self {
+        self.puts = Puts::into::<Named<P>>();
         self
     }
 
@@ -104,7 +120,8 @@ impl<S> Layer<S> for TokenRefreshLayer {
     type Service = TokenRefreshService<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        TokenRefreshService::new(inner, self.refresher.clone(), self.mode, self.hook.clone())
+        let (mode, hook) = (self.mode, self.hook.clone());
+        TokenRefreshService::new(inner, self.refresher.clone(), mode, hook, self.puts)
     }
 }
 

@@ -5,7 +5,10 @@
 mod back_channel_route;
 #[cfg(feature = "axum")]
 mod extract;
+#[cfg(feature = "axum")]
+mod from_provider;
 mod layer;
+mod place;
 mod problem;
 pub mod rejection;
 mod service;
@@ -14,5 +17,7 @@ mod service;
 pub(crate) use back_channel_route::route as back_channel_route;
 #[cfg(feature = "axum")]
 pub use extract::Claims;
+#[cfg(feature = "axum")]
+pub use from_provider::FromProvider;
 pub use layer::TokenRefreshLayer;
 pub use service::TokenRefreshService;

@@ -12,7 +12,7 @@ use http::{Method, Request, Response, header, request::Parts};
 use tower::Service;
 use tower_sessions::Session;
 
-use super::{problem, rejection::Hook};
+use super::{place::Puts, problem, rejection::Hook};
 use crate::{
     error::{RefreshError, RefreshErrorKind},
     refresher::TokenRefresher,
@@ -25,6 +25,7 @@ pub struct TokenRefreshService<S> {
     refresher: TokenRefresher,
     mode: Mode,
     hook: Option<Hook>,
+    puts: Puts,
 }
 
 /// Who asks for the token.
@@ -37,8 +38,14 @@ pub(crate) enum Mode {
 }
 
 impl<S> TokenRefreshService<S> {
-    pub(crate) fn new(inner: S, refresher: TokenRefresher, mode: Mode, hook: Option<Hook>) -> Self {
-        Self { inner, refresher, mode, hook }
+    pub(crate) fn new(
+        inner: S,
+        refresher: TokenRefresher,
+        mode: Mode,
+        hook: Option<Hook>,
+        puts: Puts,
+    ) -> Self {
+        Self { inner, refresher, mode, hook, puts }
     }
 }
 
@@ -63,13 +70,14 @@ where
             request.extensions_mut().insert(hook.clone());
         }
         if self.mode == Mode::Lazy || is_preflight(&request) {
-            request.extensions_mut().insert(Handle(refresher));
+            (self.puts.refresher)(request.extensions_mut(), refresher);
             return Box::pin(self.inner.call(request));
         }
         // The service that was polled ready is the one to call; its clone waits for the next
         // request.
         let clone = self.inner.clone();
         let mut inner = std::mem::replace(&mut self.inner, clone);
+        let puts = self.puts;
         Box::pin(async move {
             let asked = match session_in(request.extensions()) {
                 Ok(session) => refresher.valid_token(session).await,
@@ -77,8 +85,8 @@ where
             };
             match asked {
                 Ok(token) => {
-                    request.extensions_mut().insert(token);
-                    request.extensions_mut().insert(Handle(refresher));
+                    (puts.token)(request.extensions_mut(), token);
+                    (puts.refresher)(request.extensions_mut(), refresher);
                     inner.call(request).await
                 }
                 Err(error) => {
@@ -89,14 +97,6 @@ where
         })
     }
 }
-
-/// Lets extractors reach the refresher of the layer above them.
-#[derive(Clone)]
-#[cfg_attr(
-    not(feature = "axum"),
-    expect(dead_code, reason = "there are no extractors without axum")
-)]
-pub(crate) struct Handle(pub(crate) TokenRefresher);
 
 /// The session of a request, if there is a session layer above.
 pub(crate) fn session_in(extensions: &http::Extensions) -> Result<&Session, RefreshError> {

@@ -5,4 +5,5 @@ mod layer;
 mod misconfigured;
 mod rejections;
 mod return_to;
+mod several_providers;
 mod unreadable;

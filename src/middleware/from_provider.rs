@@ -1,0 +1,125 @@
+//! Extractors for applications with several providers.
+
+use std::{fmt, marker::PhantomData, ops::Deref};
+
+use axum::extract::{FromRequestParts, OptionalFromRequestParts};
+use http::request::Parts;
+use serde::de::DeserializeOwned;
+
+use super::{
+    extract::{Claims, claims_in, login_in, token_if_any, token_of},
+    place::Named,
+    service::rejected,
+};
+use crate::{error::RefreshError, refresher::LoginTokens, tokens::AccessToken};
+
+/// What a handler extracts where an application has several providers: `T`, from the provider that
+/// the type `P` names. `T` is [`AccessToken`], [`LoginTokens`] or [`Claims`].
+///
+/// `P` is any type of yours. [`TokenRefreshLayer::provider`](crate::TokenRefreshLayer::provider) puts
+/// it on the layer of that provider. Give the refreshers
+/// [session keys](crate::TokenRefresherBuilder::session_key) of their own, so that a session can hold
+/// a login of each.
+///
+/// ```
+/// use axum::{Router, routing::get};
+/// use tower_token_refresh::{AccessToken, FromProvider, TokenRefreshLayer, TokenRefresher};
+///
+/// /// Whose repositories the application shows. It is linked, not logged in with.
+/// struct GitHub;
+///
+/// async fn repositories(
+///     user: AccessToken,
+///     github: Option<FromProvider<GitHub, AccessToken>>,
+/// ) -> String {
+///     match github {
+///         Some(github) => format!("good until {:?}", github.expires_at()),
+///         None => "link your account first".to_owned(),
+///     }
+/// }
+///
+/// fn app(company: TokenRefresher, github: TokenRefresher) -> Router {
+///     Router::new()
+///         .route("/repositories", get(repositories))
+///         .route_layer(TokenRefreshLayer::new(&company))
+///         .layer(TokenRefreshLayer::new(&github).lazy().provider::<GitHub>())
+///         .layer(company.session_layer())
+/// }
+/// # let _ = app;
+/// ```
+pub struct FromProvider<P, T>(T, PhantomData<fn() -> P>);
+
+impl<P, T> FromProvider<P, T> {
+    fn new(inner: T) -> Self {
+        Self(inner, PhantomData)
+    }
+
+    /// What was extracted.
+    pub fn into_inner(self) -> T {
+        self.0
+    }
+}
+
+impl<P, T> Deref for FromProvider<P, T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.0
+    }
+}
+
+impl<P, T: Clone> Clone for FromProvider<P, T> {
+    fn clone(&self) -> Self {
+        Self::new(self.0.clone())
+    }
+}
+
+impl<P, T: fmt::Debug> fmt::Debug for FromProvider<P, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl<S: Sync, P: 'static> FromRequestParts<S> for FromProvider<P, AccessToken> {
+    type Rejection = RefreshError;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, RefreshError> {
+        let token = token_of::<Named<P>>(parts).await;
+        token.map(Self::new).map_err(|error| rejected(error, parts))
+    }
+}
+
+impl<S: Sync, P: 'static> OptionalFromRequestParts<S> for FromProvider<P, AccessToken> {
+    type Rejection = RefreshError;
+
+    async fn from_request_parts(
+        parts: &mut Parts,
+        _state: &S,
+    ) -> Result<Option<Self>, RefreshError> {
+        let token = token_if_any::<Named<P>>(parts).await;
+        token.map(|token| token.map(Self::new)).map_err(|error| rejected(error, parts))
+    }
+}
+
+impl<S: Sync, P: 'static> FromRequestParts<S> for FromProvider<P, LoginTokens> {
+    type Rejection = RefreshError;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, RefreshError> {
+        let tokens = login_in::<Named<P>>(parts).await;
+        tokens.map(Self::new).map_err(|error| rejected(error, parts))
+    }
+}
+
+impl<S, P, T> FromRequestParts<S> for FromProvider<P, Claims<T>>
+where
+    S: Sync,
+    P: 'static,
+    T: DeserializeOwned + Send + Sync + 'static,
+{
+    type Rejection = RefreshError;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, RefreshError> {
+        let claims = async { claims_in(&token_of::<Named<P>>(parts).await?).await }.await;
+        claims.map(Self::new).map_err(|error| rejected(error, parts))
+    }
+}

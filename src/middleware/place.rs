@@ -1,0 +1,90 @@
+//! Where a layer leaves the token and the refresher for what lies below it, in the request's
+//! extensions.
+//!
+//! Two layers of different providers must not overwrite each other's, so each may have a place of its
+//! own, named by a type of the application.
+
+use std::marker::PhantomData;
+
+use http::Extensions;
+
+use crate::{refresher::TokenRefresher, tokens::AccessToken};
+
+/// One place.
+pub(crate) trait Place: 'static {
+    fn put_token(extensions: &mut Extensions, token: AccessToken);
+    fn put_refresher(extensions: &mut Extensions, refresher: TokenRefresher);
+    #[cfg(feature = "axum")]
+    fn token(extensions: &Extensions) -> Option<&AccessToken>;
+    #[cfg(feature = "axum")]
+    fn refresher(extensions: &Extensions) -> Option<&TokenRefresher>;
+}
+
+/// What a layer needs of its place, without the type.
+#[derive(Clone, Copy)]
+pub(crate) struct Puts {
+    pub(crate) token: fn(&mut Extensions, AccessToken),
+    pub(crate) refresher: fn(&mut Extensions, TokenRefresher),
+}
+
+impl Puts {
+    pub(crate) fn into<P: Place>() -> Self {
+        Self { token: P::put_token, refresher: P::put_refresher }
+    }
+}
+
+/// The place of the application's only provider. The token lies there as it is, for applications
+/// without axum.
+pub(crate) struct Only;
+
+/// The place of the provider that the type `P` names.
+pub(crate) struct Named<P>(PhantomData<P>);
+
+/// What lies in a place.
+struct In<P, T>(T, PhantomData<fn() -> P>);
+
+impl<P, T: Clone> Clone for In<P, T> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone(), PhantomData)
+    }
+}
+
+impl Place for Only {
+    fn put_token(extensions: &mut Extensions, token: AccessToken) {
+        extensions.insert(token);
+    }
+
+    fn put_refresher(extensions: &mut Extensions, refresher: TokenRefresher) {
+        Named::<Self>::put_refresher(extensions, refresher);
+    }
+
+    #[cfg(feature = "axum")]
+    fn token(extensions: &Extensions) -> Option<&AccessToken> {
+        extensions.get()
+    }
+
+    #[cfg(feature = "axum")]
+    fn refresher(extensions: &Extensions) -> Option<&TokenRefresher> {
+        Named::<Self>::refresher(extensions)
+    }
+}
+
+impl<P: 'static> Place for Named<P> {
+    fn put_token(extensions: &mut Extensions, token: AccessToken) {
+        extensions.insert(In::<P, _>(token, PhantomData));
+    }
+
+    fn put_refresher(extensions: &mut Extensions, refresher: TokenRefresher) {
+        extensions.insert(In::<P, _>(refresher, PhantomData));
+    }
+
+    #[cfg(feature = "axum")]
+    fn token(extensions: &Extensions) -> Option<&AccessToken> {
+        extensions.get::<In<P, AccessToken>>().map(|held| &held.0)
+    }
+
+    #[cfg(feature = "axum")]
+    fn refresher(extensions: &Extensions) -> Option<&TokenRefresher> {
+        extensions.get::<In<P, TokenRefresher>>().map(|held| &held.0)
+    }
+}

@@ -1,0 +1,128 @@
+//! Two providers in one application: a session holds a login of each.
+
+use axum::{Router, body::Body, routing::get};
+use http::{Request, StatusCode, header};
+use support::{LIFE, World};
+use tower::ServiceExt;
+use tower_token_refresh::{
+    AccessToken, Claims, FromProvider, LoginTokens, TokenRefreshLayer, TokenRefresher, TokenSet,
+    testing::StrictIssuer,
+};
+
+/// The provider of the second refresher.
+struct Second;
+
+type SecondToken = FromProvider<Second, AccessToken>;
+
+async fn both(first: AccessToken, second: SecondToken) -> String {
+    format!("{}\n{}", first.secret(), second.secret())
+}
+
+async fn both_lazily(second: Option<SecondToken>, first: Option<AccessToken>) -> String {
+    let shown =
+        |token: Option<&AccessToken>| token.map_or("none", |token| token.secret()).to_owned();
+    format!("{}\n{}", shown(first.as_ref()), shown(second.as_deref()))
+}
+
+async fn claims(second: FromProvider<Second, Claims>, first: Claims) -> String {
+    format!("{:?}\n{:?}", first.iss, second.iss)
+}
+
+async fn later(second: FromProvider<Second, LoginTokens>, first: LoginTokens) -> String {
+    let (first, second) = (first.token().await, second.into_inner().token().await);
+    format!("{}\n{}", first.expect("fresh").secret(), second.expect("fresh").secret())
+}
+
+struct Two {
+    first: World,
+    issuer: StrictIssuer,
+    second: TokenRefresher,
+}
+
+impl Two {
+    fn new() -> Self {
+        let first = World::on_memory();
+        let issuer = StrictIssuer::builder()
+            .clock(first.clock.clock())
+            .issuer_url("https://second.example.test/realms/second")
+            .access_token_lifetime(LIFE)
+            .build();
+        let second = TokenRefresher::builder(support::endpoint(&issuer), first.sessions.clone())
+            .session_key("oauth.second")
+            .clock(first.clock.clock())
+            .build()
+            .expect("the settings agree");
+        Self { first, issuer, second }
+    }
+
+    fn app(&self) -> Router {
+        let (first, second) = (&self.first.refresher, &self.second);
+        let layer = || TokenRefreshLayer::new(second).provider::<Second>();
+        Router::new()
+            .route("/guarded", get(both))
+            .route("/claims", get(claims))
+            .route("/later", get(later))
+            .route_layer(layer())
+            .route_layer(TokenRefreshLayer::new(first))
+            .route("/lazy", get(both_lazily))
+            .layer(layer().lazy())
+            .layer(TokenRefreshLayer::new(first).lazy())
+            .layer(first.session_layer())
+    }
+
+    async fn get(&self, path: &str, cookie: &str) -> (StatusCode, String) {
+        let request = Request::get(path).header(header::COOKIE, cookie).body(Body::empty());
+        let response = self.app().oneshot(request.expect("a request")).await.expect("an answer");
+        let status = response.status();
+        let body = axum::body::to_bytes(response.into_body(), 10_000).await.expect("a body");
+        (status, String::from_utf8(body.to_vec()).expect("text"))
+    }
+}
+
+#[tokio::test]
+async fn each_handler_gets_the_token_of_the_provider_that_it_names() {
+    let two = Two::new();
+    let session = two.first.session_with(None, None);
+    two.first.log_in_on(&session, "alice").await;
+    let cookie = |session: &tower_token_refresh::tower_sessions::Session| {
+        format!("id={}", session.id().expect("saved"))
+    };
+    let (status, body) = two.get("/lazy", &cookie(&session)).await;
+    assert_eq!((status, body.ends_with("\nnone")), (StatusCode::OK, true), "{body}");
+    assert_eq!(two.get("/guarded", &cookie(&session)).await.0, StatusCode::UNAUTHORIZED);
+
+    let set = TokenSet::from_response(two.issuer.log_in("alice")).expect("a token set");
+    two.second.log_in(&session, set).await.expect("logged in");
+    for _ in 0..2 {
+        for path in ["/guarded", "/lazy", "/later"] {
+            let (status, body) = two.get(path, &cookie(&session)).await;
+            assert_eq!(status, StatusCode::OK, "{body}");
+            let (first, second) = body.split_once('\n').expect("two tokens");
+            assert!(two.first.issuer.is_access_token_live(first), "{path}");
+            assert!(two.issuer.is_access_token_live(second), "{path}");
+        }
+        let (_, issuers) = two.get("/claims", &cookie(&session)).await;
+        let expected = format!(
+            "Some({:?})\nSome({:?})",
+            two.first.issuer.issuer_url(),
+            two.issuer.issuer_url()
+        );
+        assert_eq!(issuers, expected);
+        two.first.expire();
+    }
+    assert_eq!((two.first.issuer.refreshes(), two.issuer.refreshes()), (1, 1));
+}
+
+#[tokio::test]
+async fn a_handler_that_names_a_provider_without_a_layer_is_told_so() {
+    let two = Two::new();
+    let app = Router::new()
+        .route("/", get(async |_: SecondToken| ()))
+        .layer(TokenRefreshLayer::new(&two.first.refresher))
+        .layer(two.first.refresher.session_layer());
+    let session = two.first.session_with(None, None);
+    two.first.log_in_on(&session, "alice").await;
+    let cookie = format!("id={}", session.id().expect("saved"));
+    let request = Request::get("/").header(header::COOKIE, cookie).body(Body::empty()).unwrap();
+    assert_eq!(app.oneshot(request).await.unwrap().status(), StatusCode::INTERNAL_SERVER_ERROR);
+}
