@@ -56,12 +56,12 @@ impl BackChannel {
             let value = format!("a key of {} bytes", key.len());
             return broken(&value, "the key must be at least 32 bytes of randomness");
         }
-        let Some(issuer) = provider.issuer().filter(|_| !provider.has_no_keys()) else {
+        if provider.issuer().is_none() || provider.has_no_keys() {
             return broken("on", "the endpoint needs an issuer and a jwks_url, or discovery");
-        };
+        }
         let key = hmac::Key::new(hmac::HMAC_SHA256, key);
         Ok(Self {
-            names: Arc::new(Names::new(key, issuer)),
+            names: Arc::new(Names::new(key)),
             named: NamedLately::new(clock.clone(), longest_log_in),
             replays: ReplayCache::new(clock.clone()),
         })

@@ -1,10 +1,7 @@
 //! What the token store finds logins by: HMAC-SHA-256 of the name that the provider may use, cut to
 //! 128 bits. Nobody can make or read one without the key.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
-};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use aws_lc_rs::hmac;
 
@@ -13,33 +10,33 @@ use crate::{token_store::NameKey, tokens::GrantTokens};
 
 pub(crate) struct Names {
     key: hmac::Key,
-    issuer: Arc<str>,
     warned_of_nameless: AtomicBool,
 }
 
 impl Names {
-    pub(super) fn new(key: hmac::Key, issuer: &str) -> Self {
-        Self { key, issuer: issuer.into(), warned_of_nameless: AtomicBool::new(false) }
+    pub(super) fn new(key: hmac::Key) -> Self {
+        Self { key, warned_of_nameless: AtomicBool::new(false) }
     }
 
     /// What a login is found by.
     pub(crate) fn of(&self, tokens: &GrantTokens) -> Vec<NameKey> {
-        let by_sid = tokens.sid.as_deref().map(|sid| self.name("sid", sid));
-        let by_subject = tokens.subject.as_deref().map(|subject| self.name("sub", subject));
+        let issuer = &tokens.issuer;
+        let by_sid = tokens.sid.as_deref().map(|sid| self.name("sid", issuer, sid));
+        let by_subject = tokens.subject.as_deref().map(|subject| self.name("sub", issuer, subject));
         by_sid.into_iter().chain(by_subject).collect()
     }
 
-    /// What a logout token means: the logins of one session at the provider, else all of a user.
-    pub(crate) fn named_by(&self, token: &LogoutToken) -> NameKey {
+    /// What a logout token of `issuer` means: the logins of one session at the provider, else all of a user.
+    pub(crate) fn named_by(&self, issuer: &str, token: &LogoutToken) -> NameKey {
         match (&token.sid, &token.subject) {
-            (Some(sid), _) => self.name("sid", sid),
-            (None, subject) => self.name("sub", subject.as_deref().unwrap_or_default()),
+            (Some(sid), _) => self.name("sid", issuer, sid),
+            (None, subject) => self.name("sub", issuer, subject.as_deref().unwrap_or_default()),
         }
     }
 
     /// What a used logout token is remembered by.
-    pub(crate) fn token(&self, jti: &str) -> NameKey {
-        self.name("jti", jti)
+    pub(crate) fn token(&self, issuer: &str, jti: &str) -> NameKey {
+        self.name("jti", issuer, jti)
     }
 
     /// Says so, once, if the tokens of a login have no name to find it by.
@@ -54,9 +51,9 @@ impl Names {
     }
 
     /// Each part with its length before it, so that no two names look the same.
-    fn name(&self, kind: &str, name: &str) -> NameKey {
+    fn name(&self, kind: &str, issuer: &str, name: &str) -> NameKey {
         let mut context = hmac::Context::with_key(&self.key);
-        for part in [kind, &self.issuer, name] {
+        for part in [kind, issuer, name] {
             context.update(&(part.len() as u64).to_be_bytes());
             context.update(part.as_bytes());
         }

@@ -6,6 +6,7 @@ use super::{
     ending::Cause,
     errors::{expired, logged_out, no_record, subject_changed},
     kept_answers::{Repeat, Repeats},
+    providers::AtProvider,
     records::Read,
     refresh::{Flight, LOST_RACE, Presented, REFRESHED, Refreshed},
     subject_check::{self, Checked},
@@ -29,13 +30,14 @@ const PAUSES: [Duration; 4] = [
 /// The provider gave a new set.
 pub(super) async fn granted(
     flight: &Flight<'_>,
+    at: &AtProvider,
     before: &GrantTokens,
     next: GrantTokens,
     nonce: Nonce,
 ) -> Presented {
     let (core, login) = (flight.core, flight.asked.login);
-    core.rejections.refreshed(login.key);
-    let next = match subject_check::check(core, login.key, before, next).await {
+    at.rejections.refreshed(login.key);
+    let next = match subject_check::check(at, login.key, before, next).await {
         Checked::Same(next) => *next,
         Checked::Changed { next, claim } => {
             core.presentations.settled(login.key);
@@ -50,7 +52,7 @@ pub(super) async fn granted(
     if is_expired && flight.is_good(before) {
         // Its refresh token is the only good one, and the access token of before the better one.
         let next = next.with_access_token_of(before);
-        return kept(flight, before, next, nonce, expired_at_birth()).await;
+        return kept(flight, at, before, next, nonce, expired_at_birth()).await;
     }
     let generation = next.generation;
     let repeats = core.presentations.repeats(login.key, before.generation);
@@ -64,6 +66,7 @@ pub(super) async fn granted(
 /// token is used up, so the new one is stored; the access token stays as it was.
 pub(super) async fn kept(
     flight: &Flight<'_>,
+    at: &AtProvider,
     before: &GrantTokens,
     next: GrantTokens,
     nonce: Nonce,
@@ -71,7 +74,7 @@ pub(super) async fn kept(
 ) -> Presented {
     let (key, generation) = (flight.asked.login.key, next.generation);
     let repeats = flight.core.presentations.repeats(key, before.generation);
-    flight.core.rejections.forget(key);
+    at.rejections.forget(key);
     if let Err(error) = store(flight, next, nonce).await {
         return Presented::Answered(Err(error));
     }

@@ -11,15 +11,15 @@ use tower_sessions::SessionStore;
 
 use super::{
     Core, TokenRefresher,
-    claims_verifier::claims_verifier,
+    claims_verifier::{ClaimsTrustCheck, claims_verifier},
     ended_here::EndedHere,
     ending::Endings,
     listening::Listening,
     one_process::OneProcess,
     presentation::Presentations,
+    providers::{Make, Providers},
     records::Records,
     refresh_lock::{ForUser, RefreshLock},
-    rejections::Rejections,
     revoker::Revoker,
     unsaved::Unsaved,
     watchers::Watchers,
@@ -28,7 +28,7 @@ use super::{
 use crate::{
     back_channel::BackChannel,
     clock::Clock,
-    endpoint::{Keys, TokenEndpoint},
+    endpoint::{EndpointResolver, TokenEndpoint},
     error::ConfigError,
     lock::LockService,
     policy::RefreshPolicy,
@@ -51,6 +51,7 @@ use crate::{
 /// | [`revoke_on_log_out`](Self::revoke_on_log_out) | true |
 /// | [`cache_bytes`](Self::cache_bytes) | 16 MiB |
 /// | [`claims_trust`](Self::claims_trust) | [`ClaimsTrust::Issued`] |
+/// | [`endpoint_resolver`](Self::endpoint_resolver) | none: one provider |
 /// | [`lock`](Self::lock) | none |
 /// | [`lock_if`](Self::lock_if) | for everybody |
 /// | [`clock`](Self::clock) | [`Clock::system`] |
@@ -65,6 +66,7 @@ pub struct TokenRefresherBuilder {
     session_key: String,
     seal_with: Option<SealKeys>,
     back_channel: Option<Vec<u8>>,
+    resolver: Option<Arc<dyn EndpointResolver>>,
     revoke_on_log_out: bool,
     cache_bytes: usize,
     claims_trust: ClaimsTrust,
@@ -89,6 +91,7 @@ impl TokenRefresherBuilder {
             session_key: "oauth.login".into(),
             seal_with: None,
             back_channel: None,
+            resolver: None,
             revoke_on_log_out: true,
             cache_bytes: 16 * 1024 * 1024,
             claims_trust: ClaimsTrust::default(),
@@ -199,6 +202,13 @@ impl TokenRefresherBuilder {
         self
     }
 
+    /// Finds the providers of further tenants. The endpoint that the refresher is built with stays the
+    /// provider of logins that name no issuer.
+    pub fn endpoint_resolver(mut self, resolver: impl EndpointResolver) -> Self {
+        self.resolver = Some(Arc::new(resolver));
+        self
+    }
+
     /// Sets where the time comes from.
     pub fn clock(mut self, clock: Clock) -> Self {
         self.clock = clock;
@@ -212,8 +222,6 @@ impl TokenRefresherBuilder {
     pub fn build(self) -> Result<TokenRefresher, ConfigError> {
         let clock = self.clock;
         self.policy.validate()?;
-        let provider = self.endpoint.validate()?.with_clock(clock.clone());
-        let provider = provider.with_wait_limit(self.policy.wait_timeout);
         if self.session_key.is_empty() {
             return Err(ConfigError::Range {
                 what: "session_key",
@@ -228,11 +236,18 @@ impl TokenRefresherBuilder {
                  a logout beside a refresh elsewhere may leave its tokens unrevoked"
             );
         }
-        let keys = Keys::new(provider.clone(), clock.clone());
-        let claims_verifier = claims_verifier(self.claims_trust, &provider, &keys)?;
+        let make = Make {
+            policy: self.policy.clone(),
+            trust: ClaimsTrustCheck::of(&self.claims_trust),
+            clock: clock.clone(),
+        };
+        let providers = Arc::new(Providers::new(&self.endpoint, self.resolver, make)?);
+        let own = providers.own();
+        let provider = &own.provider;
+        let claims_verifier = claims_verifier(self.claims_trust, &providers);
         let back_channel = self.back_channel.map(|key| {
             // It calls the stores five times.
-            BackChannel::new(&key, &provider, &clock, self.policy.store_timeout.saturating_mul(6))
+            BackChannel::new(&key, provider, &clock, self.policy.store_timeout.saturating_mul(6))
         });
         let back_channel = back_channel.transpose()?;
 
@@ -252,7 +267,7 @@ impl TokenRefresherBuilder {
             Codec::new(self.seal_with),
             clock.clone(),
             self.policy.store_timeout,
-            provider.issuer_id().into(),
+            (!providers.are_several()).then(|| provider.issuer_id().into()),
         ));
         let writes = Arc::new(Writes::new(
             records.clone(),
@@ -260,7 +275,7 @@ impl TokenRefresherBuilder {
             clock.clone(),
             self.policy.last_writes_stay(),
         ));
-        let revoker = Revoker::new(provider.clone(), self.revoke_on_log_out);
+        let revoker = Revoker::new(providers.clone(), self.revoke_on_log_out);
         let unsaved = Unsaved::new(
             records.clone(),
             writes.clone(),
@@ -291,11 +306,9 @@ impl TokenRefresherBuilder {
                 is_token_record,
             ),
             presentations: Presentations::new(clock.clone(), mark_deadline),
-            rejections: Rejections::new(self.policy.end_after_rejections, clock.clone()),
             reads: SingleFlight::new(longest, tasks.clone()),
             policy: self.policy,
-            provider,
-            keys,
+            providers,
             claims_verifier,
             back_channel,
             pointer,

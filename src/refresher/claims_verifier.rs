@@ -4,44 +4,69 @@ use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 
+use super::providers::Providers;
 use crate::{
-    endpoint::{Expected, Issuers, Keys, KeysError, Provider, VerifyError},
+    endpoint::{Expected, KeysError, Provider, VerifyError},
     error::{ConfigError, RefreshError, RefreshErrorKind},
-    tokens::{ClaimsTrust, VerifyToken},
+    tokens::{CachedToken, ClaimsTrust, VerifyToken},
 };
 
+/// What a provider must have so that tokens can be verified.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct ClaimsTrustCheck {
+    needs_keys: bool,
+}
+
 struct ClaimsVerifier {
-    keys: Keys,
-    issuers: Issuers,
+    providers: Arc<Providers>,
     audience: Option<String>,
+}
+
+impl ClaimsTrustCheck {
+    pub(super) fn of(trust: &ClaimsTrust) -> Self {
+        Self { needs_keys: matches!(trust, ClaimsTrust::Verified { .. }) }
+    }
+
+    pub(super) fn check(self, provider: &Provider) -> Result<(), ConfigError> {
+        let has_keys = provider.issuers().is_some() && !provider.has_no_keys();
+        if self.needs_keys && !has_keys {
+            return Err(ConfigError::Range {
+                what: "claims_trust",
+                value: "Verified".into(),
+                rule: "the endpoint needs an issuer and a jwks_url, or discovery",
+            });
+        }
+        Ok(())
+    }
 }
 
 /// None where claims need no verification.
 pub(super) fn claims_verifier(
     trust: ClaimsTrust,
-    provider: &Provider,
-    keys: &Keys,
-) -> Result<Option<Arc<dyn VerifyToken>>, ConfigError> {
-    let ClaimsTrust::Verified { audience } = trust else { return Ok(None) };
-    let Some(issuers) = provider.issuers().filter(|_| !provider.has_no_keys()) else {
-        return Err(ConfigError::Range {
-            what: "claims_trust",
-            value: "Verified".into(),
-            rule: "the endpoint needs an issuer and a jwks_url, or discovery",
-        });
-    };
-    let (keys, issuers) = (keys.clone(), issuers.clone());
-    Ok(Some(Arc::new(ClaimsVerifier { keys, issuers, audience })))
+    providers: &Arc<Providers>,
+) -> Option<Arc<dyn VerifyToken>> {
+    match trust {
+        ClaimsTrust::Issued => None,
+        ClaimsTrust::Verified { audience } => {
+            Some(Arc::new(ClaimsVerifier { providers: providers.clone(), audience }))
+        }
+    }
 }
 
 #[async_trait]
 impl VerifyToken for ClaimsVerifier {
-    async fn verify(&self, access_token: &str, stale: bool) -> Result<(), RefreshError> {
+    async fn verify(&self, token: &CachedToken, stale: bool) -> Result<(), RefreshError> {
+        let at = self.providers.of(&token.issuer).await?;
+        let Some(issuers) = at.provider.issuers() else {
+            let why = "the issuer to verify the access token by is not known";
+            return Err(RefreshError::new(RefreshErrorKind::Misconfigured, why));
+        };
         let expected = Expected {
             may_have_expired: stale,
-            ..Expected::access_token(&self.issuers, self.audience.as_deref())
+            ..Expected::access_token(issuers, self.audience.as_deref())
         };
-        self.keys.verify(access_token, &expected).await.map(|_| ()).map_err(unverified)
+        let verified = at.keys.verify(token.access_token.expose(), &expected).await;
+        verified.map(|_| ()).map_err(unverified)
     }
 }
 

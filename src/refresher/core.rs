@@ -15,13 +15,12 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
     ended_here::EndedHere, ending::Endings, errors, listening::Listening, one_process::OneProcess,
-    presentation::Presentations, records::Records, refresh_lock::RefreshLock,
-    rejections::Rejections, revoker::Revoker, unsaved::Unsaved, watchers::Watchers, writes::Writes,
+    presentation::Presentations, providers::Providers, records::Records, refresh_lock::RefreshLock,
+    revoker::Revoker, unsaved::Unsaved, watchers::Watchers, writes::Writes,
 };
 use crate::{
     back_channel::BackChannel,
     clock::Clock,
-    endpoint::{Keys, Provider},
     error::RefreshError,
     policy::RefreshPolicy,
     session::{GuardedStore, Pointer},
@@ -43,8 +42,7 @@ pub(super) struct FlightKey {
 
 /// The collaborators, and nothing else.
 pub(super) struct Core {
-    pub(super) provider: Provider,
-    pub(super) keys: Keys,
+    pub(super) providers: Arc<Providers>,
     /// None where claims need no verification.
     pub(super) claims_verifier: Option<Arc<dyn VerifyToken>>,
     /// None where the provider does not tell who has logged out.
@@ -61,7 +59,6 @@ pub(super) struct Core {
     pub(super) listening: Listening,
     pub(super) refresh_lock: RefreshLock,
     pub(super) presentations: Presentations,
-    pub(super) rejections: Rejections,
     pub(super) revoker: Revoker,
     pub(super) watchers: Arc<Watchers>,
     pub(super) flights: Arc<SingleFlight<FlightKey, FlightResult>>,

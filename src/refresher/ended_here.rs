@@ -84,7 +84,7 @@ impl EndedHere {
                     self.with_session.fetch_add(1, Ordering::Relaxed);
                 }
                 place.insert(Mark { ending, at: self.clock.monotonic(), stored });
-                self.watchers.wake(key);
+                self.watchers.ended(key);
             }
         }
     }

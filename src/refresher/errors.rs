@@ -12,14 +12,14 @@ use crate::{
 };
 
 /// When to come back where nobody says.
-pub(super) const SOON: Duration = Duration::from_secs(1);
+pub(crate) const SOON: Duration = Duration::from_secs(1);
 
-pub(super) fn internal() -> RefreshError {
+pub(crate) fn internal() -> RefreshError {
     let message = "a task of the token refresh panicked or was shut down";
     RefreshError::new(RefreshErrorKind::Internal, message)
 }
 
-pub(super) fn logged_out() -> RefreshError {
+pub(crate) fn logged_out() -> RefreshError {
     RefreshError::new(RefreshErrorKind::LoggedOut, "this login has ended")
 }
 
@@ -46,11 +46,11 @@ pub(super) fn ended(reason: EndingReason) -> RefreshError {
     }
 }
 
-pub(super) fn unavailable(message: &'static str) -> RefreshError {
+pub(crate) fn unavailable(message: &'static str) -> RefreshError {
     unavailable_for(SOON, message)
 }
 
-pub(super) fn unavailable_for(wait: Duration, message: &'static str) -> RefreshError {
+pub(crate) fn unavailable_for(wait: Duration, message: &'static str) -> RefreshError {
     RefreshError::new(RefreshErrorKind::Unavailable, message).with_retry_after(wait)
 }
 
@@ -69,12 +69,12 @@ pub(super) fn is_under_way_elsewhere(error: &RefreshError) -> bool {
     error.source().is_some_and(|source| source.is::<UnderWayElsewhere>())
 }
 
-pub(super) fn wait_timeout(retry_after: Duration) -> RefreshError {
+pub(crate) fn wait_timeout(retry_after: Duration) -> RefreshError {
     let message = "the refresh takes longer than a request waits";
     RefreshError::new(RefreshErrorKind::WaitTimeout, message).with_retry_after(retry_after)
 }
 
-pub(super) fn misconfigured(message: impl Into<Arc<str>>) -> RefreshError {
+pub(crate) fn misconfigured(message: impl Into<Arc<str>>) -> RefreshError {
     RefreshError::new(RefreshErrorKind::Misconfigured, message)
 }
 
@@ -133,7 +133,7 @@ pub(super) fn record_failed(error: &RecordError) -> RefreshError {
 }
 
 /// What may pass by itself, before it has come twice.
-pub(super) fn passing(error: EndpointError) -> RefreshError {
+pub(crate) fn passing(error: EndpointError) -> RefreshError {
     let message = format!("{error}; that may pass, and is tried again");
     let wait = match error.kind() {
         EndpointErrorKind::TryLater { retry_after: Some(wait) } => *wait,
@@ -144,7 +144,7 @@ pub(super) fn passing(error: EndpointError) -> RefreshError {
         .with_cause(error.into_cause())
 }
 
-pub(super) fn endpoint_failed(error: EndpointError) -> RefreshError {
+pub(crate) fn endpoint_failed(error: EndpointError) -> RefreshError {
     let (kind, retry_after) = match error.kind() {
         EndpointErrorKind::Unreachable | EndpointErrorKind::NoAnswer => {
             (RefreshErrorKind::Unavailable, Some(SOON))

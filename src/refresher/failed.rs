@@ -14,6 +14,7 @@ use super::{
     errors::{endpoint_failed, passing},
     kept_answers::Repeat,
     marker::Marker,
+    providers::AtProvider,
     records::Found,
     refresh::{Flight, Refreshed},
 };
@@ -21,6 +22,7 @@ use crate::endpoint::{EndpointError, EndpointErrorKind as Kind};
 
 pub(super) async fn failed(
     flight: &Flight<'_>,
+    at: &AtProvider,
     found: &Found,
     marker: &Marker<'_>,
     error: EndpointError,
@@ -28,7 +30,7 @@ pub(super) async fn failed(
     let (core, key) = (flight.core, flight.asked.login.key);
     let generation = found.tokens.generation;
     if *error.kind() == Kind::InvalidGrant
-        || marker.sent && counts_as_the_last(flight, found, &error)
+        || marker.sent && counts_as_the_last(flight, at, found, &error)
     {
         return answer::refused(flight, &found.tokens).await;
     }
@@ -76,15 +78,20 @@ fn repeats(error: &EndpointError) -> Option<Repeat> {
 
 /// Notes an answer that may mean that the refresh token is dead. True if it is one too many. A good
 /// access token is not thrown away for it.
-fn counts_as_the_last(flight: &Flight<'_>, found: &Found, error: &EndpointError) -> bool {
-    let (core, key) = (flight.core, flight.asked.login.key);
+fn counts_as_the_last(
+    flight: &Flight<'_>,
+    at: &AtProvider,
+    found: &Found,
+    error: &EndpointError,
+) -> bool {
+    let key = flight.asked.login.key;
     match error.kind() {
         Kind::Unreachable | Kind::NoAnswer => false,
         _ if error.is_perhaps_dead() => {
-            let is_enough = core.rejections.add(key, found.tokens.generation);
+            let is_enough = at.rejections.add(key, found.tokens.generation);
             let ends = is_enough && !flight.is_good(&found.tokens);
             if ends {
-                core.rejections.forget(key);
+                at.rejections.forget(key);
                 tracing::warn!(
                     login = %key,
                     %error,
@@ -95,7 +102,7 @@ fn counts_as_the_last(flight: &Flight<'_>, found: &Found, error: &EndpointError)
             ends
         }
         _ => {
-            core.rejections.forget(key);
+            at.rejections.forget(key);
             false
         }
     }

@@ -119,13 +119,8 @@ pub(super) async fn log_out(
     };
     let Some(grant) = grant else {
         core.in_time(end_session(&core, &session, how)).await??;
-        let (revocation, endpoint) = (Revocation::NothingToRevoke, end_session_endpoint(&core));
-        return Ok(outcome(
-            &core,
-            revocation,
-            None,
-            within(PROVIDER_LIMIT, endpoint).await.flatten(),
-        ));
+        let browser = browser_logout(&core, None).await;
+        return Ok(outcome(Revocation::NothingToRevoke, None, browser));
     };
     let cached = core.cache.get(grant);
     let cause = Cause::Logout { with_session: how == Logout::EndSession };
@@ -138,22 +133,22 @@ pub(super) async fn log_out(
         its_core.in_time(end_session(&its_core, &its_session, how)).await?
     });
     let ended = ended.await;
-    let endpoint = within(PROVIDER_LIMIT, end_session_endpoint(&core));
-    let (revocation, endpoint) = tokio::join!(revocation(&core, grant, &login, cached), endpoint);
+    let newest = login.newest.as_ref().map(|tokens| tokens.issuer.clone());
+    let issuer = newest.or_else(|| cached.as_ref().map(|token| token.issuer.clone()));
+    let browser = browser_logout(&core, issuer.as_deref());
+    let (revocation, browser) = tokio::join!(revocation(&core, grant, &login, cached), browser);
     let id_token = login.newest.and_then(|tokens| tokens.id_token);
     match login.refused {
         Some(refused) => Err(refused),
-        None => ended.map(|()| outcome(&core, revocation, id_token, endpoint.flatten())),
+        None => ended.map(|()| outcome(revocation, id_token, browser)),
     }
 }
 
 fn outcome(
-    core: &Core,
     revocation: Revocation,
     id_token: Option<SecretString>,
-    end_session_endpoint: Option<Uri>,
+    (client_id, end_session_endpoint): (Arc<str>, Option<Uri>),
 ) -> LogoutOutcome {
-    let client_id = core.provider.client_id().into();
     LogoutOutcome { revocation, id_token, client_id, end_session_endpoint }
 }
 
@@ -183,18 +178,27 @@ pub(super) async fn revocation(
         None => Revocation::InBackground,
         Some(Ok(Ok(endpoint::Revocation::Revoked))) => Revocation::Revoked,
         Some(Ok(Ok(endpoint::Revocation::NotSupported))) => Revocation::NotSupported,
-        Some(Ok(Err(error))) => Revocation::Failed(endpoint_failed(error)),
+        Some(Ok(Err(error))) => Revocation::Failed(error),
         Some(Err(_panic)) => Revocation::Failed(internal()),
     }
 }
 
-async fn end_session_endpoint(core: &Core) -> Option<Uri> {
-    match core.provider.end_session_url().await {
-        Ok(endpoint) => endpoint,
-        Err(error) => {
+/// The client id and the end session endpoint of the provider that the login was at.
+async fn browser_logout(core: &Core, issuer: Option<&str>) -> (Arc<str>, Option<Uri>) {
+    let own = core.providers.own();
+    let asked = within(PROVIDER_LIMIT, async {
+        let at = core.providers.of(issuer.unwrap_or(own.provider.issuer_id())).await?;
+        let endpoint = at.provider.end_session_url().await;
+        let endpoint = endpoint.map_err(|error| endpoint_failed(error.into()))?;
+        Ok::<_, RefreshError>((at.provider.client_id().into(), endpoint))
+    });
+    match asked.await {
+        Some(Ok(known)) => known,
+        Some(Err(error)) => {
             tracing::warn!(error = %Chain(&error), "the end session endpoint is not known");
-            None
+            (own.provider.client_id().into(), None)
         }
+        None => (own.provider.client_id().into(), None),
     }
 }
 

@@ -3,19 +3,23 @@
 //! A token with `sid` ends the logins of that one browser session, with or without `sub`; one with
 //! `sub` alone all logins of the user. How a login ends is in [`ending`](super::ending).
 
+use std::sync::Arc;
+
 use futures_util::{StreamExt, stream};
+use serde_json::Value;
 
 use super::{
     Core,
     ending::{Cause, Login},
     errors::unavailable,
+    providers::AtProvider,
 };
 use crate::{
     back_channel::{BackChannel, BackChannelError, Fault, LogoutToken, ReplayCache, Work, verify},
-    endpoint::VerifyError,
-    error::{Chain, RefreshError},
+    endpoint::{JwtClaims, VerifyError},
+    error::{Chain, RefreshError, RefreshErrorKind},
     metrics,
-    tokens::RecordKey,
+    tokens::{RecordKey, claims},
 };
 
 /// How many logins are ended at once: a token may mean many.
@@ -45,14 +49,16 @@ pub(super) async fn end_by_logout_token(core: &Core, token: &str) -> Result<(), 
 async fn end_by_token(core: &Core, token: &str) -> Result<usize, BackChannelError> {
     let channel = core.back_channel.as_ref().ok_or(BackChannelError::TurnedOff)?;
     let failed = BackChannelError::Unavailable;
-    let token = match verify(token, &core.provider, &core.keys, &core.clock).await {
+    let at = sender(core, token).await?;
+    let issuer = at.provider.issuer_id();
+    let token = match verify(token, &at.provider, &at.keys, &core.clock).await {
         Err(Fault::Unverified(error @ VerifyError::Keys(_))) => {
             let why = "the keys to verify a logout token by could not be fetched";
             return Err(failed(unavailable(why).with_source(error)));
         }
         verified => verified?,
     };
-    let used = RecordKey::from_bytes(channel.names.token(&token.jti).to_bytes());
+    let used = RecordKey::from_bytes(channel.names.token(issuer, &token.jti).to_bytes());
     // Dropped on an error below, and with it what we know of the token: it may be sent again.
     let taken = match channel.replays.take(used) {
         Ok(taken) => taken,
@@ -65,21 +71,41 @@ async fn end_by_token(core: &Core, token: &str) -> Result<usize, BackChannelErro
         taken.keep();
         return Err(Fault::Seen.into());
     }
-    let ended = end_named(core, channel, &token).await.map_err(failed)?;
+    let ended = end_named(core, channel, issuer, &token).await.map_err(failed)?;
     taken.keep();
-    if let Err(error) = core.writes.used(used, ReplayCache::stays()).await {
+    if let Err(error) = core.writes.used(used, issuer, ReplayCache::stays()).await {
         // This process remembers it; the provider could do nothing about the others.
         tracing::warn!(error = %Chain(&error), "other processes do not know that a logout token was used");
     }
     Ok(ended)
 }
 
+/// The provider whose keys must have signed `token`: what the token says of that is not believed yet.
+async fn sender(core: &Core, token: &str) -> Result<Arc<AtProvider>, BackChannelError> {
+    let own = || core.providers.own();
+    if !core.providers.are_several() {
+        return Ok(own());
+    }
+    let claims: JwtClaims = claims::payload(token).unwrap_or_default();
+    let iss = claims.get("iss").and_then(Value::as_str).unwrap_or_default();
+    if own().provider.issuers().is_some_and(|issuers| issuers.accepts(iss, &claims)) {
+        return Ok(own());
+    }
+    match core.providers.of(iss).await {
+        Err(error) if error.kind() == RefreshErrorKind::Misconfigured => {
+            Err(Fault::Claim { name: "iss", rule: "is none of our providers'" }.into())
+        }
+        found => found.map_err(BackChannelError::Unavailable),
+    }
+}
+
 async fn end_named(
     core: &Core,
     channel: &BackChannel,
+    issuer: &str,
     token: &LogoutToken,
 ) -> Result<usize, RefreshError> {
-    let name = channel.names.named_by(token);
+    let name = channel.names.named_by(issuer, token);
     channel.named.remember(name);
     let logins = core.records.find(name).await?;
     let endings = logins

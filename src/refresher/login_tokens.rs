@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     error::RefreshError,
-    tokens::{AccessToken, CachedToken, Generation, GrantHandle, GrantId},
+    tokens::{AccessToken, CachedToken, Generation, GrantHandle, GrantId, RecordKey},
 };
 
 /// The shortest pause between two looks at a login that nothing has happened to.
@@ -140,7 +140,7 @@ impl LoginTokens {
     /// The login has ended; the status is 401. This process knows at once of an ending of its own;
     /// of others' after `confirm_after` at the latest.
     pub async fn changed(&mut self) -> Result<AccessToken, RefreshError> {
-        let watch = self.core.watchers.watch(Login::of(self.grant).key);
+        let watch = self.core.watchers.watch(self.key());
         loop {
             let woken = watch.next();
             let pause = match self.token().await {
@@ -162,7 +162,7 @@ impl LoginTokens {
     /// # Cancel safety
     /// Dropping the future loses nothing.
     pub async fn ended(&self) -> RefreshError {
-        let watch = self.core.watchers.watch(Login::of(self.grant).key);
+        let watch = self.core.watchers.watch(self.key());
         loop {
             let woken = watch.next();
             let pause = match confirmed(&self.core, self.grant).await {
@@ -178,6 +178,19 @@ impl LoginTokens {
     #[must_use]
     pub fn handle(&self) -> GrantHandle {
         GrantHandle(self.grant)
+    }
+
+    pub(crate) fn key(&self) -> RecordKey {
+        Login::of(self.grant).key
+    }
+
+    pub(crate) fn is_of(&self, refresher: &TokenRefresher) -> bool {
+        Arc::ptr_eq(&self.core, &refresher.0)
+    }
+
+    /// Fails if the login has ended, as far as this process knows.
+    pub(crate) fn check_not_ended(&self) -> Result<(), RefreshError> {
+        self.core.endings.check(self.key())
     }
 
     fn asker(&self) -> Asker<'static> {

@@ -10,7 +10,7 @@ mod confirm;
 mod core;
 mod ended_here;
 mod ending;
-mod errors;
+pub(crate) mod errors;
 mod failed;
 mod kept_answers;
 mod last_writes;
@@ -23,8 +23,10 @@ mod marker;
 mod new_login;
 mod newest;
 mod one_process;
+mod parts;
 mod presentation;
 mod prolong;
+mod providers;
 mod records;
 mod refresh;
 mod refresh_lock;
@@ -37,7 +39,7 @@ mod subject_check;
 mod unsaved;
 mod usage;
 mod valid_token;
-mod watchers;
+pub(crate) mod watchers;
 mod writes;
 
 use std::{fmt, future::Future, sync::Arc, time::Duration};
@@ -336,7 +338,7 @@ impl TokenRefresher {
 impl fmt::Debug for TokenRefresher {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TokenRefresher")
-            .field("provider", &self.0.provider)
+            .field("provider", &self.0.providers.own().provider)
             .field("policy", &self.0.policy)
             .field("cache", &self.0.cache)
             .field("flights", &self.0.flights)

@@ -31,7 +31,11 @@ impl NewLogin {
         began: Option<Tick>,
     ) -> Result<Self, RefreshError> {
         let key = Login::of(grant).key;
-        let (issuer, fallback) = (core.provider.issuer_id(), core.policy.fallback_lifetime);
+        let own = core.providers.own();
+        let issuer = set.issuer.clone().unwrap_or_else(|| own.provider.issuer_id().into());
+        // A login that could not be refreshed is none.
+        core.providers.of(&issuer).await?;
+        let fallback = core.policy.fallback_lifetime;
         let first = GrantTokens::first(set, issuer, core.clock.now(), fallback);
         let read_at = core.clock.moment();
         let token = Arc::new(CachedToken::new(key, &first, read_at));

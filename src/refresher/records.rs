@@ -33,7 +33,8 @@ pub(super) struct Records {
     clock: Clock,
     /// How long one call may take.
     limit: Duration,
-    pub(super) issuer: Arc<str>,
+    /// None where there are several.
+    issuer: Option<Arc<str>>,
     store_clock: StoreClock,
     warnings: Throttle,
 }
@@ -105,7 +106,7 @@ impl Records {
         codec: Codec,
         clock: Clock,
         limit: Duration,
-        issuer: Arc<str>,
+        issuer: Option<Arc<str>>,
     ) -> Self {
         let store_clock = StoreClock::new(clock.clone());
         let warnings = Throttle::due(Duration::from_secs(10));
@@ -187,11 +188,12 @@ impl Records {
                 return Err(sealed_shut());
             }
         };
-        if *tokens.issuer != *self.issuer {
+        let only = self.issuer.as_deref();
+        if let Some(only) = only.filter(|only| **only != *tokens.issuer) {
             return Err(misconfigured(format!(
-                "the session points to a login at {:?}, and this refresher is for {:?}: give each \
+                "the session points to a login at {:?}, and this refresher is for {only:?}: give each \
                  of them a `session_key` of its own",
-                tokens.issuer, self.issuer
+                tokens.issuer
             )));
         }
         Ok(offset.tokens_from_store(tokens))

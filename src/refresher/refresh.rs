@@ -284,9 +284,13 @@ impl Flight<'_> {
         let (core, key) = (self.core, self.asked.login.key);
         let generation = found.tokens.generation;
         let Some(refresh_token) = &found.tokens.refresh_token else { return Presented::Again };
+        let at = match core.providers.of(&found.tokens.issuer).await {
+            Ok(at) => at,
+            Err(error) => return Presented::Answered(Err(error)),
+        };
         let mut marker = Marker::new(self, found, stored, replay);
         let sent_at = core.clock.now();
-        let answer = core.provider.refresh(refresh_token, &mut marker).await;
+        let answer = at.provider.refresh(refresh_token, &mut marker).await;
         let (nonce, sent) = (marker.nonce, marker.sent);
         if replay && sent {
             metrics::replayed();
@@ -298,11 +302,11 @@ impl Flight<'_> {
         match answer {
             Ok(Granted::Tokens(answer)) => {
                 let next = found.tokens.next(answer, sent_at, core.policy.fallback_lifetime);
-                answer::granted(self, &found.tokens, next, nonce).await
+                answer::granted(self, &at, &found.tokens, next, nonce).await
             }
             Ok(Granted::RefreshTokenOnly(token, error)) => {
                 let next = found.tokens.with_refresh_token(token, sent_at);
-                answer::kept(self, &found.tokens, next, nonce, endpoint_failed(error)).await
+                answer::kept(self, &at, &found.tokens, next, nonce, endpoint_failed(error)).await
             }
             Err(RefreshFailure::Aborted) => {
                 core.presentations.not_consumed(key, generation);
@@ -315,7 +319,7 @@ impl Flight<'_> {
                 }
             }
             Err(RefreshFailure::Endpoint(error)) => {
-                Presented::Answered(failed::failed(self, found, &marker, error).await)
+                Presented::Answered(failed::failed(self, &at, found, &marker, error).await)
             }
         }
     }

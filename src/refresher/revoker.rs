@@ -1,21 +1,25 @@
 //! Takes tokens back at the provider (RFC 7009).
 
-use crate::{
-    endpoint::{EndpointError, Provider, Revocation, TokenTypeHint},
-    error::Chain,
-    tokens::{CachedToken, GrantTokens, RecordKey},
-};
+use std::sync::Arc;
+
 use secrecy::SecretString;
+
+use super::{errors::endpoint_failed, providers::Providers};
+use crate::{
+    endpoint::{Revocation, TokenTypeHint},
+    error::{Chain, RefreshError},
+    tokens::{BearerToken, CachedToken, GrantTokens, RecordKey},
+};
 
 #[derive(Clone)]
 pub(super) struct Revoker {
-    provider: Provider,
+    providers: Arc<Providers>,
     enabled: bool,
 }
 
 impl Revoker {
-    pub(super) fn new(provider: Provider, enabled: bool) -> Self {
-        Self { provider, enabled }
+    pub(super) fn new(providers: Arc<Providers>, enabled: bool) -> Self {
+        Self { providers, enabled }
     }
 
     /// Whether the application wants tokens revoked.
@@ -29,10 +33,10 @@ impl Revoker {
         &self,
         key: RecordKey,
         tokens: &GrantTokens,
-    ) -> Result<Revocation, EndpointError> {
+    ) -> Result<Revocation, RefreshError> {
         match &tokens.refresh_token {
-            Some(token) => self.ask(key, token, TokenTypeHint::RefreshToken).await,
-            None => self.revoke_access_token(key, tokens.access_token.expose()).await,
+            Some(token) => self.ask(key, &tokens.issuer, token, TokenTypeHint::RefreshToken).await,
+            None => self.revoke_access_token(key, &tokens.issuer, &tokens.access_token).await,
         }
     }
 
@@ -40,8 +44,8 @@ impl Revoker {
     pub(super) async fn revoke_cached(
         &self,
         token: &CachedToken,
-    ) -> Result<Revocation, EndpointError> {
-        self.revoke_access_token(token.key, token.access_token.expose()).await
+    ) -> Result<Revocation, RefreshError> {
+        self.revoke_access_token(token.key, &token.issuer, &token.access_token).await
     }
 
     /// Revokes tokens that nobody waits for, if the application wants that. What fails is logged.
@@ -54,18 +58,24 @@ impl Revoker {
     async fn revoke_access_token(
         &self,
         key: RecordKey,
-        token: &str,
-    ) -> Result<Revocation, EndpointError> {
-        self.ask(key, &SecretString::from(token), TokenTypeHint::AccessToken).await
+        issuer: &str,
+        token: &BearerToken,
+    ) -> Result<Revocation, RefreshError> {
+        self.ask(key, issuer, &token.expose().into(), TokenTypeHint::AccessToken).await
     }
 
     async fn ask(
         &self,
         key: RecordKey,
+        issuer: &str,
         token: &SecretString,
         hint: TokenTypeHint,
-    ) -> Result<Revocation, EndpointError> {
-        let revoked = self.provider.revoke(token, hint).await;
+    ) -> Result<Revocation, RefreshError> {
+        let revoked = async {
+            let at = self.providers.of(issuer).await?;
+            at.provider.revoke(token, hint).await.map_err(endpoint_failed)
+        }
+        .await;
         if let Err(error) = &revoked {
             tracing::warn!(login = %key, error = %Chain(error), "the provider did not revoke the tokens");
         }

@@ -26,7 +26,7 @@
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Map, Value};
 
-use super::Core;
+use super::providers::AtProvider;
 use crate::{
     endpoint::{Expected, Issuers, KeysError, VerifyError},
     error::Chain,
@@ -56,16 +56,16 @@ pub(super) enum Checked {
 }
 
 pub(super) async fn check(
-    core: &Core,
+    at: &AtProvider,
     login: RecordKey,
     before: &GrantTokens,
     mut next: GrantTokens,
 ) -> Checked {
-    if let Err(Changed(claim)) = is_the_same_user(before, &next, core.provider.issuers()) {
+    if let Err(Changed(claim)) = is_the_same_user(before, &next, at.provider.issuers()) {
         return Checked::Changed { next: Box::new(next), claim };
     }
     if let Some(id_token) = new_id_token(before, &next)
-        && let Err(error) = verify_id_token(core, id_token).await
+        && let Err(error) = verify_id_token(at, id_token).await
     {
         report(login, &error);
         next.id_token.clone_from(&before.id_token);
@@ -74,9 +74,9 @@ pub(super) async fn check(
     Checked::Same(Box::new(next))
 }
 
-async fn verify_id_token(core: &Core, id_token: &SecretString) -> Result<(), VerifyError> {
-    let expected = Expected::id_token(core.provider.issuers(), core.provider.client_id());
-    let verified = core.keys.verify(id_token.expose_secret(), &expected);
+async fn verify_id_token(at: &AtProvider, id_token: &SecretString) -> Result<(), VerifyError> {
+    let expected = Expected::id_token(at.provider.issuers(), at.provider.client_id());
+    let verified = at.keys.verify(id_token.expose_secret(), &expected);
     // Nobody holds the new tokens meanwhile but this flight.
     match tokio::time::timeout(LONGEST_VERIFYING, verified).await {
         Ok(Ok(_) | Err(VerifyError::Keys(KeysError::NoUrl))) => Ok(()),

@@ -1,9 +1,9 @@
-//! Who waits for the next tokens of a login, or for its end.
+//! Who waits for the next tokens of a login, or for its end; and who keeps what goes with it.
 //!
 //! They are woken by what this process learns. What other processes do, they see when the token
 //! record is next read, at least every `confirm_after`.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock, Weak};
 
 use dashmap::DashMap;
 use rustc_hash::FxBuildHasher;
@@ -12,7 +12,16 @@ use tokio::sync::{Notify, futures::Notified};
 use crate::tokens::RecordKey;
 
 #[derive(Default)]
-pub(crate) struct Watchers(DashMap<RecordKey, Arc<Notify>, FxBuildHasher>);
+pub(crate) struct Watchers {
+    by_login: DashMap<RecordKey, Arc<Notify>, FxBuildHasher>,
+    followers: RwLock<Vec<Weak<dyn Follower>>>,
+}
+
+/// Keeps what goes with a login.
+pub(crate) trait Follower: Send + Sync {
+    /// The login has ended, as far as this process knows.
+    fn ended(&self, login: RecordKey);
+}
 
 /// One that watches a login.
 pub(crate) struct Watch {
@@ -24,13 +33,28 @@ pub(crate) struct Watch {
 
 impl Watchers {
     pub(crate) fn watch(self: &Arc<Self>, key: RecordKey) -> Watch {
-        let changed = self.0.entry(key).or_default().clone();
+        let changed = self.by_login.entry(key).or_default().clone();
         Watch { watchers: self.clone(), key, changed: Some(changed) }
+    }
+
+    /// Tells `follower` of each ending from now on, for as long as it lives.
+    pub(crate) fn follow(&self, follower: &Arc<impl Follower + 'static>) {
+        let follower = Arc::downgrade(follower);
+        let mut followers = self.followers.write().unwrap_or_else(PoisonError::into_inner);
+        followers.retain(|follower| follower.strong_count() > 0);
+        followers.push(follower);
+    }
+
+    /// The login has ended.
+    pub(crate) fn ended(&self, key: RecordKey) {
+        let followers = self.followers.read().unwrap_or_else(PoisonError::into_inner);
+        followers.iter().filter_map(Weak::upgrade).for_each(|follower| follower.ended(key));
+        self.wake(key);
     }
 
     /// The login has new tokens, or has ended.
     pub(crate) fn wake(&self, key: RecordKey) {
-        if let Some(changed) = self.0.get(&key) {
+        if let Some(changed) = self.by_login.get(&key) {
             changed.notify_waiters();
         }
     }
@@ -48,7 +72,7 @@ impl Drop for Watch {
         // Before the count: of two that go at once, the later one must see only the map.
         drop(self.changed.take());
         // Nobody can begin to watch meanwhile.
-        self.watchers.0.remove_if(&self.key, |_, changed| Arc::strong_count(changed) == 1);
+        self.watchers.by_login.remove_if(&self.key, |_, changed| Arc::strong_count(changed) == 1);
     }
 }
 
@@ -76,9 +100,9 @@ mod tests {
         let watchers = Arc::new(Watchers::default());
         let (one, other) = (watchers.watch(KEY), watchers.watch(KEY));
         drop(one);
-        assert_eq!(watchers.0.len(), 1, "the other one still watches");
+        assert_eq!(watchers.by_login.len(), 1, "the other one still watches");
         drop(other);
-        assert_eq!(watchers.0.len(), 0);
+        assert_eq!(watchers.by_login.len(), 0);
     }
 
     #[test]
@@ -96,7 +120,7 @@ mod tests {
             for thread in threads {
                 thread.join().expect("no panic");
             }
-            assert_eq!(watchers.0.len(), 0);
+            assert_eq!(watchers.by_login.len(), 0);
         }
     }
 }

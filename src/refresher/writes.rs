@@ -154,11 +154,16 @@ impl Writes {
     }
 
     /// Tells all processes that a logout token was carried out, by an ended record of its own.
-    pub(super) async fn used(&self, key: RecordKey, stays: Duration) -> Result<(), RefreshError> {
+    pub(super) async fn used(
+        &self,
+        key: RecordKey,
+        issuer: &str,
+        stays: Duration,
+    ) -> Result<(), RefreshError> {
         let keep_until = saturating_add(self.records.offset().to_store(self.clock.now()), stays);
         let (reason, revoke, with_session) = (EndingReason::Provider, false, false);
         let ending = Ending { reason, revoke, with_session, keep_until };
-        let record = TokenRecord::of_ending(ending, &self.records.issuer);
+        let record = TokenRecord::of_ending(ending, issuer);
         let store = &self.records.store;
         self.records.ask(async { store.create(key, &record, &[]).await }).await
     }

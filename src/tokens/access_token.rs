@@ -90,7 +90,7 @@ impl AccessToken {
         let Some(verifier) = self.verifier.as_ref().filter(|_| !self.token.is_verified()) else {
             return Ok(());
         };
-        verifier.verify(self.token.access_token.expose(), self.stale).await?;
+        verifier.verify(&self.token, self.stale).await?;
         self.token.mark_verified();
         Ok(())
     }

@@ -14,7 +14,7 @@ use std::{
 use serde::de::DeserializeOwned;
 
 use super::{
-    BearerToken, Generation, GrantTokens, Lifetime, RecordKey, Standing,
+    BearerToken, Generation, GrantTokens, Lifetime, RecordKey, Standing, TokenSet,
     claims::{self, ClaimsError},
     jitter,
 };
@@ -24,6 +24,7 @@ use crate::clock::{AtomicMoment, Moment};
 pub(crate) struct CachedToken {
     pub(crate) key: RecordKey,
     pub(crate) generation: Generation,
+    pub(crate) issuer: Arc<str>,
     pub(crate) access_token: BearerToken,
     pub(crate) scope: Option<Box<str>>,
     /// The user, as told at log in.
@@ -51,6 +52,7 @@ impl CachedToken {
         Self {
             key,
             generation: tokens.generation,
+            issuer: tokens.issuer.clone(),
             access_token: tokens.access_token.clone(),
             scope: tokens.scope.as_deref().map(Into::into),
             subject: tokens.subject.clone(),
@@ -61,6 +63,18 @@ impl CachedToken {
             confirmed_at: AtomicMoment::new(confirmed_at),
             in_use: AtomicBool::new(true),
         }
+    }
+
+    /// A token of its own, in no grant. Its life counts from `asked_at`, unless it says otherwise.
+    pub(crate) fn obtained(
+        key: RecordKey,
+        generation: Generation,
+        set: TokenSet,
+        asked_at: Moment,
+        fallback_lifetime: Duration,
+    ) -> Self {
+        let tokens = GrantTokens::alone(set, generation, asked_at.wall, fallback_lifetime);
+        Self::new(key, &tokens, asked_at)
     }
 
     pub(crate) fn confirmed_at(&self) -> Moment {

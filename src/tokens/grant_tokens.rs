@@ -34,14 +34,25 @@ impl GrantTokens {
     /// The first set of a new grant.
     pub(crate) fn first(
         set: TokenSet,
-        issuer: &str,
+        issuer: Arc<str>,
         now: SystemTime,
         fallback_lifetime: Duration,
     ) -> Self {
         let obtained_at = set.obtained_at.unwrap_or(now);
         // Without a refresh token, only an API can tell that a token without a lifetime is over.
         let fallback = set.refresh_token.as_ref().map(|_| fallback_lifetime);
-        Self::stamp(set, Generation::FIRST, issuer.into(), obtained_at, fallback)
+        Self::stamp(set, Generation::FIRST, issuer, obtained_at, fallback)
+    }
+
+    /// A set that is no login's.
+    pub(crate) fn alone(
+        set: TokenSet,
+        generation: Generation,
+        asked_at: SystemTime,
+        fallback_lifetime: Duration,
+    ) -> Self {
+        let obtained_at = set.obtained_at.unwrap_or(asked_at);
+        Self::stamp(set, generation, "".into(), obtained_at, Some(fallback_lifetime))
     }
 
     /// The set after this one, from the answer to a refresh. What the answer leaves out stays as it

@@ -70,6 +70,7 @@ pub(crate) fn read(body: &[u8], is_whole: bool) -> Result<TokenSet, Unusable> {
     let by_id_token = Hints::of(id_token.as_deref().unwrap_or_default());
     let by_access_token = Hints::of(access_token.expose());
     Ok(TokenSet {
+        issuer: None,
         subject: by_id_token.subject().or(by_access_token.subject()),
         sid: by_id_token.sid().or(by_access_token.sid()),
         jwt_expires_at: by_access_token.expires_at(),

@@ -2,6 +2,7 @@
 
 use std::{
     fmt,
+    sync::Arc,
     time::{Duration, SystemTime},
 };
 
@@ -44,6 +45,8 @@ pub struct TokenSet {
     pub(crate) scope: Option<String>,
     pub(crate) expires_in: Option<Duration>,
     pub(crate) refresh_expires_in: Option<Duration>,
+    /// As the application says.
+    pub(crate) issuer: Option<Arc<str>>,
     pub(crate) subject: Option<String>,
     pub(crate) sid: Option<String>,
     pub(crate) obtained_at: Option<SystemTime>,
@@ -113,6 +116,15 @@ impl TokenSet {
         self
     }
 
+    /// Names the provider that the tokens are from, where the refresher has several by an
+    /// [`EndpointResolver`](crate::EndpointResolver). Without it, they are from the one that the
+    /// refresher was built with.
+    #[must_use]
+    pub fn with_issuer(mut self, issuer: impl Into<String>) -> Self {
+        self.issuer = Some(issuer.into().into());
+        self
+    }
+
     /// Sets how long the refresh token lives, counted as `expires_in` is. The standard response types
     /// of `openidconnect` and `oauth2` drop what the provider says of it. Without it, an unused login
     /// stays in the token store for 30 days.
@@ -164,6 +176,7 @@ impl fmt::Debug for TokenSet {
         f.debug_struct("TokenSet")
             .field("has_refresh_token", &self.refresh_token.is_some())
             .field("has_id_token", &self.id_token.is_some())
+            .field("issuer", &self.issuer)
             .field("has_subject", &self.subject.is_some())
             .field("scope", &self.scope)
             .field("expires_in", &self.expires_in)

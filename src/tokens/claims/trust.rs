@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 
-use crate::error::RefreshError;
+use crate::{error::RefreshError, tokens::CachedToken};
 
 /// Why the claims of an access token are believed.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -27,9 +27,9 @@ pub enum ClaimsTrust {
     },
 }
 
-/// Verifies access tokens of one provider, for whoever knows the provider's keys.
+/// Verifies access tokens, for whoever knows the providers' keys.
 #[async_trait]
 pub(crate) trait VerifyToken: Send + Sync + 'static {
     /// `stale`: the token may have expired.
-    async fn verify(&self, access_token: &str, stale: bool) -> Result<(), RefreshError>;
+    async fn verify(&self, token: &CachedToken, stale: bool) -> Result<(), RefreshError>;
 }
