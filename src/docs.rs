@@ -12,6 +12,8 @@
 //! | [`providers`] | what each provider does at a refresh, and what to set for it |
 //! | [`keycloak`] | realm and client settings |
 //! | [`outgoing_calls`] | tokens for handlers, WebSockets, jobs, and users who are not there |
+//! | [`service_tokens`] | tokens of the application itself, and token exchange |
+//! | [`several_providers`] | two providers for each user, or one per tenant |
 //! | [`operations`] | logs, metrics, shutdown, session stores, WebSockets |
 //! | [`testing`] | the test kit for your application, and this crate's own tests |
 
@@ -60,6 +62,13 @@ pub mod keycloak {}
 #[doc = "[test kit]: crate::docs::testing\n\n"]
 #[doc = include_str!("../docs/outgoing-calls.md")]
 pub mod outgoing_calls {}
+
+#[doc = "[Calls that go out]: crate::docs::outgoing_calls\n\n"]
+#[doc = include_str!("../docs/service-tokens.md")]
+pub mod service_tokens {}
+
+#[doc = include_str!("../docs/several-providers.md")]
+pub mod several_providers {}
 
 #[doc = "[Calls that go out]: crate::docs::outgoing_calls#websockets-and-streams\n"]
 #[doc = "[token store]: crate::docs::token_store\n"]

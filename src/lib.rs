@@ -133,14 +133,18 @@ pub use clock::{Clock, TimeSource};
 #[doc(hidden)]
 pub use endpoint::fuzzing;
 pub use endpoint::{
-    AnswerMeaning, ClientAuth, Discover, DiscoveryError, NotSent, ProviderAnswer, ProviderLimits,
-    SigningAlgorithm, SigningKey, TokenEndpoint, Transport,
+    AnswerMeaning, ClientAuth, Discover, DiscoveryError, EndpointResolver, JwtBearer, NotSent,
+    ProviderAnswer, ProviderLimits, SigningAlgorithm, SigningKey, TokenEndpoint, TokenTarget,
+    Transport,
 };
 pub use error::{ConfigError, RefreshError, RefreshErrorKind};
 #[cfg(feature = "axum")]
-pub use middleware::Claims;
+pub use middleware::{Claims, FromProvider};
 pub use middleware::{TokenRefreshLayer, TokenRefreshService, rejection};
-pub use outbound::{ApiHosts, BearerLayer, BearerService, StepUp, TokenSource};
+pub use outbound::{
+    ApiHosts, BearerLayer, BearerService, ExchangedTokens, ServiceTokens, ServiceTokensBuilder,
+    StepUp, TokenExchange, TokenSource,
+};
 pub use policy::{OnUnavailable, RefreshPolicy};
 #[cfg(feature = "redis")]
 pub use redis::{Redis, RedisConnectError, RedisSessions};

@@ -51,6 +51,11 @@ pub(crate) fn api_refused(outcome: &'static str) {
     metrics::counter!("token_refresh_api_401_total", "outcome" => outcome).increment(1);
 }
 
+/// How a request for a token of the application itself ended, or for one by token exchange.
+pub(crate) fn service_token(outcome: &'static str) {
+    metrics::counter!("token_refresh_service_tokens_total", "outcome" => outcome).increment(1);
+}
+
 pub(crate) fn breaker_opened() {
     metrics::counter!("token_refresh_breaker_opened_total").increment(1);
 }

@@ -20,11 +20,9 @@ pub(crate) trait BeforeAttempt: Send {
 pub(crate) struct Aborted;
 
 /// Permits every attempt.
-#[cfg(test)]
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct AlwaysSend;
 
-#[cfg(test)]
 #[async_trait]
 impl BeforeAttempt for AlwaysSend {
     async fn before_attempt(&mut self) -> Result<(), Aborted> {

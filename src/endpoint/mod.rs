@@ -6,10 +6,10 @@
 //! ```text
 //! token_endpoint, discover, presets  settings; no request but an awaited discovery
 //!   issuers                       which issuers its tokens may name
-//!   provider, attempt             one refresh: admission, discovery, attempts
+//!   provider, attempt             one token request: admission, discovery, attempts
 //!     resilience/                 may it be sent now? may it be sent again?
 //!     discovery/                  where are the provider's endpoints?
-//!     auth/, request              what is sent
+//!     auth/, grant, target, jwt_bearer, request  what is sent
 //!     exchange, transport         one request and its whole answer, within time and size
 //!     classify, response, oauth_error, error  what the answer means
 //!   jwt/                          the provider's keys, and the tokens they verify
@@ -29,14 +29,18 @@ mod error;
 mod exchange;
 #[cfg(fuzzing)]
 pub mod fuzzing;
+mod grant;
 mod issuers;
 mod jwt;
+mod jwt_bearer;
 mod oauth_error;
 mod presets;
 mod provider;
 mod request;
 mod resilience;
+mod resolver;
 mod response;
+mod target;
 #[cfg(test)]
 mod test_support;
 mod token_endpoint;
@@ -50,12 +54,16 @@ pub use classify::{AnswerMeaning, ProviderAnswer};
 pub use discover::Discover;
 pub use discovery::DiscoveryError;
 pub(crate) use error::{EndpointError, EndpointErrorKind};
+pub(crate) use grant::Grant;
 pub(crate) use issuers::Issuers;
 pub(crate) use jwt::{Expected, JwtClaims, Keys, KeysError, LEEWAY, VerifyError};
+pub use jwt_bearer::JwtBearer;
 pub(crate) use provider::{Provider, Revocation};
 pub(crate) use request::TokenTypeHint;
 pub use resilience::ProviderLimits;
 pub(crate) use resilience::is_held_back;
+pub use resolver::EndpointResolver;
 pub(crate) use response::Granted;
+pub use target::TokenTarget;
 pub use token_endpoint::TokenEndpoint;
 pub use transport::{NotSent, Transport};

@@ -1,4 +1,4 @@
-//! [`Provider`]: sends refreshes and revocations to one provider.
+//! [`Provider`]: sends token requests and revocations to one provider.
 //!
 //! A [`TokenEndpoint`](super::TokenEndpoint) whose settings have been checked becomes a `Provider`.
 //! All clones of a provider share its connections, its discovery document, its circuit breaker and
@@ -18,24 +18,23 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{Request, Uri};
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::SecretString;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::{
-    attempt::{Aborted, BeforeAttempt, RefreshFailure},
+    attempt::{Aborted, AlwaysSend, BeforeAttempt, RefreshFailure},
     auth::ClientAuth,
     classify::Classify,
     discovery::{Discovery, DiscoveryError, Metadata},
     error::{EndpointError, EndpointErrorKind as Kind},
     exchange::{Answer, Exchange},
+    grant::Grant,
     issuers::Issuers,
     request::{self, Params, TokenTypeHint},
-    resilience::{
-        Admission, Fingerprint, HeldBack, Pass, ProviderLimits, pause_before_retry, random,
-    },
+    resilience::{Admission, HeldBack, Pass, ProviderLimits, pause_before_retry, random},
     response::{self, Granted},
 };
-use crate::{Clock, error::Chain, metrics};
+use crate::{Clock, error::Chain, metrics, tokens::TokenSet};
 
 /// The result of a revocation that did not fail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -113,8 +112,37 @@ impl Provider {
         refresh_token: &SecretString,
         before: &mut dyn BeforeAttempt,
     ) -> Result<Granted, RefreshFailure> {
-        let fingerprint = Fingerprint::of(refresh_token.expose_secret());
+        let grant = Grant::RefreshToken(refresh_token);
+        let fingerprint = grant.fingerprint();
         self.admission.refuse_dead(&fingerprint)?;
+        let answer = self.request(&grant, before).await;
+        if let Err(RefreshFailure::Endpoint(error)) = &answer
+            && *error.kind() == Kind::InvalidGrant
+        {
+            self.admission.remember_dead(fingerprint);
+        }
+        answer
+    }
+
+    /// An access token for `grant`, which is no refresh token. A refresh token that comes with it is
+    /// dropped (RFC 6749, section 4.4.3). It is sent again as a refresh is.
+    pub(crate) async fn obtain(&self, grant: &Grant<'_>) -> Result<TokenSet, EndpointError> {
+        match self.request(grant, &mut AlwaysSend).await {
+            Ok(Granted::Tokens(tokens)) => Ok(tokens),
+            Ok(Granted::RefreshTokenOnly(_, error)) | Err(RefreshFailure::Endpoint(error)) => {
+                Err(error)
+            }
+            Err(RefreshFailure::Aborted) => unreachable!("`AlwaysSend` calls nothing off"),
+        }
+    }
+
+    /// Sends `grant`, and once more only if the provider certainly did not act on it.
+    async fn request(
+        &self,
+        grant: &Grant<'_>,
+        before: &mut dyn BeforeAttempt,
+    ) -> Result<Granted, RefreshFailure> {
+        let fingerprint = grant.fingerprint();
 
         // Deadlines are compared with tokio's timer only, never with the Clock.
         let last_start =
@@ -129,13 +157,10 @@ impl Provider {
             let pass = admitted
                 .await
                 .unwrap_or_else(|_elapsed| Err(HeldBack::NoTimeLeft.into_error(None)))?;
-            let error = match self.attempt(pass, refresh_token, before, last_start).await {
+            let error = match self.attempt(pass, grant, before, last_start).await {
                 Err(RefreshFailure::Endpoint(error)) => error,
                 tokens_or_aborted => return tokens_or_aborted,
             };
-            if *error.kind() == Kind::InvalidGrant {
-                self.admission.remember_dead(fingerprint);
-            }
             attempts_left = attempts_left.saturating_sub(1);
             let wait = pause_before_retry(&error, random()).filter(|_| attempts_left > 0);
             let Some(wait) = wait else { return Err(error.into()) };
@@ -150,12 +175,12 @@ impl Provider {
         }
     }
 
-    /// Sends the token once, unless `before` calls it off or less than a whole request fits before
+    /// Sends the grant once, unless `before` calls it off or less than a whole request fits before
     /// the deadline.
     async fn attempt(
         &self,
         pass: Pass<'_>,
-        refresh_token: &SecretString,
+        grant: &Grant<'_>,
         before: &mut dyn BeforeAttempt,
         last_start: Instant,
     ) -> Result<Granted, RefreshFailure> {
@@ -174,7 +199,7 @@ impl Provider {
         if sleep(Duration::ZERO).deadline() > last_start {
             return Err(HeldBack::NoTimeLeft.into_error(None).into());
         }
-        let outcome = self.post_refresh(to, refresh_token).await;
+        let outcome = self.post(to, grant).await;
         pass.record(&outcome);
         Ok(outcome?)
     }
@@ -188,19 +213,15 @@ impl Provider {
         }
     }
 
-    async fn post_refresh(
-        &self,
-        to: &Uri,
-        refresh_token: &SecretString,
-    ) -> Result<Granted, EndpointError> {
+    async fn post(&self, to: &Uri, grant: &Grant<'_>) -> Result<Granted, EndpointError> {
+        let fields = grant.fields(to, &self.refresh_params, &self.clock)?;
         let sent_at = self.clock.now();
-        let request = request::refresh(to, &self.auth, refresh_token, &self.refresh_params);
-        let answer = self.send(request).await?;
+        let answer = self.send(request::token(to, &self.auth, &fields)).await?;
         if let Some(error) = self.classify.error(&answer) {
             return Err(error);
         }
         let date = response::date(&answer.headers);
-        let granted = response::token_answer(answer, refresh_token.expose_secret())
+        let granted = response::token_answer(answer, grant.presented())
             .map_err(|error| self.auth.explain(error))?;
         Ok(match granted {
             Granted::Tokens(tokens) => {

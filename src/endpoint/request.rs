@@ -2,7 +2,7 @@
 //!
 //! | request | method | body |
 //! |---|---|---|
-//! | refresh (RFC 6749, section 6) | POST | `grant_type=refresh_token`, `refresh_token` |
+//! | token (RFC 6749, section 4) | POST | `grant_type`, and what the [`Grant`](super::grant::Grant) presents |
 //! | revocation (RFC 7009, section 2.1) | POST | `token`, `token_type_hint` |
 //! | document: discovery, keys | GET | none |
 //!
@@ -16,12 +16,22 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, header};
 use secrecy::{ExposeSecret, SecretString};
 use url::form_urlencoded::Serializer;
 
-use super::auth::ClientAuth;
+use super::{auth::ClientAuth, grant::Fields};
 use crate::ConfigError;
 
 const USER_AGENT: &str = concat!("tower-token-refresh/", env!("CARGO_PKG_VERSION"));
-/// What this crate says itself in the form of a refresh.
-const OWN_PARAMS: [&str; 4] = ["grant_type", "refresh_token", "client_id", "client_secret"];
+/// What this crate says itself in the form of a token request.
+pub(super) const OWN_PARAMS: [&str; 9] = [
+    "grant_type",
+    "refresh_token",
+    "assertion",
+    "subject_token",
+    "subject_token_type",
+    "client_id",
+    "client_secret",
+    "client_assertion",
+    "client_assertion_type",
+];
 const OWN_HEADERS: [HeaderName; 6] = [
     header::ACCEPT,
     header::AUTHORIZATION,
@@ -103,15 +113,8 @@ pub(crate) enum TokenTypeHint {
     AccessToken,
 }
 
-pub(super) fn refresh(
-    to: &Uri,
-    auth: &ClientAuth,
-    token: &SecretString,
-    params: &Params,
-) -> Request<Bytes> {
-    let own = [("grant_type", "refresh_token"), ("refresh_token", token.expose_secret())];
-    let added = params.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-    form(to, auth, own.into_iter().chain(added))
+pub(super) fn token(to: &Uri, auth: &ClientAuth, fields: &Fields<'_>) -> Request<Bytes> {
+    form(to, auth, fields.iter().map(|(name, value)| (*name, value.expose())))
 }
 
 pub(super) fn revocation(

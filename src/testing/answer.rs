@@ -36,6 +36,7 @@ pub(super) enum Grant {
     Login,
     Refresh,
     Client,
+    Exchange,
 }
 
 impl Answer {

@@ -23,6 +23,7 @@ const DEFAULT_ISSUER: &str = "https://id.example.test/realms/test";
 /// | issuer URL | `https://id.example.test/realms/test`; as a server, its own address |
 /// | client | `web` with the secret `secret` |
 /// | its redirect URIs | any, http or https |
+/// | the APIs that tokens can be made for | any |
 /// | who logs in by the code flow | `login_hint`, else `alice` |
 /// | access token lifetime | 300 s (like others: [their default](super)) |
 /// | refresh token lifetime | 1800 s, from its issue (like others: [their default](super)) |
@@ -34,6 +35,7 @@ pub struct StrictIssuerBuilder {
     clock: Clock,
     issuer_url: String,
     client: Client,
+    apis: Option<Vec<String>>,
     rotation: Rotation,
     provider: ProviderKind,
     shape: TokenShape,
@@ -59,6 +61,7 @@ impl StrictIssuerBuilder {
             clock: Clock::system(),
             issuer_url: DEFAULT_ISSUER.to_owned(),
             client: Client { id: "web".to_owned(), secret: Some("secret".to_owned()) },
+            apis: None,
             rotation: rules.rotation,
             provider,
             shape,
@@ -103,6 +106,13 @@ impl StrictIssuerBuilder {
     /// Sets the only client. It has no secret and sends only its id.
     pub fn public_client(mut self, id: &str) -> Self {
         self.client = Client { id: id.to_owned(), secret: None };
+        self
+    }
+
+    /// Sets the APIs that tokens can be made for, by client credentials or token exchange. An
+    /// `audience` or `resource` that is none of them is refused with `invalid_target`.
+    pub fn apis(mut self, names: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.apis = Some(names.into_iter().map(Into::into).collect());
         self
     }
 
@@ -180,7 +190,7 @@ impl StrictIssuerBuilder {
         StrictIssuer::from_inner(Inner::new(
             self.clock,
             base,
-            self.client,
+            (self.client, self.apis),
             self.rotation,
             self.provider.rules(),
             self.shape,

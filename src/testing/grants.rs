@@ -1,11 +1,11 @@
-//! The token endpoint: `refresh_token` and `client_credentials`; the code's exchange is in
-//! `authorization`.
+//! The token endpoint: `refresh_token`, `client_credentials` and token exchange (RFC 8693); the code's
+//! exchange is in `authorization`.
 
 use std::time::SystemTime;
 
 use bytes::Bytes;
 use http::{Request, StatusCode};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{
     StrictIssuer,
@@ -16,6 +16,9 @@ use super::{
     tokens::Grantee,
     wire::{Form, OAuthError, parse_form},
 };
+
+pub(super) const TOKEN_EXCHANGE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
+const ACCESS_TOKEN: &str = "urn:ietf:params:oauth:token-type:access_token";
 
 impl StrictIssuer {
     pub(super) fn token(
@@ -28,7 +31,8 @@ impl StrictIssuer {
         match form.get("grant_type").map(String::as_str) {
             Some("refresh_token") => self.refresh(&form, step),
             Some("authorization_code") => self.exchange_code(&form),
-            Some("client_credentials") => self.client_credentials(&form),
+            Some("client_credentials") => self.client_credentials(request, &form),
+            Some(TOKEN_EXCHANGE) => self.exchange_token(request, &form),
             Some(_) => Err(bad("unsupported_grant_type", "Unsupported grant_type")),
             None => Err(OAuthError::invalid_request("Missing form parameter: grant_type")),
         }
@@ -63,7 +67,8 @@ impl StrictIssuer {
             }
         };
         let scope = scope.unwrap_or(&redeemed.scope);
-        let mut answer = self.access(&mut state, Grant::Refresh, Some(&redeemed.sid), &user, scope);
+        let to = Recipient { sid: Some(&redeemed.sid), user: &user, scope, audience: &[] };
+        let mut answer = self.access(&mut state, Grant::Refresh, &to);
         if rules.ends_old_access_token {
             state.end_access_token(&redeemed.access_token);
         }
@@ -87,7 +92,11 @@ impl StrictIssuer {
     }
 
     /// The client's own token: no session, no refresh token.
-    fn client_credentials(&self, form: &Form) -> Result<Value, OAuthError> {
+    fn client_credentials(
+        &self,
+        request: &Request<Bytes>,
+        form: &Form,
+    ) -> Result<Value, OAuthError> {
         let client = &self.inner.client;
         if client.secret.is_none() {
             let why = "Public client not allowed to retrieve service account";
@@ -96,32 +105,70 @@ impl StrictIssuer {
         let granted = "profile email";
         let scope = form.get("scope").map_or(Ok(granted), |asked| narrowed(asked, granted))?;
         let user = format!("service-account-{}", client.id);
+        let audience = self.targets(request)?;
         let mut state = lock(&self.inner.state);
-        Ok((self.inner.rules.answer)(&self.access(&mut state, Grant::Client, None, &user, scope)))
+        let to = Recipient { sid: None, user: &user, scope, audience: &audience };
+        Ok((self.inner.rules.answer)(&self.access(&mut state, Grant::Client, &to)))
+    }
+
+    /// A token for another API, in the name of the subject token's user and in the same session.
+    fn exchange_token(&self, request: &Request<Bytes>, form: &Form) -> Result<Value, OAuthError> {
+        if self.inner.client.secret.is_none() {
+            let why = "Public client is not allowed to exchange token";
+            return Err(bad("invalid_client", why));
+        }
+        if form.get("subject_token_type").map(String::as_str) != Some(ACCESS_TOKEN) {
+            return Err(OAuthError::invalid_request(
+                "subject_token_type supported only for access_token",
+            ));
+        }
+        let presented = form.get("subject_token").map_or("", String::as_str);
+        let audience = self.targets(request)?;
+        let mut state = lock(&self.inner.state);
+        let Some(subject) = state.live_access_token(presented, self.now()) else {
+            return Err(OAuthError::invalid_request("Invalid token"));
+        };
+        let (sid, user) = (subject.sid.clone(), subject.user.clone());
+        let granted = "profile email";
+        let scope = form.get("scope").map_or(Ok(granted), |asked| narrowed(asked, granted))?;
+        let to = Recipient { sid: sid.as_deref(), user: &user, scope, audience: &audience };
+        let mut answer = self.access(&mut state, Grant::Exchange, &to);
+        answer.id_token = None;
+        let mut body = (self.inner.rules.answer)(&answer);
+        body["issued_token_type"] = json!(ACCESS_TOKEN);
+        Ok(body)
+    }
+
+    /// The `audience` and `resource` parameters, which may come several times.
+    fn targets(&self, request: &Request<Bytes>) -> Result<Vec<String>, OAuthError> {
+        let named = url::form_urlencoded::parse(request.body());
+        let named = named.filter(|(name, _)| name == "audience" || name == "resource");
+        let targets: Vec<_> = named.map(|(_, value)| value.into_owned()).collect();
+        match &self.inner.apis {
+            Some(known) if !targets.iter().all(|target| known.contains(target)) => {
+                Err(bad("invalid_target", "Requested audience not available"))
+            }
+            _ => Ok(targets),
+        }
     }
 
     /// Tokens for a login: what the code exchange answers.
     pub(super) fn issue(&self, state: &mut State, sid: &str, user: &str, scope: &str) -> Answer {
-        let mut answer = self.access(state, Grant::Login, Some(sid), user, scope);
+        let to = Recipient { sid: Some(sid), user, scope, audience: &[] };
+        let mut answer = self.access(state, Grant::Login, &to);
         let now = self.now();
         let life = (now, now + self.inner.shape.refresh_lifetime);
         self.add_refresh_token(state, &mut answer, user, scope, life);
         answer
     }
 
-    fn access(
-        &self,
-        state: &mut State,
-        grant: Grant,
-        sid: Option<&str>,
-        user: &str,
-        scope: &str,
-    ) -> Answer {
+    fn access(&self, state: &mut State, grant: Grant, to: &Recipient<'_>) -> Answer {
+        let Recipient { sid, user, scope, audience } = *to;
         let shape = &self.inner.shape;
         let (issuer, subject, now) = (self.issuer_url(), subject_of(user), self.now());
         let key = &self.signing_key();
         let to = Grantee { issuer: &issuer, user, subject: &subject, sid, scope, now, key };
-        let access_token = shape.access_token(&to);
+        let access_token = shape.access_token(&to, audience);
         state.add_access_token(&access_token, sid, (&subject, user), now + shape.access_lifetime);
         let id_token = shape.id_token(&to);
         if let Some(id_token) = &id_token {
@@ -164,6 +211,16 @@ impl StrictIssuer {
         });
         answer.refresh_token = Some(Named::new(token, (now, expires_at)));
     }
+}
+
+/// For whom an access token is.
+#[derive(Clone, Copy)]
+struct Recipient<'a> {
+    sid: Option<&'a str>,
+    user: &'a str,
+    scope: &'a str,
+    /// The APIs that it is good at; empty: as usual.
+    audience: &'a [String],
 }
 
 fn bad(code: &'static str, description: &'static str) -> OAuthError {

@@ -36,12 +36,13 @@ pub(super) struct Grantee<'a> {
 }
 
 impl TokenShape {
-    pub(super) fn access_token(&self, to: &Grantee<'_>) -> String {
+    /// `audience`: the APIs that it is good at; empty: as usual.
+    pub(super) fn access_token(&self, to: &Grantee<'_>, audience: &[String]) -> String {
         if self.opaque_access {
             return opaque(self.prefixes.0);
         }
         let mut claims = self.common_claims(to, "Bearer", self.access_lifetime);
-        claims["aud"] = json!("account");
+        claims["aud"] = if audience.is_empty() { json!("account") } else { json!(audience) };
         claims["realm_access"] = json!({ "roles": self.realm_roles });
         claims["resource_access"] =
             json!({ self.client_id.as_str(): { "roles": self.client_roles } });

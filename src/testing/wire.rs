@@ -103,7 +103,7 @@ pub(super) fn accepts_json(headers: &HeaderMap) -> bool {
     accepted.any(|value| value.to_str().is_ok_and(|value| value.contains("application/json")))
 }
 
-/// The fields of a form, each at most once.
+/// The fields of a form, each at most once, but for the targets (RFC 8693, 2.1): of those the last.
 pub(super) type Form = HashMap<String, String>;
 
 pub(super) fn parse_form(request: &Request<Bytes>) -> Result<Form, OAuthError> {
@@ -127,7 +127,8 @@ pub(super) fn parse_form(request: &Request<Bytes>) -> Result<Form, OAuthError> {
 pub(super) fn fields_once(encoded: &[u8]) -> Result<Form, OAuthError> {
     let mut form = Form::new();
     for (name, value) in url::form_urlencoded::parse(encoded) {
-        if form.insert(name.into_owned(), value.into_owned()).is_some() {
+        let may_repeat = matches!(&*name, "audience" | "resource");
+        if form.insert(name.into_owned(), value.into_owned()).is_some() && !may_repeat {
             return Err(OAuthError::invalid_request("duplicated parameter"));
         }
     }

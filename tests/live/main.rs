@@ -17,6 +17,7 @@ mod browser;
 mod callers;
 mod identity;
 mod outage;
+mod outgoing;
 mod processes;
 mod refused;
 mod stores;

@@ -75,7 +75,7 @@ fn slack_answer(answer: &Answer) -> Value {
     tokens["id"] = json!(answer.subject);
     let mut body = match answer.grant {
         Grant::Login => json!({ "authed_user": tokens }),
-        Grant::Refresh | Grant::Client => tokens,
+        Grant::Refresh | Grant::Client | Grant::Exchange => tokens,
     };
     body["ok"] = json!(true);
     body["app_id"] = json!("A0KRD7HC3");

@@ -1,0 +1,130 @@
+//! [`Grant`]: what a token request presents, and what it asks for.
+//!
+//! | grant | what is in the form |
+//! |---|---|
+//! | refresh token (RFC 6749, section 6) | the refresh token, and the endpoint's `refresh_param`s |
+//! | client credentials (RFC 6749, section 4.4) | the target |
+//! | JWT bearer (RFC 7523, section 2.1) | a new assertion for each attempt, and the target |
+//! | token exchange (RFC 8693, section 2.1) | the user's access token, and the target |
+//! | on behalf of, Entra's words for the same | the user's access token as an assertion, and the target |
+//!
+//! Only a refresh token can be used up, so only that is remembered where the provider refuses it.
+
+use http::Uri;
+use secrecy::{ExposeSecret, SecretString};
+
+use super::{
+    error::EndpointError, jwt_bearer::JwtBearer, request::Params, resilience::Fingerprint,
+    target::TokenTarget,
+};
+use crate::Clock;
+
+const ACCESS_TOKEN: &str = "urn:ietf:params:oauth:token-type:access_token";
+
+/// What is presented at the token endpoint. Deliberately without `Debug`.
+#[derive(Clone, Copy)]
+pub(crate) enum Grant<'a> {
+    RefreshToken(&'a SecretString),
+    ClientCredentials(&'a TokenTarget),
+    JwtBearer(&'a JwtBearer, &'a TokenTarget),
+    TokenExchange {
+        /// The user's access token.
+        subject_token: &'a str,
+        target: &'a TokenTarget,
+    },
+    OnBehalfOf {
+        /// The user's access token.
+        subject_token: &'a str,
+        target: &'a TokenTarget,
+    },
+}
+
+/// The fields of a form, in order. They hold secrets.
+pub(super) type Fields<'a> = Vec<(&'a str, SecretOr<'a>)>;
+
+/// A value of a form.
+pub(super) enum SecretOr<'a> {
+    /// Made for this form.
+    Made(SecretString),
+    Lent(&'a str),
+}
+
+impl SecretOr<'_> {
+    pub(super) fn expose(&self) -> &str {
+        match self {
+            Self::Made(secret) => secret.expose_secret(),
+            Self::Lent(text) => text,
+        }
+    }
+}
+
+impl<'a> Grant<'a> {
+    /// The value of `grant_type`.
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Self::RefreshToken(_) => "refresh_token",
+            Self::ClientCredentials(_) => "client_credentials",
+            Self::JwtBearer(..) | Self::OnBehalfOf { .. } => {
+                "urn:ietf:params:oauth:grant-type:jwt-bearer"
+            }
+            Self::TokenExchange { .. } => "urn:ietf:params:oauth:grant-type:token-exchange",
+        }
+    }
+
+    /// What an error or a hostile answer may repeat, and is no new token.
+    pub(super) fn presented(&self) -> &'a str {
+        match self {
+            Self::RefreshToken(token) => token.expose_secret(),
+            _ => "",
+        }
+    }
+
+    /// Tells it from the requests of others, for limits that are somebody's own.
+    pub(super) fn fingerprint(&self) -> Fingerprint {
+        match self {
+            Self::RefreshToken(token) => Fingerprint::of(token.expose_secret()),
+            Self::ClientCredentials(target) | Self::JwtBearer(_, target) => {
+                Fingerprint::of(&format!("{} {}", self.name(), target.to_secret_form()))
+            }
+            Self::TokenExchange { subject_token, target }
+            | Self::OnBehalfOf { subject_token, target } => {
+                Fingerprint::of(&format!("{subject_token} {}", target.to_secret_form()))
+            }
+        }
+    }
+
+    /// The form without the client's credentials, for one attempt.
+    pub(super) fn fields(
+        &self,
+        to: &Uri,
+        refresh_params: &'a Params,
+        clock: &Clock,
+    ) -> Result<Fields<'a>, EndpointError> {
+        let lent = |(name, value)| (name, SecretOr::Lent(value));
+        let mut fields = vec![lent(("grant_type", self.name()))];
+        match *self {
+            Self::RefreshToken(token) => {
+                fields.push(lent(("refresh_token", token.expose_secret())));
+                let added = refresh_params.iter().map(|(name, value)| (&**name, &**value));
+                fields.extend(added.map(lent));
+            }
+            Self::ClientCredentials(target) => fields.extend(target.pairs().map(lent)),
+            Self::JwtBearer(bearer, target) => {
+                let assertion = bearer.assertion(to, target, clock)?;
+                fields.push(("assertion", SecretOr::Made(assertion)));
+                fields.extend(target.pairs().map(lent));
+            }
+            Self::TokenExchange { subject_token, target } => {
+                fields.push(lent(("subject_token", subject_token)));
+                fields.push(lent(("subject_token_type", ACCESS_TOKEN)));
+                fields.extend(target.pairs().map(lent));
+            }
+            Self::OnBehalfOf { subject_token, target } => {
+                fields.push(lent(("assertion", subject_token)));
+                fields.push(lent(("requested_token_use", "on_behalf_of")));
+                fields.extend(target.pairs().map(lent));
+            }
+        }
+        Ok(fields)
+    }
+}

@@ -1,0 +1,165 @@
+//! The settings of [`ServiceTokens`].
+
+use std::{fmt, future::Future, sync::Arc, time::Duration};
+
+use tower::BoxError;
+
+use super::{
+    ServiceTokens,
+    source::{AtProvider, ByFn},
+};
+use crate::{
+    clock::Clock,
+    endpoint::{JwtBearer, TokenEndpoint, TokenTarget},
+    error::ConfigError,
+    outbound::slots::{Slots, Times},
+    tokens::TokenSet,
+};
+
+/// The most targets whose tokens are kept.
+const MOST_TARGETS: u64 = 10_000;
+/// What a flight may take beside its requests, and where there are none.
+const LONGEST_FLIGHT: Duration = Duration::from_secs(60);
+
+/// Builds [`ServiceTokens`].
+///
+/// | setting | default |
+/// |---|---|
+/// | [`target`](Self::target) | none: the provider decides what the token is for |
+/// | [`jwt_bearer`](Self::jwt_bearer) | none: client credentials |
+/// | [`leeway`](Self::leeway) | 5 s; shrinks to a quarter of a token's life |
+/// | [`refresh_ahead`](Self::refresh_ahead) | 60 s; shrinks to half of a token's life; 0 turns it off |
+/// | [`wait_timeout`](Self::wait_timeout) | 10 s |
+/// | [`fallback_lifetime`](Self::fallback_lifetime) | 1 h |
+/// | [`clock`](Self::clock) | the system's |
+#[must_use]
+pub struct ServiceTokensBuilder {
+    endpoint: TokenEndpoint,
+    target: TokenTarget,
+    jwt_bearer: Option<JwtBearer>,
+    times: Times,
+    clock: Clock,
+}
+
+impl ServiceTokensBuilder {
+    pub(super) fn new(endpoint: TokenEndpoint) -> Self {
+        Self {
+            endpoint,
+            target: TokenTarget::new(),
+            jwt_bearer: None,
+            times: Times::default(),
+            clock: Clock::system(),
+        }
+    }
+
+    pub(super) fn from_fn<F, A, E>(obtain: F) -> ServiceTokens
+    where
+        F: Fn(TokenTarget) -> A + Send + Sync + 'static,
+        A: Future<Output = Result<TokenSet, E>> + Send + 'static,
+        E: Into<BoxError>,
+    {
+        let slots = Slots::new(MOST_TARGETS, Times::default(), Clock::system());
+        ServiceTokens::new(slots, Arc::new(ByFn(obtain)), TokenTarget::new())
+    }
+
+    /// Sets what the tokens are for. [`ServiceTokens::for_target`] gives more of them.
+    pub fn target(mut self, target: TokenTarget) -> Self {
+        self.target = target;
+        self
+    }
+
+    /// Presents a signed assertion instead of the client's credentials alone (RFC 7523, section
+    /// 2.1), as for a service account of Google.
+    pub fn jwt_bearer(mut self, bearer: JwtBearer) -> Self {
+        self.jwt_bearer = Some(bearer);
+        self
+    }
+
+    /// Sets how long before its expiry a token counts as expired: the time of the way to the API.
+    pub fn leeway(mut self, leeway: Duration) -> Self {
+        self.times.leeway = leeway;
+        self
+    }
+
+    /// Sets how long before its expiry a token is fetched in the background: at a random moment of
+    /// the first half of this window, so that not all processes ask at once.
+    pub fn refresh_ahead(mut self, window: Duration) -> Self {
+        self.times.refresh_ahead = window;
+        self
+    }
+
+    /// Sets how long a call waits for a token. Then it fails with
+    /// [`WaitTimeout`](crate::RefreshErrorKind::WaitTimeout), and the request goes on without it.
+    /// Must be above 0.
+    pub fn wait_timeout(mut self, limit: Duration) -> Self {
+        self.times.wait_timeout = limit;
+        self
+    }
+
+    /// Sets after how long a token is fetched anew if the provider does not say how long it lives.
+    /// Must be above 0.
+    pub fn fallback_lifetime(mut self, lifetime: Duration) -> Self {
+        self.times.fallback_lifetime = lifetime;
+        self
+    }
+
+    /// Sets the clock by which tokens expire, for tests.
+    pub fn clock(mut self, clock: Clock) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// Checks the settings. No request is made: see [`ServiceTokens::warm_up`].
+    ///
+    /// # Errors
+    /// A setting is wrong; the error names it, its value and the rule.
+    pub fn build(self) -> Result<ServiceTokens, ConfigError> {
+        let Self { endpoint, target, jwt_bearer, mut times, clock } = self;
+        times.check()?;
+        target.check()?;
+        if let Some(bearer) = &jwt_bearer {
+            bearer.check()?;
+        }
+        let provider = endpoint.validate()?.with_clock(clock.clone());
+        let provider = provider.with_wait_limit(times.wait_timeout);
+        times.flight_timeout = provider.longest_refresh().saturating_add(LONGEST_FLIGHT);
+        let slots = Slots::new(MOST_TARGETS, times, clock);
+        Ok(ServiceTokens::new(slots, Arc::new(AtProvider { provider, jwt_bearer }), target))
+    }
+}
+
+impl Default for Times {
+    fn default() -> Self {
+        Self {
+            leeway: Duration::from_secs(5),
+            refresh_ahead: Duration::from_secs(60),
+            wait_timeout: Duration::from_secs(10),
+            flight_timeout: LONGEST_FLIGHT,
+            fallback_lifetime: Duration::from_secs(60 * 60),
+        }
+    }
+}
+
+impl Times {
+    fn check(&self) -> Result<(), ConfigError> {
+        let above_zero =
+            [("wait_timeout", self.wait_timeout), ("fallback_lifetime", self.fallback_lifetime)];
+        for (what, value) in above_zero {
+            if value.is_zero() {
+                let rule = "must be above 0";
+                return Err(ConfigError::Range { what, value: format!("{value:?}"), rule });
+            }
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for ServiceTokensBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ServiceTokensBuilder")
+            .field("endpoint", &self.endpoint)
+            .field("target", &self.target)
+            .field("times", &self.times)
+            .finish_non_exhaustive()
+    }
+}

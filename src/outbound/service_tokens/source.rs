@@ -1,0 +1,80 @@
+//! Where the tokens come from.
+
+use std::{future::Future, sync::Arc};
+
+use async_trait::async_trait;
+use tower::BoxError;
+
+use crate::{
+    endpoint::{Grant, JwtBearer, Provider, TokenTarget},
+    error::{RefreshError, RefreshErrorKind},
+    outbound::slots::{NotObtained, Obtain},
+    refresher::errors::SOON,
+    tokens::TokenSet,
+};
+
+/// Brings a token for any target.
+#[async_trait]
+pub(super) trait Ask: Send + Sync + 'static {
+    async fn ask(&self, target: &TokenTarget) -> Result<TokenSet, NotObtained>;
+}
+
+/// Brings a token for one target.
+pub(super) struct Asked {
+    pub(super) ask: Arc<dyn Ask>,
+    pub(super) target: Arc<TokenTarget>,
+}
+
+#[async_trait]
+impl Obtain for Asked {
+    async fn obtain(&self, _failed_before: bool) -> Result<TokenSet, NotObtained> {
+        self.ask.ask(&self.target).await
+    }
+}
+
+/// A provider's token endpoint.
+pub(super) struct AtProvider {
+    pub(super) provider: Provider,
+    /// None: client credentials.
+    pub(super) jwt_bearer: Option<JwtBearer>,
+}
+
+#[async_trait]
+impl Ask for AtProvider {
+    async fn ask(&self, target: &TokenTarget) -> Result<TokenSet, NotObtained> {
+        let grant = match &self.jwt_bearer {
+            Some(bearer) => Grant::JwtBearer(bearer, target),
+            None => Grant::ClientCredentials(target),
+        };
+        let obtained = self.provider.obtain(&grant).await;
+        obtained.map_err(|error| NotObtained::by_provider(error, grant.name()))
+    }
+}
+
+/// The application's own function.
+pub(super) struct ByFn<F>(pub(super) F);
+
+#[async_trait]
+impl<F, A, E> Ask for ByFn<F>
+where
+    F: Fn(TokenTarget) -> A + Send + Sync + 'static,
+    A: Future<Output = Result<TokenSet, E>> + Send + 'static,
+    E: Into<BoxError>,
+{
+    async fn ask(&self, target: &TokenTarget) -> Result<TokenSet, NotObtained> {
+        let obtained = (self.0)(target.clone()).await;
+        obtained.map_err(|error| as_refresh_error(error.into()).into())
+    }
+}
+
+fn as_refresh_error(error: BoxError) -> RefreshError {
+    match error.downcast::<RefreshError>() {
+        Ok(error) => *error,
+        Err(error) => {
+            let message = "the application's own source of tokens failed";
+            RefreshError::new(RefreshErrorKind::Unavailable, message)
+                .with_retry_after(SOON)
+                .with_cause(Some(Arc::from(error)))
+        }
+    }
+}

@@ -1,0 +1,282 @@
+//! [`Slots`]: access tokens that come without a refresh token, each asked for anew near its end.
+//!
+//! Each slot holds one token, and one flight at a time fills it:
+//!
+//! | the token in the slot | a call |
+//! |---|---|
+//! | fresh | gets it |
+//! | due soon | gets it; a flight starts in the background |
+//! | expired or about to, none, or refused by an API | waits for a flight |
+//!
+//! While a flight fails, a token that has not expired yet is served. An error goes to all who waited
+//! for it, and the next call tries again, unless the provider would say the same:
+//! [`failures`](self::failures) has that rule.
+
+mod failures;
+
+use std::{
+    fmt,
+    future::Future,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, SystemTime},
+};
+
+use arc_swap::ArcSwapOption;
+use async_trait::async_trait;
+use moka::sync::Cache;
+use tokio_util::task::TaskTracker;
+use uuid::Uuid;
+
+use self::failures::Failures;
+pub(super) use self::failures::NotObtained;
+use crate::{
+    clock::{Clock, Moment},
+    error::{Chain, RefreshError, RefreshErrorKind},
+    metrics,
+    refresher::errors::{SOON, internal, unavailable, wait_timeout},
+    single_flight::{Joined, SingleFlight, Start},
+    tokens::{AccessToken, CachedToken, Generation, RecordKey, Standing, TokenSet},
+};
+
+/// A flight bounds its own time well below this.
+const NET: Duration = Duration::from_secs(24 * 60 * 60);
+/// A slot that nobody has asked for in this time is forgotten.
+const IDLE: Duration = Duration::from_secs(60 * 60);
+/// An answer made for somebody else may be too old for this caller, and the next one as well.
+const MOST_ANSWERS: usize = 3;
+
+/// Brings a token.
+#[async_trait]
+pub(super) trait Obtain: Send + Sync + 'static {
+    /// `failed_before`: so did the flight before this one.
+    async fn obtain(&self, failed_before: bool) -> Result<TokenSet, NotObtained>;
+}
+
+/// How long a token is good, and how long a call waits for one.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Times {
+    pub(super) leeway: Duration,
+    pub(super) refresh_ahead: Duration,
+    pub(super) wait_timeout: Duration,
+    pub(super) flight_timeout: Duration,
+    pub(super) fallback_lifetime: Duration,
+}
+
+pub(super) struct Slots {
+    by_key: Cache<RecordKey, Arc<Slot>>,
+    flights: SingleFlight<RecordKey, Obtained>,
+    times: Times,
+    clock: Clock,
+    /// Of the last token. It counts for all slots, so that a slot which was forgotten and made anew
+    /// goes on; and each process begins elsewhere, so that not all refresh at the same moment.
+    generation: AtomicU64,
+}
+
+type Obtained = Result<Arc<CachedToken>, RefreshError>;
+
+/// The place of one token.
+pub(super) struct Slot {
+    key: RecordKey,
+    token: ArcSwapOption<CachedToken>,
+    failures: Failures,
+}
+
+impl Slots {
+    pub(super) fn new(most: u64, times: Times, clock: Clock) -> Arc<Self> {
+        Arc::new(Self {
+            by_key: Cache::builder().max_capacity(most).time_to_idle(IDLE).build(),
+            flights: SingleFlight::new(NET, TaskTracker::new()),
+            times,
+            clock,
+            generation: AtomicU64::new(u64::from(Uuid::new_v4().as_fields().0)),
+        })
+    }
+
+    /// The slot of `key`. Whoever keeps it may use it although it has been forgotten here.
+    pub(super) fn slot(&self, key: RecordKey) -> Arc<Slot> {
+        self.by_key.get_with(key, || {
+            let (token, failures) = (ArcSwapOption::empty(), Failures::new(self.clock.clone()));
+            Arc::new(Slot { key, token, failures })
+        })
+    }
+
+    /// Drops the token of `key`. Whoever waits for another one gets `error`.
+    pub(super) fn forget(&self, key: RecordKey, error: &RefreshError) {
+        if let Some(slot) = self.by_key.remove(&key) {
+            slot.token.store(None);
+            self.flights.settle(|flying| *flying == key, &Err(error.clone()));
+        }
+    }
+
+    /// The token, if it is fresh now. `obtain` is called if it is due soon.
+    pub(super) fn at_once(
+        self: &Arc<Self>,
+        slot: &Arc<Slot>,
+        obtain: impl FnOnce() -> Arc<dyn Obtain>,
+    ) -> Option<AccessToken> {
+        let token = slot.token.load_full()?;
+        // The one look at the clock: whoever looks twice may decide by two times.
+        match self.standing(&token, self.clock.now()) {
+            Standing::Fresh => {}
+            Standing::DueSoon => self.start_early(slot, &token, obtain),
+            Standing::Expired => return None,
+        }
+        Some(AccessToken::new(token, None))
+    }
+
+    /// A token that is fresh now, for whoever got none at once.
+    pub(super) async fn token(
+        self: &Arc<Self>,
+        slot: &Arc<Slot>,
+        obtain: Arc<dyn Obtain>,
+    ) -> Result<AccessToken, RefreshError> {
+        let before = slot.token.load_full();
+        self.wait(slot, Generation::NONE, &obtain).await.or_else(|error| {
+            // Within the leeway a good token is better than none.
+            let is_good = |token: &Arc<CachedToken>| self.clock.now() < token.expires_at;
+            before.filter(is_good).map(|token| AccessToken::new(token, None)).ok_or(error)
+        })
+    }
+
+    /// A token that is newer than `rejected`.
+    pub(super) async fn newer_than(
+        self: &Arc<Self>,
+        slot: &Arc<Slot>,
+        rejected: &CachedToken,
+        obtain: Arc<dyn Obtain>,
+    ) -> Result<AccessToken, RefreshError> {
+        // Another source's says nothing about ours.
+        let than = if rejected.key == slot.key { rejected.generation } else { Generation::NONE };
+        self.wait(slot, than, &obtain).await
+    }
+
+    async fn wait(
+        self: &Arc<Self>,
+        slot: &Arc<Slot>,
+        than: Generation,
+        obtain: &Arc<dyn Obtain>,
+    ) -> Result<AccessToken, RefreshError> {
+        let answered = tokio::time::timeout(self.times.wait_timeout, async {
+            for _ in 0..MOST_ANSWERS {
+                let token = self.answer(slot, than, obtain).await?;
+                if self.is_good(&token, than) {
+                    return Ok(AccessToken::new(token, None));
+                }
+            }
+            Err(unavailable("the provider's new tokens have already expired by our clock"))
+        });
+        answered.await.unwrap_or_else(|_elapsed| Err(wait_timeout(SOON)))
+    }
+
+    async fn answer(
+        self: &Arc<Self>,
+        slot: &Arc<Slot>,
+        than: Generation,
+        obtain: &Arc<dyn Obtain>,
+    ) -> Obtained {
+        let joined = self.flights.join_or_start(&slot.key, || {
+            // A flight may have ended since this caller looked.
+            let filled = slot.token.load_full().filter(|token| self.is_good(token, than));
+            match filled.map(Ok).or_else(|| slot.failures.kept().map(Err)) {
+                Some(known) => Start::No(known),
+                None => Start::Flight(self.clone().fly(slot.clone(), obtain.clone())),
+            }
+        });
+        match joined {
+            Joined::Known(known) => known,
+            Joined::Waiting { answer, .. } => answer.await.unwrap_or_else(|_lost| Err(internal())),
+        }
+    }
+
+    fn start_early(
+        self: &Arc<Self>,
+        slot: &Arc<Slot>,
+        due: &CachedToken,
+        obtain: impl FnOnce() -> Arc<dyn Obtain>,
+    ) {
+        if slot.failures.is_paused() {
+            return;
+        }
+        let _not_waited_for = self.flights.join_or_start(&slot.key, || {
+            match slot.token.load_full().filter(|token| token.generation > due.generation) {
+                Some(newer) => Start::No(Ok(newer)),
+                None => Start::Flight(self.clone().fly(slot.clone(), obtain())),
+            }
+        });
+    }
+
+    fn fly(
+        self: Arc<Self>,
+        slot: Arc<Slot>,
+        obtain: Arc<dyn Obtain>,
+    ) -> impl Future<Output = Obtained> + Send + 'static {
+        async move {
+            let asked_at = self.clock.moment();
+            let limit = self.times.flight_timeout;
+            let failed_before = slot.failures.any();
+            let obtained = match tokio::time::timeout(limit, obtain.obtain(failed_before)).await {
+                Ok(obtained) => obtained.and_then(|set| self.token_of(slot.key, set, asked_at)),
+                Err(_elapsed) => Err(unavailable("the new token took too long to come").into()),
+            };
+            match obtained {
+                Ok(token) => {
+                    slot.failures.forget();
+                    slot.token.store(Some(token.clone()));
+                    metrics::service_token("obtained");
+                    Ok(token)
+                }
+                Err(failed) => {
+                    metrics::service_token(failed.error.kind().name());
+                    log(&failed.error);
+                    Err(slot.failures.add(failed))
+                }
+            }
+        }
+    }
+
+    fn token_of(
+        &self,
+        key: RecordKey,
+        set: TokenSet,
+        asked_at: Moment,
+    ) -> Result<Arc<CachedToken>, NotObtained> {
+        let generation = Generation(self.generation.fetch_add(1, Ordering::Relaxed) + 1);
+        let fallback = self.times.fallback_lifetime;
+        let token = CachedToken::obtained(key, generation, set, asked_at, fallback);
+        if token.expires_at > token.obtained_at {
+            Ok(Arc::new(token))
+        } else {
+            Err(NotObtained::expired_at_birth())
+        }
+    }
+
+    fn is_good(&self, token: &CachedToken, than: Generation) -> bool {
+        token.generation > than && self.standing(token, self.clock.now()) != Standing::Expired
+    }
+
+    fn standing(&self, token: &CachedToken, now: SystemTime) -> Standing {
+        token.standing_at(now, self.times.leeway, self.times.refresh_ahead)
+    }
+}
+
+fn log(error: &RefreshError) {
+    let error_chain = Chain(error);
+    match error.kind() {
+        RefreshErrorKind::Misconfigured | RefreshErrorKind::InvalidResponse => {
+            tracing::error!(error = %error_chain, "no token for calls that go out");
+        }
+        _ => tracing::warn!(error = %error_chain, "no token for calls that go out"),
+    }
+}
+
+impl fmt::Debug for Slots {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Slots")
+            .field("slots", &self.by_key.entry_count())
+            .field("flights", &self.flights)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,237 @@
+//! [`TokenExchange`]: from a user's token to one for another API, in the same user's name (RFC 8693).
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+
+use super::{
+    TokenSource,
+    slots::{NotObtained, Obtain, Slot, Slots, Times},
+};
+use crate::{
+    endpoint::{EndpointError, EndpointErrorKind, Grant, Provider, TokenTarget},
+    error::{ConfigError, RefreshError},
+    refresher::{
+        LoginTokens, TokenRefresher,
+        errors::{logged_out, misconfigured},
+        watchers::Follower,
+    },
+    tokens::{AccessToken, RecordKey, TokenSet},
+};
+
+/// The most users whose exchanged tokens are kept.
+const MOST_LOGINS: u64 = 10_000;
+/// What a flight may take beside its requests: the refresh of the login, at the most.
+const LONGEST_REFRESH: Duration = Duration::from_secs(60);
+
+/// Exchanges users' tokens for tokens of one other API (RFC 8693): this application calls that API
+/// in the user's name, with a token that is good for nothing else. Cheap to clone.
+///
+/// The exchanged token is kept per login. All calls that need a new one wait for one exchange, and
+/// when the login ends it is dropped.
+///
+/// ```
+/// use tower_token_refresh::{
+///     ConfigError, LoginTokens, RefreshError, TokenExchange, TokenRefresher, TokenTarget,
+/// };
+///
+/// // Once, for the state of the application.
+/// fn orders(refresher: &TokenRefresher) -> Result<TokenExchange, ConfigError> {
+///     TokenExchange::new(refresher, TokenTarget::new().audience("orders"))
+/// }
+///
+/// async fn handler(orders: TokenExchange, login: LoginTokens) -> Result<(), RefreshError> {
+///     let token = orders.tokens(&login).token().await?;
+///     let _authorization = token.header(); // for the request to the API
+///     Ok(())
+/// }
+/// # let _ = (orders, handler);
+/// ```
+#[derive(Clone)]
+pub struct TokenExchange(Arc<Shared>);
+
+struct Shared {
+    refresher: TokenRefresher,
+    slots: Arc<Slots>,
+    target: TokenTarget,
+    on_behalf_of: bool,
+}
+
+/// The tokens of one user for the API of a [`TokenExchange`]. Cheap to clone. As it belongs to a login,
+/// it gives no token once that has ended.
+#[derive(Clone)]
+pub struct ExchangedTokens {
+    exchange: Arc<Shared>,
+    login: LoginTokens,
+    slot: Arc<Slot>,
+}
+
+impl TokenExchange {
+    /// Exchanges the access tokens of `refresher`'s logins at its provider, by its client, for tokens
+    /// for `target`. Make it once: it keeps the tokens.
+    ///
+    /// # Errors
+    /// `target` breaks a rule of [`TokenTarget`].
+    pub fn new(refresher: &TokenRefresher, target: TokenTarget) -> Result<Self, ConfigError> {
+        Self::make(refresher, target, false)
+    }
+
+    /// As [`new`](Self::new), in the words of Microsoft Entra: its on-behalf-of flow, whose target is
+    /// a scope such as `api://orders/.default`.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn on_behalf_of(
+        refresher: &TokenRefresher,
+        target: TokenTarget,
+    ) -> Result<Self, ConfigError> {
+        Self::make(refresher, target, true)
+    }
+
+    fn make(
+        refresher: &TokenRefresher,
+        target: TokenTarget,
+        on_behalf_of: bool,
+    ) -> Result<Self, ConfigError> {
+        target.check()?;
+        let policy = refresher.policy();
+        let times = Times {
+            leeway: policy.leeway,
+            refresh_ahead: policy.refresh_ahead,
+            wait_timeout: policy.wait_timeout,
+            flight_timeout: refresher.providers().own().provider.longest_refresh() * 3
+                + LONGEST_REFRESH,
+            fallback_lifetime: policy.fallback_lifetime,
+        };
+        let slots = Slots::new(MOST_LOGINS, times, refresher.clock().clone());
+        refresher.watchers().follow(&slots);
+        Ok(Self(Arc::new(Shared { refresher: refresher.clone(), slots, target, on_behalf_of })))
+    }
+
+    /// The tokens of the user of `login` for this API. Nothing is exchanged yet.
+    #[must_use]
+    pub fn tokens(&self, login: &LoginTokens) -> ExchangedTokens {
+        let slot = self.0.slots.slot(login.key());
+        ExchangedTokens { exchange: self.0.clone(), login: login.clone(), slot }
+    }
+}
+
+impl ExchangedTokens {
+    /// A token that is fresh now. It returns at once while there is one.
+    ///
+    /// # Cancel safety
+    /// Dropping the future loses nothing: an exchange that has begun goes on to its end.
+    ///
+    /// # Errors
+    /// As [`LoginTokens::token`], and [`Misconfigured`](crate::RefreshErrorKind::Misconfigured) if the
+    /// provider does not exchange tokens for this client, user or target (`invalid_target`). No login
+    /// ends by it. All who waited for an exchange get its error.
+    pub async fn token(&self) -> Result<AccessToken, RefreshError> {
+        self.check_login().await?;
+        let slots = &self.exchange.slots;
+        match slots.at_once(&self.slot, || self.exchanging()) {
+            Some(token) => Ok(token),
+            None => slots.token(&self.slot, self.exchanging()).await,
+        }
+    }
+
+    /// A token newer than `rejected`, which the API has refused with a 401. All who were refused with
+    /// the same token share one exchange. Call it once per refused call.
+    ///
+    /// # Cancel safety
+    /// As [`token`](Self::token).
+    ///
+    /// # Errors
+    /// As [`token`](Self::token).
+    pub async fn newer_than(&self, rejected: &AccessToken) -> Result<AccessToken, RefreshError> {
+        self.check_login().await?;
+        let rejected = rejected.cached();
+        self.exchange.slots.newer_than(&self.slot, rejected, self.exchanging()).await
+    }
+
+    /// An ended login has no tokens, whatever is kept here.
+    async fn check_login(&self) -> Result<(), RefreshError> {
+        if !self.login.is_of(&self.exchange.refresher) {
+            return Err(misconfigured("the login is of another refresher than the exchange"));
+        }
+        self.login.token().await.map(drop)
+    }
+
+    fn exchanging(&self) -> Arc<dyn Obtain> {
+        Arc::new(self.clone())
+    }
+
+    async fn ask(&self, provider: &Provider, token: &AccessToken) -> Result<TokenSet, Refused> {
+        let (subject_token, target) = (token.secret(), &self.exchange.target);
+        let grant = if self.exchange.on_behalf_of {
+            Grant::OnBehalfOf { subject_token, target }
+        } else {
+            Grant::TokenExchange { subject_token, target }
+        };
+        provider.obtain(&grant).await.map_err(|error| Refused { error, grant: grant.name() })
+    }
+}
+
+struct Refused {
+    error: EndpointError,
+    grant: &'static str,
+}
+
+impl Refused {
+    /// Whether the provider may mean the user's token: `invalid_request` by RFC 8693 (section 2.2.2).
+    fn may_mean_the_token(&self) -> bool {
+        matches!(
+            self.error.kind(),
+            EndpointErrorKind::InvalidGrant
+                | EndpointErrorKind::Rejected { code: "invalid_request" }
+        )
+    }
+}
+
+#[async_trait]
+impl Obtain for ExchangedTokens {
+    async fn obtain(&self, failed_before: bool) -> Result<TokenSet, NotObtained> {
+        let token = self.login.token().await?;
+        let at = self.exchange.refresher.providers().of(&token.cached().issuer).await?;
+        let mut answer = self.ask(&at.provider, &token).await;
+        // Once: a wrong setting must not rotate the user's tokens without end.
+        if !failed_before && answer.as_ref().is_err_and(Refused::may_mean_the_token) {
+            let newer = self.login.newer_than(&token).await?;
+            answer = self.ask(&at.provider, &newer).await;
+        }
+        // The user may have logged out meanwhile.
+        self.login.check_not_ended()?;
+        answer.map_err(|refused| NotObtained::by_provider(refused.error, refused.grant))
+    }
+}
+
+impl Follower for Slots {
+    fn ended(&self, login: RecordKey) {
+        self.forget(login, &logged_out());
+    }
+}
+
+#[async_trait]
+impl TokenSource for ExchangedTokens {
+    async fn token(&self) -> Result<AccessToken, RefreshError> {
+        Self::token(self).await
+    }
+
+    async fn newer_than(&self, rejected: &AccessToken) -> Result<AccessToken, RefreshError> {
+        Self::newer_than(self, rejected).await
+    }
+}
+
+impl fmt::Debug for TokenExchange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TokenExchange").field("target", &self.0.target).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for ExchangedTokens {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ExchangedTokens")
+            .field("target", &self.exchange.target)
+            .finish_non_exhaustive()
+    }
+}
