@@ -88,6 +88,7 @@
 //! | `rustls` | yes | TLS for the default transport |
 //! | `redis` | no | sessions, tokens and locks in Redis or Valkey |
 //! | `postgres`, `sqlite` | no | tokens and locks in PostgreSQL or SQLite |
+//! | `reqwest-middleware` | no | `BearerMiddleware`: [`BearerLayer`] for a client of reqwest-middleware |
 //! | `testing` | no | the `testing` module: a strict provider and a clock for your own tests |
 //!
 //! Without `axum` the layer works with any Tower service over `http` types whose response body can
@@ -141,6 +142,8 @@ pub use error::{ConfigError, RefreshError, RefreshErrorKind};
 #[cfg(feature = "axum")]
 pub use middleware::{Claims, FromProvider};
 pub use middleware::{TokenRefreshLayer, TokenRefreshService, rejection};
+#[cfg(feature = "reqwest-middleware")]
+pub use outbound::BearerMiddleware;
 pub use outbound::{
     ApiHosts, BearerLayer, BearerService, ExchangedTokens, ServiceTokens, ServiceTokensBuilder,
     StepUp, TokenExchange, TokenSource,

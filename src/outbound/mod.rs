@@ -6,6 +6,8 @@ mod slots;
 mod token_exchange;
 mod token_source;
 
+#[cfg(feature = "reqwest-middleware")]
+pub use bearer::BearerMiddleware;
 pub use bearer::{ApiHosts, BearerLayer, BearerService, StepUp};
 pub use service_tokens::{ServiceTokens, ServiceTokensBuilder};
 pub use token_exchange::{ExchangedTokens, TokenExchange};

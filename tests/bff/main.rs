@@ -27,4 +27,5 @@ mod secrets;
 mod settings;
 mod shutdown;
 mod store_down;
+mod upstream_refuses;
 mod world;

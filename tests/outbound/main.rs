@@ -3,4 +3,6 @@
 mod adopted;
 mod bearer;
 mod extracted;
+mod grpc_status;
+mod reqwest_clients;
 mod streams;

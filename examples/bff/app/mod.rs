@@ -9,7 +9,8 @@
 //! ```
 //!
 //! The token layer is lazy, so one of it serves public and guarded routes: a handler that extracts
-//! an `AccessToken` is guarded, one that extracts an `Option` of it is open to everybody.
+//! an `AccessToken` or `LoginTokens` is guarded, one that extracts an `Option<AccessToken>` is open to
+//! everybody.
 
 pub mod attempt;
 pub mod cookies;
@@ -92,13 +93,14 @@ pub async fn start_with(
     let refresher = stores::open(settings, endpoint).await?.clock(clock.clone());
     let refresher = refresher.build().map_err(cannot_work)?;
     let names = CookieNames::new(settings.base.is_https());
+    let proxy = Proxy::new(&settings.upstream, &settings.base, names, clock.clone(), limits);
     let app = App(Arc::new(Parts {
         base: settings.base.clone(),
         names,
         clock: clock.clone(),
         provider: Provider::new(settings, clock)?,
         refresher: refresher.clone(),
-        proxy: Arc::new(Proxy::new(&settings.upstream, &settings.base, names, limits)),
+        proxy: Arc::new(proxy.map_err(cannot_work)?),
     }));
     app.provider.discover_early().await;
     let mut router = router(app)?;

@@ -4,10 +4,14 @@ use http::{Uri, uri::Authority};
 
 use crate::{error::ConfigError, loopback::is_loopback};
 
-#[derive(Debug)]
-pub(super) struct Hosts(Vec<Host>);
+#[derive(Debug, Clone)]
+pub(super) struct Hosts {
+    known: Vec<Host>,
+    /// Names of those that may see it by plain http.
+    by_http: Vec<String>,
+}
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Host {
     /// In lower case. An IPv6 address has its brackets.
     name: String,
@@ -24,11 +28,15 @@ impl Hosts {
         if hosts.is_empty() {
             return Err(wrong("[]", "at least one host must be named"));
         }
-        Ok(Self(hosts))
+        Ok(Self { known: hosts, by_http: Vec::new() })
+    }
+
+    pub(super) fn allow_http_to(&mut self, name: &str) {
+        self.by_http.push(name.to_owned());
     }
 
     pub(super) fn len(&self) -> usize {
-        self.0.len()
+        self.known.len()
     }
 
     /// The place of the host that `uri` leads to; none if it must not see the token.
@@ -41,13 +49,17 @@ impl Hosts {
         }
         let default_port = match uri.scheme_str()? {
             "https" => 443,
-            "http" if is_loopback(name) => 80,
+            "http" if is_loopback(name) || self.may_be_plain(name) => 80,
             _ => return None,
         };
         let port = uri.port_u16().unwrap_or(default_port);
-        self.0.iter().position(|host| {
+        self.known.iter().position(|host| {
             host.name.eq_ignore_ascii_case(name) && host.port.unwrap_or(default_port) == port
         })
+    }
+
+    fn may_be_plain(&self, name: &str) -> bool {
+        self.by_http.iter().any(|allowed| allowed.eq_ignore_ascii_case(name))
     }
 }
 
@@ -98,6 +110,22 @@ mod tests {
             ("/orders", None),
             ("https://api.example.com:99999/", None),
             ("https://api.example.com:/", None),
+        ] {
+            assert_eq!(hosts.find(&uri.parse().unwrap()), found, "{uri}");
+        }
+    }
+
+    #[test]
+    fn plain_http_is_for_whom_it_was_allowed_to_by_name() {
+        let mut hosts = Hosts::parse(["api:9000", "other:9000", "[fd00::1]"]).unwrap();
+        hosts.allow_http_to("API");
+        hosts.allow_http_to("[fd00::1]");
+        for (uri, found) in [
+            ("http://api:9000/", Some(0)),
+            ("https://api:9000/", Some(0)),
+            ("http://api:9001/", None),
+            ("http://other:9000/", None),
+            ("http://[fd00::1]/", Some(2)),
         ] {
             assert_eq!(hosts.find(&uri.parse().unwrap()), found, "{uri}");
         }

@@ -9,17 +9,23 @@
 //! | 401 after two new tokens in a row were refused by that host | for 60 s it is passed on |
 //! | 401 that no newer token can heal: `insufficient_scope`, step-up | it is passed on |
 //! | 401, and no newer token can be had | it is passed on |
+//! | gRPC's `UNAUTHENTICATED` (16) in the headers of a 200 | as a 401 |
 
 mod challenge;
 mod hosts;
+#[cfg(feature = "reqwest-middleware")]
+mod middleware;
 mod refusals;
 mod resend;
+mod rules;
 mod service;
 
 use std::{any::Any, fmt, sync::Arc};
 
 use tower::Layer;
 
+#[cfg(feature = "reqwest-middleware")]
+pub use self::middleware::BearerMiddleware;
 pub use self::{challenge::StepUp, service::BearerService};
 use self::{hosts::Hosts, refusals::Refusals, resend::Copy};
 use super::TokenSource;
@@ -44,8 +50,8 @@ pub struct ApiHosts {
 /// Puts an access token on each request to an API (RFC 6750, section 2.1), for any tower client of
 /// HTTP.
 ///
-/// The token goes to the named [hosts](ApiHosts) and to no other, and only by https or to this
-/// machine. A request to another host goes out without it, so put a layer that follows redirects
+/// The token goes to the named [hosts](ApiHosts) and to no other, and only by https, to this machine,
+/// or to whom plain http was [allowed](ApiHosts::allow_http_to). A request to another host goes out without it, so put a layer that follows redirects
 /// around this one. A request that has an `Authorization` header keeps it.
 ///
 /// If the API answers 401, all requests that were refused with the same token wait for one refresh,
@@ -56,7 +62,7 @@ pub struct ApiHosts {
 ///
 /// A token younger than 10 s is not refreshed for a 401. A 401 with `insufficient_scope` (RFC 6750,
 /// section 3.1) is passed on; so is a step-up challenge, whose [`StepUp`] is in the extensions of
-/// the response.
+/// the response. gRPC says 401 in its own way: `grpc-status: 16` in the headers of a 200 counts as one.
 ///
 /// ```
 /// use tower::{Service, ServiceBuilder, ServiceExt};
@@ -107,6 +113,14 @@ impl ApiHosts {
     ) -> Self {
         let copy: Copy<B> = Box::new(copy);
         self.copy = Some(Arc::new(copy));
+        self
+    }
+
+    /// Lets the token go to `host` by plain http, such as to the name of a container. Everybody on
+    /// the network path can then read it. The host must be one of those that this was made with.
+    #[must_use]
+    pub fn allow_http_to(mut self, host: impl AsRef<str>) -> Self {
+        Arc::make_mut(&mut self.hosts).allow_http_to(host.as_ref());
         self
     }
 

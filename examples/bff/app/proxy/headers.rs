@@ -2,13 +2,11 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use super::super::{cookies::CookieNames, settings::BaseUrl};
 use axum::http::{
     HeaderMap, HeaderName, HeaderValue,
     header::{self, Entry},
 };
-use tower_token_refresh::AccessToken;
-
-use super::super::{cookies::CookieNames, settings::BaseUrl};
 
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
@@ -28,8 +26,10 @@ const HOP_BY_HOP: [HeaderName; 8] = [
 
 /// Headers of the browser's that never reach the upstream, as it could make up anything. The
 /// address that the upstream gets is the one that connects here: the proxy's, where a proxy stands
-/// in front. `Expect` is answered here, and `Host` follows from the target.
-const NOT_THE_BROWSERS: [HeaderName; 9] = [
+/// in front. `Expect` is answered here, `Host` follows from the target, and `Authorization` is the
+/// token of the login.
+const NOT_THE_BROWSERS: [HeaderName; 10] = [
+    header::AUTHORIZATION,
     header::EXPECT,
     header::FORWARDED,
     header::HOST,
@@ -60,13 +60,12 @@ impl Via {
     }
 
     /// The browser's request becomes the upstream's.
-    pub(super) fn outbound(&self, headers: &mut HeaderMap, token: &AccessToken, peer: SocketAddr) {
+    pub(super) fn outbound(&self, headers: &mut HeaderMap, peer: SocketAddr) {
         remove_hop_by_hop(headers);
         for name in &NOT_THE_BROWSERS {
             headers.remove(name);
         }
         self.drop_our_cookies(headers);
-        headers.insert(header::AUTHORIZATION, token.header());
         headers.insert(FORWARDED_HOST, self.host.clone());
         headers.insert(FORWARDED_PROTO, self.proto.clone());
         let ip = peer.ip().to_canonical();

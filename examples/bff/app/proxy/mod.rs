@@ -1,14 +1,17 @@
 //! `/api`: each request goes to the upstream with the user's access token, and its answer comes
 //! back as it is.
 //!
-//! Bodies are streamed both ways; redirects are the browser's to follow. What is about one
-//! connection only stays here, and so do our own cookies: see `headers`. What leads out of the
-//! upstream's path is refused: see `path`.
+//! If the upstream refuses the token with a 401, the request goes out once more with a newer one, and
+//! the browser sees nothing of it. That needs its body again: a small one is kept until then. Larger
+//! ones are streamed, as all answers are, and their 401 is passed on.
+//!
+//! Redirects are the browser's to follow. What is about one connection only stays here, and so do
+//! our own cookies: see `headers`. What leads out of the upstream's path is refused: see `path`.
 
 mod headers;
 mod path;
 
-use std::{error::Error, iter, net::SocketAddr, sync::Arc, time::Duration};
+use std::{iter, net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::{
     body::Body,
@@ -16,14 +19,16 @@ use axum::{
     http::{Method, StatusCode, Uri, header, uri::Scheme},
     response::{IntoResponse, Response},
 };
+use bytes::Bytes;
 use headers::Via;
 use http_body::Body as _;
-use http_body_util::{LengthLimitError, Limited};
+use http_body_util::{BodyExt, Either, Full, LengthLimitError, Limited};
 use hyper_util::{
-    client::legacy::{Client, connect::HttpConnector},
+    client::legacy::{self, Client, connect::HttpConnector},
     rt::{TokioExecutor, TokioTimer},
 };
-use tower_token_refresh::AccessToken;
+use tower::{BoxError, Layer, ServiceExt};
+use tower_token_refresh::{ApiHosts, BearerLayer, Clock, ConfigError, LoginTokens, RefreshError};
 
 use super::{
     cookies::CookieNames,
@@ -36,6 +41,12 @@ const IDLE: Duration = Duration::from_secs(4);
 /// Idle connections to keep: more than one machine has requests at once.
 const IDLE_CONNECTIONS: usize = 512;
 
+/// The largest body that is kept for a second time, in bytes: a form or some JSON.
+const KEPT: u64 = 16 * 1024;
+
+/// A body that was kept, or one that passes through.
+type Sent = Either<Full<Bytes>, Limited<Body>>;
+
 /// What a request may use up.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
@@ -44,8 +55,8 @@ pub struct Limits {
     pub request_body: usize,
     /// The longest a connection may take: the upstream is near.
     pub connect: Duration,
-    /// The longest from the request's first byte to the head of the answer, the request's body
-    /// included. What comes after may take as long as it likes.
+    /// The longest from the request's first byte to the head of the answer, the request's body and
+    /// a refresh on the way included. What comes after may take as long as it likes.
     pub answer: Duration,
 }
 
@@ -60,14 +71,21 @@ impl Default for Limits {
 }
 
 pub(crate) struct Proxy {
-    client: Client<HttpConnector, Limited<Body>>,
+    client: Client<HttpConnector, Sent>,
+    api: ApiHosts,
     upstream: Upstream,
     via: Via,
     limits: Limits,
 }
 
 impl Proxy {
-    pub fn new(upstream: &Upstream, base: &BaseUrl, names: CookieNames, limits: Limits) -> Self {
+    pub fn new(
+        upstream: &Upstream,
+        base: &BaseUrl,
+        names: CookieNames,
+        clock: Clock,
+        limits: Limits,
+    ) -> Result<Self, ConfigError> {
         let mut connector = HttpConnector::new();
         connector.set_nodelay(true);
         connector.set_connect_timeout(Some(limits.connect));
@@ -76,12 +94,17 @@ impl Proxy {
             .pool_idle_timeout(IDLE)
             .pool_max_idle_per_host(IDLE_CONNECTIONS)
             .build(connector);
-        Self { client, upstream: upstream.clone(), via: Via::new(base, names), limits }
+        // It is near, so whoever set it has chosen to go there by http.
+        let api = ApiHosts::new([upstream.authority.as_str()])?
+            .allow_http_to(upstream.authority.host())
+            .resend_with(again)
+            .clock(clock);
+        Ok(Self { client, api, upstream: upstream.clone(), via: Via::new(base, names), limits })
     }
 
     async fn forward(
         &self,
-        token: &AccessToken,
+        tokens: LoginTokens,
         peer: SocketAddr,
         request: Request,
     ) -> Result<Response, Refusal> {
@@ -97,14 +120,24 @@ impl Proxy {
             return Err(Refusal::BodyTooLarge);
         }
         let target = self.target(&head.uri)?;
-        self.via.outbound(&mut head.headers, token, peer);
+        self.via.outbound(&mut head.headers, peer);
 
-        let mut outbound = Request::new(Limited::new(body, self.limits.request_body));
-        *outbound.method_mut() = head.method;
-        *outbound.uri_mut() = target;
-        *outbound.headers_mut() = head.headers;
-        let answer = tokio::time::timeout(self.limits.answer, self.client.request(outbound)).await;
-        let answer = answer.map_err(|_| Refusal::TooSlow)?.map_err(|error| Refusal::of(&error))?;
+        let client = BearerLayer::new(tokens, &self.api).layer(self.client.clone());
+        let answer = async {
+            let mut outbound = Request::new(self.kept_or_streamed(body).await?);
+            *outbound.method_mut() = head.method;
+            *outbound.uri_mut() = target;
+            *outbound.headers_mut() = head.headers;
+            Ok(client.oneshot(outbound).await)
+        };
+        let answer = tokio::time::timeout(self.limits.answer, answer).await;
+        let answer = match answer.map_err(|_| Refusal::TooSlow)?? {
+            Ok(answer) => answer,
+            Err(error) => match error.downcast::<RefreshError>() {
+                Ok(no_token) => return Ok(no_token.into_response()),
+                Err(error) => return Err(Refusal::of(&error)),
+            },
+        };
 
         let (head, body) = answer.into_parts();
         if head.status == StatusCode::SWITCHING_PROTOCOLS {
@@ -115,6 +148,15 @@ impl Proxy {
         *response.headers_mut() = head.headers;
         self.via.inbound(response.headers_mut());
         Ok(response)
+    }
+
+    async fn kept_or_streamed(&self, body: Body) -> Result<Sent, Refusal> {
+        // One that does not say its length may never end.
+        if body.size_hint().upper().is_none_or(|most| most > KEPT) {
+            return Ok(Either::Right(Limited::new(body, self.limits.request_body)));
+        }
+        let kept = body.collect().await.map_err(|_| Refusal::BadRequestBody)?;
+        Ok(Either::Left(Full::new(kept.to_bytes())))
     }
 
     fn target(&self, asked: &Uri) -> Result<Uri, Refusal> {
@@ -137,14 +179,22 @@ impl Proxy {
     }
 }
 
+/// What was kept can be sent again.
+fn again(body: &Sent) -> Option<Sent> {
+    match body {
+        Either::Left(kept) => Some(Either::Left(kept.clone())),
+        Either::Right(_) => None,
+    }
+}
+
 /// `/api/{*path}`, all methods.
 pub(crate) async fn forward(
     State(proxy): State<Arc<Proxy>>,
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
-    token: AccessToken,
+    tokens: LoginTokens,
     request: Request,
 ) -> Response {
-    proxy.forward(&token, peer, request).await.unwrap_or_else(IntoResponse::into_response)
+    proxy.forward(tokens, peer, request).await.unwrap_or_else(IntoResponse::into_response)
 }
 
 /// Why there is no answer of the upstream.
@@ -161,11 +211,11 @@ enum Refusal {
 }
 
 impl Refusal {
-    fn of(error: &hyper_util::client::legacy::Error) -> Self {
+    fn of(error: &BoxError) -> Self {
         let causes = || iter::successors(error.source(), |&cause| cause.source());
         if causes().any(|cause| cause.is::<LengthLimitError>()) {
             Self::BodyTooLarge
-        } else if error.is_connect() {
+        } else if error.downcast_ref().is_some_and(legacy::Error::is_connect) {
             Self::NotReached
         } else if causes().filter_map(|cause| cause.downcast_ref()).any(hyper::Error::is_user) {
             Self::BadRequestBody
