@@ -133,8 +133,9 @@ pub use clock::{Clock, TimeSource};
 #[doc(hidden)]
 pub use endpoint::fuzzing;
 pub use endpoint::{
-    AnswerMeaning, ClientAuth, Discover, DiscoveryError, NotSent, ProviderAnswer, ProviderLimits,
-    SigningAlgorithm, SigningKey, TokenEndpoint, Transport,
+    AnswerMeaning, AssertionAudience, ClientAuth, Discover, DiscoveryError, NotSent,
+    ProviderAnswer, ProviderLimits, SecretSource, SigningAlgorithm, SigningKey, SigningKeySource,
+    TokenEndpoint, Transport,
 };
 pub use error::{ConfigError, RefreshError, RefreshErrorKind};
 #[cfg(feature = "axum")]

@@ -9,6 +9,7 @@
 //! loop, while attempts and time are left:
 //!   admission: breaker, refusals, queue, both again -> nothing is sent
 //!   discovery, if it has not succeeded yet
+//!   this client's credentials                       -> NoCredentials, nothing is sent
 //!   the caller's BeforeAttempt                      -> Aborted, nothing is sent
 //!   POST, read the answer, record it
 //!   sent again only if the token is certainly not used up (see `resilience::retry`)
@@ -23,7 +24,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 use super::{
     attempt::{Aborted, BeforeAttempt, RefreshFailure},
-    auth::ClientAuth,
+    auth::{ClientAuth, Credentials, Recipient},
     classify::Classify,
     discovery::{Discovery, DiscoveryError, Metadata},
     error::{EndpointError, EndpointErrorKind as Kind},
@@ -80,6 +81,8 @@ pub(super) struct Overrides {
     pub(super) revocation: Option<Uri>,
     pub(super) end_session: Option<Uri>,
     pub(super) jwks: Option<Uri>,
+    /// Whether requests of this client go to the aliases for mutual TLS.
+    pub(super) mtls: bool,
 }
 
 impl Provider {
@@ -160,13 +163,14 @@ impl Provider {
         last_start: Instant,
     ) -> Result<Granted, RefreshFailure> {
         let found = self.metadata_before(last_start).await;
-        let to = match &found {
-            Ok(metadata) => &metadata.token,
+        let (metadata, to) = match &found {
+            Ok(metadata) => (metadata, metadata.token_url(self.is_mtls())),
             Err(error) => {
                 pass.not_sent(error);
                 return Err(error.clone().into());
             }
         };
+        let credentials = self.credentials(metadata, to, last_start).await?;
         // Until it is recorded, a dropped pass tells the breaker nothing.
         if let Err(Aborted) = before.before_attempt().await {
             return Err(RefreshFailure::Aborted);
@@ -174,7 +178,7 @@ impl Provider {
         if sleep(Duration::ZERO).deadline() > last_start {
             return Err(HeldBack::NoTimeLeft.into_error(None).into());
         }
-        let outcome = self.post_refresh(to, refresh_token).await;
+        let outcome = self.post_refresh(to, credentials, refresh_token).await;
         pass.record(&outcome);
         Ok(outcome?)
     }
@@ -191,10 +195,11 @@ impl Provider {
     async fn post_refresh(
         &self,
         to: &Uri,
+        credentials: Credentials<'_>,
         refresh_token: &SecretString,
     ) -> Result<Granted, EndpointError> {
         let sent_at = self.clock.now();
-        let request = request::refresh(to, &self.auth, refresh_token, &self.refresh_params);
+        let request = request::refresh(to, credentials, refresh_token, &self.refresh_params);
         let answer = self.send(request).await?;
         if let Some(error) = self.classify.error(&answer) {
             return Err(error);
@@ -218,10 +223,38 @@ impl Provider {
         hint: TokenTypeHint,
     ) -> Result<Revocation, EndpointError> {
         let metadata = self.metadata().await?;
-        let Some(to) = &metadata.revocation else { return Ok(Revocation::NotSupported) };
-        let answer = self.send(request::revocation(to, &self.auth, token, hint)).await?;
+        let Some(to) = metadata.revocation_url(self.is_mtls()) else {
+            return Ok(Revocation::NotSupported);
+        };
+        let deadline = sleep(self.exchange.limit).deadline();
+        let credentials = self.credentials(&metadata, to, deadline).await?;
+        let answer = self.send(request::revocation(to, credentials, token, hint)).await?;
         response::revocation_answer(&answer).map_err(|error| self.auth.explain(error))?;
         Ok(Revocation::Revoked)
+    }
+
+    /// What the next request, which goes `to` an endpoint, says of this client.
+    async fn credentials(
+        &self,
+        metadata: &Metadata,
+        to: &Uri,
+        deadline: Instant,
+    ) -> Result<Credentials<'_>, EndpointError> {
+        let recipient = Recipient {
+            endpoint: to,
+            token_endpoint: &metadata.token,
+            issuer: self.issuer(),
+            now: self.clock.now(),
+        };
+        match timeout_at(deadline, self.auth.credentials(&recipient)).await {
+            Ok(credentials) => Ok(credentials?),
+            Err(elapsed) => Err(EndpointError::new(Kind::NoCredentials).with_source(elapsed)),
+        }
+    }
+
+    /// Whether this client has a certificate, as far as the settings tell.
+    fn is_mtls(&self) -> bool {
+        matches!(&self.addresses, Addresses::Discovered { overrides, .. } if overrides.mtls)
     }
 
     async fn send(&self, request: Request<Bytes>) -> Result<Answer, EndpointError> {
@@ -284,10 +317,13 @@ impl Provider {
             Addresses::Configured(metadata) => Ok(Arc::clone(metadata)),
             Addresses::Discovered { discovery, overrides } => {
                 let mut metadata = discovery.metadata(&self.exchange).await?;
-                let Overrides { revocation, end_session, jwks } = &**overrides;
+                let Overrides { revocation, end_session, jwks, .. } = &**overrides;
                 if revocation.is_some() || end_session.is_some() || jwks.is_some() {
                     let found = Arc::make_mut(&mut metadata);
-                    found.revocation = revocation.clone().or(found.revocation.take());
+                    if revocation.is_some() {
+                        found.revocation.clone_from(revocation);
+                        found.mtls.revocation = None;
+                    }
                     found.end_session = end_session.clone().or(found.end_session.take());
                     found.jwks = jwks.clone().or(found.jwks.take());
                 }

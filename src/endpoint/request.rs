@@ -6,7 +6,7 @@
 //! | revocation (RFC 7009, section 2.1) | POST | `token`, `token_type_hint` |
 //! | document: discovery, keys | GET | none |
 //!
-//! [`ClientAuth`] adds the client's credentials to both forms. A document needs none. [`Extras`] has
+//! [`Credentials`] add the client's credentials to both forms. A document needs none. [`Extras`] has
 //! what the application adds.
 
 use std::sync::Arc;
@@ -16,12 +16,19 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, header};
 use secrecy::{ExposeSecret, SecretString};
 use url::form_urlencoded::Serializer;
 
-use super::auth::ClientAuth;
+use super::auth::Credentials;
 use crate::ConfigError;
 
 const USER_AGENT: &str = concat!("tower-token-refresh/", env!("CARGO_PKG_VERSION"));
 /// What this crate says itself in the form of a refresh.
-const OWN_PARAMS: [&str; 4] = ["grant_type", "refresh_token", "client_id", "client_secret"];
+const OWN_PARAMS: [&str; 6] = [
+    "grant_type",
+    "refresh_token",
+    "client_id",
+    "client_secret",
+    "client_assertion",
+    "client_assertion_type",
+];
 const OWN_HEADERS: [HeaderName; 6] = [
     header::ACCEPT,
     header::AUTHORIZATION,
@@ -105,18 +112,18 @@ pub(crate) enum TokenTypeHint {
 
 pub(super) fn refresh(
     to: &Uri,
-    auth: &ClientAuth,
+    credentials: Credentials<'_>,
     token: &SecretString,
     params: &Params,
 ) -> Request<Bytes> {
     let own = [("grant_type", "refresh_token"), ("refresh_token", token.expose_secret())];
     let added = params.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-    form(to, auth, own.into_iter().chain(added))
+    form(to, credentials, own.into_iter().chain(added))
 }
 
 pub(super) fn revocation(
     to: &Uri,
-    auth: &ClientAuth,
+    credentials: Credentials<'_>,
     token: &SecretString,
     hint: TokenTypeHint,
 ) -> Request<Bytes> {
@@ -124,7 +131,7 @@ pub(super) fn revocation(
         TokenTypeHint::RefreshToken => "refresh_token",
         TokenTypeHint::AccessToken => "access_token",
     };
-    form(to, auth, [("token", token.expose_secret()), ("token_type_hint", hint)])
+    form(to, credentials, [("token", token.expose_secret()), ("token_type_hint", hint)])
 }
 
 pub(super) fn document(at: &Uri) -> Request<Bytes> {
@@ -133,12 +140,12 @@ pub(super) fn document(at: &Uri) -> Request<Bytes> {
 
 fn form<'a>(
     to: &Uri,
-    auth: &ClientAuth,
+    credentials: Credentials<'_>,
     pairs: impl IntoIterator<Item = (&'a str, &'a str)>,
 ) -> Request<Bytes> {
     let mut form = Serializer::new(String::new());
     form.extend_pairs(pairs);
-    let authorization = auth.apply(&mut form);
+    let authorization = credentials.apply(&mut form);
     let mut request = request(Method::POST, to, form.finish().into());
     let headers = request.headers_mut();
     headers.insert(

@@ -79,7 +79,7 @@ fn repeats(error: &EndpointError) -> Option<Repeat> {
 fn counts_as_the_last(flight: &Flight<'_>, found: &Found, error: &EndpointError) -> bool {
     let (core, key) = (flight.core, flight.asked.login.key);
     match error.kind() {
-        Kind::Unreachable | Kind::NoAnswer => false,
+        Kind::Unreachable | Kind::NoCredentials | Kind::NoAnswer => false,
         _ if error.is_perhaps_dead() => {
             let is_enough = core.rejections.add(key, found.tokens.generation);
             let ends = is_enough && !flight.is_good(&found.tokens);

@@ -9,7 +9,9 @@ use serde_json::Value;
 
 use super::{
     StrictIssuer,
+    addresses::Endpoint,
     answer::{Answer, Grant, Named},
+    client_auth::Proof,
     issuer::{lock, subject_of},
     script::Step,
     state::{NewRefreshToken, State},
@@ -24,7 +26,7 @@ impl StrictIssuer {
         step: Option<Step>,
     ) -> Result<Value, OAuthError> {
         let form = parse_form(request)?;
-        self.inner.client.authenticate(request.headers(), &form, self.inner.rules)?;
+        self.authenticate(Endpoint::Token, request.headers(), &form)?;
         match form.get("grant_type").map(String::as_str) {
             Some("refresh_token") => self.refresh(&form, step),
             Some("authorization_code") => self.exchange_code(&form),
@@ -89,7 +91,7 @@ impl StrictIssuer {
     /// The client's own token: no session, no refresh token.
     fn client_credentials(&self, form: &Form) -> Result<Value, OAuthError> {
         let client = &self.inner.client;
-        if client.secret.is_none() {
+        if matches!(client.proof, Proof::None) {
             let why = "Public client not allowed to retrieve service account";
             return Err(OAuthError::new(StatusCode::UNAUTHORIZED, "unauthorized_client", why));
         }
