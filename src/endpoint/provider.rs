@@ -24,7 +24,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 use super::{
     attempt::{Aborted, BeforeAttempt, RefreshFailure},
-    auth::{ClientAuth, Credentials, Recipient},
+    auth::{ClientAuth, Credentials},
     classify::Classify,
     discovery::{Discovery, DiscoveryError, Metadata},
     error::{EndpointError, EndpointErrorKind as Kind},
@@ -233,30 +233,6 @@ impl Provider {
         Ok(Revocation::Revoked)
     }
 
-    /// What the next request, which goes `to` an endpoint, says of this client.
-    async fn credentials(
-        &self,
-        metadata: &Metadata,
-        to: &Uri,
-        deadline: Instant,
-    ) -> Result<Credentials<'_>, EndpointError> {
-        let recipient = Recipient {
-            endpoint: to,
-            token_endpoint: &metadata.token,
-            issuer: self.issuer(),
-            now: self.clock.now(),
-        };
-        match timeout_at(deadline, self.auth.credentials(&recipient)).await {
-            Ok(credentials) => Ok(credentials?),
-            Err(elapsed) => Err(EndpointError::new(Kind::NoCredentials).with_source(elapsed)),
-        }
-    }
-
-    /// Whether this client has a certificate, as far as the settings tell.
-    fn is_mtls(&self) -> bool {
-        matches!(&self.addresses, Addresses::Discovered { overrides, .. } if overrides.mtls)
-    }
-
     async fn send(&self, request: Request<Bytes>) -> Result<Answer, EndpointError> {
         self.exchange.send(request, self.exchange.max_answer).await
     }
@@ -342,6 +318,8 @@ impl Provider {
         }
     }
 }
+
+mod credentials;
 
 impl fmt::Debug for Provider {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

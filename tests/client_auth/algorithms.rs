@@ -47,6 +47,7 @@ async fn another_key_algorithm_or_key_id_is_misconfigured_and_says_what_to_check
         assert_eq!(error.kind(), RefreshErrorKind::Misconfigured, "{error}");
         let shown = error.to_string();
         assert!(shown.contains("check id and key in `ClientAuth::private_key_jwt`"), "{shown}");
-        world.assert_logged_in(id).await;
+        let token = world.stored_refresh_token(id).await.expect("nobody is logged out");
+        assert!(world.issuer.is_refresh_token_live(&token));
     }
 }
