@@ -11,6 +11,7 @@
 //! | [`back_channel_logout`] | the provider ends logins |
 //! | [`providers`] | what each provider does at a refresh, and what to set for it |
 //! | [`keycloak`] | realm and client settings |
+//! | [`client_authentication`] | secrets, keys, certificates, workload identity, and how they change |
 //! | [`outgoing_calls`] | tokens for handlers, WebSockets, jobs, and users who are not there |
 //! | [`service_tokens`] | tokens of the application itself, and token exchange |
 //! | [`several_providers`] | two providers for each user, or one per tenant |
@@ -49,6 +50,7 @@ pub mod back_channel_logout {}
 
 #[doc = "[replay]: crate::docs::failure_modes#replay\n"]
 #[doc = "[bounds]: crate::ProviderLimits::concurrent\n"]
+#[doc = "[client authentication]: crate::docs::client_authentication\n"]
 #[doc = "[`end_after_rejections`]: crate::RefreshPolicy::end_after_rejections\n"]
 #[doc = "[`TokenEndpoint::classify`]: crate::TokenEndpoint::classify\n\n"]
 #[doc = include_str!("../docs/providers.md")]
@@ -57,6 +59,9 @@ pub mod providers {}
 #[doc = "[replay]: crate::docs::failure_modes#replay\n\n"]
 #[doc = include_str!("../docs/keycloak.md")]
 pub mod keycloak {}
+
+#[doc = include_str!("../docs/client-authentication.md")]
+pub mod client_authentication {}
 
 #[doc = "[token store]: crate::docs::token_store\n"]
 #[doc = "[test kit]: crate::docs::testing\n\n"]

@@ -94,6 +94,11 @@ impl Discover {
         Self(self.0.limits(limits))
     }
 
+    /// See [`TokenEndpoint::client_certificate`]. The request for the document shows it, too.
+    pub fn client_certificate(self, pem: impl Into<Vec<u8>>) -> Self {
+        Self(self.0.client_certificate(pem))
+    }
+
     /// See [`TokenEndpoint::transport`].
     pub fn transport(self, transport: Transport) -> Self {
         Self(self.0.transport(transport))

@@ -23,6 +23,8 @@ pub(crate) struct EndpointError {
 pub(crate) enum EndpointErrorKind {
     /// There was no connection (refused, DNS, TLS), so the request was certainly not sent.
     Unreachable,
+    /// This client's secret, key or token cannot be had just now, so the request was not sent.
+    NoCredentials,
     /// There was no complete answer: the time ran out, or the connection broke after the request
     /// may have been sent.
     NoAnswer,
@@ -146,6 +148,9 @@ impl fmt::Display for EndpointError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.kind {
             EndpointErrorKind::Unreachable => f.write_str("the provider cannot be reached"),
+            EndpointErrorKind::NoCredentials => {
+                f.write_str("this client's credentials cannot be had")
+            }
             EndpointErrorKind::NoAnswer => f.write_str("the provider gave no complete answer"),
             EndpointErrorKind::Unavailable { .. } => {
                 f.write_str("the provider is overloaded or failing")

@@ -129,7 +129,7 @@ fn explained(error: EndpointError) -> EndpointError {
     if let Kind::Unavailable { retry_after } | Kind::TryLater { retry_after } = error.kind() {
         assert!(retry_after.is_none_or(|wait| wait <= LONGEST_RETRY_AFTER));
     }
-    ClientAuth::none(CLIENT).explain(error)
+    ClientAuth::none(CLIENT).explain(error, Some("refresh_token"))
 }
 
 fn granted(answer: Answer) -> Told {

@@ -94,7 +94,7 @@ impl<'a> Grant<'a> {
     }
 
     /// The form without the client's credentials, for one attempt.
-    pub(super) fn fields(
+    pub(super) async fn fields(
         &self,
         to: &Uri,
         refresh_params: &'a Params,
@@ -110,7 +110,7 @@ impl<'a> Grant<'a> {
             }
             Self::ClientCredentials(target) => fields.extend(target.pairs().map(lent)),
             Self::JwtBearer(bearer, target) => {
-                let assertion = bearer.assertion(to, target, clock)?;
+                let assertion = bearer.assertion(to, target, clock).await?;
                 fields.push(("assertion", SecretOr::Made(assertion)));
                 fields.extend(target.pairs().map(lent));
             }

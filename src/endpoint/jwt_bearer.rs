@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::{
-    auth::{SigningAlgorithm, SigningKey},
-    error::{EndpointError, EndpointErrorKind},
+    auth::{CredentialsError, SigningAlgorithm, SigningKey, SigningKeySource},
+    error::EndpointError,
     target::TokenTarget,
 };
 use crate::{Clock, ConfigError, clock::unix_seconds};
@@ -29,7 +29,7 @@ const LIFE: Duration = Duration::from_secs(5 * 60);
 /// `Debug` shows no key.
 #[derive(Clone)]
 pub struct JwtBearer {
-    key: SigningKey,
+    key: SigningKeySource,
     issuer: String,
     subject: Option<String>,
     audience: Option<String>,
@@ -46,9 +46,9 @@ struct GoogleKey {
 
 impl JwtBearer {
     /// Signs with `key`. `issuer` is who signs: the provider knows the key by it.
-    pub fn new(key: SigningKey, issuer: impl Into<String>) -> Self {
+    pub fn new(key: impl Into<SigningKeySource>, issuer: impl Into<String>) -> Self {
         Self {
-            key,
+            key: key.into(),
             issuer: issuer.into(),
             subject: None,
             audience: None,
@@ -125,11 +125,11 @@ impl JwtBearer {
                 let rule = "must not be empty";
                 Err(ConfigError::Range { what, value: "empty".into(), rule })
             }
-            None => Ok(()),
+            None => self.key.check("the key of a JwtBearer"),
         }
     }
 
-    pub(super) fn assertion(
+    pub(super) async fn assertion(
         &self,
         to: &Uri,
         target: &TokenTarget,
@@ -147,10 +147,9 @@ impl JwtBearer {
         if let Some(scope) = target.scope_value().filter(|_| self.scope_in_assertion) {
             claims["scope"] = Value::from(scope);
         }
-        let signed = self.key.sign(&claims);
-        signed.map(SecretString::from).map_err(|error| {
-            EndpointError::new(EndpointErrorKind::Misconfigured).with_source(error)
-        })
+        let key = self.key.get().await.map_err(CredentialsError::from)?;
+        let signed = key.sign(&claims).map_err(CredentialsError::from)?;
+        Ok(signed.into())
     }
 }
 

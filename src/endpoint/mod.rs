@@ -49,7 +49,9 @@ mod transport;
 #[cfg(test)]
 pub(crate) use attempt::AlwaysSend;
 pub(crate) use attempt::{Aborted, BeforeAttempt, RefreshFailure};
-pub use auth::{ClientAuth, SigningAlgorithm, SigningKey};
+pub use auth::{
+    AssertionAudience, ClientAuth, SecretSource, SigningAlgorithm, SigningKey, SigningKeySource,
+};
 pub use classify::{AnswerMeaning, ProviderAnswer};
 pub use discover::Discover;
 pub use discovery::DiscoveryError;

@@ -9,6 +9,7 @@
 //! loop, while attempts and time are left:
 //!   admission: breaker, refusals, queue, both again -> nothing is sent
 //!   discovery, if it has not succeeded yet
+//!   this client's credentials                       -> NoCredentials, nothing is sent
 //!   the caller's BeforeAttempt                      -> Aborted, nothing is sent
 //!   POST, read the answer, record it
 //!   sent again only if the token is certainly not used up (see `resilience::retry`)
@@ -23,12 +24,12 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 use super::{
     attempt::{Aborted, AlwaysSend, BeforeAttempt, RefreshFailure},
-    auth::ClientAuth,
+    auth::{ClientAuth, Credentials},
     classify::Classify,
     discovery::{Discovery, DiscoveryError, Metadata},
     error::{EndpointError, EndpointErrorKind as Kind},
     exchange::{Answer, Exchange},
-    grant::Grant,
+    grant::{Fields, Grant},
     issuers::Issuers,
     request::{self, Params, TokenTypeHint},
     resilience::{Admission, HeldBack, Pass, ProviderLimits, pause_before_retry, random},
@@ -79,6 +80,8 @@ pub(super) struct Overrides {
     pub(super) revocation: Option<Uri>,
     pub(super) end_session: Option<Uri>,
     pub(super) jwks: Option<Uri>,
+    /// Whether requests of this client go to the aliases for mutual TLS.
+    pub(super) mtls: bool,
 }
 
 impl Provider {
@@ -185,13 +188,15 @@ impl Provider {
         last_start: Instant,
     ) -> Result<Granted, RefreshFailure> {
         let found = self.metadata_before(last_start).await;
-        let to = match &found {
-            Ok(metadata) => &metadata.token,
+        let (metadata, to) = match &found {
+            Ok(metadata) => (metadata, metadata.token_url(self.is_mtls())),
             Err(error) => {
                 pass.not_sent(error);
                 return Err(error.clone().into());
             }
         };
+        let credentials = self.credentials(metadata, to, last_start).await?;
+        let fields = self.fields(grant, metadata, last_start).await?;
         // Until it is recorded, a dropped pass tells the breaker nothing.
         if let Err(Aborted) = before.before_attempt().await {
             return Err(RefreshFailure::Aborted);
@@ -199,7 +204,7 @@ impl Provider {
         if sleep(Duration::ZERO).deadline() > last_start {
             return Err(HeldBack::NoTimeLeft.into_error(None).into());
         }
-        let outcome = self.post(to, grant).await;
+        let outcome = self.post(to, credentials, grant, &fields).await;
         pass.record(&outcome);
         Ok(outcome?)
     }
@@ -213,16 +218,21 @@ impl Provider {
         }
     }
 
-    async fn post(&self, to: &Uri, grant: &Grant<'_>) -> Result<Granted, EndpointError> {
-        let fields = grant.fields(to, &self.refresh_params, &self.clock)?;
+    async fn post(
+        &self,
+        to: &Uri,
+        credentials: Credentials<'_>,
+        grant: &Grant<'_>,
+        fields: &Fields<'_>,
+    ) -> Result<Granted, EndpointError> {
         let sent_at = self.clock.now();
-        let answer = self.send(request::token(to, &self.auth, &fields)).await?;
+        let answer = self.send(request::token(to, credentials, fields)).await?;
         if let Some(error) = self.classify.error(&answer) {
             return Err(error);
         }
         let date = response::date(&answer.headers);
         let granted = response::token_answer(answer, grant.presented())
-            .map_err(|error| self.auth.explain(error))?;
+            .map_err(|error| self.auth.explain(error, Some(grant.name())))?;
         Ok(match granted {
             Granted::Tokens(tokens) => {
                 Granted::Tokens(tokens.with_obtained_at(sent_at).with_provider_date(date, sent_at))
@@ -239,9 +249,13 @@ impl Provider {
         hint: TokenTypeHint,
     ) -> Result<Revocation, EndpointError> {
         let metadata = self.metadata().await?;
-        let Some(to) = &metadata.revocation else { return Ok(Revocation::NotSupported) };
-        let answer = self.send(request::revocation(to, &self.auth, token, hint)).await?;
-        response::revocation_answer(&answer).map_err(|error| self.auth.explain(error))?;
+        let Some(to) = metadata.revocation_url(self.is_mtls()) else {
+            return Ok(Revocation::NotSupported);
+        };
+        let deadline = sleep(self.exchange.limit).deadline();
+        let credentials = self.credentials(&metadata, to, deadline).await?;
+        let answer = self.send(request::revocation(to, credentials, token, hint)).await?;
+        response::revocation_answer(&answer).map_err(|error| self.auth.explain(error, None))?;
         Ok(Revocation::Revoked)
     }
 
@@ -305,10 +319,13 @@ impl Provider {
             Addresses::Configured(metadata) => Ok(Arc::clone(metadata)),
             Addresses::Discovered { discovery, overrides } => {
                 let mut metadata = discovery.metadata(&self.exchange).await?;
-                let Overrides { revocation, end_session, jwks } = &**overrides;
+                let Overrides { revocation, end_session, jwks, .. } = &**overrides;
                 if revocation.is_some() || end_session.is_some() || jwks.is_some() {
                     let found = Arc::make_mut(&mut metadata);
-                    found.revocation = revocation.clone().or(found.revocation.take());
+                    if revocation.is_some() {
+                        found.revocation.clone_from(revocation);
+                        found.mtls.revocation = None;
+                    }
                     found.end_session = end_session.clone().or(found.end_session.take());
                     found.jwks = jwks.clone().or(found.jwks.take());
                 }
@@ -327,6 +344,8 @@ impl Provider {
         }
     }
 }
+
+mod credentials;
 
 impl fmt::Debug for Provider {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -6,7 +6,7 @@
 //! | revocation (RFC 7009, section 2.1) | POST | `token`, `token_type_hint` |
 //! | document: discovery, keys | GET | none |
 //!
-//! [`ClientAuth`] adds the client's credentials to both forms. A document needs none. [`Extras`] has
+//! [`Credentials`] add the client's credentials to both forms. A document needs none. [`Extras`] has
 //! what the application adds.
 
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, header};
 use secrecy::{ExposeSecret, SecretString};
 use url::form_urlencoded::Serializer;
 
-use super::{auth::ClientAuth, grant::Fields};
+use super::{auth::Credentials, grant::Fields};
 use crate::ConfigError;
 
 const USER_AGENT: &str = concat!("tower-token-refresh/", env!("CARGO_PKG_VERSION"));
@@ -113,13 +113,17 @@ pub(crate) enum TokenTypeHint {
     AccessToken,
 }
 
-pub(super) fn token(to: &Uri, auth: &ClientAuth, fields: &Fields<'_>) -> Request<Bytes> {
-    form(to, auth, fields.iter().map(|(name, value)| (*name, value.expose())))
+pub(super) fn token(
+    to: &Uri,
+    credentials: Credentials<'_>,
+    fields: &Fields<'_>,
+) -> Request<Bytes> {
+    form(to, credentials, fields.iter().map(|(name, value)| (*name, value.expose())))
 }
 
 pub(super) fn revocation(
     to: &Uri,
-    auth: &ClientAuth,
+    credentials: Credentials<'_>,
     token: &SecretString,
     hint: TokenTypeHint,
 ) -> Request<Bytes> {
@@ -127,7 +131,7 @@ pub(super) fn revocation(
         TokenTypeHint::RefreshToken => "refresh_token",
         TokenTypeHint::AccessToken => "access_token",
     };
-    form(to, auth, [("token", token.expose_secret()), ("token_type_hint", hint)])
+    form(to, credentials, [("token", token.expose_secret()), ("token_type_hint", hint)])
 }
 
 pub(super) fn document(at: &Uri) -> Request<Bytes> {
@@ -136,12 +140,12 @@ pub(super) fn document(at: &Uri) -> Request<Bytes> {
 
 fn form<'a>(
     to: &Uri,
-    auth: &ClientAuth,
+    credentials: Credentials<'_>,
     pairs: impl IntoIterator<Item = (&'a str, &'a str)>,
 ) -> Request<Bytes> {
     let mut form = Serializer::new(String::new());
     form.extend_pairs(pairs);
-    let authorization = auth.apply(&mut form);
+    let authorization = credentials.apply(&mut form);
     let mut request = request(Method::POST, to, form.finish().into());
     let headers = request.headers_mut();
     headers.insert(

@@ -6,7 +6,7 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use super::{
-    auth::ClientAuth,
+    auth::{ClientAuth, ClientCertificate},
     classify::{AnswerMeaning, Classify, ProviderAnswer},
     discover::Discover,
     discovery::{
@@ -44,6 +44,7 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
 /// | `limits` | see [`ProviderLimits`] |
 /// | `user_agent` | `tower-token-refresh/` and its version |
 /// | `refresh_param`, `header`, `classify` | none |
+/// | `client_certificate` | none |
 /// | `transport` | reqwest, see [`Transport`] |
 ///
 /// The setters check nothing. Building the refresher checks all settings, and its
@@ -66,6 +67,7 @@ pub struct TokenEndpoint {
     limits: ProviderLimits,
     extras: Extras,
     classify: Classify,
+    client_certificate: Option<ClientCertificate>,
     transport: Option<Transport>,
 }
 
@@ -111,6 +113,7 @@ impl TokenEndpoint {
             limits: ProviderLimits::default(),
             extras: Extras::default(),
             classify: Classify::default(),
+            client_certificate: None,
             transport: None,
         }
     }
@@ -205,7 +208,7 @@ impl TokenEndpoint {
     /// `resource` (RFC 8707) or `audience`. It may be called several times, also with one name.
     ///
     /// Must not be a parameter that this crate sets itself: `grant_type`, `refresh_token`,
-    /// `client_id`, `client_secret`.
+    /// `client_id`, `client_secret`, `client_assertion`, `client_assertion_type`.
     #[must_use]
     pub fn refresh_param(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.extras.add_param(name.into(), value.into());
@@ -246,6 +249,29 @@ impl TokenEndpoint {
         classify: impl Fn(&ProviderAnswer<'_>) -> Option<AnswerMeaning> + Send + Sync + 'static,
     ) -> Self {
         self.classify = Classify::new(classify);
+        self
+    }
+
+    /// Shows this certificate to the provider (RFC 8705): the certificate, its chain and its private
+    /// key, in PEM, in any order. [`ClientAuth::mutual_tls`] needs it. With another method, it is
+    /// for tokens that are bound to the certificate (section 3).
+    ///
+    /// The requests then go to the `mtls_endpoint_aliases` of the discovery document, where it has
+    /// some (section 5). The certificate is read once. For one that changes while the application
+    /// runs, bring a [`transport`](Self::transport) of your own, which excludes this setting.
+    ///
+    /// ```no_run
+    /// use tower_token_refresh::{ClientAuth, TokenEndpoint};
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// let pem = [std::fs::read("/run/tls/tls.crt")?, std::fs::read("/run/tls/tls.key")?].concat();
+    /// let auth = ClientAuth::mutual_tls("my-app");
+    /// let endpoint = TokenEndpoint::new("https://id.example/token", auth).client_certificate(pem);
+    /// # let _ = endpoint; Ok(()) }
+    /// ```
+    #[must_use]
+    pub fn client_certificate(mut self, pem: impl Into<Vec<u8>>) -> Self {
+        self.client_certificate = Some(ClientCertificate::new(pem.into()));
         self
     }
 

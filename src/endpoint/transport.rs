@@ -4,9 +4,10 @@ use std::{env, error::Error as StdError, fmt, time::Duration};
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, combinators::UnsyncBoxBody};
-use reqwest::{Client, NoProxy, Proxy};
+use reqwest::{Client, ClientBuilder, NoProxy, Proxy};
 use tower::{Service, ServiceExt, util::BoxCloneSyncService};
 
+use super::auth::ClientCertificate;
 use crate::ConfigError;
 
 /// How long the default transport keeps an idle connection.
@@ -95,7 +96,10 @@ impl Transport {
     }
 
     /// The default transport. This call reads the proxy variables.
-    pub(super) fn reqwest(connect_timeout: Duration) -> Result<Self, ConfigError> {
+    pub(super) fn reqwest(
+        connect_timeout: Duration,
+        certificate: Option<&ClientCertificate>,
+    ) -> Result<Self, ConfigError> {
         let mut builder = Client::builder()
             .redirect(reqwest::redirect::Policy::none())
             .retry(reqwest::retry::never())
@@ -109,6 +113,9 @@ impl Transport {
             .no_proxy();
         if let Some(proxy) = https_proxy()? {
             builder = builder.proxy(proxy);
+        }
+        if let Some(certificate) = certificate {
+            builder = with_certificate(builder, certificate)?;
         }
         let client = builder.build().map_err(|error| ConfigError::Transport {
             rule: innermost(&error.without_url()).to_string(),
@@ -138,6 +145,20 @@ impl fmt::Debug for Transport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Transport")
     }
+}
+
+#[cfg(feature = "rustls")]
+fn with_certificate(
+    builder: ClientBuilder,
+    certificate: &ClientCertificate,
+) -> Result<ClientBuilder, ConfigError> {
+    Ok(builder.identity(certificate.identity()?))
+}
+
+#[cfg(not(feature = "rustls"))]
+fn with_certificate(_: ClientBuilder, _: &ClientCertificate) -> Result<ClientBuilder, ConfigError> {
+    let rule = "a client certificate needs the feature `rustls`, or a transport of your own";
+    Err(ConfigError::Transport { rule: rule.into() })
 }
 
 fn https_proxy() -> Result<Option<Proxy>, ConfigError> {

@@ -146,9 +146,9 @@ pub(crate) fn passing(error: EndpointError) -> RefreshError {
 
 pub(crate) fn endpoint_failed(error: EndpointError) -> RefreshError {
     let (kind, retry_after) = match error.kind() {
-        EndpointErrorKind::Unreachable | EndpointErrorKind::NoAnswer => {
-            (RefreshErrorKind::Unavailable, Some(SOON))
-        }
+        EndpointErrorKind::Unreachable
+        | EndpointErrorKind::NoCredentials
+        | EndpointErrorKind::NoAnswer => (RefreshErrorKind::Unavailable, Some(SOON)),
         // It has stayed.
         EndpointErrorKind::TryLater { .. } if error.is_passing() => {
             (RefreshErrorKind::InvalidResponse, None)

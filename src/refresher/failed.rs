@@ -86,7 +86,7 @@ fn counts_as_the_last(
 ) -> bool {
     let key = flight.asked.login.key;
     match error.kind() {
-        Kind::Unreachable | Kind::NoAnswer => false,
+        Kind::Unreachable | Kind::NoCredentials | Kind::NoAnswer => false,
         _ if error.is_perhaps_dead() => {
             let is_enough = at.rejections.add(key, found.tokens.generation);
             let ends = is_enough && !flight.is_good(&found.tokens);

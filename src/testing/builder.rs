@@ -2,11 +2,13 @@
 
 use std::{fmt, time::Duration};
 
+use serde_json::Value;
 use url::Url;
 
 use super::{
     StrictIssuer,
-    client_auth::Client,
+    client_assertion::Assertions,
+    client_auth::{Client, Proof},
     issuer::{Base, Inner},
     provider::{ProviderKind, Rotation},
     tokens::TokenShape,
@@ -60,7 +62,7 @@ impl StrictIssuerBuilder {
         Self {
             clock: Clock::system(),
             issuer_url: DEFAULT_ISSUER.to_owned(),
-            client: Client { id: "web".to_owned(), secret: Some("secret".to_owned()) },
+            client: Client { id: "web".to_owned(), proof: Proof::Secret("secret".to_owned()) },
             apis: None,
             rotation: rules.rotation,
             provider,
@@ -99,13 +101,36 @@ impl StrictIssuerBuilder {
 
     /// Sets the only client, which authenticates by `client_secret_basic` or `client_secret_post`.
     pub fn client(mut self, id: &str, secret: &str) -> Self {
-        self.client = Client { id: id.to_owned(), secret: Some(secret.to_owned()) };
+        self.client = Client { id: id.to_owned(), proof: Proof::Secret(secret.to_owned()) };
         self
     }
 
     /// Sets the only client. It has no secret and sends only its id.
     pub fn public_client(mut self, id: &str) -> Self {
-        self.client = Client { id: id.to_owned(), secret: None };
+        self.client = Client { id: id.to_owned(), proof: Proof::None };
+        self
+    }
+
+    /// Sets the only client. It authenticates by `private_key_jwt` (OpenID Connect Core 1.0, section
+    /// 9), and `jwk` is its public key. If the key has an `alg` or a `kid`, each assertion must have
+    /// the same.
+    ///
+    /// An assertion is good once. Its `iss` and `sub` must be the client id, its one `aud` the
+    /// issuer, the token endpoint or the endpoint that is asked, and its `exp` at most 5 min ahead.
+    ///
+    /// # Panics
+    /// If `jwk` is no public key that verifies signatures.
+    pub fn client_with_key(mut self, id: &str, jwk: &Value) -> Self {
+        let assertions = Assertions::by_key(jwk).expect("a public key as a JWK");
+        self.client = Client { id: id.to_owned(), proof: Proof::Assertions(assertions) };
+        self
+    }
+
+    /// Sets the only client. It authenticates by `client_secret_jwt` with HS256; see
+    /// [`client_with_key`](Self::client_with_key).
+    pub fn client_with_secret_jwt(mut self, id: &str, secret: &str) -> Self {
+        let assertions = Assertions::by_secret(secret);
+        self.client = Client { id: id.to_owned(), proof: Proof::Assertions(assertions) };
         self
     }
 

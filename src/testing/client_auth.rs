@@ -1,9 +1,13 @@
-//! Client authentication: `client_secret_basic`, `client_secret_post` or `none` (RFC 6749, 2.3.1).
+//! Client authentication: `client_secret_basic`, `client_secret_post` or `none` (RFC 6749, 2.3.1),
+//! and by assertions. Never by two methods at once (RFC 6749, 2.3).
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use http::HeaderMap;
 
 use super::{
+    StrictIssuer,
+    addresses::Endpoint,
+    client_assertion::{Assertions, Wanted},
     provider::Rules,
     wire::{Form, OAuthError, authorization},
 };
@@ -11,13 +15,51 @@ use super::{
 /// The only client of the issuer.
 pub(super) struct Client {
     pub(super) id: String,
-    /// None for a public client, which sends only its id.
-    pub(super) secret: Option<String>,
+    pub(super) proof: Proof,
+}
+
+/// How the client proves who it is. It is registered for one way alone.
+pub(super) enum Proof {
+    /// It is public and sends only its id.
+    None,
+    /// By Basic or in the form.
+    Secret(String),
+    Assertions(Assertions),
+}
+
+impl StrictIssuer {
+    /// Accepts a request of the client to `endpoint`.
+    pub(super) fn authenticate(
+        &self,
+        endpoint: Endpoint,
+        headers: &HeaderMap,
+        form: &Form,
+    ) -> Result<(), OAuthError> {
+        let (client, rules) = (&self.inner.client, self.inner.rules);
+        if !form.contains_key("client_assertion") && !form.contains_key("client_assertion_type") {
+            return client.authenticate(headers, form, rules);
+        }
+        let by_two =
+            headers.contains_key(http::header::AUTHORIZATION) || form.contains_key("client_secret");
+        if by_two {
+            return Err(OAuthError::invalid_request("more than one way of client authentication"));
+        }
+        if form.get("client_id").is_some_and(|id| *id != client.id) {
+            return Err(unknown(rules));
+        }
+        let (issuer, token, own) = (self.issuer_url(), self.token_url(), self.url_of(endpoint));
+        let wanted =
+            Wanted { client_id: &client.id, audiences: [&issuer, &token, &own], now: self.now() };
+        match &client.proof {
+            Proof::Assertions(assertions) if assertions.accept(form, &wanted) => Ok(()),
+            _ => Err(rules.wrong_secret.into()),
+        }
+    }
 }
 
 impl Client {
     /// Accepts the client by Basic or by the form, but not by both at once.
-    pub(super) fn authenticate(
+    fn authenticate(
         &self,
         headers: &HeaderMap,
         form: &Form,
@@ -43,10 +85,12 @@ impl Client {
         if id != self.id {
             return Err(unknown(rules));
         }
-        if secret != self.secret.as_deref() {
-            return Err(rules.wrong_secret.into());
-        }
-        Ok(())
+        let is_right = match &self.proof {
+            Proof::None => secret.is_none(),
+            Proof::Secret(own) => secret == Some(own),
+            Proof::Assertions(_) => false,
+        };
+        if is_right { Ok(()) } else { Err(rules.wrong_secret.into()) }
     }
 }
 

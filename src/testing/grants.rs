@@ -9,7 +9,9 @@ use serde_json::{Value, json};
 
 use super::{
     StrictIssuer,
+    addresses::Endpoint,
     answer::{Answer, Grant, Named},
+    client_auth::Proof,
     issuer::{lock, subject_of},
     script::Step,
     state::{NewRefreshToken, State},
@@ -27,7 +29,7 @@ impl StrictIssuer {
         step: Option<Step>,
     ) -> Result<Value, OAuthError> {
         let form = parse_form(request)?;
-        self.inner.client.authenticate(request.headers(), &form, self.inner.rules)?;
+        self.authenticate(Endpoint::Token, request.headers(), &form)?;
         match form.get("grant_type").map(String::as_str) {
             Some("refresh_token") => self.refresh(&form, step),
             Some("authorization_code") => self.exchange_code(&form),
@@ -98,7 +100,7 @@ impl StrictIssuer {
         form: &Form,
     ) -> Result<Value, OAuthError> {
         let client = &self.inner.client;
-        if client.secret.is_none() {
+        if matches!(client.proof, Proof::None) {
             let why = "Public client not allowed to retrieve service account";
             return Err(OAuthError::new(StatusCode::UNAUTHORIZED, "unauthorized_client", why));
         }
@@ -113,7 +115,7 @@ impl StrictIssuer {
 
     /// A token for another API, in the name of the subject token's user and in the same session.
     fn exchange_token(&self, request: &Request<Bytes>, form: &Form) -> Result<Value, OAuthError> {
-        if self.inner.client.secret.is_none() {
+        if matches!(self.inner.client.proof, Proof::None) {
             let why = "Public client is not allowed to exchange token";
             return Err(bad("invalid_client", why));
         }

@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use super::{
     addresses::Endpoint,
     builder::StrictIssuerBuilder,
+    client_assertion::ALGORITHMS,
     client_auth::Client,
     gate::Gates,
     grants::TOKEN_EXCHANGE,
@@ -24,6 +25,10 @@ use super::{
     wire::{OAuthError, accepts_json, as_form, authorization, json_response, plain_response},
 };
 use crate::Clock;
+
+/// How a client may be registered to authenticate.
+const METHODS: [&str; 5] =
+    ["client_secret_basic", "client_secret_post", "client_secret_jwt", "private_key_jwt", "none"];
 
 pub(super) const SCOPE: &str = "openid profile email";
 
@@ -194,8 +199,10 @@ impl StrictIssuer {
             "grant_types_supported": ["authorization_code", "refresh_token", "client_credentials", TOKEN_EXCHANGE],
             "subject_types_supported": ["public"],
             "id_token_signing_alg_values_supported": ["ES256"],
-            "token_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post", "none"],
-            "revocation_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post", "none"],
+            "token_endpoint_auth_methods_supported": METHODS,
+            "token_endpoint_auth_signing_alg_values_supported": ALGORITHMS,
+            "revocation_endpoint_auth_methods_supported": METHODS,
+            "revocation_endpoint_auth_signing_alg_values_supported": ALGORITHMS,
             "scopes_supported": ["openid", "profile", "email"],
         })
     }

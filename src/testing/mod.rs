@@ -161,6 +161,7 @@ mod addresses;
 mod answer;
 mod authorization;
 mod builder;
+mod client_assertion;
 mod client_auth;
 mod clock;
 mod fake_lock;

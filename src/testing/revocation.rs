@@ -5,6 +5,7 @@ use http::{Request, Response, StatusCode};
 
 use super::{
     StrictIssuer,
+    addresses::Endpoint,
     issuer::lock,
     state::Revocation,
     wire::{OAuthError, parse_form, plain_response},
@@ -13,7 +14,7 @@ use super::{
 impl StrictIssuer {
     pub(super) fn revoke(&self, request: &Request<Bytes>) -> Result<Response<Bytes>, OAuthError> {
         let form = parse_form(request)?;
-        self.inner.client.authenticate(request.headers(), &form, self.inner.rules)?;
+        self.authenticate(Endpoint::Revocation, request.headers(), &form)?;
         let token = form
             .get("token")
             .ok_or_else(|| OAuthError::invalid_request("Token parameter is missing"))?;

@@ -15,6 +15,7 @@ mod api;
 mod back_channel;
 mod browser;
 mod callers;
+mod client_auth;
 mod identity;
 mod outage;
 mod outgoing;

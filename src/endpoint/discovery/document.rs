@@ -5,10 +5,12 @@
 //! | `issuer` | equals the configured issuer, or one accepted beside it, character for character (section 4.3) |
 //! | `token_endpoint` | required |
 //! | `revocation_endpoint`, `end_session_endpoint`, `jwks_uri` | optional |
-//! | every URL | follows the [`SchemeRule`] |
+//! | every URL of these | follows the [`SchemeRule`] |
+//! | `mtls_endpoint_aliases` | for a client with a certificate (RFC 8705, section 5); one that is no URL of the rule is ignored |
 
 use http::Uri;
 use serde::Deserialize;
+use serde_json::Value;
 use url::Url;
 
 use super::{
@@ -24,6 +26,26 @@ pub(crate) struct Metadata {
     pub(crate) revocation: Option<Uri>,
     pub(crate) end_session: Option<Uri>,
     pub(crate) jwks: Option<Uri>,
+    /// The other addresses for clients with a certificate (RFC 8705, section 5).
+    pub(crate) mtls: MtlsAliases,
+}
+
+#[derive(Clone, Default)]
+pub(crate) struct MtlsAliases {
+    pub(crate) token: Option<Uri>,
+    pub(crate) revocation: Option<Uri>,
+}
+
+impl Metadata {
+    /// Where a refresh goes; `mtls`: of a client with a certificate.
+    pub(crate) fn token_url(&self, mtls: bool) -> &Uri {
+        self.mtls.token.as_ref().filter(|_| mtls).unwrap_or(&self.token)
+    }
+
+    /// Where a revocation goes.
+    pub(crate) fn revocation_url(&self, mtls: bool) -> Option<&Uri> {
+        self.mtls.revocation.as_ref().filter(|_| mtls).or(self.revocation.as_ref())
+    }
 }
 
 /// The URL of the issuer's discovery document: the issuer without a trailing slash, followed by the
@@ -57,6 +79,8 @@ pub(in crate::endpoint) fn parse(
         revocation_endpoint: Option<String>,
         end_session_endpoint: Option<String>,
         jwks_uri: Option<String>,
+        // Most clients do not need them, so nothing about them breaks the document.
+        mtls_endpoint_aliases: Option<Value>,
     }
     // Deliberately without serde_json's message, which would quote the document.
     let document: Document = serde_json::from_slice(body).map_err(|error| {
@@ -70,6 +94,8 @@ pub(in crate::endpoint) fn parse(
     }
     let check = |what, url: &str| rule.check(what, url).map_err(DiscoveryError::UnusableUrl);
     let optional = |what, url: Option<String>| url.map(|url| check(what, &url)).transpose();
+    let aliases = document.mtls_endpoint_aliases;
+    let alias = |name: &'static str| rule.check(name, aliases.as_ref()?.get(name)?.as_str()?).ok();
     Ok(Metadata {
         token: check("the discovered token_endpoint", &document.token_endpoint)?,
         revocation: optional("the discovered revocation_endpoint", document.revocation_endpoint)?,
@@ -78,6 +104,10 @@ pub(in crate::endpoint) fn parse(
             document.end_session_endpoint,
         )?,
         jwks: optional("the discovered jwks_uri", document.jwks_uri)?,
+        mtls: MtlsAliases {
+            token: alias("token_endpoint"),
+            revocation: alias("revocation_endpoint"),
+        },
     })
 }
 

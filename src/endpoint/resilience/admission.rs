@@ -304,6 +304,8 @@ impl Drop for Pass<'_> {
 /// `to_all`: several logins were told to come back later.
 fn signal_of(error: &EndpointError, token: Fingerprint, to_all: bool) -> Signal {
     match error.kind() {
+        // It says nothing of the provider.
+        Kind::NoCredentials => Signal::Nothing,
         Kind::Unreachable | Kind::NoAnswer => Signal::Down { retry_after: None, login: None },
         Kind::Unavailable { retry_after } => {
             let login = error.may_have_consumed().then_some(token);
@@ -320,7 +322,7 @@ fn signal_of(error: &EndpointError, token: Fingerprint, to_all: bool) -> Signal 
 
 fn load_of(error: Option<&EndpointError>, to_all: bool) -> Option<Load> {
     match error.map(|error| (error.kind(), error.may_have_consumed())) {
-        Some((Kind::Unreachable | Kind::Misconfigured, _)) => None,
+        Some((Kind::Unreachable | Kind::NoCredentials | Kind::Misconfigured, _)) => None,
         Some((Kind::TryLater { .. }, _)) if to_all => Some(Load::TooMuchForSeveral),
         Some((Kind::TryLater { .. } | Kind::NoAnswer, _) | (Kind::Unavailable { .. }, false)) => {
             Some(Load::TooMuch)

@@ -81,7 +81,10 @@ impl Refusals {
             Some(error)
                 if matches!(
                     error.kind(),
-                    Kind::Unreachable | Kind::NoAnswer | Kind::Unavailable { .. }
+                    Kind::Unreachable
+                        | Kind::NoCredentials
+                        | Kind::NoAnswer
+                        | Kind::Unavailable { .. }
                 ) => {}
             _ => *self = Self::default(),
         }

@@ -7,6 +7,7 @@
 //! | what happened | token used up? | sent again |
 //! |---|---|---|
 //! | connection refused, unknown host, TLS or discovery failed | no | after 50 to 100 ms |
+//! | this client's secret or key could not be had | no | after 50 to 100 ms |
 //! | 429, 503, 408, 421, 425, or the code `slow_down` or `temporarily_unavailable` | no | after `Retry-After`, else 1 s; +25% |
 //! | the connection broke after it was made | maybe | never |
 //! | no complete answer in time | maybe | never |
@@ -39,7 +40,7 @@ pub(crate) fn pause_before_retry(error: &EndpointError, random: u32) -> Option<D
         return None;
     }
     match error.kind() {
-        Kind::Unreachable => Some(jittered(SHORT, random)),
+        Kind::Unreachable | Kind::NoCredentials => Some(jittered(SHORT, random)),
         Kind::Unavailable { retry_after } | Kind::TryLater { retry_after } => {
             let wait = retry_after.unwrap_or(DEFAULT_RETRY_AFTER);
             Some(wait + wait.mul_f64(0.25 * f64::from(random) / f64::from(u32::MAX)))

@@ -8,7 +8,8 @@ use super::{Location, TokenEndpoint};
 use crate::{
     Clock, ConfigError,
     endpoint::{
-        discovery::{Discovery, Metadata, document_url},
+        auth,
+        discovery::{Discovery, Metadata, MtlsAliases, document_url},
         exchange::Exchange,
         issuers::{self, Issuers},
         provider::{Addresses, Overrides, Provider},
@@ -43,9 +44,11 @@ impl TokenEndpoint {
             revocation: optional("the revocation URL", &self.revocation_url)?,
             end_session: optional("the end session URL", &self.end_session_url)?,
             jwks: optional("the JWKS URL", &self.jwks_url)?,
+            mtls: self.auth.is_mutual_tls() || self.client_certificate.is_some(),
         };
         let located = self.locate(overrides)?;
         let issuer = self.issuer.clone().or(located.discovered_issuer);
+        self.check_certificate(issuer.as_deref())?;
         issuers::check(&self.accepted_issuers, issuer.as_deref())?;
         let clock = Clock::system();
         Ok(Provider {
@@ -72,8 +75,10 @@ impl TokenEndpoint {
         match &self.location {
             Location::TokenUrl(url) => {
                 let token = self.rule.check("the token URL", url)?;
-                let Overrides { revocation, end_session, jwks } = overrides;
-                let metadata = Metadata { token: token.clone(), revocation, end_session, jwks };
+                let Overrides { revocation, end_session, jwks, .. } = overrides;
+                let mtls = MtlsAliases::default();
+                let metadata =
+                    Metadata { token: token.clone(), revocation, end_session, jwks, mtls };
                 Ok(Located {
                     // The id is printed and stored, so it must not hold the query of the URL. The
                     // rule has refused a user name, a password and a fragment.
@@ -95,6 +100,27 @@ impl TokenEndpoint {
                     addresses: Addresses::Discovered { discovery, overrides: Arc::new(overrides) },
                 })
             }
+        }
+    }
+
+    /// What the method of authentication needs beside its own values.
+    fn check_certificate(&self, issuer: Option<&str>) -> Result<(), ConfigError> {
+        if self.auth.needs_issuer() && issuer.is_none() {
+            return Err(ConfigError::Range {
+                what: "assertion_audience",
+                value: "the issuer".into(),
+                rule: "needs `issuer` or discovery",
+            });
+        }
+        match (&self.client_certificate, &self.transport) {
+            (Some(_), Some(_)) => {
+                Err(auth::broken_certificate("a transport of your own brings its own certificate"))
+            }
+            (Some(certificate), None) => certificate.check(),
+            (None, None) if self.auth.is_mutual_tls() => Err(auth::broken_certificate(
+                "mutual TLS needs `client_certificate`, or a transport of your own that has one",
+            )),
+            (None, _) => Ok(()),
         }
     }
 
@@ -143,7 +169,8 @@ impl TokenEndpoint {
             return Err(ConfigError::Transport { rule });
         }
         let default = CONNECT_TIMEOUT.min(self.request_timeout);
-        Transport::reqwest(self.connect_timeout.unwrap_or(default))
+        let certificate = self.client_certificate.as_ref();
+        Transport::reqwest(self.connect_timeout.unwrap_or(default), certificate)
     }
 }
 

@@ -46,7 +46,7 @@ impl Admin {
         url: &str,
         by_session: bool,
     ) {
-        let client = json!({
+        self.create_client(&json!({
             "clientId": id,
             "enabled": true,
             "secret": secret,
@@ -58,8 +58,13 @@ impl Admin {
                 "backchannel.logout.url": url,
                 "backchannel.logout.session.required": by_session.to_string(),
             },
-        });
-        let request = self.http.post(self.url("clients")).json(&client);
+        }))
+        .await;
+    }
+
+    /// Makes a client of its representation.
+    pub async fn create_client(&self, client: &Value) {
+        let request = self.http.post(self.url("clients")).json(client);
         let answer = self.authorized(request).await.send().await.expect("an answer");
         assert_eq!(answer.status(), StatusCode::CREATED);
     }
@@ -91,6 +96,11 @@ impl Admin {
 
     /// From now on the client has this secret.
     pub async fn set_secret(&self, client_id: &str, secret: &str) {
+        self.change_client(client_id, |client| client["secret"] = json!(secret)).await;
+    }
+
+    /// From now on the client is what `change` makes of its representation.
+    pub async fn change_client(&self, client_id: &str, change: impl FnOnce(&mut Value)) {
         let request = self.http.get(self.url("clients")).query(&[("clientId", client_id)]);
         let clients: Value = self
             .authorized(request)
@@ -102,7 +112,7 @@ impl Admin {
             .await
             .expect("JSON");
         let mut client = clients[0].clone();
-        client["secret"] = json!(secret);
+        change(&mut client);
         let id = client["id"].as_str().expect("a client with an id").to_owned();
         let request = self.http.put(self.url(&format!("clients/{id}"))).json(&client);
         let answer = self.authorized(request).await.send().await.expect("an answer");

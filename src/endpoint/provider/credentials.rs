@@ -1,0 +1,53 @@
+//! What a request of a [`Provider`] says of its client and presents, and to which of two addresses it
+//! goes.
+
+use http::Uri;
+use tokio::time::{Instant, timeout_at};
+
+use super::{Addresses, Provider};
+use crate::endpoint::{
+    auth::{Credentials, Recipient},
+    discovery::Metadata,
+    error::{EndpointError, EndpointErrorKind as Kind},
+    grant::{Fields, Grant},
+};
+
+impl Provider {
+    /// What the next request, which goes `to` an endpoint, says of this client.
+    pub(super) async fn credentials(
+        &self,
+        metadata: &Metadata,
+        to: &Uri,
+        deadline: Instant,
+    ) -> Result<Credentials<'_>, EndpointError> {
+        let recipient = Recipient {
+            endpoint: to,
+            token_endpoint: &metadata.token,
+            issuer: self.issuer(),
+            now: self.clock.now(),
+        };
+        match timeout_at(deadline, self.auth.credentials(&recipient)).await {
+            Ok(credentials) => Ok(credentials?),
+            Err(elapsed) => Err(EndpointError::new(Kind::NoCredentials).with_source(elapsed)),
+        }
+    }
+
+    /// What the next request presents.
+    pub(super) async fn fields<'a>(
+        &'a self,
+        grant: &Grant<'a>,
+        metadata: &Metadata,
+        deadline: Instant,
+    ) -> Result<Fields<'a>, EndpointError> {
+        let fields = grant.fields(&metadata.token, &self.refresh_params, &self.clock);
+        match timeout_at(deadline, fields).await {
+            Ok(fields) => fields,
+            Err(elapsed) => Err(EndpointError::new(Kind::NoCredentials).with_source(elapsed)),
+        }
+    }
+
+    /// Whether this client has a certificate, as far as the settings tell.
+    pub(super) fn is_mtls(&self) -> bool {
+        matches!(&self.addresses, Addresses::Discovered { overrides, .. } if overrides.mtls)
+    }
+}
