@@ -134,9 +134,9 @@ pub use clock::{Clock, TimeSource};
 #[doc(hidden)]
 pub use endpoint::fuzzing;
 pub use endpoint::{
-    AnswerMeaning, AssertionAudience, ClientAuth, Discover, DiscoveryError, EndpointResolver, JwtBearer, NotSent,
-    ProviderAnswer, ProviderLimits, SecretSource, SigningAlgorithm, SigningKey, SigningKeySource,
-    TokenEndpoint, TokenTarget, Transport,
+    AnswerMeaning, AssertionAudience, ClientAuth, Discover, DiscoveryError, EndpointResolver,
+    JwtBearer, NotSent, ProviderAnswer, ProviderLimits, SecretSource, SigningAlgorithm, SigningKey,
+    SigningKeySource, TokenEndpoint, TokenTarget, Transport,
 };
 pub use error::{ConfigError, RefreshError, RefreshErrorKind};
 #[cfg(feature = "axum")]

@@ -120,6 +120,11 @@ where
             }
         }
     }
+
+    /// How many wait now. It looks at every running flight, too.
+    pub(crate) fn waiting(&self) -> usize {
+        self.running.iter().map(|(_, flight)| flight.waiting()).sum()
+    }
 }
 
 impl<K, V: Clone> fmt::Debug for SingleFlight<K, V> {
@@ -154,6 +159,13 @@ impl<V: Clone> Flight<V> {
     fn join(&self) -> Option<Waiter<V>> {
         let open = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         open.as_ref().map(|open| Waiter(open.answer.clone()))
+    }
+
+    fn waiting(&self) -> usize {
+        let open = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let holders = open.as_ref().and_then(|open| open.answer.strong_count());
+        // One of them is the flight.
+        holders.map_or(0, |holders| holders - 1)
     }
 
     fn close(&self) -> Option<Open<V>> {
@@ -218,128 +230,5 @@ where
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::atomic::{AtomicUsize, Ordering};
-
-    use tokio::sync::Semaphore;
-
-    use super::*;
-
-    type Flights = SingleFlight<u32, usize>;
-
-    struct Work {
-        runs: AtomicUsize,
-        gate: Semaphore,
-    }
-
-    impl Work {
-        fn new() -> Arc<Self> {
-            Arc::new(Self { runs: AtomicUsize::new(0), gate: Semaphore::new(0) })
-        }
-
-        async fn run(self: Arc<Self>) -> usize {
-            let run = self.runs.fetch_add(1, Ordering::SeqCst) + 1;
-            self.gate.acquire().await.expect("the gate is never closed").forget();
-            run
-        }
-    }
-
-    fn waiter(joined: Joined<usize>) -> (Waiter<usize>, bool) {
-        match joined {
-            Joined::Waiting { answer, started } => (answer, started),
-            Joined::Known(_) => panic!("expected a flight"),
-        }
-    }
-
-    #[tokio::test]
-    async fn all_callers_share_one_run() {
-        let (flights, work) =
-            (Flights::new(Duration::from_secs(60), TaskTracker::new()), Work::new());
-        let waiters: Vec<_> = (0..100)
-            .map(|_| waiter(flights.join_or_start(&1, || Start::Flight(work.clone().run()))))
-            .collect();
-        assert_eq!(waiters.iter().filter(|(_, started)| *started).count(), 1);
-        work.gate.add_permits(1);
-        for (answer, _) in waiters {
-            assert_eq!(answer.await, Ok(1));
-        }
-        assert_eq!(work.runs.load(Ordering::SeqCst), 1);
-    }
-
-    #[tokio::test]
-    async fn every_waiter_leaves_and_the_work_still_runs_to_its_end() {
-        let (flights, work) =
-            (Flights::new(Duration::from_secs(60), TaskTracker::new()), Work::new());
-        drop(flights.join_or_start(&1, || Start::Flight(work.clone().run())));
-        let (late, started) =
-            waiter(flights.join_or_start(&1, || Start::Flight(work.clone().run())));
-        assert!(!started, "the flight outlives the caller that started it");
-        work.gate.add_permits(1);
-        assert_eq!(late.await, Ok(1));
-    }
-
-    #[tokio::test]
-    async fn a_settled_flight_is_not_joined() {
-        let (flights, work) =
-            (Flights::new(Duration::from_secs(60), TaskTracker::new()), Work::new());
-        let (first, _) = waiter(flights.join_or_start(&1, || Start::Flight(work.clone().run())));
-        flights.settle(|key| *key == 1, &77);
-        assert_eq!(first.await, Ok(77));
-        let (second, started) =
-            waiter(flights.join_or_start(&1, || Start::Flight(work.clone().run())));
-        assert!(started);
-        work.gate.add_permits(2);
-        assert!(second.await.is_ok());
-    }
-
-    #[tokio::test]
-    async fn the_end_of_an_old_flight_leaves_its_successor_registered() {
-        let (flights, old, new) =
-            (Flights::new(Duration::from_secs(60), TaskTracker::new()), Work::new(), Work::new());
-        let (first, _) = waiter(flights.join_or_start(&1, || Start::Flight(old.clone().run())));
-        flights.settle(|key| *key == 1, &77);
-        let (_second, _) = waiter(flights.join_or_start(&1, || Start::Flight(new.clone().run())));
-        old.gate.add_permits(1);
-        assert_eq!(first.await, Ok(77));
-        while Arc::strong_count(&old) > 1 {
-            tokio::task::yield_now().await;
-        }
-        let (_third, started) =
-            waiter(flights.join_or_start(&1, || Start::Flight(new.clone().run())));
-        assert!(!started);
-    }
-
-    #[tokio::test]
-    async fn a_panic_is_told_to_every_waiter_and_the_next_caller_starts_afresh() {
-        let flights = Flights::new(Duration::from_secs(60), TaskTracker::new());
-        let (first, _) =
-            waiter(flights.join_or_start(&1, || Start::Flight(async { panic!("on purpose") })));
-        let (second, started) = waiter(flights.join_or_start(&1, || Start::Flight(async { 1 })));
-        assert!(!started);
-        assert_eq!((first.await, second.await), (Err(Lost), Err(Lost)));
-        let (third, started) = waiter(flights.join_or_start(&1, || Start::Flight(async { 3 })));
-        assert!(started);
-        assert_eq!(third.await, Ok(3));
-    }
-
-    #[tokio::test]
-    async fn a_known_answer_starts_nothing() {
-        let flights = Flights::new(Duration::from_secs(60), TaskTracker::new());
-        let joined = flights.join_or_start(&1, || Start::<_, std::future::Pending<usize>>::No(5));
-        assert!(matches!(joined, Joined::Known(5)));
-        assert!(flights.running.get(&1).is_none());
-    }
-
-    #[tokio::test]
-    async fn two_keys_fly_side_by_side() {
-        let (flights, work) =
-            (Flights::new(Duration::from_secs(60), TaskTracker::new()), Work::new());
-        let (one, _) = waiter(flights.join_or_start(&1, || Start::Flight(work.clone().run())));
-        let (two, started) =
-            waiter(flights.join_or_start(&2, || Start::Flight(work.clone().run())));
-        assert!(started);
-        work.gate.add_permits(2);
-        let (one, two) = tokio::join!(one, two);
-        assert_ne!(one, two);
-    }
-}
+#[path = "single_flight/tests.rs"]
+mod tests;

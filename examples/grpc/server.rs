@@ -65,7 +65,6 @@ impl Running {
 }
 
 impl Check {
-    #[expect(clippy::result_large_err, reason = "an interceptor of tonic is so")]
     fn check(&self, request: Request<()>) -> Result<Request<()>, Status> {
         let authorization = request.metadata().get("authorization");
         let token = authorization.and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));

@@ -15,6 +15,9 @@
 //!   sent again only if the token is certainly not used up (see `resilience::retry`)
 //! ```
 
+mod addresses;
+mod credentials;
+
 use std::{fmt, sync::Arc, time::Duration};
 
 use bytes::Bytes;
@@ -22,11 +25,12 @@ use http::{Request, Uri};
 use secrecy::SecretString;
 use tokio::time::{Instant, sleep, timeout_at};
 
+pub(super) use self::addresses::{Addresses, Overrides};
 use super::{
     attempt::{Aborted, AlwaysSend, BeforeAttempt, RefreshFailure},
     auth::{ClientAuth, Credentials},
     classify::Classify,
-    discovery::{Discovery, DiscoveryError, Metadata},
+    discovery::Metadata,
     error::{EndpointError, EndpointErrorKind as Kind},
     exchange::{Answer, Exchange},
     grant::{Fields, Grant},
@@ -62,26 +66,6 @@ pub(crate) struct Provider {
     pub(super) classify: Classify,
     pub(super) clock: Clock,
     pub(super) admission: Arc<Admission>,
-}
-
-/// Where the provider's endpoints are.
-#[derive(Clone)]
-pub(super) enum Addresses {
-    Configured(Arc<Metadata>),
-    /// Discovery finds them at first use. A configured address overrides a discovered one.
-    Discovered {
-        discovery: Arc<Discovery>,
-        overrides: Arc<Overrides>,
-    },
-}
-
-/// Addresses configured in addition to discovery.
-pub(super) struct Overrides {
-    pub(super) revocation: Option<Uri>,
-    pub(super) end_session: Option<Uri>,
-    pub(super) jwks: Option<Uri>,
-    /// Whether requests of this client go to the aliases for mutual TLS.
-    pub(super) mtls: bool,
 }
 
 impl Provider {
@@ -296,56 +280,12 @@ impl Provider {
         self.exchange.limit.saturating_mul(self.limits.attempts.max(2))
     }
 
-    /// Where to send a browser to log out at the provider (OpenID Connect RP-Initiated Logout 1.0);
-    /// `None` if it is neither configured nor discovered.
-    pub(crate) async fn end_session_url(&self) -> Result<Option<Uri>, DiscoveryError> {
-        Ok(self.metadata().await?.end_session.clone())
-    }
-
-    /// Where the provider publishes its signing keys (RFC 7517); `None` if it is neither configured
-    /// nor discovered.
-    pub(crate) async fn jwks_url(&self) -> Result<Option<Uri>, DiscoveryError> {
-        Ok(self.metadata().await?.jwks.clone())
-    }
-
     /// Fetches a document of the provider that needs no authentication, such as its keys.
     pub(super) async fn fetch(&self, at: &Uri, max_bytes: usize) -> Result<Bytes, EndpointError> {
         let answer = self.exchange.send(request::document(at), max_bytes).await?;
         response::document_answer(answer)
     }
-
-    async fn metadata(&self) -> Result<Arc<Metadata>, DiscoveryError> {
-        match &self.addresses {
-            Addresses::Configured(metadata) => Ok(Arc::clone(metadata)),
-            Addresses::Discovered { discovery, overrides } => {
-                let mut metadata = discovery.metadata(&self.exchange).await?;
-                let Overrides { revocation, end_session, jwks, .. } = &**overrides;
-                if revocation.is_some() || end_session.is_some() || jwks.is_some() {
-                    let found = Arc::make_mut(&mut metadata);
-                    if revocation.is_some() {
-                        found.revocation.clone_from(revocation);
-                        found.mtls.revocation = None;
-                    }
-                    found.end_session = end_session.clone().or(found.end_session.take());
-                    found.jwks = jwks.clone().or(found.jwks.take());
-                }
-                Ok(metadata)
-            }
-        }
-    }
-
-    /// The discovery document without the overrides; `None` if discovery is not in use.
-    pub(super) async fn discovered(&self) -> Result<Option<Arc<Metadata>>, DiscoveryError> {
-        match &self.addresses {
-            Addresses::Configured(_) => Ok(None),
-            Addresses::Discovered { discovery, .. } => {
-                discovery.metadata(&self.exchange).await.map(Some)
-            }
-        }
-    }
 }
-
-mod credentials;
 
 impl fmt::Debug for Provider {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

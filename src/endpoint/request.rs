@@ -113,11 +113,7 @@ pub(crate) enum TokenTypeHint {
     AccessToken,
 }
 
-pub(super) fn token(
-    to: &Uri,
-    credentials: Credentials<'_>,
-    fields: &Fields<'_>,
-) -> Request<Bytes> {
+pub(super) fn token(to: &Uri, credentials: Credentials<'_>, fields: &Fields<'_>) -> Request<Bytes> {
     form(to, credentials, fields.iter().map(|(name, value)| (*name, value.expose())))
 }
 

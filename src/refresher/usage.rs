@@ -17,10 +17,13 @@ pub struct Usage {
     pub last_write_bytes: usize,
     /// Logins of which the token store has refused new tokens or the end so far.
     pub unsaved: usize,
+    /// Requests, and whoever holds [`LoginTokens`](crate::LoginTokens), that wait for a refresh.
+    pub waiting: usize,
 }
 
 pub(super) fn usage(core: &Core) -> Usage {
     let (cached_tokens, cached_bytes) = core.cache.usage();
     let last_write_bytes = core.writes.last_bytes();
-    Usage { cached_tokens, cached_bytes, last_write_bytes, unsaved: core.unsaved.count() }
+    let (unsaved, waiting) = (core.unsaved.count(), core.flights.waiting());
+    Usage { cached_tokens, cached_bytes, last_write_bytes, unsaved, waiting }
 }

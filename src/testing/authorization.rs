@@ -49,7 +49,7 @@ impl StrictIssuer {
         request: &Request<Bytes>,
     ) -> Result<Response<Bytes>, OAuthError> {
         let asked = parameters(request)?;
-        if asked.get("client_id") != Some(&self.inner.client.id) {
+        if asked.get("client_id") != Some(&self.inner.clients.client.id) {
             return Err(OAuthError::invalid_request("Client not found"));
         }
         let redirect_uri = asked.get("redirect_uri").map_or("", String::as_str);
@@ -167,7 +167,7 @@ impl StrictIssuer {
     /// the browser.
     pub(super) fn log_out(&self, request: &Request<Bytes>) -> Result<Response<Bytes>, OAuthError> {
         let asked = parameters(request)?;
-        if asked.get("client_id").is_some_and(|id| *id != self.inner.client.id) {
+        if asked.get("client_id").is_some_and(|id| *id != self.inner.clients.client.id) {
             return Err(OAuthError::invalid_request("Client not found"));
         }
         let to = match asked.get("post_logout_redirect_uri") {

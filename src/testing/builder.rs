@@ -9,7 +9,7 @@ use super::{
     StrictIssuer,
     client_assertion::Assertions,
     client_auth::{Client, Proof},
-    issuer::{Base, Inner},
+    issuer::{Base, Clients, Inner},
     provider::{ProviderKind, Rotation},
     tokens::TokenShape,
 };
@@ -26,6 +26,7 @@ const DEFAULT_ISSUER: &str = "https://id.example.test/realms/test";
 /// | client | `web` with the secret `secret` |
 /// | its redirect URIs | any, http or https |
 /// | the APIs that tokens can be made for | any |
+/// | service accounts with a key of their own | none |
 /// | who logs in by the code flow | `login_hint`, else `alice` |
 /// | access token lifetime | 300 s (like others: [their default](super)) |
 /// | refresh token lifetime | 1800 s, from its issue (like others: [their default](super)) |
@@ -38,6 +39,7 @@ pub struct StrictIssuerBuilder {
     issuer_url: String,
     client: Client,
     apis: Option<Vec<String>>,
+    account: Option<(String, Assertions)>,
     rotation: Rotation,
     provider: ProviderKind,
     shape: TokenShape,
@@ -64,6 +66,7 @@ impl StrictIssuerBuilder {
             issuer_url: DEFAULT_ISSUER.to_owned(),
             client: Client { id: "web".to_owned(), proof: Proof::Secret("secret".to_owned()) },
             apis: None,
+            account: None,
             rotation: rules.rotation,
             provider,
             shape,
@@ -131,6 +134,18 @@ impl StrictIssuerBuilder {
     pub fn client_with_secret_jwt(mut self, id: &str, secret: &str) -> Self {
         let assertions = Assertions::by_secret(secret);
         self.client = Client { id: id.to_owned(), proof: Proof::Assertions(assertions) };
+        self
+    }
+
+    /// Adds a service account: whoever signs with the key of `jwk`, its public half, gets tokens for
+    /// it by the JWT bearer grant (RFC 7523, section 2.1). `iss` and `sub` of the assertion must be
+    /// `name`; for the rest see [`client_with_key`](Self::client_with_key).
+    ///
+    /// # Panics
+    /// If `jwk` is no public key that verifies signatures.
+    pub fn service_account(mut self, name: &str, jwk: &Value) -> Self {
+        let assertions = Assertions::by_key(jwk).expect("a public key as a JWK");
+        self.account = Some((name.to_owned(), assertions));
         self
     }
 
@@ -215,7 +230,7 @@ impl StrictIssuerBuilder {
         StrictIssuer::from_inner(Inner::new(
             self.clock,
             base,
-            (self.client, self.apis),
+            Clients { client: self.client, apis: self.apis, account: self.account },
             self.rotation,
             self.provider.rules(),
             self.shape,

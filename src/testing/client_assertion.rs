@@ -76,7 +76,12 @@ impl Assertions {
     /// Whether the assertion of the form proves that this is the client. It is good once.
     pub(super) fn accept(&self, form: &Form, wanted: &Wanted<'_>) -> bool {
         form.get("client_assertion_type").is_some_and(|kind| kind == JWT_BEARER)
-            && form.get("client_assertion").is_some_and(|jwt| self.verify(jwt, wanted).is_some())
+            && form.get("client_assertion").is_some_and(|jwt| self.takes(jwt, wanted))
+    }
+
+    /// Whether `jwt` is an assertion of this key. It is good once.
+    pub(super) fn takes(&self, jwt: &str, wanted: &Wanted<'_>) -> bool {
+        self.verify(jwt, wanted).is_some()
     }
 
     fn verify(&self, jwt: &str, wanted: &Wanted<'_>) -> Option<()> {

@@ -35,7 +35,7 @@ impl StrictIssuer {
         headers: &HeaderMap,
         form: &Form,
     ) -> Result<(), OAuthError> {
-        let (client, rules) = (&self.inner.client, self.inner.rules);
+        let (client, rules) = (&self.inner.clients.client, self.inner.rules);
         if !form.contains_key("client_assertion") && !form.contains_key("client_assertion_type") {
             return client.authenticate(headers, form, rules);
         }

@@ -1,5 +1,5 @@
-//! The token endpoint: `refresh_token`, `client_credentials` and token exchange (RFC 8693); the code's
-//! exchange is in `authorization`.
+//! The token endpoint: `refresh_token`, `client_credentials`, JWT bearer (RFC 7523) and token exchange
+//! (RFC 8693); the code's exchange is in `authorization`.
 
 use std::time::SystemTime;
 
@@ -11,6 +11,7 @@ use super::{
     StrictIssuer,
     addresses::Endpoint,
     answer::{Answer, Grant, Named},
+    client_assertion::Wanted,
     client_auth::Proof,
     issuer::{lock, subject_of},
     script::Step,
@@ -19,6 +20,7 @@ use super::{
     wire::{Form, OAuthError, parse_form},
 };
 
+pub(super) const JWT_BEARER: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
 pub(super) const TOKEN_EXCHANGE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
 const ACCESS_TOKEN: &str = "urn:ietf:params:oauth:token-type:access_token";
 
@@ -35,6 +37,9 @@ impl StrictIssuer {
             Some("authorization_code") => self.exchange_code(&form),
             Some("client_credentials") => self.client_credentials(request, &form),
             Some(TOKEN_EXCHANGE) => self.exchange_token(request, &form),
+            Some(JWT_BEARER) if self.inner.clients.account.is_some() => {
+                self.jwt_bearer(request, &form)
+            }
             Some(_) => Err(bad("unsupported_grant_type", "Unsupported grant_type")),
             None => Err(OAuthError::invalid_request("Missing form parameter: grant_type")),
         }
@@ -99,7 +104,7 @@ impl StrictIssuer {
         request: &Request<Bytes>,
         form: &Form,
     ) -> Result<Value, OAuthError> {
-        let client = &self.inner.client;
+        let client = &self.inner.clients.client;
         if matches!(client.proof, Proof::None) {
             let why = "Public client not allowed to retrieve service account";
             return Err(OAuthError::new(StatusCode::UNAUTHORIZED, "unauthorized_client", why));
@@ -113,9 +118,27 @@ impl StrictIssuer {
         Ok((self.inner.rules.answer)(&self.access(&mut state, Grant::Client, &to)))
     }
 
+    /// A service account's token (RFC 7523, section 2.1).
+    fn jwt_bearer(&self, request: &Request<Bytes>, form: &Form) -> Result<Value, OAuthError> {
+        let refused = || bad("invalid_grant", "Invalid JWT Signature.");
+        let (name, assertions) = self.inner.clients.account.as_ref().ok_or_else(refused)?;
+        let (issuer, token) = (self.issuer_url(), self.token_url());
+        let wanted =
+            Wanted { client_id: name, audiences: [&issuer, &token, &token], now: self.now() };
+        if !form.get("assertion").is_some_and(|jwt| assertions.takes(jwt, &wanted)) {
+            return Err(refused());
+        }
+        let granted = "profile email";
+        let scope = form.get("scope").map_or(Ok(granted), |asked| narrowed(asked, granted))?;
+        let audience = self.targets(request)?;
+        let mut state = lock(&self.inner.state);
+        let to = Recipient { sid: None, user: name, scope, audience: &audience };
+        Ok((self.inner.rules.answer)(&self.access(&mut state, Grant::Client, &to)))
+    }
+
     /// A token for another API, in the name of the subject token's user and in the same session.
     fn exchange_token(&self, request: &Request<Bytes>, form: &Form) -> Result<Value, OAuthError> {
-        if matches!(self.inner.client.proof, Proof::None) {
+        if matches!(self.inner.clients.client.proof, Proof::None) {
             let why = "Public client is not allowed to exchange token";
             return Err(bad("invalid_client", why));
         }
@@ -146,7 +169,7 @@ impl StrictIssuer {
         let named = url::form_urlencoded::parse(request.body());
         let named = named.filter(|(name, _)| name == "audience" || name == "resource");
         let targets: Vec<_> = named.map(|(_, value)| value.into_owned()).collect();
-        match &self.inner.apis {
+        match &self.inner.clients.apis {
             Some(known) if !targets.iter().all(|target| known.contains(target)) => {
                 Err(bad("invalid_target", "Requested audience not available"))
             }

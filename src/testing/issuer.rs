@@ -13,10 +13,10 @@ use serde_json::{Value, json};
 use super::{
     addresses::Endpoint,
     builder::StrictIssuerBuilder,
-    client_assertion::ALGORITHMS,
+    client_assertion::{ALGORITHMS, Assertions},
     client_auth::Client,
     gate::Gates,
-    grants::TOKEN_EXCHANGE,
+    grants::{JWT_BEARER, TOKEN_EXCHANGE},
     provider::{Rotation, Rules},
     script::{Script, Step},
     signing::SigningKey,
@@ -42,9 +42,7 @@ pub struct StrictIssuer {
 pub(super) struct Inner {
     clock: Clock,
     pub(super) base: Mutex<Base>,
-    pub(super) client: Client,
-    /// The APIs that tokens can be made for. None: any.
-    pub(super) apis: Option<Vec<String>>,
+    pub(super) clients: Clients,
     pub(super) rotation: Rotation,
     pub(super) rules: &'static Rules,
     pub(super) shape: TokenShape,
@@ -52,6 +50,15 @@ pub(super) struct Inner {
     pub(super) script: Mutex<Script>,
     pub(super) gates: Mutex<Gates>,
     pub(super) signing_key: Mutex<Arc<SigningKey>>,
+}
+
+/// Who gets tokens, and for what.
+pub(super) struct Clients {
+    pub(super) client: Client,
+    /// The APIs that tokens can be made for. None: any.
+    pub(super) apis: Option<Vec<String>>,
+    /// Who gets tokens by assertions of a key of its own.
+    pub(super) account: Option<(String, Assertions)>,
 }
 
 /// The issuer URL in two parts: a server changes the first.
@@ -196,7 +203,7 @@ impl StrictIssuer {
             "userinfo_endpoint": self.userinfo_url(),
             "jwks_uri": self.jwks_url(),
             "response_types_supported": ["code"],
-            "grant_types_supported": ["authorization_code", "refresh_token", "client_credentials", TOKEN_EXCHANGE],
+            "grant_types_supported": ["authorization_code", "refresh_token", "client_credentials", JWT_BEARER, TOKEN_EXCHANGE],
             "subject_types_supported": ["public"],
             "id_token_signing_alg_values_supported": ["ES256"],
             "token_endpoint_auth_methods_supported": METHODS,
@@ -256,7 +263,7 @@ impl Inner {
     pub(super) fn new(
         clock: Clock,
         base: Base,
-        (client, apis): (Client, Option<Vec<String>>),
+        clients: Clients,
         rotation: Rotation,
         rules: &'static Rules,
         shape: TokenShape,
@@ -264,8 +271,7 @@ impl Inner {
         Self {
             clock,
             base: Mutex::new(base),
-            client,
-            apis,
+            clients,
             rotation,
             rules,
             shape,

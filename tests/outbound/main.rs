@@ -2,7 +2,9 @@
 
 mod adopted;
 mod bearer;
+mod connections;
 mod extracted;
 mod grpc_status;
+mod refused_calls;
 mod reqwest_clients;
 mod streams;

@@ -4,6 +4,9 @@ mod coalesced;
 mod exchanged;
 mod failures;
 mod from_fn;
+#[path = "../client_auth/keys.rs"]
+mod keys;
+mod signed;
 mod targets;
 
 use std::time::Duration;

@@ -142,11 +142,11 @@ impl SigningKeySource {
         Self(Source::asked(ask, Ok))
     }
 
-    pub(super) async fn get(&self) -> Result<Arc<SigningKey>, SourceError> {
+    pub(in crate::endpoint) async fn get(&self) -> Result<Arc<SigningKey>, SourceError> {
         self.0.get().await
     }
 
-    pub(super) fn check(&self, what: &'static str) -> Result<(), ConfigError> {
+    pub(in crate::endpoint) fn check(&self, what: &'static str) -> Result<(), ConfigError> {
         self.0.check(what)
     }
 }

@@ -181,8 +181,11 @@ fn strings_of_every_kind_are_accepted() {
 #[test]
 fn a_client_that_the_provider_does_not_accept_is_named_with_the_setting_to_change() {
     let rejected = |auth: ClientAuth, code| {
-        auth.explain(EndpointError::new(EndpointErrorKind::Rejected { code }), Some("refresh_token"))
-            .to_string()
+        auth.explain(
+            EndpointError::new(EndpointErrorKind::Rejected { code }),
+            Some("refresh_token"),
+        )
+        .to_string()
     };
     assert_eq!(
         rejected(ClientAuth::basic("app", "hunter2"), "invalid_client"),
