@@ -1,4 +1,5 @@
 //! Key pairs: the private half as PEM, the public one as a JWK.
+#![allow(dead_code, reason = "each test uses its own part")]
 
 use aws_lc_rs::{
     encoding::AsDer,

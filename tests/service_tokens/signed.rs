@@ -160,7 +160,7 @@ async fn a_key_that_cannot_be_had_sends_nothing_and_is_tried_again() {
     let tokens = account.tokens(JwtBearer::new(key, NAME)).expect("the settings agree");
     let error = tokens.token().await.expect_err("there is no key");
     assert_eq!(error.kind(), RefreshErrorKind::Unavailable);
-    let mut sources = std::iter::successors(error.source(), |error| error.source());
+    let mut sources = std::iter::successors(error.source(), |&error| error.source());
     assert!(sources.any(|source| source.to_string().contains("the vault is sealed")));
     assert!(account.assertions().is_empty());
 }

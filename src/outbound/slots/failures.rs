@@ -30,7 +30,7 @@ pub(in crate::outbound) struct NotObtained {
     /// Whether the next request would get the same answer.
     would_repeat: bool,
     /// What to say the first time, where the cause may pass.
-    at_first: Option<RefreshError>,
+    at_first: Option<Box<RefreshError>>,
 }
 
 impl From<RefreshError> for NotObtained {
@@ -45,7 +45,7 @@ impl NotObtained {
         let is_later = matches!(error.kind(), Kind::TryLater { .. });
         let is_refused = error.is_refusal() || *error.kind() == Kind::InvalidGrant;
         let would_repeat = (is_later || is_refused) && !error.may_have_consumed();
-        let at_first = error.is_passing().then(|| passing(error.clone()));
+        let at_first = error.is_passing().then(|| Box::new(passing(error.clone())));
         let error = if *error.kind() == Kind::InvalidGrant {
             let message = format!("the provider does not accept the grant {grant}");
             RefreshError::new(RefreshErrorKind::Misconfigured, message)
@@ -86,7 +86,7 @@ impl Failures {
         let mut last = self.lock();
         let earlier = last.as_ref().map_or(0, |last| last.in_a_row);
         let error = match failed.at_first {
-            Some(at_first) if earlier == 0 => at_first,
+            Some(at_first) if earlier == 0 => *at_first,
             _ => failed.error,
         };
         let asked_for = error.retry_after().unwrap_or_default();

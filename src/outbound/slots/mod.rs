@@ -16,7 +16,6 @@ mod failures;
 
 use std::{
     fmt,
-    future::Future,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -70,8 +69,7 @@ pub(super) struct Slots {
     flights: SingleFlight<RecordKey, Obtained>,
     times: Times,
     clock: Clock,
-    /// Of the last token. It counts for all slots, so that a slot which was forgotten and made anew
-    /// goes on; and each process begins elsewhere, so that not all refresh at the same moment.
+    /// Of the last token. It counts for all slots: a key may have had another one before.
     generation: AtomicU64,
 }
 
@@ -80,6 +78,9 @@ type Obtained = Result<Arc<CachedToken>, RefreshError>;
 /// The place of one token.
 pub(super) struct Slot {
     key: RecordKey,
+    /// Names the tokens of this slot. It is random, so that no other source's token looks like one of
+    /// them, and not all processes fetch at the same moment.
+    token_key: RecordKey,
     token: ArcSwapOption<CachedToken>,
     failures: Failures,
 }
@@ -91,15 +92,16 @@ impl Slots {
             flights: SingleFlight::new(NET, TaskTracker::new()),
             times,
             clock,
-            generation: AtomicU64::new(u64::from(Uuid::new_v4().as_fields().0)),
+            generation: AtomicU64::new(0),
         })
     }
 
     /// The slot of `key`. Whoever keeps it may use it although it has been forgotten here.
     pub(super) fn slot(&self, key: RecordKey) -> Arc<Slot> {
         self.by_key.get_with(key, || {
+            let token_key = RecordKey::from_bytes(Uuid::new_v4().into_bytes());
             let (token, failures) = (ArcSwapOption::empty(), Failures::new(self.clock.clone()));
-            Arc::new(Slot { key, token, failures })
+            Arc::new(Slot { key, token_key, token, failures })
         })
     }
 
@@ -149,7 +151,8 @@ impl Slots {
         obtain: Arc<dyn Obtain>,
     ) -> Result<AccessToken, RefreshError> {
         // Another source's says nothing about ours.
-        let than = if rejected.key == slot.key { rejected.generation } else { Generation::NONE };
+        let is_ours = rejected.key == slot.token_key;
+        let than = if is_ours { rejected.generation } else { Generation::NONE };
         self.wait(slot, than, &obtain).await
     }
 
@@ -208,31 +211,25 @@ impl Slots {
         });
     }
 
-    fn fly(
-        self: Arc<Self>,
-        slot: Arc<Slot>,
-        obtain: Arc<dyn Obtain>,
-    ) -> impl Future<Output = Obtained> + Send + 'static {
-        async move {
-            let asked_at = self.clock.moment();
-            let limit = self.times.flight_timeout;
-            let failed_before = slot.failures.any();
-            let obtained = match tokio::time::timeout(limit, obtain.obtain(failed_before)).await {
-                Ok(obtained) => obtained.and_then(|set| self.token_of(slot.key, set, asked_at)),
-                Err(_elapsed) => Err(unavailable("the new token took too long to come").into()),
-            };
-            match obtained {
-                Ok(token) => {
-                    slot.failures.forget();
-                    slot.token.store(Some(token.clone()));
-                    metrics::service_token("obtained");
-                    Ok(token)
-                }
-                Err(failed) => {
-                    metrics::service_token(failed.error.kind().name());
-                    log(&failed.error);
-                    Err(slot.failures.add(failed))
-                }
+    async fn fly(self: Arc<Self>, slot: Arc<Slot>, obtain: Arc<dyn Obtain>) -> Obtained {
+        let asked_at = self.clock.moment();
+        let limit = self.times.flight_timeout;
+        let failed_before = slot.failures.any();
+        let obtained = match tokio::time::timeout(limit, obtain.obtain(failed_before)).await {
+            Ok(obtained) => obtained.and_then(|set| self.token_of(slot.token_key, set, asked_at)),
+            Err(_elapsed) => Err(unavailable("the new token took too long to come").into()),
+        };
+        match obtained {
+            Ok(token) => {
+                slot.failures.forget();
+                slot.token.store(Some(token.clone()));
+                metrics::service_token("obtained");
+                Ok(token)
+            }
+            Err(failed) => {
+                metrics::service_token(failed.error.kind().name());
+                log(&failed.error);
+                Err(slot.failures.add(failed))
             }
         }
     }
