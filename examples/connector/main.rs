@@ -1,10 +1,10 @@
 //! A connector: it calls an API for users who have linked an account and are not there. It runs as
 //! two processes, and each calls the API once a second for each user, with the user's own token.
 //!
-//! Tokens live 5 s here, so both processes meet each expiry at the same moment. The provider rotates
-//! refresh tokens, and ends a user's login when one is presented twice, as Keycloak does with
-//! "Revoke Refresh Token" on. What a process stores of a user is a handle; the tokens lie in one
-//! SQLite file.
+//! Tokens live 5 s here, so both processes meet each expiry at the same moment. The provider
+//! rotates refresh tokens, and ends a user's login when one is presented twice, as Keycloak does
+//! with "Revoke Refresh Token" on. What a process stores of a user is a handle; the tokens lie in
+//! one SQLite file.
 //!
 //! No arguments, no services: `cargo run --example connector`. It takes about 15 s, prints who used
 //! which token when, and fails if anything went wrong.

@@ -14,8 +14,8 @@ use tower_token_refresh::{ApiHosts, BearerLayer, TokenSource};
 
 /// For unary methods, and for methods that answer with a stream: one message goes out.
 ///
-/// A method that *sends* a stream must not be collected. Give it a client whose channel has only the
-/// `BearerLayer`: there `UNAUTHENTICATED` is passed on, and whoever made the stream can ask
+/// A method that *sends* a stream must not be collected. Give it a client whose channel has only
+/// the `BearerLayer`: there `UNAUTHENTICATED` is passed on, and whoever made the stream can ask
 /// `newer_than` for another token and begin again.
 pub fn unary(
     origin: Uri,

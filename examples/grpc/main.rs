@@ -1,9 +1,9 @@
 //! A gRPC client whose calls carry a user's token, and heal when the server refuses it.
 //!
-//! gRPC says 401 as `UNAUTHENTICATED`, in the headers of a 200. `BearerLayer` takes it for a 401: one
-//! refresh for all who were refused, and the call goes out once more. For that it needs the body
-//! again, and the body of a tonic request is a stream. The message of a unary call is whole before
-//! it is sent, so `client.rs` collects it first.
+//! gRPC says 401 as `UNAUTHENTICATED`, in the headers of a 200. `BearerLayer` takes it for a 401:
+//! one refresh for all who were refused, and the call goes out once more. For that it needs the
+//! body again, and the body of a tonic request is a stream. The message of a unary call is whole
+//! before it is sent, so `client.rs` collects it first.
 //!
 //! The service is gRPC's own health check, which comes with generated code: no protoc is needed. No
 //! arguments, no services: `cargo run --example grpc`. It fails if a call did.

@@ -9,8 +9,8 @@
 //! ```
 //!
 //! The token layer is lazy, so one of it serves public and guarded routes: a handler that extracts
-//! an `AccessToken` or `LoginTokens` is guarded, one that extracts an `Option<AccessToken>` is open to
-//! everybody.
+//! an `AccessToken` or `LoginTokens` is guarded, one that extracts an `Option<AccessToken>` is open
+//! to everybody.
 
 pub mod attempt;
 pub mod cookies;

@@ -23,8 +23,8 @@ use crate::outbound::TokenSource;
 /// A body can be sent again if reqwest can clone the request: any but a stream.
 /// [`ApiHosts::resend_with`] plays no part.
 ///
-/// reqwest follows redirects within. It takes the token off a request that goes to another host, and
-/// a 401 from there is passed on.
+/// reqwest follows redirects within. It takes the token off a request that goes to another host,
+/// and a 401 from there is passed on.
 ///
 /// A middleware that tries failed requests again belongs before this one, so that each try gets a
 /// token that is fresh then.

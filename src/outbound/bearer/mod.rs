@@ -50,9 +50,10 @@ pub struct ApiHosts {
 /// Puts an access token on each request to an API (RFC 6750, section 2.1), for any tower client of
 /// HTTP.
 ///
-/// The token goes to the named [hosts](ApiHosts) and to no other, and only by https, to this machine,
-/// or to whom plain http was [allowed](ApiHosts::allow_http_to). A request to another host goes out without it, so put a layer that follows redirects
-/// around this one. A request that has an `Authorization` header keeps it.
+/// The token goes to the named [hosts](ApiHosts) and to no other, and only by https, to this
+/// machine, or to whom plain http was [allowed](ApiHosts::allow_http_to). A request to another host
+/// goes out without it, so put a layer that follows redirects around this one. A request that has
+/// an `Authorization` header keeps it.
 ///
 /// If the API answers 401, all requests that were refused with the same token wait for one refresh,
 /// and each goes out once more with the new token. That needs a body that can be sent again: `()`,
@@ -62,7 +63,8 @@ pub struct ApiHosts {
 ///
 /// A token younger than 10 s is not refreshed for a 401. A 401 with `insufficient_scope` (RFC 6750,
 /// section 3.1) is passed on; so is a step-up challenge, whose [`StepUp`] is in the extensions of
-/// the response. gRPC says 401 in its own way: `grpc-status: 16` in the headers of a 200 counts as one.
+/// the response. gRPC says 401 in its own way: `grpc-status: 16` in the headers of a 200 counts as
+/// one.
 ///
 /// ```
 /// use tower::{Service, ServiceBuilder, ServiceExt};

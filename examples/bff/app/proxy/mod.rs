@@ -1,9 +1,9 @@
 //! `/api`: each request goes to the upstream with the user's access token, and its answer comes
 //! back as it is.
 //!
-//! If the upstream refuses the token with a 401, the request goes out once more with a newer one, and
-//! the browser sees nothing of it. That needs its body again: a small one is kept until then. Larger
-//! ones are streamed, as all answers are, and their 401 is passed on.
+//! If the upstream refuses the token with a 401, the request goes out once more with a newer one,
+//! and the browser sees nothing of it. That needs its body again: a small one is kept until then.
+//! Larger ones are streamed, as all answers are, and their 401 is passed on.
 //!
 //! Redirects are the browser's to follow. What is about one connection only stays here, and so do
 //! our own cookies: see `headers`. What leads out of the upstream's path is refused: see `path`.
