@@ -107,8 +107,7 @@ async fn paths(auth: ClientAuth) -> Vec<String> {
     let world = world.asking(endpoint.await.expect("found"));
     let id = world.log_in("alice").await;
     refreshed(&world, id).await.expect("refreshed");
-    let asked = asked.lock().unwrap().clone();
-    asked
+    asked.lock().unwrap().clone()
 }
 
 #[tokio::test]

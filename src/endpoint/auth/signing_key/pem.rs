@@ -16,15 +16,13 @@ pub(super) struct Sections {
 }
 
 pub(super) fn parse(pem: &[u8], algorithm: SigningAlgorithm) -> Result<Sections, String> {
-    let (mut key, mut certificate, mut public) = (None, None, false);
+    let (mut keys, mut certificate, mut public) = (Vec::new(), None, false);
     for section in <(SectionKind, Vec<u8>)>::pem_slice_iter(pem) {
         // Deliberately without its error, which may quote a line.
         let (kind, der) = section.map_err(|_| "its PEM is broken")?;
         match kind {
             SectionKind::PrivateKey | SectionKind::RsaPrivateKey | SectionKind::EcPrivateKey => {
-                if key.replace((kind, Zeroizing::new(der))).is_some() {
-                    return Err("there is more than one private key".into());
-                }
+                keys.push((kind, Zeroizing::new(der)));
             }
             SectionKind::Certificate => {
                 certificate.get_or_insert(der);
@@ -33,8 +31,12 @@ pub(super) fn parse(pem: &[u8], algorithm: SigningAlgorithm) -> Result<Sections,
             _ => {}
         }
     }
-    let Some((kind, der)) = key else { return Err(missing(pem, public, certificate.is_some())) };
-    let pair = pair(kind, &der, algorithm).ok_or_else(|| wrong_kind(algorithm))?;
+    let (kind, der) = match &keys[..] {
+        [(kind, der)] => (*kind, der),
+        [] => return Err(missing(pem, public, certificate.is_some())),
+        _ => return Err("there is more than one private key".into()),
+    };
+    let pair = pair(kind, der, algorithm).ok_or_else(|| wrong_kind(algorithm))?;
     Ok(Sections { pair, certificate })
 }
 
