@@ -41,23 +41,23 @@ pub(crate) struct BackChannel {
 }
 
 impl BackChannel {
+    /// Whether logout tokens of `provider` can be verified.
+    pub(crate) fn check(provider: &Provider) -> Result<(), ConfigError> {
+        if provider.issuer().is_none() || provider.has_no_keys() {
+            return broken("on", "the endpoint needs an issuer and a jwks_url, or discovery");
+        }
+        Ok(())
+    }
+
     /// `key`: as the application gave it, not checked yet.
     pub(crate) fn new(
         key: &[u8],
-        provider: &Provider,
         clock: &Clock,
         longest_log_in: Duration,
     ) -> Result<Self, ConfigError> {
-        let broken = |value: &str, rule| {
-            let what = "back_channel_logout";
-            Err(ConfigError::Range { what, value: value.into(), rule })
-        };
         if key.len() < SHORTEST_KEY {
             let value = format!("a key of {} bytes", key.len());
             return broken(&value, "the key must be at least 32 bytes of randomness");
-        }
-        if provider.issuer().is_none() || provider.has_no_keys() {
-            return broken("on", "the endpoint needs an issuer and a jwks_url, or discovery");
         }
         let key = hmac::Key::new(hmac::HMAC_SHA256, key);
         Ok(Self {
@@ -66,4 +66,9 @@ impl BackChannel {
             replays: ReplayCache::new(clock.clone()),
         })
     }
+}
+
+fn broken<T>(value: &str, rule: &'static str) -> Result<T, ConfigError> {
+    let what = "back_channel_logout";
+    Err(ConfigError::Range { what, value: value.into(), rule })
 }

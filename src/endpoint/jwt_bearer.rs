@@ -9,19 +9,19 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::{
-    auth::{CredentialsError, SigningAlgorithm, SigningKey, SigningKeySource},
+    auth::{BACKDATED, CredentialsError, SigningAlgorithm, SigningKey, SigningKeySource},
     error::EndpointError,
     target::TokenTarget,
 };
 use crate::{Clock, ConfigError, clock::unix_seconds};
 
 /// How long an assertion is good: it is made for one request, and clocks differ.
-const LIFE: Duration = Duration::from_secs(5 * 60);
+const LIFE: Duration = Duration::from_secs(4 * 60);
 
 /// An assertion signed by this application, which the provider takes for an access token (RFC 7523,
 /// section 2.1): a service account of Google, or another provider that knows your key.
 ///
-/// Each request has a new assertion: `iss` and `sub` as set here, `aud`, `iat`, `exp` in 5 min, and a
+/// Each request has a new assertion: `iss` and `sub` as set here, `aud`, `iat`, `exp` in 4 min, and a
 /// random `jti`. Give it to [`ServiceTokensBuilder::jwt_bearer`](crate::ServiceTokensBuilder::jwt_bearer).
 ///
 /// This is not how a *client* authenticates with a key: for that see [`ClientAuth`](crate::ClientAuth).
@@ -140,7 +140,7 @@ impl JwtBearer {
             "iss": self.issuer,
             "sub": self.subject.as_ref().unwrap_or(&self.issuer),
             "aud": self.audience.clone().unwrap_or_else(|| to.to_string()),
-            "iat": unix_seconds(now),
+            "iat": unix_seconds(now - BACKDATED),
             "exp": unix_seconds(now + LIFE),
             "jti": Uuid::new_v4().to_string(),
         });

@@ -50,9 +50,16 @@ use super::token_endpoint::TokenEndpoint;
 pub trait EndpointResolver: Send + Sync + 'static {
     /// The endpoint of the provider with this issuer; None if it is no provider of the application.
     ///
+    /// It is asked in a task of its own, for at most the request timeout of the endpoint that the
+    /// refresher was built with.
+    ///
     /// It is asked once per issuer and process, and again after an error. The endpoint's issuer must
     /// be `issuer`, and its time limits at most those of the endpoint that the refresher was built
     /// with.
+    ///
+    /// With back-channel logout it is also asked for the issuer that an unknown logout token names,
+    /// before anything is verified: let it answer from memory, and expect any text. Logout tokens must
+    /// name `issuer` itself, not one that the endpoint accepts beside it.
     ///
     /// # Errors
     /// It cannot tell now. Whoever waits gets

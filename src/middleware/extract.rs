@@ -25,7 +25,7 @@ impl<S: Sync> FromRequestParts<S> for AccessToken {
     type Rejection = RefreshError;
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, RefreshError> {
-        token_of::<Only>(parts).await.map_err(|error| rejected(error, parts))
+        token_of::<Only>(parts).await.map_err(|error| rejected(error, parts, Only::hook))
     }
 }
 
@@ -33,7 +33,7 @@ impl<S: Sync> FromRequestParts<S> for LoginTokens {
     type Rejection = RefreshError;
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, RefreshError> {
-        login_in::<Only>(parts).await.map_err(|error| rejected(error, parts))
+        login_in::<Only>(parts).await.map_err(|error| rejected(error, parts, Only::hook))
     }
 }
 
@@ -46,7 +46,7 @@ impl<S: Sync> OptionalFromRequestParts<S> for AccessToken {
         parts: &mut Parts,
         _state: &S,
     ) -> Result<Option<Self>, RefreshError> {
-        token_if_any::<Only>(parts).await.map_err(|error| rejected(error, parts))
+        token_if_any::<Only>(parts).await.map_err(|error| rejected(error, parts, Only::hook))
     }
 }
 
@@ -104,7 +104,7 @@ where
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, RefreshError> {
         let claims = async { claims_in(&token_of::<Only>(parts).await?).await }.await;
-        claims.map_err(|error| rejected(error, parts))
+        claims.map_err(|error| rejected(error, parts, Only::hook))
     }
 }
 
@@ -125,7 +125,7 @@ where
                 None => Ok(None),
             }
         };
-        claims.await.map_err(|error| rejected(error, parts))
+        claims.await.map_err(|error| rejected(error, parts, Only::hook))
     }
 }
 

@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 
 use super::{
     extract::{Claims, claims_in, login_in, token_if_any, token_of},
-    place::Named,
+    place::{Named, Place as _},
     service::rejected,
 };
 use crate::{error::RefreshError, refresher::LoginTokens, tokens::AccessToken};
@@ -85,7 +85,7 @@ impl<S: Sync, P: 'static> FromRequestParts<S> for FromProvider<P, AccessToken> {
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, RefreshError> {
         let token = token_of::<Named<P>>(parts).await;
-        token.map(Self::new).map_err(|error| rejected(error, parts))
+        token.map(Self::new).map_err(|error| rejected(error, parts, Named::<P>::hook))
     }
 }
 
@@ -97,7 +97,9 @@ impl<S: Sync, P: 'static> OptionalFromRequestParts<S> for FromProvider<P, Access
         _state: &S,
     ) -> Result<Option<Self>, RefreshError> {
         let token = token_if_any::<Named<P>>(parts).await;
-        token.map(|token| token.map(Self::new)).map_err(|error| rejected(error, parts))
+        token
+            .map(|token| token.map(Self::new))
+            .map_err(|error| rejected(error, parts, Named::<P>::hook))
     }
 }
 
@@ -106,7 +108,29 @@ impl<S: Sync, P: 'static> FromRequestParts<S> for FromProvider<P, LoginTokens> {
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, RefreshError> {
         let tokens = login_in::<Named<P>>(parts).await;
-        tokens.map(Self::new).map_err(|error| rejected(error, parts))
+        tokens.map(Self::new).map_err(|error| rejected(error, parts, Named::<P>::hook))
+    }
+}
+
+impl<S, P, T> OptionalFromRequestParts<S> for FromProvider<P, Claims<T>>
+where
+    S: Sync,
+    P: 'static,
+    T: DeserializeOwned + Send + Sync + 'static,
+{
+    type Rejection = RefreshError;
+
+    async fn from_request_parts(
+        parts: &mut Parts,
+        _state: &S,
+    ) -> Result<Option<Self>, RefreshError> {
+        let claims = async {
+            match token_if_any::<Named<P>>(parts).await? {
+                Some(token) => claims_in(&token).await.map(|claims| Some(Self::new(claims))),
+                None => Ok(None),
+            }
+        };
+        claims.await.map_err(|error| rejected(error, parts, Named::<P>::hook))
     }
 }
 
@@ -120,6 +144,6 @@ where
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, RefreshError> {
         let claims = async { claims_in(&token_of::<Named<P>>(parts).await?).await }.await;
-        claims.map(Self::new).map_err(|error| rejected(error, parts))
+        claims.map(Self::new).map_err(|error| rejected(error, parts, Named::<P>::hook))
     }
 }

@@ -1,4 +1,4 @@
-//! Where a layer leaves the token and the refresher for what lies below it, in the request's
+//! Where a layer leaves the token, the refresher and its hook for what lies below it, in the request's
 //! extensions.
 //!
 //! Two layers of different providers must not overwrite each other's, so each may have a place of its
@@ -8,12 +8,15 @@ use std::marker::PhantomData;
 
 use http::Extensions;
 
+use super::rejection::Hook;
 use crate::{refresher::TokenRefresher, tokens::AccessToken};
 
 /// One place.
 pub(crate) trait Place: 'static {
     fn put_token(extensions: &mut Extensions, token: AccessToken);
     fn put_refresher(extensions: &mut Extensions, refresher: TokenRefresher);
+    fn put_hook(extensions: &mut Extensions, hook: Hook);
+    fn hook(extensions: &Extensions) -> Option<&Hook>;
     #[cfg(feature = "axum")]
     fn token(extensions: &Extensions) -> Option<&AccessToken>;
     #[cfg(feature = "axum")]
@@ -25,11 +28,19 @@ pub(crate) trait Place: 'static {
 pub(crate) struct Puts {
     pub(crate) token: fn(&mut Extensions, AccessToken),
     pub(crate) refresher: fn(&mut Extensions, TokenRefresher),
+    pub(crate) hook: fn(&mut Extensions, Hook),
+    /// The hook of this layer, or of one around it for the same provider.
+    pub(crate) hook_in: fn(&Extensions) -> Option<&Hook>,
 }
 
 impl Puts {
     pub(crate) fn into<P: Place>() -> Self {
-        Self { token: P::put_token, refresher: P::put_refresher }
+        Self {
+            token: P::put_token,
+            refresher: P::put_refresher,
+            hook: P::put_hook,
+            hook_in: P::hook,
+        }
     }
 }
 
@@ -58,6 +69,14 @@ impl Place for Only {
         Named::<Self>::put_refresher(extensions, refresher);
     }
 
+    fn put_hook(extensions: &mut Extensions, hook: Hook) {
+        Named::<Self>::put_hook(extensions, hook);
+    }
+
+    fn hook(extensions: &Extensions) -> Option<&Hook> {
+        Named::<Self>::hook(extensions)
+    }
+
     #[cfg(feature = "axum")]
     fn token(extensions: &Extensions) -> Option<&AccessToken> {
         extensions.get()
@@ -76,6 +95,14 @@ impl<P: 'static> Place for Named<P> {
 
     fn put_refresher(extensions: &mut Extensions, refresher: TokenRefresher) {
         extensions.insert(In::<P, _>(refresher, PhantomData));
+    }
+
+    fn put_hook(extensions: &mut Extensions, hook: Hook) {
+        extensions.insert(In::<P, _>(hook, PhantomData));
+    }
+
+    fn hook(extensions: &Extensions) -> Option<&Hook> {
+        extensions.get::<In<P, Hook>>().map(|held| &held.0)
     }
 
     #[cfg(feature = "axum")]

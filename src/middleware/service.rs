@@ -8,7 +8,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Method, Request, Response, header, request::Parts};
+use http::{Extensions, Method, Request, Response, header, request::Parts};
 use tower::Service;
 use tower_sessions::Session;
 
@@ -67,7 +67,7 @@ where
     fn call(&mut self, mut request: Request<ReqBody>) -> Self::Future {
         let refresher = self.refresher.clone();
         if let Some(hook) = &self.hook {
-            request.extensions_mut().insert(hook.clone());
+            (self.puts.hook)(request.extensions_mut(), hook.clone());
         }
         if self.mode == Mode::Lazy || is_preflight(&request) {
             (self.puts.refresher)(request.extensions_mut(), refresher);
@@ -91,7 +91,7 @@ where
                 }
                 Err(error) => {
                     let (head, _body) = request.into_parts();
-                    Ok(problem::response(rejected(error, &head)).map(ResBody::from))
+                    Ok(problem::response(rejected(error, &head, puts.hook_in)).map(ResBody::from))
                 }
             }
         })
@@ -99,13 +99,17 @@ where
 }
 
 /// The session of a request, if there is a session layer above.
-pub(crate) fn session_in(extensions: &http::Extensions) -> Result<&Session, RefreshError> {
+pub(crate) fn session_in(extensions: &Extensions) -> Result<&Session, RefreshError> {
     extensions.get::<Session>().ok_or_else(no_session_layer)
 }
 
 /// `error`, with the application's own answer if it has one.
-pub(crate) fn rejected(error: RefreshError, head: &Parts) -> RefreshError {
-    match head.extensions.get::<Hook>() {
+pub(crate) fn rejected(
+    error: RefreshError,
+    head: &Parts,
+    hook_in: fn(&Extensions) -> Option<&Hook>,
+) -> RefreshError {
+    match hook_in(&head.extensions) {
         Some(hook) => hook.ask(error, head),
         None => error,
     }

@@ -13,7 +13,7 @@ use crate::{
     error::{ConfigError, RefreshError},
     refresher::{
         LoginTokens, TokenRefresher,
-        errors::{logged_out, misconfigured},
+        errors::{SOON, logged_out, misconfigured, wait_timeout},
         watchers::Follower,
     },
     tokens::{AccessToken, RecordKey, TokenSet},
@@ -95,12 +95,12 @@ impl TokenExchange {
     ) -> Result<Self, ConfigError> {
         target.check()?;
         let policy = refresher.policy();
+        let longest = refresher.providers().own().provider.longest_refresh();
         let times = Times {
             leeway: policy.leeway,
             refresh_ahead: policy.refresh_ahead,
             wait_timeout: policy.wait_timeout,
-            flight_timeout: refresher.providers().own().provider.longest_refresh() * 3
-                + LONGEST_REFRESH,
+            flight_timeout: longest.saturating_mul(3).saturating_add(LONGEST_REFRESH),
             fallback_lifetime: policy.fallback_lifetime,
         };
         let slots = Slots::new(MOST_LOGINS, times, refresher.clock().clone());
@@ -127,12 +127,14 @@ impl ExchangedTokens {
     /// provider does not exchange tokens for this client, user or target (`invalid_target`). No login
     /// ends by it. All who waited for an exchange get its error.
     pub async fn token(&self) -> Result<AccessToken, RefreshError> {
-        self.check_login().await?;
-        let slots = &self.exchange.slots;
-        match slots.at_once(&self.slot, || self.exchanging()) {
-            Some(token) => Ok(token),
-            None => slots.token(&self.slot, self.exchanging()).await,
-        }
+        self.for_this_login(async {
+            let slots = &self.exchange.slots;
+            match slots.at_once(&self.slot, || self.exchanging()) {
+                Some(token) => Ok(token),
+                None => slots.token(&self.slot, self.exchanging()).await,
+            }
+        })
+        .await
     }
 
     /// A token newer than `rejected`, which the API has refused with a 401. All who were refused with
@@ -144,17 +146,27 @@ impl ExchangedTokens {
     /// # Errors
     /// As [`token`](Self::token).
     pub async fn newer_than(&self, rejected: &AccessToken) -> Result<AccessToken, RefreshError> {
-        self.check_login().await?;
-        let rejected = rejected.cached();
-        self.exchange.slots.newer_than(&self.slot, rejected, self.exchanging()).await
+        let (slots, rejected) = (&self.exchange.slots, rejected.cached());
+        self.for_this_login(slots.newer_than(&self.slot, rejected, self.exchanging())).await
     }
 
     /// An ended login has no tokens, whatever is kept here.
-    async fn check_login(&self) -> Result<(), RefreshError> {
+    async fn for_this_login(
+        &self,
+        work: impl Future<Output = Result<AccessToken, RefreshError>>,
+    ) -> Result<AccessToken, RefreshError> {
         if !self.login.is_of(&self.exchange.refresher) {
             return Err(misconfigured("the login is of another refresher than the exchange"));
         }
-        self.login.token().await.map(drop)
+        let limit = self.exchange.refresher.policy().wait_timeout;
+        let answered = tokio::time::timeout(limit, async {
+            self.login.token().await?;
+            work.await
+        });
+        let answer = answered.await.unwrap_or_else(|_elapsed| Err(wait_timeout(SOON)));
+        // Last: the user may have logged out while this waited, or just before it was woken.
+        self.login.check_not_ended()?;
+        answer
     }
 
     fn exchanging(&self) -> Arc<dyn Obtain> {
@@ -193,11 +205,13 @@ impl Obtain for ExchangedTokens {
     async fn obtain(&self, failed_before: bool) -> Result<TokenSet, NotObtained> {
         let token = self.login.token().await?;
         let at = self.exchange.refresher.providers().of(&token.cached().issuer).await?;
-        let mut answer = self.ask(&at.provider, &token).await;
+        let mut answer = self.ask(&at.exchanges, &token).await;
         // Once: a wrong setting must not rotate the user's tokens without end.
         if !failed_before && answer.as_ref().is_err_and(Refused::may_mean_the_token) {
-            let newer = self.login.newer_than(&token).await?;
-            answer = self.ask(&at.provider, &newer).await;
+            // Where there is none, the provider's first answer says why.
+            if let Ok(newer) = self.login.newer_than(&token).await {
+                answer = self.ask(&at.exchanges, &newer).await;
+            }
         }
         // The user may have logged out meanwhile.
         self.login.check_not_ended()?;

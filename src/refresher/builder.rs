@@ -239,6 +239,7 @@ impl TokenRefresherBuilder {
         let make = Make {
             policy: self.policy.clone(),
             trust: ClaimsTrustCheck::of(&self.claims_trust),
+            back_channel: self.back_channel.is_some(),
             clock: clock.clone(),
         };
         let providers = Arc::new(Providers::new(&self.endpoint, self.resolver, make)?);
@@ -247,7 +248,7 @@ impl TokenRefresherBuilder {
         let claims_verifier = claims_verifier(self.claims_trust, &providers);
         let back_channel = self.back_channel.map(|key| {
             // It calls the stores five times.
-            BackChannel::new(&key, provider, &clock, self.policy.store_timeout.saturating_mul(6))
+            BackChannel::new(&key, &clock, self.policy.store_timeout.saturating_mul(6))
         });
         let back_channel = back_channel.transpose()?;
 

@@ -88,10 +88,10 @@ async fn sender(core: &Core, token: &str) -> Result<Arc<AtProvider>, BackChannel
     }
     let claims: JwtClaims = claims::payload(token).unwrap_or_default();
     let iss = claims.get("iss").and_then(Value::as_str).unwrap_or_default();
-    if own().provider.issuers().is_some_and(|issuers| issuers.accepts(iss, &claims)) {
-        return Ok(own());
-    }
     match core.providers.of(iss).await {
+        Err(_) if own().provider.issuers().is_some_and(|own| own.accepts(iss, &claims)) => {
+            Ok(own())
+        }
         Err(error) if error.kind() == RefreshErrorKind::Misconfigured => {
             Err(Fault::Claim { name: "iss", rule: "is none of our providers'" }.into())
         }

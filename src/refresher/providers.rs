@@ -4,18 +4,20 @@
 //! connections, limits, keys and count of rejections, so that no tenant suffers from the provider of
 //! another one.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use moka::sync::Cache;
 use tokio::sync::OnceCell;
+use tokio_util::task::AbortOnDropHandle;
 use tower::BoxError;
 
 use super::{
     claims_verifier::ClaimsTrustCheck,
-    errors::{SOON, misconfigured},
+    errors::{SOON, internal, misconfigured},
     rejections::Rejections,
 };
 use crate::{
+    back_channel::BackChannel,
     clock::Clock,
     endpoint::{EndpointResolver, Keys, Provider, TokenEndpoint},
     error::{ConfigError, RefreshError, RefreshErrorKind},
@@ -28,6 +30,9 @@ const MOST: u64 = 10_000;
 /// A provider, and what this process knows of it.
 pub(crate) struct AtProvider {
     pub(crate) provider: Provider,
+    /// The same, with limits and a breaker of its own: an exchange that is refused must not hold up
+    /// refreshes.
+    pub(crate) exchanges: Provider,
     pub(super) keys: Keys,
     pub(super) rejections: Rejections,
 }
@@ -48,6 +53,8 @@ struct Others {
 pub(super) struct Make {
     pub(super) policy: RefreshPolicy,
     pub(super) trust: ClaimsTrustCheck,
+    /// Whether the providers tell who has logged out.
+    pub(super) back_channel: bool,
     pub(super) clock: Clock,
 }
 
@@ -56,9 +63,13 @@ impl Make {
         let provider = endpoint.validate()?.with_clock(self.clock.clone());
         let provider = provider.with_wait_limit(self.policy.wait_timeout);
         self.trust.check(&provider)?;
+        if self.back_channel {
+            BackChannel::check(&provider)?;
+        }
+        let exchanges = provider.clone().with_clock(self.clock.clone());
         let keys = Keys::new(provider.clone(), self.clock.clone());
         let rejections = Rejections::new(self.policy.end_after_rejections, self.clock.clone());
-        Ok(AtProvider { provider, keys, rejections })
+        Ok(AtProvider { provider, exchanges, keys, rejections })
     }
 }
 
@@ -99,20 +110,28 @@ impl Providers {
         let cell = others.known.get_with(issuer.into(), Arc::default);
         // An error is not kept: the next one asks again.
         let found = cell.get_or_try_init(|| others.ask(issuer, &self.own.provider)).await;
-        found.cloned().inspect_err(|_| others.forget_unresolved(issuer))
+        found.cloned().inspect_err(|_| others.forget_unresolved(issuer, &cell))
     }
 }
 
 impl Others {
     async fn ask(&self, issuer: &str, own: &Provider) -> Result<Arc<AtProvider>, RefreshError> {
-        let endpoint = self.resolver.endpoint(issuer).await.map_err(resolver_failed)?;
-        let Some(endpoint) = endpoint else {
+        let Some(endpoint) = self.endpoint_of(issuer, own.request_timeout()).await? else {
             let message =
                 format!("the endpoint resolver knows no provider with the issuer {issuer:?}");
             return Err(misconfigured(message));
         };
         let wrong = |why: String| misconfigured(format!("the endpoint for {issuer:?}: {why}"));
-        let made = self.make.provider(&endpoint).map_err(|error| wrong(error.to_string()))?;
+        // It reads the files of secrets and certificates.
+        let make = self.make.clone();
+        let made = tokio::task::spawn_blocking(move || make.provider(&endpoint));
+        let made = match tokio::time::timeout(own.request_timeout(), made).await {
+            Ok(made) => made.map_err(|_panic| internal())?,
+            Err(_elapsed) => {
+                return Err(resolver_failed("a file could not be read in time".into()));
+            }
+        };
+        let made = made.map_err(|error| wrong(error.to_string()))?;
         let named = made.provider.issuer_id();
         if named != issuer {
             return Err(wrong(format!("its issuer is {named:?}")));
@@ -131,9 +150,26 @@ impl Others {
         Ok(Arc::new(made))
     }
 
-    /// Names that lead nowhere take no room.
-    fn forget_unresolved(&self, issuer: &str) {
-        if self.known.get(issuer).is_some_and(|cell| cell.get().is_none()) {
+    /// In a task of its own, as it is the application's code: it may hang or panic.
+    async fn endpoint_of(
+        &self,
+        issuer: &str,
+        limit: Duration,
+    ) -> Result<Option<TokenEndpoint>, RefreshError> {
+        let (resolver, issuer) = (self.resolver.clone(), issuer.to_owned());
+        let asking = tokio::spawn(async move { resolver.endpoint(&issuer).await });
+        let asking = AbortOnDropHandle::new(asking);
+        match tokio::time::timeout(limit, asking).await {
+            Ok(Ok(answer)) => answer.map_err(resolver_failed),
+            Ok(Err(_panic)) => Err(internal()),
+            Err(_elapsed) => Err(resolver_failed("it did not answer in time".into())),
+        }
+    }
+
+    /// Names that lead nowhere take no room. Somebody else may still be asking.
+    fn forget_unresolved(&self, issuer: &str, cell: &Arc<OnceCell<Arc<AtProvider>>>) {
+        let only_here_and_in_the_cache = Arc::strong_count(cell) <= 2;
+        if cell.get().is_none() && only_here_and_in_the_cache {
             self.known.invalidate(issuer);
         }
     }

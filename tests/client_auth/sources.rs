@@ -88,6 +88,27 @@ async fn a_mount_that_breaks_keeps_the_last_secret_and_warns_once() {
     assert_eq!(count("can be used again"), 1);
 }
 
+/// A file whose reader waits for somebody who writes, as on a network that does not answer.
+#[tokio::test]
+async fn a_file_that_hangs_leaves_its_last_secret_and_takes_one_thread_only() {
+    let mount = Mount::new("one");
+    let auth = ClientAuth::basic("web", SecretSource::file(mount.path()));
+    let (world, sent) = changing(|issuer| issuer, auth, with_the_right_secret);
+    let ids = [world.log_in("alice").await, world.log_in("bob").await];
+    let pipe = mount.0.join("..pipe");
+    let made = std::process::Command::new("mkfifo").arg(&pipe).status();
+    assert!(made.expect("mkfifo is there").success());
+    fs::remove_file(mount.path()).unwrap();
+    std::os::unix::fs::symlink(&pipe, mount.path()).unwrap();
+    for id in ids {
+        refreshed(&world, id).await.expect("refreshed");
+    }
+    assert_eq!(sent.authorizations(), [basic("one"), basic("one")]);
+    // One reader there is: its end of the pipe is open once, and the runtime waits for its thread.
+    let mut writer = fs::OpenOptions::new().write(true).open(&pipe).unwrap();
+    io::Write::write_all(&mut writer, b"two").unwrap();
+}
+
 #[tokio::test]
 async fn a_key_in_a_swapped_mount_signs_the_next_assertion() {
     let (old, new) = (Pair::ed25519(), Pair::ed25519());

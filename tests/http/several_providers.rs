@@ -1,12 +1,13 @@
 //! Two providers in one application: a session holds a login of each.
 
 use axum::{Router, body::Body, routing::get};
-use http::{Request, StatusCode, header};
+use bytes::Bytes;
+use http::{Request, Response, StatusCode, header, request::Parts};
 use support::{LIFE, World};
 use tower::ServiceExt;
 use tower_token_refresh::{
-    AccessToken, Claims, FromProvider, LoginTokens, TokenRefreshLayer, TokenRefresher, TokenSet,
-    testing::StrictIssuer,
+    AccessToken, Claims, FromProvider, LoginTokens, RefreshError, TokenRefreshLayer,
+    TokenRefresher, TokenSet, rejection::redirect_browsers_to, testing::StrictIssuer,
 };
 
 /// The provider of the second refresher.
@@ -125,4 +126,52 @@ async fn a_handler_that_names_a_provider_without_a_layer_is_told_so() {
     let cookie = format!("id={}", session.id().expect("saved"));
     let request = Request::get("/").header(header::COOKIE, cookie).body(Body::empty()).unwrap();
     assert_eq!(app.oneshot(request).await.unwrap().status(), StatusCode::INTERNAL_SERVER_ERROR);
+}
+
+/// Answers every rejection with this status.
+fn hook(
+    status: u16,
+) -> impl Fn(&RefreshError, &Parts) -> Option<Response<Bytes>> + Clone + Send + Sync + 'static {
+    move |_, _| Response::builder().status(status).body(Bytes::new()).ok()
+}
+
+#[tokio::test]
+async fn each_provider_has_its_own_hook_whichever_layer_is_inside() {
+    let two = Two::new();
+    let first = || TokenRefreshLayer::new(&two.first.refresher).lazy().on_rejection(hook(490));
+    let second =
+        || TokenRefreshLayer::new(&two.second).lazy().provider::<Second>().on_rejection(hook(491));
+    let routes = || {
+        Router::new()
+            .route("/first", get(async |_: AccessToken| ()))
+            .route("/second", get(async |_: SecondToken| ()))
+    };
+    for app in [routes().layer(first()).layer(second()), routes().layer(second()).layer(first())] {
+        let app = app.layer(two.first.refresher.session_layer());
+        for (path, status) in [("/first", 490), ("/second", 491)] {
+            let request = Request::get(path).body(Body::empty()).expect("a request");
+            let answer = app.clone().oneshot(request).await.expect("an answer");
+            assert_eq!(answer.status().as_u16(), status, "{path}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_user_without_the_second_login_is_not_sent_to_the_first_ones_login_page() {
+    let two = Two::new();
+    let to_log_in = redirect_browsers_to("/auth/login").expect("a path");
+    let app = Router::new()
+        .route("/both", get(both))
+        .route_layer(TokenRefreshLayer::new(&two.first.refresher).on_rejection(to_log_in))
+        .layer(TokenRefreshLayer::new(&two.second).lazy().provider::<Second>())
+        .layer(two.first.refresher.session_layer());
+    let session = two.first.session_with(None, None);
+    two.first.log_in_on(&session, "alice").await;
+    let request = Request::get("/both")
+        .header(header::COOKIE, format!("id={}", session.id().expect("saved")))
+        .header("sec-fetch-mode", "navigate")
+        .body(Body::empty())
+        .expect("a request");
+    let answer = app.oneshot(request).await.expect("an answer");
+    assert_eq!(answer.status(), StatusCode::UNAUTHORIZED, "not in a circle");
 }

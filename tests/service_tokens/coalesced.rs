@@ -198,3 +198,16 @@ async fn warming_up_finds_a_wrong_secret_and_saves_the_first_call_its_request() 
     assert_eq!(error.kind(), RefreshErrorKind::Misconfigured);
     assert!(error.to_string().contains("client_credentials"), "{error}");
 }
+
+#[tokio::test]
+async fn whoever_was_refused_late_does_not_wait_for_a_flight_in_the_background() {
+    let service = Service::new();
+    let old = service.tokens.token().await.expect("a token");
+    let newer = service.tokens.newer_than(&old).await.expect("a newer one");
+    service.clock.advance(LIFE - 10 * SECOND);
+    let gate = service.issuer.gate_before(Endpoint::Token);
+    service.token().await;
+    gate.reached().await;
+    let late = service.tokens.newer_than(&old).await.expect("the newer one is still good");
+    assert_eq!(late.secret(), newer.secret());
+}

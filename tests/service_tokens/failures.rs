@@ -160,3 +160,14 @@ fn what_cannot_work_is_found_when_it_is_built() {
     let tokens = builder().build().unwrap();
     assert!(tokens.for_target(TokenTarget::new().resource("orders")).is_err());
 }
+
+#[tokio::test]
+async fn wrong_targets_stop_no_good_one() {
+    let service = Service::with(|issuer| issuer.apis(["orders"]), |tokens| tokens);
+    for unknown in ["a", "b", "c", "d"] {
+        let unknown = service.tokens.for_target(TokenTarget::new().audience(unknown)).unwrap();
+        failed(&unknown).await;
+    }
+    let known = service.tokens.for_target(TokenTarget::new().audience("orders")).unwrap();
+    known.token().await.expect("a token");
+}

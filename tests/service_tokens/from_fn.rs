@@ -6,12 +6,13 @@ use std::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
+    time::{Duration, SystemTime},
 };
 
 use support::settle;
 use tokio::sync::Semaphore;
 use tower_token_refresh::{
-    RefreshErrorKind, ServiceTokens, TokenSet, TokenSetError, TokenSource, TokenTarget,
+    Clock, RefreshErrorKind, ServiceTokens, TokenSet, TokenSetError, TokenSource, TokenTarget,
 };
 
 use crate::Service;
@@ -143,4 +144,44 @@ async fn it_is_a_source_for_whoever_takes_any() {
     let any: Arc<dyn TokenSource> = Arc::new(ServiceTokens::from_fn(|_| async { set("a") }));
     assert_eq!(any.token().await.expect("a token").secret(), "a");
     assert!(!format!("{any:?}").contains("\"a\""));
+}
+
+#[tokio::test]
+async fn one_that_brings_expired_tokens_is_paused_like_one_that_refuses() {
+    let calls = Arc::new(AtomicUsize::new(0));
+    let counter = calls.clone();
+    let tokens = ServiceTokens::from_fn(move |_| {
+        counter.fetch_add(1, Ordering::SeqCst);
+        async { set("a").map(|set| set.with_obtained_at(SystemTime::UNIX_EPOCH)) }
+    });
+    for _ in 0..100 {
+        let error = tokens.token().await.expect_err("it has expired");
+        assert_eq!(error.kind(), RefreshErrorKind::InvalidResponse);
+    }
+    assert_eq!(calls.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test]
+async fn one_that_panics_or_fails_while_the_token_is_still_good_is_asked_in_pauses() {
+    for panics in [true, false] {
+        let calls = Arc::new(AtomicUsize::new(0));
+        let counter = calls.clone();
+        // Its first token is due soon, and good for the leeway and half a minute.
+        let obtained_at = Clock::system().now() - Duration::from_secs(265);
+        let tokens = ServiceTokens::from_fn(move |_| {
+            let call = counter.fetch_add(1, Ordering::SeqCst);
+            async move {
+                assert!(call == 0 || !panics, "on purpose");
+                if call > 0 {
+                    return Err(tower::BoxError::from("it fails"));
+                }
+                Ok(set("a")?.with_obtained_at(obtained_at))
+            }
+        });
+        for _ in 0..50 {
+            tokens.token().await.expect("it is still good");
+            settle().await;
+        }
+        assert_eq!(calls.load(Ordering::SeqCst), 2, "panics: {panics}");
+    }
 }

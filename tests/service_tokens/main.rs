@@ -1,5 +1,6 @@
 //! Tokens of the application itself, and tokens that a user's token is exchanged for.
 
+mod beside_logins;
 mod coalesced;
 mod exchanged;
 mod failures;

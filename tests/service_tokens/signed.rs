@@ -178,3 +178,18 @@ fn what_is_empty_is_found_when_it_is_built() {
         assert!(error.contains(named), "{error}");
     }
 }
+
+#[tokio::test]
+async fn a_clock_that_is_a_little_ahead_harms_nothing() {
+    let account = Account::new();
+    let ahead = ManualClock::new();
+    ahead.advance(std::time::Duration::from_secs(2));
+    let endpoint = TokenEndpoint::new(account.issuer.token_url(), ClientAuth::none(NAME))
+        .transport(account.issuer.transport());
+    let tokens = ServiceTokens::builder(endpoint)
+        .jwt_bearer(account.bearer())
+        .clock(ahead.clock())
+        .build()
+        .expect("the settings agree");
+    tokens.token().await.expect("a token");
+}

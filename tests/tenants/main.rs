@@ -2,6 +2,7 @@
 
 mod back_channel;
 mod refused;
+mod resolvers;
 mod separate;
 
 use std::{

@@ -21,7 +21,7 @@ use super::signing_key::{SigningError, SigningKey, unsigned};
 
 const LIFETIME: Duration = Duration::from_secs(60);
 /// A provider whose clock is a little behind must not find the assertion in its future.
-const BACKDATED: Duration = Duration::from_secs(5);
+pub(in crate::endpoint) const BACKDATED: Duration = Duration::from_secs(5);
 
 /// Whom a client assertion is for: its `aud` (RFC 7523, section 3).
 ///

@@ -23,6 +23,7 @@ use std::{fmt, sync::Arc, time::SystemTime};
 
 use http::Uri;
 
+pub(super) use self::assertion::BACKDATED;
 pub use self::{
     assertion::AssertionAudience,
     signing_key::{SigningAlgorithm, SigningKey},

@@ -171,12 +171,7 @@ impl<T: Send + Sync + 'static> Source<T> {
         match self {
             Self::Fixed(value) => Ok(Arc::clone(value)),
             Self::Asked(ask) => ask().await.map(Arc::new),
-            Self::File(file) => {
-                let reader = Arc::clone(file);
-                // A file may lie on a network.
-                let read = tokio::task::spawn_blocking(move || reader.read()).await;
-                file.told(read.map_err(|_| SourceError::Interrupted)?)
-            }
+            Self::File(file) => file.latest().await,
         }
     }
 

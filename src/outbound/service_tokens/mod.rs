@@ -104,7 +104,7 @@ impl ServiceTokens {
     }
 
     /// The tokens for another target, from the same provider and with the same settings. Two sources
-    /// for one target share its token.
+    /// for one target share its token, unless 10,000 others were made in between.
     ///
     /// # Errors
     /// `target` breaks a rule of [`TokenTarget`].

@@ -16,6 +16,7 @@ mod failures;
 
 use std::{
     fmt,
+    panic::AssertUnwindSafe,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -25,6 +26,7 @@ use std::{
 
 use arc_swap::ArcSwapOption;
 use async_trait::async_trait;
+use futures_util::FutureExt;
 use moka::sync::Cache;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
@@ -109,8 +111,8 @@ impl Slots {
     pub(super) fn forget(&self, key: RecordKey, error: &RefreshError) {
         if let Some(slot) = self.by_key.remove(&key) {
             slot.token.store(None);
-            self.flights.settle(|flying| *flying == key, &Err(error.clone()));
         }
+        self.flights.settle(|flying| *flying == key, &Err(error.clone()));
     }
 
     /// The token, if it is fresh now. `obtain` is called if it is due soon.
@@ -180,6 +182,11 @@ impl Slots {
         than: Generation,
         obtain: &Arc<dyn Obtain>,
     ) -> Obtained {
+        let filled = slot.token.load_full().filter(|token| self.is_good(token, than));
+        if let Some(token) = filled {
+            // Another flight, for one that is newer still, is nothing to wait for.
+            return Ok(token);
+        }
         let joined = self.flights.join_or_start(&slot.key, || {
             // A flight may have ended since this caller looked.
             let filled = slot.token.load_full().filter(|token| self.is_good(token, than));
@@ -215,8 +222,15 @@ impl Slots {
         let asked_at = self.clock.moment();
         let limit = self.times.flight_timeout;
         let failed_before = slot.failures.any();
-        let obtained = match tokio::time::timeout(limit, obtain.obtain(failed_before)).await {
-            Ok(obtained) => obtained.and_then(|set| self.token_of(slot.token_key, set, asked_at)),
+        // A slot that is in use is not forgotten.
+        self.by_key.get(&slot.key);
+        // Caught here, so that a source that panics is paused like one that fails.
+        let obtaining = AssertUnwindSafe(obtain.obtain(failed_before)).catch_unwind();
+        let obtained = match tokio::time::timeout(limit, obtaining).await {
+            Ok(Ok(obtained)) => {
+                obtained.and_then(|set| self.token_of(slot.token_key, set, asked_at))
+            }
+            Ok(Err(_panic)) => Err(internal().into()),
             Err(_elapsed) => Err(unavailable("the new token took too long to come").into()),
         };
         match obtained {
@@ -243,7 +257,7 @@ impl Slots {
         let generation = Generation(self.generation.fetch_add(1, Ordering::Relaxed) + 1);
         let fallback = self.times.fallback_lifetime;
         let token = CachedToken::obtained(key, generation, set, asked_at, fallback);
-        if token.expires_at > token.obtained_at {
+        if token.expires_at > self.clock.now() {
             Ok(Arc::new(token))
         } else {
             Err(NotObtained::expired_at_birth())

@@ -8,6 +8,7 @@ use std::{
     io::{self, Read as _},
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
 use secrecy::zeroize::Zeroizing;
@@ -15,6 +16,8 @@ use secrecy::zeroize::Zeroizing;
 use super::SourceError;
 
 const MAX_BYTES: u64 = 64 * 1024;
+/// How long a request waits for the file.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 type Parse<T> = dyn Fn(&[u8]) -> Result<T, String> + Send + Sync;
 
@@ -22,6 +25,8 @@ pub(super) struct File<T> {
     path: PathBuf,
     parse: Box<Parse<T>>,
     last: Mutex<Last<T>>,
+    /// Whoever reads it has this.
+    reading: Arc<tokio::sync::Mutex<()>>,
 }
 
 struct Last<T> {
@@ -60,7 +65,7 @@ impl<T> File<T> {
         parse: impl Fn(&[u8]) -> Result<T, String> + Send + Sync + 'static,
     ) -> Self {
         let last = Mutex::new(Last { good: None, failing: false });
-        Self { path, parse: Box::new(parse), last }
+        Self { path, parse: Box::new(parse), last, reading: Arc::default() }
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -94,6 +99,37 @@ impl<T> File<T> {
                 Read { value: Err(SourceError::File { path, rule }), news: None }
             }
         }
+    }
+
+    /// What is in the file now, as far as that can be told soon. A file may lie on a network: one
+    /// thread reads it at a time, and while that hangs what was in it last is used.
+    pub(super) async fn latest(self: &Arc<Self>) -> Result<Arc<T>, SourceError>
+    where
+        T: Send + Sync + 'static,
+    {
+        let Ok(turn) = tokio::time::timeout(PATIENCE, self.reading.clone().lock_owned()).await
+        else {
+            return self.last_good();
+        };
+        let reader = Arc::clone(self);
+        let reading = tokio::task::spawn_blocking(move || {
+            let read = reader.read();
+            drop(turn);
+            read
+        });
+        match tokio::time::timeout(PATIENCE, reading).await {
+            Ok(read) => self.told(read.map_err(|_| SourceError::Interrupted)?),
+            Err(_elapsed) => self.last_good(),
+        }
+    }
+
+    fn last_good(&self) -> Result<Arc<T>, SourceError> {
+        let last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let good = last.good.as_ref().map(|good| Arc::clone(&good.value));
+        good.ok_or_else(|| {
+            let (path, rule) = (self.path.clone(), FileError::Io(io::ErrorKind::TimedOut));
+            SourceError::File { path, rule }
+        })
     }
 
     /// What was read, after the news is in the log.

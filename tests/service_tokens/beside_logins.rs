@@ -1,0 +1,145 @@
+//! What an exchange must not do to the logins beside it, and a logout to the exchange.
+
+use std::{pin::pin, time::Duration};
+
+use futures_util::poll;
+use support::{LIFE, World, settle, tokio_now};
+use tower_token_refresh::{
+    LoginTokens, Logout, RefreshErrorKind, TokenExchange, TokenRefresher, TokenSet, TokenTarget,
+    testing::{Endpoint, StrictIssuer},
+    tower_sessions::MemoryStore,
+};
+
+use crate::SECOND;
+
+fn orders(refresher: &TokenRefresher) -> TokenExchange {
+    TokenExchange::new(refresher, TokenTarget::new().audience("orders")).expect("a target")
+}
+
+async fn login(
+    world: &World,
+    user: &str,
+) -> (LoginTokens, tower_token_refresh::tower_sessions::Session) {
+    let session = world.session(world.log_in(user).await);
+    (world.refresher.login_tokens(&session).await.expect("logged in"), session)
+}
+
+#[tokio::test]
+async fn within_the_leeway_a_logout_is_not_answered_with_the_old_token() {
+    let world = World::on_swapping();
+    let (login, session) = login(&world, "alice").await;
+    let alice = orders(&world.refresher).tokens(&login);
+    alice.token().await.expect("a token");
+    world.clock.advance(LIFE - 2 * SECOND);
+    login.token().await.expect("its own is refreshed");
+    let gate = world.issuer.gate_after(Endpoint::Token);
+    let waiter = tokio::spawn({
+        let alice = alice.clone();
+        async move { alice.token().await }
+    });
+    gate.reached().await;
+    world.refresher.log_out(&session, Logout::EndSession).await.expect("logged out");
+    let error = waiter.await.unwrap().expect_err("she has logged out");
+    assert_eq!(error.kind(), RefreshErrorKind::LoggedOut);
+}
+
+#[tokio::test]
+async fn whoever_is_woken_after_the_logout_gets_no_token() {
+    let world = World::on_swapping();
+    let (login, session) = login(&world, "alice").await;
+    let alice = orders(&world.refresher).tokens(&login);
+    let rejected = alice.token().await.expect("a token");
+    // The answer is there, and this task has not looked at it yet.
+    let mut waiting = pin!(alice.newer_than(&rejected));
+    assert!(poll!(waiting.as_mut()).is_pending());
+    settle().await;
+    assert_eq!(world.issuer.requests(Endpoint::Token), 2);
+    world.refresher.log_out(&session, Logout::EndSession).await.expect("logged out");
+    let error = waiting.await.expect_err("she has logged out");
+    assert_eq!(error.kind(), RefreshErrorKind::LoggedOut);
+}
+
+#[tokio::test(start_paused = true)]
+async fn it_waits_for_refresh_and_exchange_together_no_longer_than_the_policy_says() {
+    let world = World::on_swapping();
+    let (login, _) = login(&world, "alice").await;
+    let alice = orders(&world.refresher).tokens(&login);
+    world.clock.advance(LIFE);
+    let gates = [(); 2].map(|()| world.issuer.gate_before(Endpoint::Token));
+    let began = tokio_now();
+    let waiter = tokio::spawn(async move { alice.token().await });
+    gates[0].reached().await;
+    tokio::time::sleep(9 * SECOND).await;
+    gates[0].open();
+    let error = waiter.await.unwrap().expect_err("it takes longer");
+    assert_eq!(error.kind(), RefreshErrorKind::WaitTimeout);
+    assert!(began.elapsed() < 11 * SECOND, "{:?}", began.elapsed());
+}
+
+/// Four users of a provider that knows another API.
+async fn four_users(world: &World) -> (StrictIssuer, TokenRefresher, Vec<LoginTokens>) {
+    let issuer = StrictIssuer::builder()
+        .clock(world.clock.clock())
+        .access_token_lifetime(60 * LIFE)
+        .apis(["stock"])
+        .build();
+    let refresher = TokenRefresher::builder(support::endpoint(&issuer), MemoryStore::default())
+        .clock(world.clock.clock())
+        .build()
+        .expect("the settings agree");
+    let mut logins = Vec::new();
+    for user in 0..8 {
+        let set = TokenSet::from_response(issuer.log_in(&format!("user-{user}"))).unwrap();
+        logins.push(refresher.tokens(&refresher.adopt(set).await.expect("adopted")));
+    }
+    (issuer, refresher, logins)
+}
+
+#[tokio::test]
+async fn an_exchange_that_is_refused_to_all_stops_no_refresh() {
+    let world = World::on_swapping();
+    let (_issuer, refresher, logins) = four_users(&world).await;
+    let exchange = orders(&refresher);
+    for login in &logins[..7] {
+        exchange.tokens(login).token().await.expect_err("no such API");
+    }
+    let token = logins[7].token().await.expect("a token");
+    logins[7].newer_than(&token).await.expect("it is refreshed");
+}
+
+#[tokio::test]
+async fn an_exchange_that_fails_opens_no_breaker_for_refreshes() {
+    let world = World::on_swapping();
+    let (issuer, refresher, logins) = four_users(&world).await;
+    let exchange = orders(&refresher);
+    for login in &logins[..7] {
+        issuer.clear_script();
+        issuer.fail_next(500, "the exchange is broken");
+        exchange.tokens(login).token().await.expect_err("it fails");
+    }
+    issuer.clear_script();
+    let token = logins[7].token().await.expect("a token");
+    logins[7].newer_than(&token).await.expect("it is refreshed");
+}
+
+#[tokio::test]
+async fn a_refused_exchange_of_a_login_without_a_refresh_token_says_why() {
+    let world = World::on_swapping();
+    let mut answer = world.issuer.log_in("alice");
+    answer.as_object_mut().unwrap().remove("refresh_token");
+    let set = TokenSet::from_response(answer).unwrap();
+    let handle = world.refresher.adopt(set).await.expect("adopted");
+    let login = world.refresher.tokens(&handle);
+    world.issuer.fail_next_oauth(400, "invalid_request");
+    let error = orders(&world.refresher).tokens(&login).token().await.expect_err("refused");
+    assert_eq!(error.kind(), RefreshErrorKind::Misconfigured);
+    login.token().await.expect("the login lives on");
+}
+
+#[test]
+fn no_limit_is_too_long_to_be_tripled() {
+    let issuer = StrictIssuer::new();
+    let endpoint = support::endpoint(&issuer).request_timeout(Duration::MAX);
+    let refresher = TokenRefresher::builder(endpoint, MemoryStore::default()).build().unwrap();
+    orders(&refresher);
+}
