@@ -152,7 +152,7 @@ fn granted(answer: Answer) -> Told {
 
 /// What a provider has given comes out of its record as it went in, at log in and after a refresh.
 fn kept(set: TokenSet, new: Option<NewRefreshToken>) {
-    let first = GrantTokens::first(set.clone(), ISSUER, now(), MINUTE);
+    let first = GrantTokens::first(set.clone(), ISSUER.into(), now(), MINUTE);
     let next = match new {
         None => first.next(set, now(), MINUTE),
         Some(new) => first.with_refresh_token(new, now()),
