@@ -166,8 +166,8 @@ async fn one_that_panics_or_fails_while_the_token_is_still_good_is_asked_in_paus
     for panics in [true, false] {
         let calls = Arc::new(AtomicUsize::new(0));
         let counter = calls.clone();
-        // Its first token is due soon, and good for the leeway and half a minute.
-        let obtained_at = Clock::system().now() - Duration::from_secs(265);
+        // Its first token is due soon, and good for longer than the leeway.
+        let obtained_at = Clock::system().now() - Duration::from_secs(275);
         let tokens = ServiceTokens::from_fn(move |_| {
             let call = counter.fetch_add(1, Ordering::SeqCst);
             async move {
