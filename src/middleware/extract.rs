@@ -21,19 +21,88 @@ use crate::{
     tokens::{AccessToken, StandardClaims},
 };
 
+/// What a handler can extract, from the provider of any place.
+pub(crate) trait Extract: Sized {
+    fn extract<P: Place>(
+        parts: &mut Parts,
+    ) -> impl Future<Output = Result<Self, RefreshError>> + Send;
+}
+
+/// What a handler can do without.
+pub(crate) trait ExtractIfAny: Extract {}
+
+impl Extract for AccessToken {
+    async fn extract<P: Place>(parts: &mut Parts) -> Result<Self, RefreshError> {
+        if let Some(token) = P::token(&parts.extensions) {
+            return Ok(token.clone());
+        }
+        // Boxed: otherwise the future of every handler is as large as a refresh, even below a guard.
+        let asked = refresher::<P>(parts)?.valid_token(session_in(&parts.extensions)?);
+        let token = Box::pin(asked).await?;
+        // A second extractor of this request gets the same token.
+        P::put_token(&mut parts.extensions, token.clone());
+        Ok(token)
+    }
+}
+
+impl ExtractIfAny for AccessToken {}
+
+impl Extract for LoginTokens {
+    async fn extract<P: Place>(parts: &mut Parts) -> Result<Self, RefreshError> {
+        let session = session_in(&parts.extensions)?;
+        // Boxed, as above.
+        Box::pin(refresher::<P>(parts)?.login_tokens(session)).await
+    }
+}
+
+impl<T: DeserializeOwned + Send + Sync + 'static> Extract for Claims<T> {
+    async fn extract<P: Place>(parts: &mut Parts) -> Result<Self, RefreshError> {
+        let token = AccessToken::extract::<P>(parts).await?;
+        token.verify().await?;
+        token.claims().map(Claims).map_err(|error| {
+            let message = "the access token is not a JWT with the claims this route asks for";
+            RefreshError::new(RefreshErrorKind::Misconfigured, message).with_source(error)
+        })
+    }
+}
+
+impl<T: DeserializeOwned + Send + Sync + 'static> ExtractIfAny for Claims<T> {}
+
+/// For a handler; an error may have the application's own answer.
+pub(super) async fn extracted<P: Place, T: Extract>(parts: &mut Parts) -> Result<T, RefreshError> {
+    T::extract::<P>(parts).await.map_err(|error| rejected(error, parts, P::hook))
+}
+
+/// The same, where nobody need be logged in.
+pub(super) async fn extracted_if_any<P: Place, T: ExtractIfAny>(
+    parts: &mut Parts,
+) -> Result<Option<T>, RefreshError> {
+    match T::extract::<P>(parts).await {
+        Ok(it) => Ok(Some(it)),
+        Err(error) => match error.kind() {
+            RefreshErrorKind::NoTokens
+            | RefreshErrorKind::SessionExpired
+            | RefreshErrorKind::LoggedOut => Ok(None),
+            _ => Err(rejected(error, parts, P::hook)),
+        },
+    }
+}
+
+fn refresher<P: Place>(parts: &Parts) -> Result<&TokenRefresher, RefreshError> {
+    P::refresher(&parts.extensions).ok_or_else(|| {
+        RefreshError::new(
+            RefreshErrorKind::Misconfigured,
+            "the route has no token refresh layer: add `.layer(TokenRefreshLayer::new(&refresher))`, \
+             with `.provider()` if the handler asks for a provider by its name",
+        )
+    })
+}
+
 impl<S: Sync> FromRequestParts<S> for AccessToken {
     type Rejection = RefreshError;
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, RefreshError> {
-        token_of::<Only>(parts).await.map_err(|error| rejected(error, parts, Only::hook))
-    }
-}
-
-impl<S: Sync> FromRequestParts<S> for LoginTokens {
-    type Rejection = RefreshError;
-
-    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, RefreshError> {
-        login_in::<Only>(parts).await.map_err(|error| rejected(error, parts, Only::hook))
+        extracted::<Only, _>(parts).await
     }
 }
 
@@ -46,7 +115,15 @@ impl<S: Sync> OptionalFromRequestParts<S> for AccessToken {
         parts: &mut Parts,
         _state: &S,
     ) -> Result<Option<Self>, RefreshError> {
-        token_if_any::<Only>(parts).await.map_err(|error| rejected(error, parts, Only::hook))
+        extracted_if_any::<Only, _>(parts).await
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for LoginTokens {
+    type Rejection = RefreshError;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, RefreshError> {
+        extracted::<Only, _>(parts).await
     }
 }
 
@@ -103,8 +180,7 @@ where
     type Rejection = RefreshError;
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, RefreshError> {
-        let claims = async { claims_in(&token_of::<Only>(parts).await?).await }.await;
-        claims.map_err(|error| rejected(error, parts, Only::hook))
+        extracted::<Only, _>(parts).await
     }
 }
 
@@ -119,74 +195,12 @@ where
         parts: &mut Parts,
         _state: &S,
     ) -> Result<Option<Self>, RefreshError> {
-        let claims = async {
-            match token_if_any::<Only>(parts).await? {
-                Some(token) => claims_in(&token).await.map(Some),
-                None => Ok(None),
-            }
-        };
-        claims.await.map_err(|error| rejected(error, parts, Only::hook))
+        extracted_if_any::<Only, _>(parts).await
     }
 }
 
 impl IntoResponse for RefreshError {
     fn into_response(self) -> Response {
         problem::response(self).map(Body::from)
-    }
-}
-
-pub(super) async fn token_of<P: Place>(parts: &mut Parts) -> Result<AccessToken, RefreshError> {
-    if let Some(token) = P::token(&parts.extensions) {
-        return Ok(token.clone());
-    }
-    // Boxed: otherwise the future of every handler is as large as a refresh, even below a guard.
-    let asked = refresher::<P>(parts)?.valid_token(session_in(&parts.extensions)?);
-    let token = Box::pin(asked).await?;
-    // A second extractor of this request gets the same token.
-    P::put_token(&mut parts.extensions, token.clone());
-    Ok(token)
-}
-
-pub(super) async fn login_in<P: Place>(parts: &Parts) -> Result<LoginTokens, RefreshError> {
-    let session = session_in(&parts.extensions)?;
-    // Boxed, as above.
-    Box::pin(refresher::<P>(parts)?.login_tokens(session)).await
-}
-
-fn refresher<P: Place>(parts: &Parts) -> Result<&TokenRefresher, RefreshError> {
-    P::refresher(&parts.extensions).ok_or_else(|| {
-        RefreshError::new(
-            RefreshErrorKind::Misconfigured,
-            "the route has no token refresh layer: add `.layer(TokenRefreshLayer::new(&refresher))`, \
-             with `.provider()` if the handler asks for a provider by its name",
-        )
-    })
-}
-
-pub(super) async fn token_if_any<P: Place>(
-    parts: &mut Parts,
-) -> Result<Option<AccessToken>, RefreshError> {
-    match token_of::<P>(parts).await {
-        Ok(token) => Ok(Some(token)),
-        Err(error) => match error.kind() {
-            RefreshErrorKind::NoTokens
-            | RefreshErrorKind::SessionExpired
-            | RefreshErrorKind::LoggedOut => Ok(None),
-            _ => Err(error),
-        },
-    }
-}
-
-pub(super) async fn claims_in<T: DeserializeOwned + Send + Sync + 'static>(
-    token: &AccessToken,
-) -> Result<Claims<T>, RefreshError> {
-    token.verify().await?;
-    match token.claims() {
-        Ok(claims) => Ok(Claims(claims)),
-        Err(error) => Err(RefreshError::new(
-            RefreshErrorKind::Misconfigured,
-            "the access token is not a JWT with the claims this route asks for",
-        )
-        .with_source(error)),
     }
 }

@@ -4,17 +4,16 @@ use std::{fmt, marker::PhantomData, ops::Deref};
 
 use axum::extract::{FromRequestParts, OptionalFromRequestParts};
 use http::request::Parts;
-use serde::de::DeserializeOwned;
 
 use super::{
-    extract::{Claims, claims_in, login_in, token_if_any, token_of},
-    place::{Named, Place as _},
-    service::rejected,
+    extract::{Extract, ExtractIfAny, extracted, extracted_if_any},
+    place::Named,
 };
-use crate::{error::RefreshError, refresher::LoginTokens, tokens::AccessToken};
+use crate::error::RefreshError;
 
 /// What a handler extracts where an application has several providers: `T`, from the provider that
-/// the type `P` names. `T` is [`AccessToken`], [`LoginTokens`] or [`Claims`].
+/// the type `P` names. `T` is [`AccessToken`](crate::AccessToken),
+/// [`LoginTokens`](crate::LoginTokens) or [`Claims`](crate::Claims).
 ///
 /// `P` is any type of yours. [`TokenRefreshLayer::provider`](crate::TokenRefreshLayer::provider) puts
 /// it on the layer of that provider. Give the refreshers
@@ -80,70 +79,21 @@ impl<P, T: fmt::Debug> fmt::Debug for FromProvider<P, T> {
     }
 }
 
-impl<S: Sync, P: 'static> FromRequestParts<S> for FromProvider<P, AccessToken> {
+impl<S: Sync, P: 'static, T: Extract> FromRequestParts<S> for FromProvider<P, T> {
     type Rejection = RefreshError;
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, RefreshError> {
-        let token = token_of::<Named<P>>(parts).await;
-        token.map(Self::new).map_err(|error| rejected(error, parts, Named::<P>::hook))
+        extracted::<Named<P>, _>(parts).await.map(Self::new)
     }
 }
 
-impl<S: Sync, P: 'static> OptionalFromRequestParts<S> for FromProvider<P, AccessToken> {
+impl<S: Sync, P: 'static, T: ExtractIfAny> OptionalFromRequestParts<S> for FromProvider<P, T> {
     type Rejection = RefreshError;
 
     async fn from_request_parts(
         parts: &mut Parts,
         _state: &S,
     ) -> Result<Option<Self>, RefreshError> {
-        let token = token_if_any::<Named<P>>(parts).await;
-        token
-            .map(|token| token.map(Self::new))
-            .map_err(|error| rejected(error, parts, Named::<P>::hook))
-    }
-}
-
-impl<S: Sync, P: 'static> FromRequestParts<S> for FromProvider<P, LoginTokens> {
-    type Rejection = RefreshError;
-
-    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, RefreshError> {
-        let tokens = login_in::<Named<P>>(parts).await;
-        tokens.map(Self::new).map_err(|error| rejected(error, parts, Named::<P>::hook))
-    }
-}
-
-impl<S, P, T> OptionalFromRequestParts<S> for FromProvider<P, Claims<T>>
-where
-    S: Sync,
-    P: 'static,
-    T: DeserializeOwned + Send + Sync + 'static,
-{
-    type Rejection = RefreshError;
-
-    async fn from_request_parts(
-        parts: &mut Parts,
-        _state: &S,
-    ) -> Result<Option<Self>, RefreshError> {
-        let claims = async {
-            match token_if_any::<Named<P>>(parts).await? {
-                Some(token) => claims_in(&token).await.map(|claims| Some(Self::new(claims))),
-                None => Ok(None),
-            }
-        };
-        claims.await.map_err(|error| rejected(error, parts, Named::<P>::hook))
-    }
-}
-
-impl<S, P, T> FromRequestParts<S> for FromProvider<P, Claims<T>>
-where
-    S: Sync,
-    P: 'static,
-    T: DeserializeOwned + Send + Sync + 'static,
-{
-    type Rejection = RefreshError;
-
-    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, RefreshError> {
-        let claims = async { claims_in(&token_of::<Named<P>>(parts).await?).await }.await;
-        claims.map(Self::new).map_err(|error| rejected(error, parts, Named::<P>::hook))
+        Ok(extracted_if_any::<Named<P>, _>(parts).await?.map(Self::new))
     }
 }
