@@ -43,7 +43,7 @@ pub(crate) struct BackChannel {
 impl BackChannel {
     /// Whether logout tokens of `provider` can be verified.
     pub(crate) fn check(provider: &Provider) -> Result<(), ConfigError> {
-        if provider.issuer().is_none() || provider.has_no_keys() {
+        if !provider.can_verify() {
             return broken("on", "the endpoint needs an issuer and a jwks_url, or discovery");
         }
         Ok(())

@@ -26,7 +26,8 @@ impl Names {
         by_sid.into_iter().chain(by_subject).collect()
     }
 
-    /// What a logout token of `issuer` means: the logins of one session at the provider, else all of a user.
+    /// What a logout token of `issuer` means: the logins of one session at the provider, else all of
+    /// a user.
     pub(crate) fn named_by(&self, issuer: &str, token: &LogoutToken) -> NameKey {
         match (&token.sid, &token.subject) {
             (Some(sid), _) => self.name("sid", issuer, sid),

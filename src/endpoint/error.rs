@@ -134,6 +134,12 @@ impl EndpointError {
         self.may_pass
     }
 
+    /// Whether the provider would give the same answer again: not now, or a clear refusal.
+    pub(crate) fn would_repeat(&self) -> bool {
+        let is_later = matches!(self.kind, EndpointErrorKind::TryLater { .. });
+        (is_later && !self.maybe_consumed) || self.is_refusal()
+    }
+
     /// Whether the provider has clearly refused what would be refused again.
     pub(crate) fn is_refusal(&self) -> bool {
         let refused = matches!(

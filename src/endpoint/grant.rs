@@ -79,16 +79,27 @@ impl<'a> Grant<'a> {
         }
     }
 
+    /// What is asked for, if that is said.
+    fn target(&self) -> Option<&'a TokenTarget> {
+        match *self {
+            Self::RefreshToken(_) => None,
+            Self::ClientCredentials(target)
+            | Self::JwtBearer(_, target)
+            | Self::TokenExchange { target, .. }
+            | Self::OnBehalfOf { target, .. } => Some(target),
+        }
+    }
+
     /// Tells it from the requests of others, for limits that are somebody's own.
     pub(super) fn fingerprint(&self) -> Fingerprint {
+        let target = || self.target().map(TokenTarget::to_secret_form).unwrap_or_default();
         match self {
             Self::RefreshToken(token) => Fingerprint::of(token.expose_secret()),
-            Self::ClientCredentials(target) | Self::JwtBearer(_, target) => {
-                Fingerprint::of(&format!("{} {}", self.name(), target.to_secret_form()))
+            Self::ClientCredentials(_) | Self::JwtBearer(..) => {
+                Fingerprint::of(&format!("{} {}", self.name(), target()))
             }
-            Self::TokenExchange { subject_token, target }
-            | Self::OnBehalfOf { subject_token, target } => {
-                Fingerprint::of(&format!("{subject_token} {}", target.to_secret_form()))
+            Self::TokenExchange { subject_token, .. } | Self::OnBehalfOf { subject_token, .. } => {
+                Fingerprint::of(&format!("{subject_token} {}", target()))
             }
         }
     }
@@ -108,23 +119,21 @@ impl<'a> Grant<'a> {
                 let added = refresh_params.iter().map(|(name, value)| (&**name, &**value));
                 fields.extend(added.map(lent));
             }
-            Self::ClientCredentials(target) => fields.extend(target.pairs().map(lent)),
+            Self::ClientCredentials(_) => {}
             Self::JwtBearer(bearer, target) => {
                 let assertion = bearer.assertion(to, target, clock).await?;
                 fields.push(("assertion", SecretOr::Made(assertion)));
-                fields.extend(target.pairs().map(lent));
             }
-            Self::TokenExchange { subject_token, target } => {
+            Self::TokenExchange { subject_token, .. } => {
                 fields.push(lent(("subject_token", subject_token)));
                 fields.push(lent(("subject_token_type", ACCESS_TOKEN)));
-                fields.extend(target.pairs().map(lent));
             }
-            Self::OnBehalfOf { subject_token, target } => {
+            Self::OnBehalfOf { subject_token, .. } => {
                 fields.push(lent(("assertion", subject_token)));
                 fields.push(lent(("requested_token_use", "on_behalf_of")));
-                fields.extend(target.pairs().map(lent));
             }
         }
+        fields.extend(self.target().into_iter().flat_map(TokenTarget::pairs).map(lent));
         Ok(fields)
     }
 }

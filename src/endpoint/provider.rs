@@ -36,7 +36,9 @@ use super::{
     grant::{Fields, Grant},
     issuers::Issuers,
     request::{self, Params, TokenTypeHint},
-    resilience::{Admission, HeldBack, Pass, ProviderLimits, pause_before_retry, random},
+    resilience::{
+        Admission, Fingerprint, HeldBack, Pass, ProviderLimits, pause_before_retry, random,
+    },
     response::{self, Granted},
 };
 use crate::{Clock, error::Chain, metrics, tokens::TokenSet};
@@ -102,7 +104,7 @@ impl Provider {
         let grant = Grant::RefreshToken(refresh_token);
         let fingerprint = grant.fingerprint();
         self.admission.refuse_dead(&fingerprint)?;
-        let answer = self.request(&grant, before).await;
+        let answer = self.request(&grant, fingerprint, before).await;
         if let Err(RefreshFailure::Endpoint(error)) = &answer
             && *error.kind() == Kind::InvalidGrant
         {
@@ -114,7 +116,7 @@ impl Provider {
     /// An access token for `grant`, which is no refresh token. A refresh token that comes with it is
     /// dropped (RFC 6749, section 4.4.3). It is sent again as a refresh is.
     pub(crate) async fn obtain(&self, grant: &Grant<'_>) -> Result<TokenSet, EndpointError> {
-        match self.request(grant, &mut AlwaysSend).await {
+        match self.request(grant, grant.fingerprint(), &mut AlwaysSend).await {
             Ok(Granted::Tokens(tokens)) => Ok(tokens),
             Ok(Granted::RefreshTokenOnly(_, error)) | Err(RefreshFailure::Endpoint(error)) => {
                 Err(error)
@@ -127,10 +129,9 @@ impl Provider {
     async fn request(
         &self,
         grant: &Grant<'_>,
+        fingerprint: Fingerprint,
         before: &mut dyn BeforeAttempt,
     ) -> Result<Granted, RefreshFailure> {
-        let fingerprint = grant.fingerprint();
-
         // Deadlines are compared with tokio's timer only, never with the Clock.
         let last_start =
             sleep(self.longest_refresh().saturating_sub(self.exchange.limit)).deadline();
@@ -268,9 +269,12 @@ impl Provider {
         self.auth.client_id()
     }
 
-    /// Whether no key URL is configured and discovery cannot find one.
-    pub(crate) fn has_no_keys(&self) -> bool {
-        matches!(&self.addresses, Addresses::Configured(metadata) if metadata.jwks.is_none())
+    /// Whether its tokens can be verified: its issuer is known, and its keys are configured or may be
+    /// discovered.
+    pub(crate) fn can_verify(&self) -> bool {
+        let has_no_keys =
+            matches!(&self.addresses, Addresses::Configured(metadata) if metadata.jwks.is_none());
+        self.issuers.is_some() && !has_no_keys
     }
 
     /// The longest time that a [`refresh`](Self::refresh) takes, with discovery, the queue, all

@@ -28,8 +28,7 @@ impl ClaimsTrustCheck {
     }
 
     pub(super) fn check(self, provider: &Provider) -> Result<(), ConfigError> {
-        let has_keys = provider.issuers().is_some() && !provider.has_no_keys();
-        if self.needs_keys && !has_keys {
+        if self.needs_keys && !provider.can_verify() {
             return Err(ConfigError::Range {
                 what: "claims_trust",
                 value: "Verified".into(),

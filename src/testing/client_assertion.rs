@@ -11,6 +11,7 @@ use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode, decode_header, jw
 use serde::Deserialize;
 
 use super::{issuer::lock, wire::Form};
+use crate::clock::unix_seconds;
 
 const JWT_BEARER: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 /// An assertion that lives longer is refused: its `jti` would have to be remembered for so long.
@@ -101,7 +102,7 @@ impl Assertions {
             OneOrMany::One(audience) => is_for_us(audience),
             OneOrMany::Many(audiences) => matches!(&audiences[..], [one] if is_for_us(one)),
         };
-        let now = wanted.now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
+        let now = unix_seconds(wanted.now);
         let began = |time: Option<u64>| time.is_none_or(|time| time <= now);
         let is_good = claims.iss == wanted.client_id
             && claims.sub == wanted.client_id

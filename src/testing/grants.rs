@@ -109,10 +109,8 @@ impl StrictIssuer {
             let why = "Public client not allowed to retrieve service account";
             return Err(OAuthError::new(StatusCode::UNAUTHORIZED, "unauthorized_client", why));
         }
-        let granted = "profile email";
-        let scope = form.get("scope").map_or(Ok(granted), |asked| narrowed(asked, granted))?;
         let user = format!("service-account-{}", client.id);
-        let audience = self.targets(request)?;
+        let (scope, audience) = self.wanted(request, form)?;
         let mut state = lock(&self.inner.state);
         let to = Recipient { sid: None, user: &user, scope, audience: &audience };
         Ok((self.inner.rules.answer)(&self.access(&mut state, Grant::Client, &to)))
@@ -128,9 +126,7 @@ impl StrictIssuer {
         if !form.get("assertion").is_some_and(|jwt| assertions.takes(jwt, &wanted)) {
             return Err(refused());
         }
-        let granted = "profile email";
-        let scope = form.get("scope").map_or(Ok(granted), |asked| narrowed(asked, granted))?;
-        let audience = self.targets(request)?;
+        let (scope, audience) = self.wanted(request, form)?;
         let mut state = lock(&self.inner.state);
         let to = Recipient { sid: None, user: name, scope, audience: &audience };
         Ok((self.inner.rules.answer)(&self.access(&mut state, Grant::Client, &to)))
@@ -148,14 +144,12 @@ impl StrictIssuer {
             ));
         }
         let presented = form.get("subject_token").map_or("", String::as_str);
-        let audience = self.targets(request)?;
+        let (scope, audience) = self.wanted(request, form)?;
         let mut state = lock(&self.inner.state);
         let Some(subject) = state.live_access_token(presented, self.now()) else {
             return Err(OAuthError::invalid_request("Invalid token"));
         };
         let (sid, user) = (subject.sid.clone(), subject.user.clone());
-        let granted = "profile email";
-        let scope = form.get("scope").map_or(Ok(granted), |asked| narrowed(asked, granted))?;
         let to = Recipient { sid: sid.as_deref(), user: &user, scope, audience: &audience };
         let mut answer = self.access(&mut state, Grant::Exchange, &to);
         answer.id_token = None;
@@ -164,8 +158,15 @@ impl StrictIssuer {
         Ok(body)
     }
 
-    /// The `audience` and `resource` parameters, which may come several times.
-    fn targets(&self, request: &Request<Bytes>) -> Result<Vec<String>, OAuthError> {
+    /// The scope of a token that is no login's, and the APIs that it is for: the `audience` and
+    /// `resource` parameters, which may come several times.
+    fn wanted<'a>(
+        &self,
+        request: &Request<Bytes>,
+        form: &'a Form,
+    ) -> Result<(&'a str, Vec<String>), OAuthError> {
+        let granted = "profile email";
+        let scope = form.get("scope").map_or(Ok(granted), |asked| narrowed(asked, granted))?;
         let named = url::form_urlencoded::parse(request.body());
         let named = named.filter(|(name, _)| name == "audience" || name == "resource");
         let targets: Vec<_> = named.map(|(_, value)| value.into_owned()).collect();
@@ -173,7 +174,7 @@ impl StrictIssuer {
             Some(known) if !targets.iter().all(|target| known.contains(target)) => {
                 Err(bad("invalid_target", "Requested audience not available"))
             }
-            _ => Ok(targets),
+            _ => Ok((scope, targets)),
         }
     }
 

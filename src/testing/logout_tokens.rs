@@ -3,7 +3,8 @@
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::{StrictIssuer, tokens::unix_seconds};
+use super::StrictIssuer;
+use crate::clock::unix_seconds;
 
 /// # Logout tokens
 impl StrictIssuer {

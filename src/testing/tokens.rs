@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::signing::{SigningKey, segment};
+use crate::clock::unix_seconds;
 
 /// The format and the claims of the tokens.
 pub(super) struct TokenShape {
@@ -116,8 +117,4 @@ impl TokenShape {
 
 fn opaque(prefix: &str) -> String {
     format!("{prefix}{}", Uuid::new_v4().simple())
-}
-
-pub(super) fn unix_seconds(at: SystemTime) -> u64 {
-    at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs()
 }

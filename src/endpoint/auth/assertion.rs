@@ -11,13 +11,13 @@
 
 use std::time::{Duration, SystemTime};
 
-use aws_lc_rs::hmac;
-use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
+use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::signing_key::{SigningError, SigningKey, unsigned};
+use super::signing_key::{SigningError, SigningKey};
+use crate::clock::unix_seconds;
 
 const LIFETIME: Duration = Duration::from_secs(60);
 /// A provider whose clock is a little behind must not find the assertion in its future.
@@ -55,8 +55,7 @@ pub(super) struct Claims<'a> {
 
 impl<'a> Claims<'a> {
     pub(super) fn new(client_id: &'a str, audience: String, now: SystemTime) -> Self {
-        let now = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        let since = now.saturating_sub(BACKDATED).as_secs();
+        let since = unix_seconds(now - BACKDATED);
         Self {
             iss: client_id,
             sub: client_id,
@@ -64,7 +63,7 @@ impl<'a> Claims<'a> {
             jti: Uuid::new_v4().to_string(),
             iat: since,
             nbf: since,
-            exp: (now + LIFETIME).as_secs(),
+            exp: unix_seconds(now + LIFETIME),
         }
     }
 
@@ -77,16 +76,8 @@ impl<'a> Claims<'a> {
         &self,
         secret: &SecretString,
     ) -> Result<SecretString, SigningError> {
-        #[derive(Serialize)]
-        struct Header {
-            alg: &'static str,
-            typ: &'static str,
-        }
-        let mut jwt = unsigned(&Header { alg: "HS256", typ: "JWT" }, self)?;
-        let key = hmac::Key::new(hmac::HMAC_SHA256, secret.expose_secret().as_bytes());
-        let signature = hmac::sign(&key, jwt.as_bytes());
-        jwt.push('.');
-        BASE64_URL_SAFE_NO_PAD.encode_string(signature, &mut jwt);
-        Ok(jwt.into())
+        let key = EncodingKey::from_secret(secret.expose_secret().as_bytes());
+        let signed = encode(&Header::new(Algorithm::HS256), self, &key);
+        signed.map(SecretString::from).map_err(|_| SigningError)
     }
 }

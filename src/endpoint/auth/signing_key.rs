@@ -269,10 +269,7 @@ impl Thumbprints {
 }
 
 /// Header and claims of a JWT, without the signature.
-pub(super) fn unsigned(
-    header: &impl Serialize,
-    claims: &impl Serialize,
-) -> Result<String, SigningError> {
+fn unsigned(header: &Header<'_>, claims: &impl Serialize) -> Result<String, SigningError> {
     let mut jwt = String::new();
     let header = serde_json::to_vec(header).map_err(|_| SigningError)?;
     BASE64_URL_SAFE_NO_PAD.encode_string(header, &mut jwt);

@@ -26,10 +26,7 @@ impl Provider {
             issuer: self.issuer(),
             now: self.clock.now(),
         };
-        match timeout_at(deadline, self.auth.credentials(&recipient)).await {
-            Ok(credentials) => Ok(credentials?),
-            Err(elapsed) => Err(EndpointError::new(Kind::NoCredentials).with_source(elapsed)),
-        }
+        Ok(in_time(deadline, self.auth.credentials(&recipient)).await??)
     }
 
     /// What the next request presents.
@@ -40,14 +37,17 @@ impl Provider {
         deadline: Instant,
     ) -> Result<Fields<'a>, EndpointError> {
         let fields = grant.fields(&metadata.token, &self.refresh_params, &self.clock);
-        match timeout_at(deadline, fields).await {
-            Ok(fields) => fields,
-            Err(elapsed) => Err(EndpointError::new(Kind::NoCredentials).with_source(elapsed)),
-        }
+        in_time(deadline, fields).await?
     }
 
     /// Whether this client has a certificate, as far as the settings tell.
     pub(super) fn is_mtls(&self) -> bool {
         matches!(&self.addresses, Addresses::Discovered { overrides, .. } if overrides.mtls)
     }
+}
+
+/// A secret or a key may come from the application's own code, which may hang.
+async fn in_time<T>(deadline: Instant, work: impl Future<Output = T>) -> Result<T, EndpointError> {
+    let ended = timeout_at(deadline, work).await;
+    ended.map_err(|elapsed| EndpointError::new(Kind::NoCredentials).with_source(elapsed))
 }

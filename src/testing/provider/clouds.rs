@@ -9,7 +9,10 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::{BY_THE_BOOK, Problem, Reach, Rotation, Rules, days, seconds};
-use crate::testing::{answer::Answer, state::Refusal, tokens::unix_seconds, wire::OAuthError};
+use crate::{
+    clock::unix_seconds,
+    testing::{answer::Answer, state::Refusal, wire::OAuthError},
+};
 
 pub(super) static GOOGLE: Rules = Rules {
     // It ends when it has not been used for six months.
