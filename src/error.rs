@@ -116,6 +116,12 @@ impl RefreshError {
         self
     }
 
+    /// The same answer to whoever asks while nothing is sent for another `rest`.
+    pub(crate) fn kept_for(self, rest: Duration) -> Self {
+        let is_outage = self.kind == RefreshErrorKind::Unavailable;
+        if is_outage { self.with_retry_after(rest) } else { self }
+    }
+
     /// Notes that the error is in the log: one failed refresh is one line, however many requests
     /// fail.
     pub(crate) fn mark_logged(&mut self) {

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 
 use super::{
     TokenSource,
-    slots::{NotObtained, Obtain, Slot, Slots, Times},
+    slots::{NotObtained, Obtain, Slot, Slots},
 };
 use crate::{
     endpoint::{EndpointError, EndpointErrorKind, Grant, Provider, TokenTarget},
@@ -96,14 +96,9 @@ impl TokenExchange {
         target.check()?;
         let policy = refresher.policy();
         let longest = refresher.providers().own().provider.longest_refresh();
-        let times = Times {
-            leeway: policy.leeway,
-            refresh_ahead: policy.refresh_ahead,
-            wait_timeout: policy.wait_timeout,
-            flight_timeout: longest.saturating_mul(3).saturating_add(LONGEST_REFRESH),
-            fallback_lifetime: policy.fallback_lifetime,
-        };
-        let slots = Slots::new(MOST_LOGINS, times, refresher.clock().clone());
+        let flight_timeout = longest.saturating_mul(3).saturating_add(LONGEST_REFRESH);
+        let clock = refresher.clock().clone();
+        let slots = Slots::new(MOST_LOGINS, policy.clone(), flight_timeout, clock);
         refresher.watchers().follow(&slots);
         Ok(Self(Arc::new(Shared { refresher: refresher.clone(), slots, target, on_behalf_of })))
     }
@@ -127,14 +122,8 @@ impl ExchangedTokens {
     /// provider does not exchange tokens for this client, user or target (`invalid_target`). No login
     /// ends by it. All who waited for an exchange get its error.
     pub async fn token(&self) -> Result<AccessToken, RefreshError> {
-        self.for_this_login(async {
-            let slots = &self.exchange.slots;
-            match slots.at_once(&self.slot, || self.exchanging()) {
-                Some(token) => Ok(token),
-                None => slots.token(&self.slot, self.exchanging()).await,
-            }
-        })
-        .await
+        let slots = &self.exchange.slots;
+        self.for_this_login(slots.token(&self.slot, || self.exchanging())).await
     }
 
     /// A token newer than `rejected`, which the API has refused with a 401. All who were refused with

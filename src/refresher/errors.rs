@@ -50,7 +50,7 @@ pub(crate) fn unavailable(message: &'static str) -> RefreshError {
     unavailable_for(SOON, message)
 }
 
-pub(crate) fn unavailable_for(wait: Duration, message: &'static str) -> RefreshError {
+pub(super) fn unavailable_for(wait: Duration, message: &'static str) -> RefreshError {
     RefreshError::new(RefreshErrorKind::Unavailable, message).with_retry_after(wait)
 }
 

@@ -68,12 +68,11 @@ pub(super) async fn failed(
 
 /// Whether the provider would answer the same again, so that the answer is kept for a while.
 fn repeats(error: &EndpointError) -> Option<Repeat> {
-    match error.kind() {
-        // In doubt, and with a pause of its own.
-        _ if error.may_have_consumed() => None,
-        Kind::TryLater { .. } => Some(Repeat::Later),
-        _ => error.is_refusal().then_some(Repeat::Refusal),
-    }
+    // What is in doubt has a pause of its own.
+    error.would_repeat().then_some(match error.kind() {
+        Kind::TryLater { .. } => Repeat::Later,
+        _ => Repeat::Refusal,
+    })
 }
 
 /// Notes an answer that may mean that the refresh token is dead. True if it is one too many. A good

@@ -11,7 +11,7 @@ use rustc_hash::FxBuildHasher;
 
 use crate::{
     clock::{Clock, Moment},
-    error::{RefreshError, RefreshErrorKind},
+    error::RefreshError,
     tokens::{Generation, RecordKey},
 };
 
@@ -103,9 +103,7 @@ impl KeptAnswers {
         if rest.is_zero() {
             return None;
         }
-        let is_outage = kept.answer.kind() == RefreshErrorKind::Unavailable;
-        let answer = kept.answer.clone();
-        Some(if is_outage { answer.with_retry_after(rest) } else { answer })
+        Some(kept.answer.clone().kept_for(rest))
     }
 
     /// What came in a row so far.

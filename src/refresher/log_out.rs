@@ -192,14 +192,13 @@ async fn browser_logout(core: &Core, issuer: Option<&str>) -> (Arc<str>, Option<
         let endpoint = endpoint.map_err(|error| endpoint_failed(error.into()))?;
         Ok::<_, RefreshError>((at.provider.client_id().into(), endpoint))
     });
-    match asked.await {
-        Some(Ok(known)) => known,
-        Some(Err(error)) => {
-            tracing::warn!(error = %Chain(&error), "the end session endpoint is not known");
-            (own.provider.client_id().into(), None)
-        }
-        None => (own.provider.client_id().into(), None),
-    }
+    let known = asked.await.and_then(|asked| {
+        let logged = asked.inspect_err(|error| {
+            tracing::warn!(error = %Chain(error), "the end session endpoint is not known");
+        });
+        logged.ok()
+    });
+    known.unwrap_or_else(|| (own.provider.client_id().into(), None))
 }
 
 async fn within<T>(limit: Duration, work: impl Future<Output = T>) -> Option<T> {

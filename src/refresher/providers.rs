@@ -13,14 +13,14 @@ use tower::BoxError;
 
 use super::{
     claims_verifier::ClaimsTrustCheck,
-    errors::{SOON, internal, misconfigured},
+    errors::{internal, misconfigured, unavailable},
     rejections::Rejections,
 };
 use crate::{
     back_channel::BackChannel,
     clock::Clock,
     endpoint::{EndpointResolver, Keys, Provider, TokenEndpoint},
-    error::{ConfigError, RefreshError, RefreshErrorKind},
+    error::{ConfigError, RefreshError},
     policy::RefreshPolicy,
 };
 
@@ -176,8 +176,5 @@ impl Others {
 }
 
 fn resolver_failed(error: BoxError) -> RefreshError {
-    let message = "the endpoint resolver failed";
-    RefreshError::new(RefreshErrorKind::Unavailable, message)
-        .with_retry_after(SOON)
-        .with_cause(Some(Arc::from(error)))
+    unavailable("the endpoint resolver failed").with_cause(Some(Arc::from(error)))
 }

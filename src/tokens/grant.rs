@@ -72,7 +72,12 @@ impl RecordKey {
     ///
     /// Deliberately without a secret key: changing that would log everybody out.
     pub(crate) fn of(grant: GrantId) -> Self {
-        Self(hash("tower-token-refresh record", &grant.0.to_be_bytes()))
+        Self::hashed("tower-token-refresh record", &grant.0.to_be_bytes())
+    }
+
+    /// The first half of a labelled SHA-256.
+    pub(crate) fn hashed(label: &str, bytes: &[u8]) -> Self {
+        Self(hash(label, bytes))
     }
 
     /// A key from its 16 bytes, as [`to_bytes`](Self::to_bytes) gave them.
@@ -103,7 +108,7 @@ impl fmt::Debug for RecordKey {
 }
 
 /// The first half of SHA-256 over a label and `bytes`. The labels keep the uses apart.
-fn hash(label: &str, bytes: &[u8; 16]) -> [u8; 16] {
+fn hash(label: &str, bytes: &[u8]) -> [u8; 16] {
     let mut context = Context::new(&SHA256);
     context.update(label.as_bytes());
     context.update(bytes);

@@ -76,8 +76,8 @@ async fn it_waits_for_refresh_and_exchange_together_no_longer_than_the_policy_sa
     assert!(began.elapsed() < 11 * SECOND, "{:?}", began.elapsed());
 }
 
-/// Four users of a provider that knows another API.
-async fn four_users(world: &World) -> (StrictIssuer, TokenRefresher, Vec<LoginTokens>) {
+/// Eight users of a provider that knows another API.
+async fn eight_users(world: &World) -> (StrictIssuer, TokenRefresher, Vec<LoginTokens>) {
     let issuer = StrictIssuer::builder()
         .clock(world.clock.clock())
         .access_token_lifetime(60 * LIFE)
@@ -98,7 +98,7 @@ async fn four_users(world: &World) -> (StrictIssuer, TokenRefresher, Vec<LoginTo
 #[tokio::test]
 async fn an_exchange_that_is_refused_to_all_stops_no_refresh() {
     let world = World::on_swapping();
-    let (_issuer, refresher, logins) = four_users(&world).await;
+    let (_issuer, refresher, logins) = eight_users(&world).await;
     let exchange = orders(&refresher);
     for login in &logins[..7] {
         exchange.tokens(login).token().await.expect_err("no such API");
@@ -110,7 +110,7 @@ async fn an_exchange_that_is_refused_to_all_stops_no_refresh() {
 #[tokio::test]
 async fn an_exchange_that_fails_opens_no_breaker_for_refreshes() {
     let world = World::on_swapping();
-    let (issuer, refresher, logins) = four_users(&world).await;
+    let (issuer, refresher, logins) = eight_users(&world).await;
     let exchange = orders(&refresher);
     for login in &logins[..7] {
         issuer.clear_script();

@@ -12,7 +12,8 @@ use crate::{
     clock::Clock,
     endpoint::{JwtBearer, TokenEndpoint, TokenTarget},
     error::ConfigError,
-    outbound::slots::{Slots, Times},
+    outbound::slots::Slots,
+    policy::RefreshPolicy,
     tokens::TokenSet,
 };
 
@@ -37,7 +38,7 @@ pub struct ServiceTokensBuilder {
     endpoint: TokenEndpoint,
     target: TokenTarget,
     jwt_bearer: Option<JwtBearer>,
-    times: Times,
+    policy: RefreshPolicy,
     clock: Clock,
 }
 
@@ -47,7 +48,7 @@ impl ServiceTokensBuilder {
             endpoint,
             target: TokenTarget::new(),
             jwt_bearer: None,
-            times: Times::default(),
+            policy: RefreshPolicy::default(),
             clock: Clock::system(),
         }
     }
@@ -58,7 +59,8 @@ impl ServiceTokensBuilder {
         A: Future<Output = Result<TokenSet, E>> + Send + 'static,
         E: Into<BoxError>,
     {
-        let slots = Slots::new(MOST_TARGETS, Times::default(), Clock::system());
+        let slots =
+            Slots::new(MOST_TARGETS, RefreshPolicy::default(), LONGEST_FLIGHT, Clock::system());
         ServiceTokens::new(slots, Arc::new(ByFn(obtain)), TokenTarget::new())
     }
 
@@ -77,14 +79,14 @@ impl ServiceTokensBuilder {
 
     /// Sets how long before its expiry a token counts as expired: the time of the way to the API.
     pub fn leeway(mut self, leeway: Duration) -> Self {
-        self.times.leeway = leeway;
+        self.policy.leeway = leeway;
         self
     }
 
     /// Sets how long before its expiry a token is fetched in the background: at a random moment of
     /// the first half of this window, so that not all processes ask at once.
     pub fn refresh_ahead(mut self, window: Duration) -> Self {
-        self.times.refresh_ahead = window;
+        self.policy.refresh_ahead = window;
         self
     }
 
@@ -92,14 +94,14 @@ impl ServiceTokensBuilder {
     /// [`WaitTimeout`](crate::RefreshErrorKind::WaitTimeout), and the request goes on without it.
     /// Must be above 0.
     pub fn wait_timeout(mut self, limit: Duration) -> Self {
-        self.times.wait_timeout = limit;
+        self.policy.wait_timeout = limit;
         self
     }
 
     /// Sets after how long a token is fetched anew if the provider does not say how long it lives.
     /// Must be above 0.
     pub fn fallback_lifetime(mut self, lifetime: Duration) -> Self {
-        self.times.fallback_lifetime = lifetime;
+        self.policy.fallback_lifetime = lifetime;
         self
     }
 
@@ -114,43 +116,17 @@ impl ServiceTokensBuilder {
     /// # Errors
     /// A setting is wrong; the error names it, its value and the rule.
     pub fn build(self) -> Result<ServiceTokens, ConfigError> {
-        let Self { endpoint, target, jwt_bearer, mut times, clock } = self;
-        times.check()?;
+        let Self { endpoint, target, jwt_bearer, policy, clock } = self;
+        policy.validate()?;
         target.check()?;
         if let Some(bearer) = &jwt_bearer {
             bearer.check()?;
         }
         let provider = endpoint.validate()?.with_clock(clock.clone());
-        let provider = provider.with_wait_limit(times.wait_timeout);
-        times.flight_timeout = provider.longest_refresh().saturating_add(LONGEST_FLIGHT);
-        let slots = Slots::new(MOST_TARGETS, times, clock);
+        let provider = provider.with_wait_limit(policy.wait_timeout);
+        let flight_timeout = provider.longest_refresh().saturating_add(LONGEST_FLIGHT);
+        let slots = Slots::new(MOST_TARGETS, policy, flight_timeout, clock);
         Ok(ServiceTokens::new(slots, Arc::new(AtProvider { provider, jwt_bearer }), target))
-    }
-}
-
-impl Default for Times {
-    fn default() -> Self {
-        Self {
-            leeway: Duration::from_secs(5),
-            refresh_ahead: Duration::from_secs(60),
-            wait_timeout: Duration::from_secs(10),
-            flight_timeout: LONGEST_FLIGHT,
-            fallback_lifetime: Duration::from_secs(60 * 60),
-        }
-    }
-}
-
-impl Times {
-    fn check(&self) -> Result<(), ConfigError> {
-        let above_zero =
-            [("wait_timeout", self.wait_timeout), ("fallback_lifetime", self.fallback_lifetime)];
-        for (what, value) in above_zero {
-            if value.is_zero() {
-                let rule = "must be above 0";
-                return Err(ConfigError::Range { what, value: format!("{value:?}"), rule });
-            }
-        }
-        Ok(())
     }
 }
 
@@ -159,7 +135,6 @@ impl fmt::Debug for ServiceTokensBuilder {
         f.debug_struct("ServiceTokensBuilder")
             .field("endpoint", &self.endpoint)
             .field("target", &self.target)
-            .field("times", &self.times)
             .finish_non_exhaustive()
     }
 }

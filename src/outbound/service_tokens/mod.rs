@@ -6,7 +6,6 @@ mod source;
 use std::{fmt, sync::Arc};
 
 use async_trait::async_trait;
-use aws_lc_rs::digest::{SHA256, digest};
 
 pub use self::builder::ServiceTokensBuilder;
 use self::source::{Ask, Asked};
@@ -123,11 +122,7 @@ impl ServiceTokens {
     /// error, and the next call tries again. What the provider clearly refuses, such as a wrong
     /// secret, is answered the same for 1 s, doubling to 60 s.
     pub async fn token(&self) -> Result<AccessToken, RefreshError> {
-        match self.slots.at_once(&self.slot, || self.asked()) {
-            Some(token) => Ok(token),
-            // Boxed: every call carries this future, and few go further than here.
-            None => Box::pin(self.slots.token(&self.slot, self.asked())).await,
-        }
+        self.slots.token(&self.slot, || self.asked()).await
     }
 
     /// A token newer than `rejected`, which an API has refused with a 401. All who were refused with
@@ -162,10 +157,7 @@ impl ServiceTokens {
 
 /// Which slot is for this target.
 fn key_of(target: &TokenTarget) -> RecordKey {
-    let hash = digest(&SHA256, target.to_secret_form().as_bytes());
-    let mut half = [0; 16];
-    half.copy_from_slice(&hash.as_ref()[..16]);
-    RecordKey::from_bytes(half)
+    RecordKey::hashed("tower-token-refresh target", target.to_secret_form().as_bytes())
 }
 
 #[async_trait]

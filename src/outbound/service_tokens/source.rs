@@ -7,9 +7,9 @@ use tower::BoxError;
 
 use crate::{
     endpoint::{Grant, JwtBearer, Provider, TokenTarget},
-    error::{RefreshError, RefreshErrorKind},
+    error::RefreshError,
     outbound::slots::{NotObtained, Obtain},
-    refresher::errors::SOON,
+    refresher::errors::unavailable,
     tokens::TokenSet,
 };
 
@@ -72,9 +72,7 @@ fn as_refresh_error(error: BoxError) -> RefreshError {
         Ok(error) => *error,
         Err(error) => {
             let message = "the application's own source of tokens failed";
-            RefreshError::new(RefreshErrorKind::Unavailable, message)
-                .with_retry_after(SOON)
-                .with_cause(Some(Arc::from(error)))
+            unavailable(message).with_cause(Some(Arc::from(error)))
         }
     }
 }

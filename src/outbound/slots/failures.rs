@@ -42,11 +42,10 @@ impl From<RefreshError> for NotObtained {
 impl NotObtained {
     /// `grant`: what was presented. No login ends by it, so a refused one is a wrong setting.
     pub(in crate::outbound) fn by_provider(error: EndpointError, grant: &'static str) -> Self {
-        let is_later = matches!(error.kind(), Kind::TryLater { .. });
-        let is_refused = error.is_refusal() || *error.kind() == Kind::InvalidGrant;
-        let would_repeat = (is_later || is_refused) && !error.may_have_consumed();
+        let is_refused = *error.kind() == Kind::InvalidGrant;
+        let would_repeat = error.would_repeat() || is_refused;
         let at_first = error.is_passing().then(|| Box::new(passing(error.clone())));
-        let error = if *error.kind() == Kind::InvalidGrant {
+        let error = if is_refused {
             let message = format!("the provider does not accept the grant {grant}");
             RefreshError::new(RefreshErrorKind::Misconfigured, message)
                 .with_cause(error.into_cause())
@@ -114,9 +113,7 @@ impl Failures {
         let last = self.lock();
         let last = last.as_ref().filter(|last| last.would_repeat)?;
         let rest = self.rest(last)?;
-        let error = last.error.clone();
-        let is_outage = error.kind() == RefreshErrorKind::Unavailable;
-        Some(if is_outage { error.with_retry_after(rest) } else { error })
+        Some(last.error.clone().kept_for(rest))
     }
 
     /// Whether a flight that nobody waits for is better not started yet.

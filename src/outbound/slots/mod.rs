@@ -35,8 +35,10 @@ use self::failures::Failures;
 pub(super) use self::failures::NotObtained;
 use crate::{
     clock::{Clock, Moment},
+    endpoint::is_held_back,
     error::{Chain, RefreshError, RefreshErrorKind},
     metrics,
+    policy::RefreshPolicy,
     refresher::errors::{SOON, internal, unavailable, wait_timeout},
     single_flight::{Joined, SingleFlight, Start},
     tokens::{AccessToken, CachedToken, Generation, RecordKey, Standing, TokenSet},
@@ -56,20 +58,11 @@ pub(super) trait Obtain: Send + Sync + 'static {
     async fn obtain(&self, failed_before: bool) -> Result<TokenSet, NotObtained>;
 }
 
-/// How long a token is good, and how long a call waits for one.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Times {
-    pub(super) leeway: Duration,
-    pub(super) refresh_ahead: Duration,
-    pub(super) wait_timeout: Duration,
-    pub(super) flight_timeout: Duration,
-    pub(super) fallback_lifetime: Duration,
-}
-
 pub(super) struct Slots {
     by_key: Cache<RecordKey, Arc<Slot>>,
     flights: SingleFlight<RecordKey, Obtained>,
-    times: Times,
+    policy: RefreshPolicy,
+    flight_timeout: Duration,
     clock: Clock,
     /// Of the last token. It counts for all slots: a key may have had another one before.
     generation: AtomicU64,
@@ -88,11 +81,18 @@ pub(super) struct Slot {
 }
 
 impl Slots {
-    pub(super) fn new(most: u64, times: Times, clock: Clock) -> Arc<Self> {
+    /// Of `policy` counts what is about access tokens and about waiting for them.
+    pub(super) fn new(
+        most: u64,
+        policy: RefreshPolicy,
+        flight_timeout: Duration,
+        clock: Clock,
+    ) -> Arc<Self> {
         Arc::new(Self {
             by_key: Cache::builder().max_capacity(most).time_to_idle(IDLE).build(),
             flights: SingleFlight::new(NET, TaskTracker::new()),
-            times,
+            policy,
+            flight_timeout,
             clock,
             generation: AtomicU64::new(0),
         })
@@ -115,8 +115,21 @@ impl Slots {
         self.flights.settle(|flying| *flying == key, &Err(error.clone()));
     }
 
+    /// A token that is fresh now.
+    pub(super) async fn token(
+        self: &Arc<Self>,
+        slot: &Arc<Slot>,
+        obtain: impl Fn() -> Arc<dyn Obtain>,
+    ) -> Result<AccessToken, RefreshError> {
+        match self.at_once(slot, &obtain) {
+            Some(token) => Ok(token),
+            // Boxed: every call carries this future, and few go further than here.
+            None => Box::pin(self.slow(slot, obtain())).await,
+        }
+    }
+
     /// The token, if it is fresh now. `obtain` is called if it is due soon.
-    pub(super) fn at_once(
+    fn at_once(
         self: &Arc<Self>,
         slot: &Arc<Slot>,
         obtain: impl FnOnce() -> Arc<dyn Obtain>,
@@ -131,8 +144,8 @@ impl Slots {
         Some(AccessToken::new(token, None))
     }
 
-    /// A token that is fresh now, for whoever got none at once.
-    pub(super) async fn token(
+    /// For whoever got none at once.
+    async fn slow(
         self: &Arc<Self>,
         slot: &Arc<Slot>,
         obtain: Arc<dyn Obtain>,
@@ -164,7 +177,7 @@ impl Slots {
         than: Generation,
         obtain: &Arc<dyn Obtain>,
     ) -> Result<AccessToken, RefreshError> {
-        let answered = tokio::time::timeout(self.times.wait_timeout, async {
+        let answered = tokio::time::timeout(self.policy.wait_timeout, async {
             for _ in 0..MOST_ANSWERS {
                 let token = self.answer(slot, than, obtain).await?;
                 if self.is_good(&token, than) {
@@ -182,15 +195,14 @@ impl Slots {
         than: Generation,
         obtain: &Arc<dyn Obtain>,
     ) -> Obtained {
-        let filled = slot.token.load_full().filter(|token| self.is_good(token, than));
-        if let Some(token) = filled {
+        let filled = || slot.token.load_full().filter(|token| self.is_good(token, than));
+        if let Some(token) = filled() {
             // Another flight, for one that is newer still, is nothing to wait for.
             return Ok(token);
         }
         let joined = self.flights.join_or_start(&slot.key, || {
             // A flight may have ended since this caller looked.
-            let filled = slot.token.load_full().filter(|token| self.is_good(token, than));
-            match filled.map(Ok).or_else(|| slot.failures.kept().map(Err)) {
+            match filled().map(Ok).or_else(|| slot.failures.kept().map(Err)) {
                 Some(known) => Start::No(known),
                 None => Start::Flight(self.clone().fly(slot.clone(), obtain.clone())),
             }
@@ -220,7 +232,7 @@ impl Slots {
 
     async fn fly(self: Arc<Self>, slot: Arc<Slot>, obtain: Arc<dyn Obtain>) -> Obtained {
         let asked_at = self.clock.moment();
-        let limit = self.times.flight_timeout;
+        let limit = self.flight_timeout;
         let failed_before = slot.failures.any();
         // A slot that is in use is not forgotten.
         self.by_key.get(&slot.key);
@@ -255,7 +267,7 @@ impl Slots {
         asked_at: Moment,
     ) -> Result<Arc<CachedToken>, NotObtained> {
         let generation = Generation(self.generation.fetch_add(1, Ordering::Relaxed) + 1);
-        let fallback = self.times.fallback_lifetime;
+        let fallback = self.policy.fallback_lifetime;
         let token = CachedToken::obtained(key, generation, set, asked_at, fallback);
         if token.expires_at > self.clock.now() {
             Ok(Arc::new(token))
@@ -269,13 +281,17 @@ impl Slots {
     }
 
     fn standing(&self, token: &CachedToken, now: SystemTime) -> Standing {
-        token.standing_at(now, self.times.leeway, self.times.refresh_ahead)
+        token.standing_at(now, self.policy.leeway, self.policy.refresh_ahead)
     }
 }
 
 fn log(error: &RefreshError) {
     let error_chain = Chain(error);
     match error.kind() {
+        // The log has said why.
+        _ if is_held_back(error) => {
+            tracing::debug!(error = %error_chain, "no token for calls that go out");
+        }
         RefreshErrorKind::Misconfigured | RefreshErrorKind::InvalidResponse => {
             tracing::error!(error = %error_chain, "no token for calls that go out");
         }
