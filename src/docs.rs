@@ -14,6 +14,7 @@
 //! | [`client_authentication`] | secrets, keys, certificates, workload identity, and how they change |
 //! | [`outgoing_calls`] | tokens for handlers, WebSockets, jobs, and users who are not there |
 //! | [`service_tokens`] | tokens of the application itself, and token exchange |
+//! | [`dpop`] | tokens that are bound to a key |
 //! | [`several_providers`] | two providers for each user, or one per tenant |
 //! | [`operations`] | logs, metrics, shutdown, session stores, WebSockets |
 //! | [`testing`] | the test kit for your application, and this crate's own tests |
@@ -64,6 +65,7 @@ pub mod keycloak {}
 pub mod client_authentication {}
 
 #[doc = "[token store]: crate::docs::token_store\n"]
+#[doc = "[DPoP]: crate::docs::dpop\n"]
 #[doc = "[test kit]: crate::docs::testing\n\n"]
 #[doc = include_str!("../docs/outgoing-calls.md")]
 pub mod outgoing_calls {}
@@ -71,6 +73,10 @@ pub mod outgoing_calls {}
 #[doc = "[Calls that go out]: crate::docs::outgoing_calls\n\n"]
 #[doc = include_str!("../docs/service-tokens.md")]
 pub mod service_tokens {}
+
+#[doc = "[Seal the token store]: crate::docs::encryption_at_rest\n\n"]
+#[doc = include_str!("../docs/dpop.md")]
+pub mod dpop {}
 
 #[doc = include_str!("../docs/several-providers.md")]
 pub mod several_providers {}

@@ -106,6 +106,7 @@ mod databases;
     all(doc, any(not(doctest), all(feature = "axum", feature = "rustls", feature = "testing")))
 ))]
 pub mod docs;
+mod dpop;
 mod endpoint;
 mod error;
 mod hex;
@@ -130,6 +131,7 @@ mod tokens;
 
 pub use back_channel::BackChannelError;
 pub use clock::{Clock, TimeSource};
+pub use dpop::{DpopKey, DpopProof};
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub use endpoint::fuzzing;

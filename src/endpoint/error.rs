@@ -2,6 +2,8 @@
 
 use std::{error::Error as StdError, fmt, sync::Arc, time::Duration};
 
+use crate::dpop::USE_DPOP_NONCE;
+
 /// Why a request to the provider failed. Cheap to clone.
 ///
 /// It holds none of the provider's free text, such as `error_description` or an HTML page. Its
@@ -138,6 +140,12 @@ impl EndpointError {
     pub(crate) fn would_repeat(&self) -> bool {
         let is_later = matches!(self.kind, EndpointErrorKind::TryLater { .. });
         (is_later && !self.maybe_consumed) || self.is_refusal()
+    }
+
+    /// Whether the provider wants to see another nonce in a DPoP proof (RFC 9449, section 8). It has
+    /// not acted on the request.
+    pub(super) fn wants_nonce(&self) -> bool {
+        self.kind == EndpointErrorKind::Rejected { code: USE_DPOP_NONCE }
     }
 
     /// Whether the provider has clearly refused what would be refused again.

@@ -134,7 +134,7 @@ fn explained(error: EndpointError) -> EndpointError {
 
 fn granted(answer: Answer) -> Told {
     let date = response::date(&answer.headers);
-    match response::token_answer(answer, "") {
+    match response::token_answer(answer, "", None) {
         Ok(Granted::Tokens(set)) => {
             let set = set.with_provider_date(date, now());
             kept(set.clone(), None);

@@ -7,7 +7,7 @@
 
 use serde_json::{Map, Value};
 
-use crate::tokens::token_response;
+use crate::{dpop::USE_DPOP_NONCE, tokens::token_response};
 
 pub(super) const INVALID_GRANT: &str = "invalid_grant";
 /// Stands for whatever is not to be repeated at once.
@@ -67,7 +67,7 @@ const REGISTERED: [&str; 19] = [
     "unsupported_pop_key",
     "unsupported_response_type",
     "unsupported_token_type",
-    "use_dpop_nonce",
+    USE_DPOP_NONCE,
 ];
 
 /// The code of an error response: [`INVALID_GRANT`] for all its other words, the registered code,

@@ -9,7 +9,7 @@ const CONSUMERS: &str =
 
 /// # Providers
 /// Each fixes what the provider publishes: its issuer or its endpoints. What must be set at the
-/// provider and at the log in is in [`docs::providers`](crate::docs::providers). A domain may have
+/// provider and at login is in [`docs::providers`](crate::docs::providers). A domain may have
 /// `https://` in front.
 ///
 /// ```
@@ -26,7 +26,7 @@ impl TokenEndpoint {
     /// **The danger.** With `common` and `organizations`, tokens of *every* tenant are accepted: see
     /// [`accept_issuer`](Self::accept_issuer). Check the `tid` claim against the tenants you know.
     ///
-    /// Ask for the scope `offline_access` at the log in. Entra has no revocation endpoint.
+    /// Ask for the scope `offline_access` at login. Entra has no revocation endpoint.
     pub fn entra(tenant: impl AsRef<str>, auth: ClientAuth) -> Discover {
         let tenant = tenant.as_ref();
         let endpoint = Self::discover(format!("{ENTRA}/{tenant}/v2.0"), auth);
@@ -61,7 +61,7 @@ impl TokenEndpoint {
     /// Okta, by discovery. `domain` alone is the org authorization server; for a custom one, add its
     /// path: `my-org.okta.com/oauth2/default`.
     ///
-    /// Ask for the scope `offline_access` at the log in.
+    /// Ask for the scope `offline_access` at login.
     pub fn okta(domain: impl AsRef<str>, auth: ClientAuth) -> Discover {
         Self::discover(https(domain.as_ref()), auth)
     }
@@ -69,7 +69,7 @@ impl TokenEndpoint {
     /// Auth0, by discovery. Older tenants leave the end session endpoint out of their document, so it
     /// is set here.
     ///
-    /// Ask for the scope `offline_access` at the log in, and send Auth0's `audience` parameter there
+    /// Ask for the scope `offline_access` at login, and send Auth0's `audience` parameter there
     /// if the access token is for an API of yours.
     pub fn auth0(domain: impl AsRef<str>, auth: ClientAuth) -> Discover {
         let base = https(domain.as_ref());

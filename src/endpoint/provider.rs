@@ -18,7 +18,11 @@
 mod addresses;
 mod credentials;
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use bytes::Bytes;
 use http::{Request, Uri};
@@ -26,6 +30,7 @@ use secrecy::SecretString;
 use tokio::time::{Instant, sleep, timeout_at};
 
 pub(super) use self::addresses::{Addresses, Overrides};
+use self::credentials::explain_proof;
 use super::{
     attempt::{Aborted, AlwaysSend, BeforeAttempt, RefreshFailure},
     auth::{ClientAuth, Credentials},
@@ -41,7 +46,13 @@ use super::{
     },
     response::{self, Granted},
 };
-use crate::{Clock, error::Chain, metrics, tokens::TokenSet};
+use crate::{
+    Clock,
+    dpop::{DpopKey, ServerNonce},
+    error::Chain,
+    metrics,
+    tokens::TokenSet,
+};
 
 /// The result of a revocation that did not fail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,6 +61,21 @@ pub(crate) enum Revocation {
     Revoked,
     /// The provider has no revocation endpoint. Nothing was sent.
     NotSupported,
+}
+
+/// What a token request presents.
+#[derive(Clone, Copy)]
+struct Presented<'a> {
+    grant: Grant<'a>,
+    /// What it is bound to, or will be.
+    key: Option<&'a DpopKey>,
+}
+
+/// What came of a request.
+struct Sent {
+    outcome: Result<Granted, EndpointError>,
+    /// The provider has only said which nonce it wants in the proof.
+    wants_nonce: bool,
 }
 
 /// Cheap to clone.
@@ -68,6 +94,8 @@ pub(crate) struct Provider {
     pub(super) classify: Classify,
     pub(super) clock: Clock,
     pub(super) admission: Arc<Admission>,
+    /// What the token endpoint wants to see in the next proof.
+    pub(super) dpop_nonce: ServerNonce,
 }
 
 impl Provider {
@@ -94,17 +122,20 @@ impl Provider {
     /// Sends `refresh_token` to the token endpoint (RFC 6749, section 6), and once more only if the
     /// provider certainly did not use it up. It awaits `before` ahead of every attempt.
     ///
+    /// `key`: what the refresh token is bound to.
+    ///
     /// `obtained_at` of the result is the time at which the answered request was sent. The caller
     /// fills in `issuer`, and the old refresh token if the provider did not rotate it.
     pub(crate) async fn refresh(
         &self,
         refresh_token: &SecretString,
+        key: Option<&DpopKey>,
         before: &mut dyn BeforeAttempt,
     ) -> Result<Granted, RefreshFailure> {
-        let grant = Grant::RefreshToken(refresh_token);
-        let fingerprint = grant.fingerprint();
+        let presented = Presented { grant: Grant::RefreshToken(refresh_token), key };
+        let fingerprint = presented.grant.fingerprint();
         self.admission.refuse_dead(&fingerprint)?;
-        let answer = self.request(&grant, fingerprint, before).await;
+        let answer = self.request(presented, fingerprint, before).await;
         if let Err(RefreshFailure::Endpoint(error)) = &answer
             && *error.kind() == Kind::InvalidGrant
         {
@@ -115,8 +146,15 @@ impl Provider {
 
     /// An access token for `grant`, which is no refresh token. A refresh token that comes with it is
     /// dropped (RFC 6749, section 4.4.3). It is sent again as a refresh is.
-    pub(crate) async fn obtain(&self, grant: &Grant<'_>) -> Result<TokenSet, EndpointError> {
-        match self.request(grant, grant.fingerprint(), &mut AlwaysSend).await {
+    ///
+    /// `key`: what the token is to be bound to.
+    pub(crate) async fn obtain(
+        &self,
+        grant: Grant<'_>,
+        key: Option<&DpopKey>,
+    ) -> Result<TokenSet, EndpointError> {
+        let (presented, fingerprint) = (Presented { grant, key }, grant.fingerprint());
+        match self.request(presented, fingerprint, &mut AlwaysSend).await {
             Ok(Granted::Tokens(tokens)) => Ok(tokens),
             Ok(Granted::RefreshTokenOnly(_, error)) | Err(RefreshFailure::Endpoint(error)) => {
                 Err(error)
@@ -128,7 +166,7 @@ impl Provider {
     /// Sends `grant`, and once more only if the provider certainly did not act on it.
     async fn request(
         &self,
-        grant: &Grant<'_>,
+        presented: Presented<'_>,
         fingerprint: Fingerprint,
         before: &mut dyn BeforeAttempt,
     ) -> Result<Granted, RefreshFailure> {
@@ -145,7 +183,7 @@ impl Provider {
             let pass = admitted
                 .await
                 .unwrap_or_else(|_elapsed| Err(HeldBack::NoTimeLeft.into_error(None)))?;
-            let error = match self.attempt(pass, grant, before, last_start).await {
+            let error = match self.attempt(pass, presented, before, last_start).await {
                 Err(RefreshFailure::Endpoint(error)) => error,
                 tokens_or_aborted => return tokens_or_aborted,
             };
@@ -163,35 +201,51 @@ impl Provider {
         }
     }
 
-    /// Sends the grant once, unless `before` calls it off or less than a whole request fits before
-    /// the deadline.
+    /// Sends the grant once, and again if the provider wants another DPoP nonce: that is an answer,
+    /// and has used nothing up (RFC 9449, section 8).
     async fn attempt(
         &self,
         pass: Pass<'_>,
-        grant: &Grant<'_>,
+        presented: Presented<'_>,
         before: &mut dyn BeforeAttempt,
         last_start: Instant,
     ) -> Result<Granted, RefreshFailure> {
         let found = self.metadata_before(last_start).await;
-        let (metadata, to) = match &found {
-            Ok(metadata) => (metadata, metadata.token_url(self.is_mtls())),
+        let metadata = match &found {
+            Ok(metadata) => metadata,
             Err(error) => {
                 pass.not_sent(error);
                 return Err(error.clone().into());
             }
         };
-        let credentials = self.credentials(metadata, to, last_start).await?;
-        let fields = self.fields(grant, metadata, last_start).await?;
         // Until it is recorded, a dropped pass tells the breaker nothing.
+        let mut sent = self.send_once(metadata, presented, before, last_start).await?;
+        if sent.wants_nonce {
+            sent = self.send_once(metadata, presented, before, last_start).await?;
+        }
+        pass.record(&sent.outcome);
+        Ok(sent.outcome?)
+    }
+
+    /// Sends the grant once, unless `before` calls it off or less than a whole request fits before
+    /// the deadline.
+    async fn send_once(
+        &self,
+        metadata: &Metadata,
+        presented: Presented<'_>,
+        before: &mut dyn BeforeAttempt,
+        last_start: Instant,
+    ) -> Result<Sent, RefreshFailure> {
+        let to = metadata.token_url(self.is_mtls());
+        let credentials = self.credentials(metadata, to, last_start).await?;
+        let fields = self.fields(&presented.grant, metadata, last_start).await?;
         if let Err(Aborted) = before.before_attempt().await {
             return Err(RefreshFailure::Aborted);
         }
         if sleep(Duration::ZERO).deadline() > last_start {
             return Err(HeldBack::NoTimeLeft.into_error(None).into());
         }
-        let outcome = self.post(to, credentials, grant, &fields).await;
-        pass.record(&outcome);
-        Ok(outcome?)
+        Ok(self.post(to, credentials, presented, &fields).await)
     }
 
     async fn metadata_before(&self, last_start: Instant) -> Result<Arc<Metadata>, EndpointError> {
@@ -207,17 +261,34 @@ impl Provider {
         &self,
         to: &Uri,
         credentials: Credentials<'_>,
-        grant: &Grant<'_>,
+        presented: Presented<'_>,
         fields: &Fields<'_>,
-    ) -> Result<Granted, EndpointError> {
+    ) -> Sent {
         let sent_at = self.clock.now();
-        let answer = self.send(request::token(to, credentials, fields)).await?;
+        let proof = presented.key.map(|key| self.proof(key, to, sent_at));
+        let answer = match self.send(request::token(to, credentials, fields, proof)).await {
+            Ok(answer) => answer,
+            Err(error) => return Sent { outcome: Err(error), wants_nonce: false },
+        };
+        let has_nonce = presented.key.is_some() && self.dpop_nonce.learn(&answer.headers);
+        let outcome = self.read(answer, presented, sent_at);
+        let wants_nonce = has_nonce && outcome.as_ref().is_err_and(EndpointError::wants_nonce);
+        Sent { outcome, wants_nonce }
+    }
+
+    fn read(
+        &self,
+        answer: Answer,
+        Presented { grant, key }: Presented<'_>,
+        sent_at: SystemTime,
+    ) -> Result<Granted, EndpointError> {
         if let Some(error) = self.classify.error(&answer) {
             return Err(error);
         }
         let date = response::date(&answer.headers);
-        let granted = response::token_answer(answer, grant.presented())
-            .map_err(|error| self.auth.explain(error, Some(grant.name())))?;
+        let granted = response::token_answer(answer, grant.presented(), key)
+            .map_err(|error| self.auth.explain(error, Some(grant.name())))
+            .map_err(|error| if key.is_some() { explain_proof(error) } else { error })?;
         Ok(match granted {
             Granted::Tokens(tokens) => {
                 Granted::Tokens(tokens.with_obtained_at(sent_at).with_provider_date(date, sent_at))

@@ -17,22 +17,24 @@ use secrecy::{ExposeSecret, SecretString};
 use url::form_urlencoded::Serializer;
 
 use super::{auth::Credentials, grant::Fields};
-use crate::ConfigError;
+use crate::{ConfigError, dpop::DPOP};
 
 const USER_AGENT: &str = concat!("tower-token-refresh/", env!("CARGO_PKG_VERSION"));
 /// What this crate says itself in the form of a token request.
-pub(super) const OWN_PARAMS: [&str; 9] = [
+pub(super) const OWN_PARAMS: [&str; 10] = [
     "grant_type",
     "refresh_token",
     "assertion",
     "subject_token",
     "subject_token_type",
+    "requested_token_use",
     "client_id",
     "client_secret",
     "client_assertion",
     "client_assertion_type",
 ];
-const OWN_HEADERS: [HeaderName; 6] = [
+const OWN_HEADERS: [HeaderName; 7] = [
+    DPOP,
     header::ACCEPT,
     header::AUTHORIZATION,
     header::CONTENT_LENGTH,
@@ -113,8 +115,17 @@ pub(crate) enum TokenTypeHint {
     AccessToken,
 }
 
-pub(super) fn token(to: &Uri, credentials: Credentials<'_>, fields: &Fields<'_>) -> Request<Bytes> {
-    form(to, credentials, fields.iter().map(|(name, value)| (*name, value.expose())))
+/// `proof`: of a DPoP key (RFC 9449, section 5).
+pub(super) fn token(
+    to: &Uri,
+    credentials: Credentials<'_>,
+    fields: &Fields<'_>,
+    proof: Option<HeaderValue>,
+) -> Request<Bytes> {
+    let fields = fields.iter().map(|(name, value)| (*name, value.expose()));
+    let mut request = form(to, credentials, fields);
+    request.headers_mut().extend(proof.map(|proof| (DPOP, proof)));
+    request
 }
 
 pub(super) fn revocation(

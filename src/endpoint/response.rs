@@ -47,8 +47,9 @@ use super::{
     oauth_error,
 };
 use crate::{
+    dpop::DpopKey,
     error::LONGEST_RETRY_AFTER,
-    tokens::{NewRefreshToken, TokenSet, Unusable, token_response},
+    tokens::{NewRefreshToken, TokenSet, TokenSetError, Unusable, token_response},
 };
 
 /// What a provider gave for a refresh token.
@@ -61,8 +62,13 @@ pub(crate) enum Granted {
 
 /// Reads the answer to a token request (RFC 6749, section 5).
 ///
-/// `presented`: the refresh token of the request. An error may repeat it, which is no new one.
-pub(super) fn token_answer(answer: Answer, presented: &str) -> Result<Granted, EndpointError> {
+/// `presented`: the refresh token of the request. An error may repeat it, which is no new one. `key`:
+/// whose proof was sent.
+pub(super) fn token_answer(
+    answer: Answer,
+    presented: &str,
+    key: Option<&DpopKey>,
+) -> Result<Granted, EndpointError> {
     if !answer.status.is_success() {
         return Err(refusal(&answer));
     }
@@ -72,6 +78,7 @@ pub(super) fn token_answer(answer: Answer, presented: &str) -> Result<Granted, E
         Err(BrokenBody { error, received }) => (received, Some(error)),
     };
     let read = token_response::read(&body, broke_off.is_none());
+    let read = read.and_then(|tokens| bound_to(tokens, key));
     if let Some(error) = broke_off
         && !has_new_refresh_token(&read, presented)
     {
@@ -90,6 +97,17 @@ pub(super) fn token_answer(answer: Answer, presented: &str) -> Result<Granted, E
         (None, None) if is_page => Err(invalid(error).maybe_consumed()),
         (None, None) => Err(invalid(error).maybe_consumed().perhaps_dead()),
     }
+}
+
+/// Nobody can use an access token that is bound to a key which was not ours.
+fn bound_to(tokens: TokenSet, key: Option<&DpopKey>) -> Result<TokenSet, Unusable> {
+    let tokens = key.cloned().into_iter().fold(tokens, TokenSet::with_dpop_key);
+    if tokens.lacks_dpop_key() {
+        let rule = "is DPoP, and no proof was sent";
+        let error = TokenSetError::Field { field: "token_type", rule };
+        return Err(Unusable { error, refresh_token: tokens.into_new_refresh_token() });
+    }
+    Ok(tokens)
 }
 
 fn has_new_refresh_token(read: &Result<TokenSet, Unusable>, presented: &str) -> bool {

@@ -208,7 +208,8 @@ impl TokenEndpoint {
     /// `resource` (RFC 8707) or `audience`. It may be called several times, also with one name.
     ///
     /// Must not be a parameter that this crate sets itself: `grant_type`, `refresh_token`,
-    /// `client_id`, `client_secret`, `client_assertion`, `client_assertion_type`.
+    /// `assertion`, `subject_token`, `subject_token_type`, `requested_token_use`, `client_id`,
+    /// `client_secret`, `client_assertion`, `client_assertion_type`.
     #[must_use]
     pub fn refresh_param(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.extras.add_param(name.into(), value.into());
@@ -216,16 +217,16 @@ impl TokenEndpoint {
     }
 
     /// Adds a header to every request to the provider, such as the key of an API gateway. Must not
-    /// be one that this crate sets itself: `Accept`, `Authorization`, `Content-Length`, `Content-Type`,
-    /// `Host`, `User-Agent`. No error and no log shows
-    /// the value.
+    /// be one that this crate sets itself: `Accept`, `Authorization`, `Content-Length`,
+    /// `Content-Type`, `DPoP`, `Host`, `User-Agent`. No error and no log shows the value.
     #[must_use]
     pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.extras.add_header(name.into(), value.into());
         self
     }
 
-    /// Asks `classify` what an answer to a refresh means, before this crate's own rules. `None`
+    /// Asks `classify` what an answer of the token endpoint means, to a refresh as to any other token
+    /// request, before this crate's own rules. `None`
     /// leaves it to them. For a provider whose words this crate does not know.
     ///
     /// ```

@@ -76,6 +76,7 @@ impl TokenRefreshLayer {
     /// Names the provider by the type `P`, in an application that has several: the layers of two
     /// providers then do not overwrite each other's token. Handlers extract `FromProvider<P, T>`
     /// instead of `T`; its documentation has an example.
+    #[cfg(feature = "axum")]
     #[must_use]
     pub fn provider<P: 'static>(mut self) -> Self {
         self.puts = Puts::into::<Named<P>>();

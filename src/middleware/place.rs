@@ -14,6 +14,8 @@ use crate::{refresher::TokenRefresher, tokens::AccessToken};
 /// One place.
 pub(crate) trait Place: 'static {
     fn put_token(extensions: &mut Extensions, token: AccessToken);
+    fn remove_token(extensions: &mut Extensions);
+    /// A token that another refresher has left here goes.
     fn put_refresher(extensions: &mut Extensions, refresher: TokenRefresher);
     fn put_hook(extensions: &mut Extensions, hook: Hook);
     fn hook(extensions: &Extensions) -> Option<&Hook>;
@@ -60,13 +62,24 @@ impl<P, T: Clone> Clone for In<P, T> {
     }
 }
 
+fn holds<P: 'static>(extensions: &Extensions, refresher: &TokenRefresher) -> bool {
+    extensions.get::<In<P, TokenRefresher>>().is_some_and(|held| held.0.is_same_as(refresher))
+}
+
 impl Place for Only {
     fn put_token(extensions: &mut Extensions, token: AccessToken) {
         extensions.insert(token);
     }
 
+    fn remove_token(extensions: &mut Extensions) {
+        extensions.remove::<AccessToken>();
+    }
+
     fn put_refresher(extensions: &mut Extensions, refresher: TokenRefresher) {
-        Named::<Self>::put_refresher(extensions, refresher);
+        if !holds::<Self>(extensions, &refresher) {
+            Self::remove_token(extensions);
+        }
+        extensions.insert(In::<Self, _>(refresher, PhantomData));
     }
 
     fn put_hook(extensions: &mut Extensions, hook: Hook) {
@@ -93,7 +106,14 @@ impl<P: 'static> Place for Named<P> {
         extensions.insert(In::<P, _>(token, PhantomData));
     }
 
+    fn remove_token(extensions: &mut Extensions) {
+        extensions.remove::<In<P, AccessToken>>();
+    }
+
     fn put_refresher(extensions: &mut Extensions, refresher: TokenRefresher) {
+        if !holds::<P>(extensions, &refresher) {
+            Self::remove_token(extensions);
+        }
         extensions.insert(In::<P, _>(refresher, PhantomData));
     }
 

@@ -85,8 +85,8 @@ where
             };
             match asked {
                 Ok(token) => {
-                    (puts.token)(request.extensions_mut(), token);
                     (puts.refresher)(request.extensions_mut(), refresher);
+                    (puts.token)(request.extensions_mut(), token);
                     inner.call(request).await
                 }
                 Err(error) => {

@@ -169,7 +169,9 @@ impl ExchangedTokens {
         } else {
             Grant::TokenExchange { subject_token, target }
         };
-        provider.obtain(&grant).await.map_err(|error| Refused { error, grant: grant.name() })
+        // The new token is bound to the key that the user's own is bound to.
+        let key = token.cached().dpop_key.as_ref();
+        provider.obtain(grant, key).await.map_err(|error| Refused { error, grant: grant.name() })
     }
 }
 

@@ -31,7 +31,7 @@ pub trait TokenSource: fmt::Debug + Send + Sync + 'static {
     /// An access token that is fresh now.
     ///
     /// # Errors
-    /// There is none: see [`RefreshErrorKind`](crate::RefreshErrorKind).
+    /// No token can be had: see [`RefreshErrorKind`](crate::RefreshErrorKind).
     async fn token(&self) -> Result<AccessToken, RefreshError>;
 
     /// A token newer than `rejected`, which an API has refused with a 401. All who were refused with

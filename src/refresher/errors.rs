@@ -78,6 +78,10 @@ pub(crate) fn misconfigured(message: impl Into<Arc<str>>) -> RefreshError {
     RefreshError::new(RefreshErrorKind::Misconfigured, message)
 }
 
+pub(crate) fn lacks_dpop_key() -> RefreshError {
+    misconfigured("the tokens are bound to a DPoP key, which `TokenSet::with_dpop_key` must name")
+}
+
 /// The log says which key: the answer is for the user, who can only log in again.
 pub(super) fn sealed_shut() -> RefreshError {
     expired("the tokens are sealed, and this process has no key that opens them")

@@ -3,7 +3,12 @@
 
 use std::{sync::Arc, time::SystemTime};
 
-use super::{Core, ending::Login, errors::logged_out, writes::Write};
+use super::{
+    Core,
+    ending::Login,
+    errors::{lacks_dpop_key, logged_out},
+    writes::Write,
+};
 use crate::{
     back_channel::Tick,
     clock::Moment,
@@ -30,6 +35,9 @@ impl NewLogin {
         session_ends: SystemTime,
         began: Option<Tick>,
     ) -> Result<Self, RefreshError> {
+        if set.lacks_dpop_key() {
+            return Err(lacks_dpop_key());
+        }
         let key = Login::of(grant).key;
         let own = core.providers.own();
         let issuer = set.issuer.clone().unwrap_or_else(|| own.provider.issuer_id().into());

@@ -290,7 +290,8 @@ impl Flight<'_> {
         };
         let mut marker = Marker::new(self, found, stored, replay);
         let sent_at = core.clock.now();
-        let answer = at.provider.refresh(refresh_token, &mut marker).await;
+        let answer =
+            at.provider.refresh(refresh_token, found.tokens.dpop_key.as_ref(), &mut marker).await;
         let (nonce, sent) = (marker.nonce, marker.sent);
         if replay && sent {
             metrics::replayed();

@@ -8,7 +8,7 @@ use super::{errors::endpoint_failed, providers::Providers};
 use crate::{
     endpoint::{Revocation, TokenTypeHint},
     error::{Chain, RefreshError},
-    tokens::{BearerToken, CachedToken, GrantTokens, RecordKey},
+    tokens::{CachedToken, GrantTokens, HeaderToken, RecordKey},
 };
 
 #[derive(Clone)]
@@ -59,7 +59,7 @@ impl Revoker {
         &self,
         key: RecordKey,
         issuer: &str,
-        token: &BearerToken,
+        token: &HeaderToken,
     ) -> Result<Revocation, RefreshError> {
         self.ask(key, issuer, &token.expose().into(), TokenTypeHint::AccessToken).await
     }

@@ -16,7 +16,7 @@
 //! cannot be fetched. The refresh has used up the old refresh token by then, so refusing the whole
 //! answer would log the user out, mostly because of a wrong setting or a JWKS endpoint that is
 //! down. The new access and refresh token are kept; they are for others to judge. Of the ID token
-//! only the earlier one is kept, which serves as a hint at log out as well. The log and a counter
+//! only the earlier one is kept, which serves as a hint at logout as well. The log and a counter
 //! tell. The same becomes of an ID token that is encrypted, or signed with the client's secret:
 //! this crate cannot read it.
 //!

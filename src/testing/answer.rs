@@ -11,6 +11,8 @@ pub(super) struct Answer {
     /// The session, unless the client asked for itself.
     pub(super) sid: Option<String>,
     pub(super) access_token: String,
+    /// The access token is bound to a key.
+    pub(super) is_dpop: bool,
     pub(super) expires_in: u64,
     pub(super) scope: String,
     pub(super) refresh_token: Option<Named>,
@@ -52,7 +54,7 @@ impl Answer {
         let mut body = json!({
             "access_token": self.access_token,
             "expires_in": self.expires_in,
-            "token_type": "Bearer",
+            "token_type": if self.is_dpop { "DPoP" } else { "Bearer" },
         });
         if let Some(named) = &self.refresh_token {
             body["refresh_token"] = json!(named.token);

@@ -37,6 +37,8 @@ struct Code {
     nonce: Option<String>,
     redirect_uri: String,
     challenge: String,
+    /// The key whose proof must come with the code (RFC 9449, section 10).
+    dpop_jkt: Option<String>,
     expires_at: SystemTime,
     used: bool,
 }
@@ -106,6 +108,7 @@ impl StrictIssuer {
             nonce: asked.get("nonce").cloned(),
             redirect_uri: redirect_uri.to_owned(),
             challenge: challenge.to_owned(),
+            dpop_jkt: asked.get("dpop_jkt").cloned(),
             expires_at: self.now() + CODE_LIFETIME,
             used: false,
         };
@@ -117,7 +120,11 @@ impl StrictIssuer {
     }
 
     /// The `authorization_code` grant. Presenting a code uses it up, whatever the answer.
-    pub(super) fn exchange_code(&self, form: &Form) -> Result<Value, OAuthError> {
+    pub(super) fn exchange_code(
+        &self,
+        form: &Form,
+        jkt: Option<&str>,
+    ) -> Result<Value, OAuthError> {
         let field = |name| form.get(name).map_or("", String::as_str);
         let mut state = lock(&self.inner.state);
         let Some(code) = state.codes.0.get_mut(field("code")) else {
@@ -138,12 +145,15 @@ impl StrictIssuer {
         if BASE64_URL_SAFE_NO_PAD.encode(presented) != code.challenge {
             return Err(invalid_grant("PKCE verification failed"));
         }
+        if code.dpop_jkt.as_deref().is_some_and(|wanted| jkt != Some(wanted)) {
+            return Err(invalid_grant("DPoP proof is of another key"));
+        }
         let (sid, user, scope, nonce) =
             (code.sid.clone(), code.user.clone(), code.scope.clone(), code.nonce.clone());
         if state.session(&sid).is_none() {
             return Err(invalid_grant("Session not active"));
         }
-        let mut answer = self.issue(&mut state, &sid, &user, &scope);
+        let mut answer = self.issue(&mut state, &sid, &user, &scope, jkt);
         if let Some(nonce) = nonce {
             let (issuer, subject, now) = (self.issuer_url(), subject_of(&user), self.now());
             let to = Grantee {
@@ -154,6 +164,7 @@ impl StrictIssuer {
                 scope: &scope,
                 now,
                 key: &self.signing_key(),
+                jkt,
             };
             if let Some(id_token) = self.inner.shape.id_token_with_nonce(&to, &nonce) {
                 state.add_id_token(&id_token);

@@ -9,6 +9,7 @@ use super::{
     StrictIssuer,
     client_assertion::Assertions,
     client_auth::{Client, Proof},
+    dpop::DpopRules,
     issuer::{Base, Clients, Inner},
     provider::{ProviderKind, Rotation},
     tokens::TokenShape,
@@ -27,6 +28,7 @@ const DEFAULT_ISSUER: &str = "https://id.example.test/realms/test";
 /// | its redirect URIs | any, http or https |
 /// | the APIs that tokens can be made for | any |
 /// | service accounts with a key of their own | none |
+/// | DPoP (RFC 9449) | as the client likes; no nonces |
 /// | who logs in by the code flow | `login_hint`, else `alice` |
 /// | access token lifetime | 300 s (like others: [their default](super)) |
 /// | refresh token lifetime | 1800 s, from its issue (like others: [their default](super)) |
@@ -40,6 +42,7 @@ pub struct StrictIssuerBuilder {
     client: Client,
     apis: Option<Vec<String>>,
     account: Option<(String, Assertions)>,
+    dpop: DpopRules,
     rotation: Rotation,
     provider: ProviderKind,
     shape: TokenShape,
@@ -67,6 +70,7 @@ impl StrictIssuerBuilder {
             client: Client { id: "web".to_owned(), proof: Proof::Secret("secret".to_owned()) },
             apis: None,
             account: None,
+            dpop: DpopRules::default(),
             rotation: rules.rotation,
             provider,
             shape,
@@ -156,6 +160,21 @@ impl StrictIssuerBuilder {
         self
     }
 
+    /// Refuses token requests without a proof of possession (DPoP; RFC 9449). Without this, the client
+    /// decides: with a proof, its access tokens are bound to the key, and the refresh tokens of a
+    /// public client are, too.
+    pub fn requires_dpop(mut self) -> Self {
+        self.dpop.is_required = true;
+        self
+    }
+
+    /// Wants its own nonce in each proof, at the token endpoint and at userinfo (RFC 9449, sections 8
+    /// and 9). [`new_dpop_nonce`](StrictIssuer::new_dpop_nonce) makes another one.
+    pub fn dpop_nonces(mut self) -> Self {
+        self.dpop.wants_nonce = true;
+        self
+    }
+
     /// Sets how long access tokens live. `expires_in` says it in whole seconds.
     pub fn access_token_lifetime(mut self, lifetime: Duration) -> Self {
         self.shape.access_lifetime = lifetime;
@@ -230,7 +249,12 @@ impl StrictIssuerBuilder {
         StrictIssuer::from_inner(Inner::new(
             self.clock,
             base,
-            Clients { client: self.client, apis: self.apis, account: self.account },
+            Clients {
+                client: self.client,
+                apis: self.apis,
+                account: self.account,
+                dpop: self.dpop,
+            },
             self.rotation,
             self.provider.rules(),
             self.shape,

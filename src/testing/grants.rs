@@ -32,27 +32,37 @@ impl StrictIssuer {
     ) -> Result<Value, OAuthError> {
         let form = parse_form(request)?;
         self.authenticate(Endpoint::Token, request.headers(), &form)?;
+        let key = self.proven_key(request)?;
+        let key = key.as_deref();
         match form.get("grant_type").map(String::as_str) {
-            Some("refresh_token") => self.refresh(&form, step),
-            Some("authorization_code") => self.exchange_code(&form),
-            Some("client_credentials") => self.client_credentials(request, &form),
-            Some(TOKEN_EXCHANGE) => self.exchange_token(request, &form),
+            Some("refresh_token") => self.refresh(&form, step, key),
+            Some("authorization_code") => self.exchange_code(&form, key),
+            Some("client_credentials") => self.client_credentials(request, &form, key),
+            Some(TOKEN_EXCHANGE) => self.exchange_token(request, &form, key),
             Some(JWT_BEARER) if self.inner.clients.account.is_some() => {
-                self.jwt_bearer(request, &form)
+                self.jwt_bearer(request, &form, key)
             }
             Some(_) => Err(bad("unsupported_grant_type", "Unsupported grant_type")),
             None => Err(OAuthError::invalid_request("Missing form parameter: grant_type")),
         }
     }
 
-    fn refresh(&self, form: &Form, step: Option<Step>) -> Result<Value, OAuthError> {
+    fn refresh(
+        &self,
+        form: &Form,
+        step: Option<Step>,
+        jkt: Option<&str>,
+    ) -> Result<Value, OAuthError> {
         let presented = form
             .get("refresh_token")
             .ok_or_else(|| OAuthError::invalid_request("No refresh token"))?;
         let keep = matches!(step, Some(Step::KeepRefreshToken));
         let mut state = lock(&self.inner.state);
 
-        // Before the token is touched: a refresh that fails for its scope consumes nothing.
+        // Before the token is touched: a refresh that fails for its key or its scope consumes nothing.
+        if state.dpop.key_of(presented).is_some_and(|bound| jkt != Some(bound)) {
+            return Err(bad("invalid_grant", "DPoP proof and token binding verification failed"));
+        }
         let rules = self.inner.rules;
         let scope = match (form.get("scope"), state.scope_of(presented)) {
             (Some(asked), Some(granted)) => {
@@ -74,7 +84,7 @@ impl StrictIssuer {
             }
         };
         let scope = scope.unwrap_or(&redeemed.scope);
-        let to = Recipient { sid: Some(&redeemed.sid), user: &user, scope, audience: &[] };
+        let to = Recipient { sid: Some(&redeemed.sid), user: &user, scope, audience: &[], jkt };
         let mut answer = self.access(&mut state, Grant::Refresh, &to);
         if rules.ends_old_access_token {
             state.end_access_token(&redeemed.access_token);
@@ -86,7 +96,7 @@ impl StrictIssuer {
         };
         if rotation.brings_a_new_token() && !keep {
             let life = (now, expires_at);
-            self.add_refresh_token(&mut state, &mut answer, &user, &redeemed.scope, life);
+            self.add_refresh_token(&mut state, &mut answer, &user, &redeemed.scope, life, jkt);
             let successor = answer.refresh_token.as_ref().map_or("", |named| &named.token);
             state.add_successor(presented, successor);
         } else {
@@ -103,6 +113,7 @@ impl StrictIssuer {
         &self,
         request: &Request<Bytes>,
         form: &Form,
+        jkt: Option<&str>,
     ) -> Result<Value, OAuthError> {
         let client = &self.inner.clients.client;
         if matches!(client.proof, Proof::None) {
@@ -112,12 +123,17 @@ impl StrictIssuer {
         let user = format!("service-account-{}", client.id);
         let (scope, audience) = self.wanted(request, form)?;
         let mut state = lock(&self.inner.state);
-        let to = Recipient { sid: None, user: &user, scope, audience: &audience };
+        let to = Recipient { sid: None, user: &user, scope, audience: &audience, jkt };
         Ok((self.inner.rules.answer)(&self.access(&mut state, Grant::Client, &to)))
     }
 
     /// A service account's token (RFC 7523, section 2.1).
-    fn jwt_bearer(&self, request: &Request<Bytes>, form: &Form) -> Result<Value, OAuthError> {
+    fn jwt_bearer(
+        &self,
+        request: &Request<Bytes>,
+        form: &Form,
+        jkt: Option<&str>,
+    ) -> Result<Value, OAuthError> {
         let refused = || bad("invalid_grant", "Invalid JWT Signature.");
         let (name, assertions) = self.inner.clients.account.as_ref().ok_or_else(refused)?;
         let (issuer, token) = (self.issuer_url(), self.token_url());
@@ -128,12 +144,17 @@ impl StrictIssuer {
         }
         let (scope, audience) = self.wanted(request, form)?;
         let mut state = lock(&self.inner.state);
-        let to = Recipient { sid: None, user: name, scope, audience: &audience };
+        let to = Recipient { sid: None, user: name, scope, audience: &audience, jkt };
         Ok((self.inner.rules.answer)(&self.access(&mut state, Grant::Client, &to)))
     }
 
     /// A token for another API, in the name of the subject token's user and in the same session.
-    fn exchange_token(&self, request: &Request<Bytes>, form: &Form) -> Result<Value, OAuthError> {
+    fn exchange_token(
+        &self,
+        request: &Request<Bytes>,
+        form: &Form,
+        jkt: Option<&str>,
+    ) -> Result<Value, OAuthError> {
         if matches!(self.inner.clients.client.proof, Proof::None) {
             let why = "Public client is not allowed to exchange token";
             return Err(bad("invalid_client", why));
@@ -150,7 +171,7 @@ impl StrictIssuer {
             return Err(OAuthError::invalid_request("Invalid token"));
         };
         let (sid, user) = (subject.sid.clone(), subject.user.clone());
-        let to = Recipient { sid: sid.as_deref(), user: &user, scope, audience: &audience };
+        let to = Recipient { sid: sid.as_deref(), user: &user, scope, audience: &audience, jkt };
         let mut answer = self.access(&mut state, Grant::Exchange, &to);
         answer.id_token = None;
         let mut body = (self.inner.rules.answer)(&answer);
@@ -179,22 +200,30 @@ impl StrictIssuer {
     }
 
     /// Tokens for a login: what the code exchange answers.
-    pub(super) fn issue(&self, state: &mut State, sid: &str, user: &str, scope: &str) -> Answer {
-        let to = Recipient { sid: Some(sid), user, scope, audience: &[] };
+    pub(super) fn issue(
+        &self,
+        state: &mut State,
+        sid: &str,
+        user: &str,
+        scope: &str,
+        jkt: Option<&str>,
+    ) -> Answer {
+        let to = Recipient { sid: Some(sid), user, scope, audience: &[], jkt };
         let mut answer = self.access(state, Grant::Login, &to);
         let now = self.now();
         let life = (now, now + self.inner.shape.refresh_lifetime);
-        self.add_refresh_token(state, &mut answer, user, scope, life);
+        self.add_refresh_token(state, &mut answer, user, scope, life, jkt);
         answer
     }
 
     fn access(&self, state: &mut State, grant: Grant, to: &Recipient<'_>) -> Answer {
-        let Recipient { sid, user, scope, audience } = *to;
+        let Recipient { sid, user, scope, audience, jkt } = *to;
         let shape = &self.inner.shape;
         let (issuer, subject, now) = (self.issuer_url(), subject_of(user), self.now());
         let key = &self.signing_key();
-        let to = Grantee { issuer: &issuer, user, subject: &subject, sid, scope, now, key };
+        let to = Grantee { issuer: &issuer, user, subject: &subject, sid, scope, now, key, jkt };
         let access_token = shape.access_token(&to, audience);
+        state.dpop.bind(&access_token, jkt);
         state.add_access_token(&access_token, sid, (&subject, user), now + shape.access_lifetime);
         let id_token = shape.id_token(&to);
         if let Some(id_token) = &id_token {
@@ -204,6 +233,7 @@ impl StrictIssuer {
             grant,
             sid: sid.map(str::to_owned),
             access_token,
+            is_dpop: jkt.is_some(),
             expires_in: shape.access_lifetime.as_secs(),
             scope: scope.to_owned(),
             refresh_token: None,
@@ -221,12 +251,16 @@ impl StrictIssuer {
         user: &str,
         scope: &str,
         (now, expires_at): (SystemTime, SystemTime),
+        jkt: Option<&str>,
     ) {
         let Some(sid) = answer.sid.as_deref() else { return };
         let (issuer, subject) = (self.issuer_url(), &answer.subject);
         let key = &self.signing_key();
-        let to = Grantee { issuer: &issuer, user, subject, sid: Some(sid), scope, now, key };
+        let to = Grantee { issuer: &issuer, user, subject, sid: Some(sid), scope, now, key, jkt };
         let token = self.inner.shape.refresh_token(&to);
+        // Those of a confidential client are bound to the client already (RFC 9449, section 5).
+        let is_public = matches!(self.inner.clients.client.proof, Proof::None);
+        state.dpop.bind(&token, jkt.filter(|_| is_public));
         let access_token = &answer.access_token;
         state.add_refresh_token(&NewRefreshToken {
             token: &token,
@@ -247,6 +281,8 @@ struct Recipient<'a> {
     scope: &'a str,
     /// The APIs that it is good at; empty: as usual.
     audience: &'a [String],
+    /// The thumbprint of the key that it is bound to.
+    jkt: Option<&'a str>,
 }
 
 fn bad(code: &'static str, description: &'static str) -> OAuthError {

@@ -15,6 +15,7 @@ use super::{
     builder::StrictIssuerBuilder,
     client_assertion::{ALGORITHMS, Assertions},
     client_auth::Client,
+    dpop::DpopRules,
     gate::Gates,
     grants::{JWT_BEARER, TOKEN_EXCHANGE},
     provider::{Rotation, Rules},
@@ -22,7 +23,7 @@ use super::{
     signing::SigningKey,
     state::State,
     tokens::TokenShape,
-    wire::{OAuthError, accepts_json, as_form, authorization, json_response, plain_response},
+    wire::{OAuthError, accepts_json, as_form, json_response, plain_response},
 };
 use crate::Clock;
 
@@ -59,6 +60,7 @@ pub(super) struct Clients {
     pub(super) apis: Option<Vec<String>>,
     /// Who gets tokens by assertions of a key of its own.
     pub(super) account: Option<(String, Assertions)>,
+    pub(super) dpop: DpopRules,
 }
 
 /// The issuer URL in two parts: a server changes the first.
@@ -210,6 +212,7 @@ impl StrictIssuer {
             "token_endpoint_auth_signing_alg_values_supported": ALGORITHMS,
             "revocation_endpoint_auth_methods_supported": METHODS,
             "revocation_endpoint_auth_signing_alg_values_supported": ALGORITHMS,
+            "dpop_signing_alg_values_supported": ["ES256"],
             "scopes_supported": ["openid", "profile", "email"],
         })
     }
@@ -219,7 +222,7 @@ impl StrictIssuer {
             OAuthError::new(StatusCode::UNAUTHORIZED, "invalid_token", "Token verification failed")
                 .challenge("Bearer realm=\"test\", error=\"invalid_token\"")
         };
-        let token = authorization(request.headers(), "Bearer").ok_or_else(refused)?;
+        let token = self.presented_token(request)?;
         let state = lock(&self.inner.state);
         let access = state.live_access_token(token, self.now()).ok_or_else(refused)?;
         Ok(json!({ "sub": access.subject, "preferred_username": access.user }))

@@ -164,6 +164,7 @@ mod builder;
 mod client_assertion;
 mod client_auth;
 mod clock;
+mod dpop;
 mod fake_lock;
 mod gate;
 mod grants;

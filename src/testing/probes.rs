@@ -4,6 +4,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::{Endpoint, StrictIssuer, issuer::lock};
+use crate::DpopKey;
 
 /// # Logins
 impl StrictIssuer {
@@ -11,10 +12,21 @@ impl StrictIssuer {
     /// code exchange.
     #[must_use]
     pub fn log_in(&self, user: &str) -> Value {
+        self.log_in_with(user, None)
+    }
+
+    /// Logs `user` in with tokens that are bound to `key`, as if the code's exchange had come with a
+    /// proof of it (DPoP; RFC 9449, section 5). The refresh token is bound if the client is public.
+    #[must_use]
+    pub fn log_in_bound_to(&self, user: &str, key: &DpopKey) -> Value {
+        self.log_in_with(user, Some(key.thumbprint()))
+    }
+
+    fn log_in_with(&self, user: &str, jkt: Option<&str>) -> Value {
         let sid = Uuid::new_v4().to_string();
         let mut state = lock(&self.inner.state);
         state.start_session(sid.clone(), user);
-        let answer = self.issue(&mut state, &sid, user, super::issuer::SCOPE);
+        let answer = self.issue(&mut state, &sid, user, super::issuer::SCOPE, jkt);
         (self.inner.rules.answer)(&answer)
     }
 
@@ -41,7 +53,7 @@ impl StrictIssuer {
             drop(state);
             return self.log_in(&user);
         }
-        let answer = self.issue(&mut state, &sid, &user, super::issuer::SCOPE);
+        let answer = self.issue(&mut state, &sid, &user, super::issuer::SCOPE, None);
         (self.inner.rules.answer)(&answer)
     }
 

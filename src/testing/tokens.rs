@@ -34,6 +34,8 @@ pub(super) struct Grantee<'a> {
     pub(super) scope: &'a str,
     pub(super) now: SystemTime,
     pub(super) key: &'a SigningKey,
+    /// The thumbprint of the key that the access token is bound to.
+    pub(super) jkt: Option<&'a str>,
 }
 
 impl TokenShape {
@@ -49,6 +51,9 @@ impl TokenShape {
             json!({ self.client_id.as_str(): { "roles": self.client_roles } });
         claims["allowed-origins"] = json!(["*"]);
         claims["acr"] = json!("1");
+        if let Some(jkt) = to.jkt {
+            claims["cnf"] = json!({ "jkt": jkt });
+        }
         to.key.sign(json!({}), &claims)
     }
 

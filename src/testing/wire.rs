@@ -18,11 +18,13 @@ pub(super) struct OAuthError {
     pub(super) challenge: Option<&'static str>,
     /// The refresh token that was refused.
     pub(super) token: Option<String>,
+    /// Sent as `DPoP-Nonce`.
+    pub(super) dpop_nonce: Option<String>,
 }
 
 impl OAuthError {
     pub(super) fn new(status: StatusCode, code: &'static str, description: &'static str) -> Self {
-        Self { status, code, description, challenge: None, token: None }
+        Self { status, code, description, challenge: None, token: None, dpop_nonce: None }
     }
 
     pub(super) fn invalid_request(description: &'static str) -> Self {
@@ -51,6 +53,10 @@ impl OAuthError {
             response
                 .headers_mut()
                 .insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
+        }
+        if let Some(nonce) = &self.dpop_nonce {
+            let nonce = HeaderValue::from_str(nonce).expect("letters and digits");
+            response.headers_mut().insert("dpop-nonce", nonce);
         }
         response
     }

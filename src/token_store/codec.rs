@@ -15,7 +15,10 @@ use super::{
     seal::{SealError, SealKeys},
     text::{from_millis, to_millis},
 };
-use crate::tokens::{BearerToken, Generation, GrantTokens, RecordKey};
+use crate::{
+    dpop::DpopKey,
+    tokens::{Generation, GrantTokens, HeaderToken, RecordKey, Scheme},
+};
 
 /// Whoever can write to the store can make up key ids; the log does not grow with them.
 const REPORTS: usize = 64;
@@ -50,6 +53,8 @@ impl Codec {
     ) -> Result<TokenRecord, CodecError> {
         let written = Tokens {
             access_token: tokens.access_token.expose().to_owned(),
+            dpop_key: tokens.dpop_key.as_ref().map(|key| key.to_secret_text().to_owned()),
+            is_dpop: tokens.access_token.scheme() == Scheme::Dpop,
             refresh_token: tokens.refresh_token.as_ref().map(|it| it.expose_secret().to_owned()),
             id_token: tokens.id_token.as_ref().map(|it| it.expose_secret().to_owned()),
             scope: tokens.scope.clone(),
@@ -93,10 +98,18 @@ impl Codec {
             }
         };
         let time = |millis| from_millis(millis).ok_or(broken("a time is beyond all calendars"));
+        let key = written.dpop_key.as_deref().map(DpopKey::from_secret_text).transpose();
+        let dpop_key = key.map_err(|_| broken("its DPoP key is none"))?;
+        let scheme = match (written.is_dpop, &dpop_key) {
+            (true, None) => return Err(broken("its access token has no DPoP key").into()),
+            (true, Some(_)) => Scheme::Dpop,
+            (false, _) => Scheme::Bearer,
+        };
         Ok(GrantTokens {
             generation: Generation(record.generation),
-            access_token: BearerToken::new(&written.access_token)
+            access_token: HeaderToken::new(&written.access_token, scheme)
                 .ok_or(broken("its access token is not a legal header value"))?,
+            dpop_key,
             refresh_token: written.refresh_token.map(SecretString::from),
             id_token: written.id_token.map(SecretString::from),
             scope: written.scope,
@@ -124,6 +137,12 @@ impl Codec {
 #[derive(Serialize, Deserialize)]
 struct Tokens {
     access_token: String,
+    /// The key that the tokens are bound to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dpop_key: Option<String>,
+    /// The access token is. A refresh token may be by itself (RFC 9449, section 5).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    is_dpop: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     refresh_token: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -2,11 +2,11 @@
 
 use std::{fmt, sync::Arc, time::SystemTime};
 
-use http::HeaderValue;
+use http::{HeaderValue, Method, Uri};
 use serde::de::DeserializeOwned;
 
 use super::{CachedToken, ClaimsError, VerifyToken};
-use crate::error::RefreshError;
+use crate::{dpop::DpopProof, error::RefreshError};
 
 /// An access token that was fresh when the request got it, or is marked [stale](Self::is_stale).
 /// Cheap to clone. `Debug` does not show the token.
@@ -52,10 +52,22 @@ impl AccessToken {
     }
 
     /// The value of an `Authorization` header (RFC 6750, section 2.1). It is marked sensitive, so
-    /// that clients do not print it.
+    /// that clients do not print it. A token that is bound to a key needs a
+    /// [`dpop_proof`](Self::dpop_proof) beside it.
     #[must_use]
     pub fn header(&self) -> HeaderValue {
         self.token.access_token.header().clone()
+    }
+
+    /// Begins the proof for a request with this token, if the token is bound to a
+    /// [`DpopKey`](crate::DpopKey) (RFC 9449, section 7). None for a bearer token, which needs no
+    /// proof.
+    ///
+    /// A [`BearerLayer`](crate::BearerLayer) sends it, and repeats the API's nonces.
+    #[must_use]
+    pub fn dpop_proof(&self, method: &Method, uri: &Uri) -> Option<DpopProof> {
+        let key = self.token.dpop_key.as_ref()?;
+        Some(key.proof(method, uri).access_token(self.secret()))
     }
 
     /// When the token expires, on the wall clock.

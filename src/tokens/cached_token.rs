@@ -14,18 +14,23 @@ use std::{
 use serde::de::DeserializeOwned;
 
 use super::{
-    BearerToken, Generation, GrantTokens, Lifetime, RecordKey, Standing, TokenSet,
+    Generation, GrantTokens, HeaderToken, Lifetime, RecordKey, Scheme, Standing, TokenSet,
     claims::{self, ClaimsError},
     jitter,
 };
-use crate::clock::{AtomicMoment, Moment};
+use crate::{
+    clock::{AtomicMoment, Moment},
+    dpop::DpopKey,
+};
 
 /// The access token of one generation of a grant. Only what this process knows of it changes.
 pub(crate) struct CachedToken {
     pub(crate) key: RecordKey,
     pub(crate) generation: Generation,
     pub(crate) issuer: Arc<str>,
-    pub(crate) access_token: BearerToken,
+    pub(crate) access_token: HeaderToken,
+    /// The key that the access token is bound to, if it is.
+    pub(crate) dpop_key: Option<DpopKey>,
     pub(crate) scope: Option<Box<str>>,
     /// The user, as told at log in.
     pub(crate) subject: Option<Arc<str>>,
@@ -49,11 +54,13 @@ struct ClaimsCache {
 
 impl CachedToken {
     pub(crate) fn new(key: RecordKey, tokens: &GrantTokens, confirmed_at: Moment) -> Self {
+        let is_bound = tokens.access_token.scheme() == Scheme::Dpop;
         Self {
             key,
             generation: tokens.generation,
             issuer: tokens.issuer.clone(),
             access_token: tokens.access_token.clone(),
+            dpop_key: tokens.dpop_key.clone().filter(|_| is_bound),
             scope: tokens.scope.as_deref().map(Into::into),
             subject: tokens.subject.clone(),
             obtained_at: tokens.obtained_at,

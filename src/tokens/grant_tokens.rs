@@ -9,15 +9,18 @@ use std::{
 use secrecy::SecretString;
 
 use super::{
-    BearerToken, Generation, Lifetime, NewRefreshToken, TokenSet,
+    Generation, HeaderToken, Lifetime, NewRefreshToken, TokenSet,
     lifetime::{LifetimeSources, saturating_add},
 };
+use crate::dpop::DpopKey;
 
 /// A token set with its place in a grant. Never changed once stored.
 #[derive(Clone)]
 pub(crate) struct GrantTokens {
     pub(crate) generation: Generation,
-    pub(crate) access_token: BearerToken,
+    pub(crate) access_token: HeaderToken,
+    /// The key that the tokens are bound to: one per grant.
+    pub(crate) dpop_key: Option<DpopKey>,
     pub(crate) refresh_token: Option<SecretString>,
     pub(crate) id_token: Option<SecretString>,
     pub(crate) scope: Option<String>,
@@ -76,6 +79,7 @@ impl GrantTokens {
         next.scope = next.scope.or_else(|| self.scope.clone());
         next.sid = next.sid.or_else(|| self.sid.clone());
         next.subject.clone_from(&self.subject);
+        next.dpop_key.clone_from(&self.dpop_key);
         next
     }
 
@@ -115,6 +119,7 @@ impl GrantTokens {
         Self {
             generation,
             access_token: set.access_token,
+            dpop_key: set.dpop_key,
             refresh_token: set.refresh_token,
             id_token: set.id_token,
             scope: set.scope,
@@ -150,7 +155,9 @@ impl GrantTokens {
     pub(crate) fn sample(generation: u64, now: SystemTime, life: Duration) -> Self {
         Self {
             generation: Generation(generation),
-            access_token: BearerToken::new(&format!("at-{generation}")).expect("visible ASCII"),
+            access_token: HeaderToken::new(&format!("at-{generation}"), super::Scheme::Bearer)
+                .expect("visible ASCII"),
+            dpop_key: None,
             refresh_token: Some(format!("rt-{generation}").into()),
             id_token: None,
             scope: None,

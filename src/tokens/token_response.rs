@@ -17,15 +17,17 @@ mod body;
 
 pub(crate) use self::body::fields;
 use super::{
-    BearerToken, TokenSet, TokenSetError,
+    HeaderToken, Scheme, TokenSet, TokenSetError,
     claims::{self, lenient_number, lenient_text, lenient_words},
     lifetime::LONGEST_LIFE,
 };
 
 /// Where some providers put the tokens: TikTok and others, and Slack.
 const NESTED: [&str; 2] = ["data", "authed_user"];
-/// Types of tokens that are worth nothing without a proof of possession.
-const NOT_BEARER: [&str; 4] = ["dpop", "mac", "pop", "n_a"];
+/// Types of tokens that are worth nothing without a proof of possession that this crate does not
+/// make.
+const OTHER_PROOFS: [&str; 3] = ["mac", "pop", "n_a"];
+const DPOP: &str = "dpop";
 
 /// A response whose access token is missing or cannot be used.
 pub(crate) struct Unusable {
@@ -75,6 +77,7 @@ pub(crate) fn read(body: &[u8], is_whole: bool) -> Result<TokenSet, Unusable> {
         sid: by_id_token.sid().or(by_access_token.sid()),
         jwt_expires_at: by_access_token.expires_at(),
         access_token,
+        dpop_key: None,
         refresh_token,
         id_token: id_token.map(SecretString::from),
         scope: fields.get("scope").and_then(lenient_words),
@@ -110,26 +113,25 @@ fn take_text(fields: &mut Map<String, Value>, name: &str) -> Option<String> {
     }
 }
 
-fn usable_access_token(fields: &mut Map<String, Value>) -> Result<BearerToken, TokenSetError> {
+fn usable_access_token(fields: &mut Map<String, Value>) -> Result<HeaderToken, TokenSetError> {
     let broken = |rule| TokenSetError::Field { field: "access_token", rule };
     let token =
         take_text(fields, "access_token").ok_or(broken("is missing, empty or not a string"))?;
-    let token =
-        BearerToken::new(&token).ok_or(broken("holds a character that is not visible ASCII"))?;
-    if fields.get("token_type").is_some_and(needs_proof) {
-        let rule = "is not bearer: its tokens need a proof of possession";
+    let token_type = fields.get("token_type");
+    if token_type.is_some_and(|it| is_any_of(it, &OTHER_PROOFS)) {
+        let rule = "is neither bearer nor DPoP: its tokens need another proof of possession";
         return Err(TokenSetError::Field { field: "token_type", rule });
     }
-    Ok(token)
+    let is_bound = token_type.is_some_and(|it| is_any_of(it, &[DPOP]));
+    let scheme = if is_bound { Scheme::Dpop } else { Scheme::Bearer };
+    HeaderToken::new(&token, scheme).ok_or(broken("holds a character that is not visible ASCII"))
 }
 
-/// Providers leave the type out, name it "BearerToken", "JWT" or "bot", or list several.
-fn needs_proof(token_type: &Value) -> bool {
+/// Providers leave the type out, name it "HeaderToken", "JWT" or "bot", or list several.
+fn is_any_of(token_type: &Value, types: &[&str]) -> bool {
     match token_type {
-        Value::String(name) => {
-            NOT_BEARER.iter().any(|other| name.trim().eq_ignore_ascii_case(other))
-        }
-        Value::Array(names) => !names.is_empty() && names.iter().all(needs_proof),
+        Value::String(name) => types.iter().any(|one| name.trim().eq_ignore_ascii_case(one)),
+        Value::Array(names) => !names.is_empty() && names.iter().all(|name| is_any_of(name, types)),
         _ => false,
     }
 }

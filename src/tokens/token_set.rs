@@ -10,10 +10,11 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 
 use super::{
-    BearerToken,
+    HeaderToken, NewRefreshToken, Scheme,
     lifetime::{LONGEST_LIFE, saturating_add},
     token_response,
 };
+use crate::dpop::DpopKey;
 
 const ONE_MINUTE: Duration = Duration::from_secs(60);
 const ONE_DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -26,7 +27,7 @@ const ONE_DAY: Duration = Duration::from_secs(24 * 60 * 60);
 /// | field of the response | rule |
 /// |---|---|
 /// | `access_token` | required; visible ASCII, because it goes into a header (RFC 6750, 2.1) |
-/// | `token_type` | anything but a type whose tokens need a proof of possession, such as `DPoP` (RFC 9449) |
+/// | `token_type` | `DPoP` needs a [key](Self::with_dpop_key) (RFC 9449); a type whose tokens need another proof of possession is refused; anything else is bearer |
 /// | `expires_in` | seconds: a number or a string of one; 0 or less means that it has expired. Anything else counts as absent. The `exp` of a JWT counts where this is absent, or where it is earlier and was not over at birth |
 /// | `refresh_token`, `id_token` | empty, and what is no string, counts as absent |
 /// | `refresh_expires_in`, `refresh_token_expires_in` | seconds above 0; anything else (also Keycloak's 0) means "no limit known" |
@@ -39,7 +40,8 @@ const ONE_DAY: Duration = Duration::from_secs(24 * 60 * 60);
 /// `Debug` shows no token, and there is no `Serialize`: only this crate stores tokens.
 #[derive(Clone)]
 pub struct TokenSet {
-    pub(crate) access_token: BearerToken,
+    pub(crate) access_token: HeaderToken,
+    pub(crate) dpop_key: Option<DpopKey>,
     pub(crate) refresh_token: Option<SecretString>,
     pub(crate) id_token: Option<SecretString>,
     pub(crate) scope: Option<String>,
@@ -125,6 +127,26 @@ impl TokenSet {
         self
     }
 
+    /// Names the key whose proof was sent with the request for these tokens (DPoP; RFC 9449, section
+    /// 5). Tokens of the type `DPoP` need it, and [`log_in`](crate::TokenRefresher::log_in) refuses
+    /// them without it. The key is stored with the tokens, sealed if they are.
+    #[must_use]
+    pub fn with_dpop_key(mut self, key: DpopKey) -> Self {
+        self.dpop_key = Some(key);
+        self
+    }
+
+    /// What is left where the access token cannot be used.
+    pub(crate) fn into_new_refresh_token(self) -> Option<NewRefreshToken> {
+        let expires_in = self.refresh_expires_in;
+        self.refresh_token.map(|token| NewRefreshToken { token, expires_in })
+    }
+
+    /// Whether the access token is bound to a key that nobody has named.
+    pub(crate) fn lacks_dpop_key(&self) -> bool {
+        self.access_token.scheme() == Scheme::Dpop && self.dpop_key.is_none()
+    }
+
     /// Sets how long the refresh token lives, counted as `expires_in` is. The standard response types
     /// of `openidconnect` and `oauth2` drop what the provider says of it. Without it, an unused login
     /// stays in the token store for 30 days.
@@ -176,6 +198,7 @@ impl fmt::Debug for TokenSet {
         f.debug_struct("TokenSet")
             .field("has_refresh_token", &self.refresh_token.is_some())
             .field("has_id_token", &self.id_token.is_some())
+            .field("has_dpop_key", &self.dpop_key.is_some())
             .field("issuer", &self.issuer)
             .field("has_subject", &self.subject.is_some())
             .field("scope", &self.scope)

@@ -175,3 +175,30 @@ async fn a_user_without_the_second_login_is_not_sent_to_the_first_ones_login_pag
     let answer = app.oneshot(request).await.expect("an answer");
     assert_eq!(answer.status(), StatusCode::UNAUTHORIZED, "not in a circle");
 }
+
+/// By mistake both layers have the same place. The inner one counts, wholly.
+#[tokio::test]
+async fn a_token_and_its_login_are_never_of_two_providers() {
+    let two = Two::new();
+    let session = two.first.session_with(None, None);
+    two.first.log_in_on(&session, "alice").await;
+    let set = TokenSet::from_response(two.issuer.log_in("alice")).expect("a token set");
+    two.second.log_in(&session, set).await.expect("logged in");
+    let both = async |token: AccessToken, login: LoginTokens| {
+        format!("{}\n{}", token.secret(), login.token().await.expect("fresh").secret())
+    };
+    let (outer, inner) =
+        (TokenRefreshLayer::new(&two.first.refresher), TokenRefreshLayer::new(&two.second));
+    for inner in [inner.clone(), inner.lazy()] {
+        let app = Router::new().route("/", get(both)).layer(inner).layer(outer.clone());
+        let app = app.layer(two.first.refresher.session_layer());
+        let cookie = format!("id={}", session.id().expect("saved"));
+        let request = Request::get("/").header(header::COOKIE, cookie).body(Body::empty()).unwrap();
+        let response = app.oneshot(request).await.unwrap();
+        let body = axum::body::to_bytes(response.into_body(), 10_000).await.expect("a body");
+        let body = String::from_utf8(body.to_vec()).expect("text");
+        let (token, login) = body.split_once('\n').expect("two tokens");
+        assert!(two.issuer.is_access_token_live(token), "it is the inner layer's");
+        assert_eq!(token, login);
+    }
+}

@@ -16,6 +16,7 @@ mod back_channel;
 mod browser;
 mod callers;
 mod client_auth;
+mod dpop;
 mod identity;
 mod outage;
 mod outgoing;

@@ -6,6 +6,8 @@
 //   PUT  /control/access-token-seconds body: how long access tokens live that are issued from now on
 //
 // The PUTs change the server for everybody, and stay: only benches use them. A test has a client of its own.
+import { randomBytes } from 'node:crypto';
+
 import Provider from 'oidc-provider';
 
 const port = Number(process.env.PORT);
@@ -58,6 +60,8 @@ const provider = new Provider(issuer, {
     backchannelLogout: { enabled: true },
     // Whoever is to be told of log outs registers itself with its address.
     registration: { enabled: true },
+    // Whoever sends a proof of possession needs a nonce in it.
+    dPoP: { enabled: true, nonceSecret: randomBytes(32), requireNonce: () => true },
   },
   findAccount: (_ctx, id) => ({ accountId: id, claims: () => ({ sub: id, preferred_username: id }) }),
   interactions: { url: (_ctx, interaction) => `/interaction/${interaction.uid}` },

@@ -1,10 +1,13 @@
 //! What a request of a [`Provider`] says of its client and presents, and to which of two addresses it
 //! goes.
 
-use http::Uri;
+use std::time::SystemTime;
+
+use http::{HeaderValue, Method, Uri};
 use tokio::time::{Instant, timeout_at};
 
 use super::{Addresses, Provider};
+use crate::dpop::DpopKey;
 use crate::endpoint::{
     auth::{Credentials, Recipient},
     discovery::Metadata,
@@ -40,9 +43,28 @@ impl Provider {
         in_time(deadline, fields).await?
     }
 
+    /// Shows that this client has `key`.
+    pub(super) fn proof(&self, key: &DpopKey, to: &Uri, now: SystemTime) -> HeaderValue {
+        let proof = key.proof(&Method::POST, to);
+        let nonce = self.dpop_nonce.get();
+        nonce.iter().fold(proof, |proof, nonce| proof.nonce(&**nonce)).header_at(now)
+    }
+
     /// Whether this client has a certificate, as far as the settings tell.
     pub(super) fn is_mtls(&self) -> bool {
         matches!(&self.addresses, Addresses::Discovered { overrides, .. } if overrides.mtls)
+    }
+}
+
+/// Explains an error that may mean that the provider does not accept the proof of a key. Keycloak 26.4
+/// says `invalid_request` for it.
+pub(super) fn explain_proof(error: EndpointError) -> EndpointError {
+    match error.kind() {
+        Kind::Rejected { code: "invalid_dpop_proof" | "invalid_request" } => error.with_hint(
+            "if it does not accept the DPoP proof, check this machine's clock, and whether the \
+             provider knows its token endpoint by the URL that this client uses",
+        ),
+        _ => error,
     }
 }
 

@@ -112,7 +112,7 @@ impl Provider {
         &self,
         token: &SecretString,
     ) -> Result<TokenSet, EndpointError> {
-        match self.refresh(token, &mut AlwaysSend).await {
+        match self.refresh(token, None, &mut AlwaysSend).await {
             Ok(Granted::Tokens(tokens)) => Ok(tokens),
             Ok(Granted::RefreshTokenOnly(_, error)) | Err(RefreshFailure::Endpoint(error)) => {
                 Err(error)

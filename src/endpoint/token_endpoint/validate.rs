@@ -7,6 +7,7 @@ use http::Uri;
 use super::{Location, TokenEndpoint};
 use crate::{
     Clock, ConfigError,
+    dpop::ServerNonce,
     endpoint::{
         auth,
         discovery::{Discovery, Metadata, MtlsAliases, document_url},
@@ -68,6 +69,7 @@ impl TokenEndpoint {
             refresh_params: extras.params,
             classify: self.classify.clone(),
             clock,
+            dpop_nonce: ServerNonce::default(),
         })
     }
 

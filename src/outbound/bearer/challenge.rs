@@ -1,7 +1,9 @@
-//! What a 401 says about the token (RFC 6750, section 3; RFC 9470).
+//! What a 401 says about the token (RFC 6750, section 3; RFC 9449, section 7.1; RFC 9470).
 
 use http::{HeaderMap, header::WWW_AUTHENTICATE};
 use http_auth::parser::ChallengeParser;
+
+use crate::dpop::USE_DPOP_NONCE;
 
 /// The API wants its user to log in again, or by other means (RFC 9470, section 3). It is in the
 /// extensions of a response that [`BearerLayer`](crate::BearerLayer) has passed on; send the user to
@@ -22,6 +24,8 @@ pub(super) enum Challenge {
     BadToken,
     /// Another token of the same kind is no better.
     NoTokenHelps,
+    /// The token may be good: the proof lacks the API's nonce.
+    UseNonce,
     StepUp(StepUp),
 }
 
@@ -30,15 +34,18 @@ impl Challenge {
         let values = headers.get_all(WWW_AUTHENTICATE).into_iter();
         let values = values.filter_map(|value| value.to_str().ok());
         let challenges = values.flat_map(|value| ChallengeParser::new(value).map_while(Result::ok));
-        let bearer = challenges.filter(|one| one.scheme.eq_ignore_ascii_case("bearer"));
-        for challenge in bearer {
+        let ours = challenges.filter(|one| {
+            ["bearer", "dpop"].iter().any(|scheme| one.scheme.eq_ignore_ascii_case(scheme))
+        });
+        for challenge in ours {
             let param = |name: &str| {
                 let mut params = challenge.params.iter();
                 let (_, value) = params.find(|(known, _)| known.eq_ignore_ascii_case(name))?;
                 Some(value.to_unescaped())
             };
             match param("error").as_deref() {
-                Some("insufficient_scope") => return Self::NoTokenHelps,
+                Some("insufficient_scope" | "invalid_dpop_proof") => return Self::NoTokenHelps,
+                Some(USE_DPOP_NONCE) => return Self::UseNonce,
                 Some("insufficient_user_authentication") => {
                     let max_age = param("max_age").and_then(|age| age.parse().ok());
                     return Self::StepUp(StepUp { acr_values: param("acr_values"), max_age });
@@ -71,6 +78,7 @@ mod tests {
             &["Basic realm=\"insufficient_scope\""],
             &["nonsense, \"", "Bearer error=invalid_token"],
             &["DPoP algs=\"ES256\""],
+            &["DPoP error=\"invalid_token\", algs=\"ES256\""],
         ] {
             assert_eq!(challenge(values), Challenge::BadToken, "{values:?}");
         }
@@ -78,9 +86,17 @@ mod tests {
             &[r#"Bearer error="insufficient_scope", scope="orders:write""#][..],
             &["Basic realm=\"x\", bearer Error=insufficient_scope"],
             &["Basic realm=\"x\"", "Bearer realm=\"x\", error=\"insufficient_scope\""],
+            &["Bearer, DPoP algs=\"ES256\", error=\"invalid_dpop_proof\""],
         ] {
             assert_eq!(challenge(values), Challenge::NoTokenHelps, "{values:?}");
         }
+    }
+
+    #[test]
+    fn a_wanted_nonce_is_not_about_the_token() {
+        let wanted = r#"DPoP algs="ES256 PS256", error="use_dpop_nonce""#;
+        assert_eq!(challenge(&[wanted]), Challenge::UseNonce);
+        assert_eq!(challenge(&["Bearer", wanted]), Challenge::UseNonce);
     }
 
     #[test]

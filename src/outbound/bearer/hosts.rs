@@ -5,11 +5,7 @@ use http::{Uri, uri::Authority};
 use crate::{error::ConfigError, loopback::is_loopback};
 
 #[derive(Debug, Clone)]
-pub(super) struct Hosts {
-    known: Vec<Host>,
-    /// Names of those that may see it by plain http.
-    by_http: Vec<String>,
-}
+pub(super) struct Hosts(Vec<Host>);
 
 #[derive(Debug, Clone)]
 struct Host {
@@ -17,6 +13,8 @@ struct Host {
     name: String,
     /// None: the default one of the scheme.
     port: Option<u16>,
+    /// Also by plain http.
+    by_http: bool,
 }
 
 impl Hosts {
@@ -28,15 +26,24 @@ impl Hosts {
         if hosts.is_empty() {
             return Err(wrong("[]", "at least one host must be named"));
         }
-        Ok(Self { known: hosts, by_http: Vec::new() })
+        Ok(Self(hosts))
     }
 
-    pub(super) fn allow_http_to(&mut self, name: &str) {
-        self.by_http.push(name.to_owned());
+    /// With a port, to that one alone.
+    pub(super) fn allow_http_to(&mut self, text: &str) -> Result<(), ConfigError> {
+        let allowed = Host::parse(text)?;
+        let is_meant = |host: &&mut Host| {
+            host.name == allowed.name && (allowed.port.is_none() || allowed.port == host.port)
+        };
+        let mut is_known = false;
+        for host in self.0.iter_mut().filter(is_meant) {
+            (host.by_http, is_known) = (true, true);
+        }
+        is_known.then_some(()).ok_or_else(|| wrong(text, "it must be one of the hosts of the API"))
     }
 
     pub(super) fn len(&self) -> usize {
-        self.known.len()
+        self.0.len()
     }
 
     /// The place of the host that `uri` leads to; none if it must not see the token.
@@ -44,22 +51,20 @@ impl Hosts {
         let name = uri.host()?;
         let (_, behind) = uri.authority()?.as_str().rsplit_once(name)?;
         if !behind.is_empty() && uri.port_u16().is_none() {
-            // Whoever connects may read it in another way.
+            // The client may take what is no number for another port.
             return None;
         }
-        let default_port = match uri.scheme_str()? {
-            "https" => 443,
-            "http" if is_loopback(name) || self.may_be_plain(name) => 80,
+        let (default_port, is_plain) = match uri.scheme_str()? {
+            "https" => (443, false),
+            "http" => (80, !is_loopback(name)),
             _ => return None,
         };
         let port = uri.port_u16().unwrap_or(default_port);
-        self.known.iter().position(|host| {
-            host.name.eq_ignore_ascii_case(name) && host.port.unwrap_or(default_port) == port
+        self.0.iter().position(|host| {
+            host.name.eq_ignore_ascii_case(name)
+                && host.port.unwrap_or(default_port) == port
+                && (host.by_http || !is_plain)
         })
-    }
-
-    fn may_be_plain(&self, name: &str) -> bool {
-        self.by_http.iter().any(|allowed| allowed.eq_ignore_ascii_case(name))
     }
 }
 
@@ -70,12 +75,12 @@ impl Host {
         let name = authority.host();
         let is_host = |c: char| c.is_ascii_alphanumeric() || "-._:[]".contains(c);
         let is_name = !name.is_empty() && !name.ends_with('.') && text.chars().all(is_host);
-        // With a colon and no port it would be another text than it seems.
+        // A colon without a port behind it is refused, and so is an IPv6 address without brackets.
         let port = authority.port_u16().filter(|port| *port > 0);
         if !is_name || (port.is_none() && name.len() != text.len()) {
             return Err(wrong(text, rule));
         }
-        Ok(Self { name: name.to_ascii_lowercase(), port })
+        Ok(Self { name: name.to_ascii_lowercase(), port, by_http: false })
     }
 }
 
@@ -118,8 +123,12 @@ mod tests {
     #[test]
     fn plain_http_is_for_whom_it_was_allowed_to_by_name() {
         let mut hosts = Hosts::parse(["api:9000", "other:9000", "[fd00::1]"]).unwrap();
-        hosts.allow_http_to("API");
-        hosts.allow_http_to("[fd00::1]");
+        hosts.allow_http_to("API").unwrap();
+        hosts.allow_http_to("[fd00::1]").unwrap();
+        for unknown in ["db", "api:9001", "fd00::1", "http://api", ""] {
+            let error = hosts.allow_http_to(unknown).expect_err(unknown).to_string();
+            assert!(error.starts_with(&format!("a host of BearerLayer is {unknown}")), "{error}");
+        }
         for (uri, found) in [
             ("http://api:9000/", Some(0)),
             ("https://api:9000/", Some(0)),

@@ -1,6 +1,6 @@
 //! The same rules for a client of `reqwest-middleware`.
 
-use http::{Extensions, HeaderMap, StatusCode, Uri, header::AUTHORIZATION};
+use http::{Extensions, HeaderMap, StatusCode, Uri};
 use reqwest::{Request, Response, Url};
 use reqwest_middleware::{Error, Middleware, Next};
 
@@ -41,10 +41,6 @@ impl BearerMiddleware {
     pub fn new(source: impl TokenSource, api: &ApiHosts) -> Self {
         Self(BearerLayer::new(source, api))
     }
-
-    fn host_of(&self, url: &Url, headers: &HeaderMap) -> Option<usize> {
-        self.0.host_of(&url.as_str().parse::<Uri>().ok()?, headers)
-    }
 }
 
 #[async_trait::async_trait]
@@ -55,25 +51,32 @@ impl Middleware for BearerMiddleware {
         extensions: &mut Extensions,
         next: Next<'_>,
     ) -> reqwest_middleware::Result<Response> {
-        let Some(host) = self.host_of(request.url(), request.headers()) else {
+        let uri = uri_of(request.url());
+        let host = uri.as_ref().and_then(|uri| self.0.host_of(uri, request.headers()));
+        let (Some(uri), Some(host)) = (uri, host) else {
             return next.run(request, extensions).await;
         };
-        let layer = &self.0;
-        let again = request.try_clone();
-        let token = layer.source.token().await.map_err(Error::middleware)?;
-        request.headers_mut().insert(AUTHORIZATION, token.header());
-        let mut response = next.clone().run(request, extensions).await?;
-        // Whoever a redirect has led to never saw the token.
-        let has_seen_it = self.host_of(response.url(), &HeaderMap::new()) == Some(host);
-        let can_be_sent_again = again.is_some() && has_seen_it;
-        let newer = layer.token_to_send_again(&token, &mut response, host, can_be_sent_again).await;
-        let (Some(mut again), Some(newer)) = (again, newer) else { return Ok(response) };
-        drop(response);
-        again.headers_mut().insert(AUTHORIZATION, newer.header());
-        let mut response = next.run(again, extensions).await?;
-        layer.sent_again(&newer, &mut response, host);
-        Ok(response)
+        let mut call = self.0.call(host).await.map_err(Error::middleware)?;
+        loop {
+            let again = if call.may_go_again() { request.try_clone() } else { None };
+            let proof = call.proof(request.method(), &uri);
+            call.authorize(request.headers_mut(), proof);
+            let mut response = next.clone().run(request, extensions).await?;
+            // Whoever a redirect has led to never saw the token.
+            let from = uri_of(response.url());
+            let has_seen_it =
+                from.and_then(|from| self.0.host_of(&from, &HeaderMap::new())) == Some(host);
+            let can_be_sent_again = again.is_some() && has_seen_it;
+            let goes_again = call.goes_again(&mut response, can_be_sent_again).await;
+            let (true, Some(again)) = (goes_again, again) else { return Ok(response) };
+            request = again;
+        }
     }
+}
+
+/// reqwest may accept a URL that `http` does not.
+fn uri_of(url: &Url) -> Option<Uri> {
+    url.as_str().parse().ok()
 }
 
 impl Answer for Response {

@@ -7,7 +7,8 @@
 //! | 401 again | it is passed on |
 //! | 401 to a token younger than 10 s | it is passed on |
 //! | 401 after two new tokens in a row were refused by that host | for 60 s it is passed on |
-//! | 401 that no newer token can heal: `insufficient_scope`, step-up | it is passed on |
+//! | 401 that no newer token can heal: `insufficient_scope`, `invalid_dpop_proof`, step-up | it is passed on |
+//! | 401 `use_dpop_nonce` with a nonce | the request goes out once more with the same token |
 //! | 401, and no newer token can be had | it is passed on |
 //! | gRPC's `UNAUTHENTICATED` (16) in the headers of a 200 | as a 401 |
 
@@ -29,19 +30,21 @@ pub use self::middleware::BearerMiddleware;
 pub use self::{challenge::StepUp, service::BearerService};
 use self::{hosts::Hosts, refusals::Refusals, resend::Copy};
 use super::TokenSource;
-use crate::{clock::Clock, error::ConfigError};
+use crate::{clock::Clock, dpop::ServerNonce, error::ConfigError};
 
 /// The hosts of an API, and what this process knows of them. Make it once, for example in the state
 /// of your application, and a [`BearerLayer`] of it wherever you call the API. Cheap to clone; clones
 /// share what they know.
 ///
 /// A misconfigured API refuses every token, and must not make the provider issue new ones for every
-/// user without end. So after two new tokens in a row that a host refused as well, whoever they
+/// user endlessly. So after two new tokens in a row that a host refused as well, whoever they
 /// belong to, its 401s are passed on for 60 s.
 #[derive(Clone)]
 pub struct ApiHosts {
     hosts: Arc<Hosts>,
     refusals: Arc<Refusals>,
+    /// What each host wants to see in the next proof of a DPoP key.
+    nonces: Arc<[ServerNonce]>,
     clock: Clock,
     /// Holds a [`Copy`].
     copy: Option<Arc<dyn Any + Send + Sync>>,
@@ -60,6 +63,10 @@ pub struct ApiHosts {
 /// `Bytes`, `String`, `Vec<u8>`, `Full<Bytes>`, `Empty<Bytes>` and `reqwest::Body` of bytes can; for
 /// others there is [`resend_with`](ApiHosts::resend_with). Otherwise the 401 is passed on: what a
 /// stream has sent is gone.
+///
+/// A token that is bound to a [`DpopKey`](crate::DpopKey) goes out with a proof for each request (RFC
+/// 9449, section 7). If the API wants its own nonce in it, the request goes out once more with the
+/// same token.
 ///
 /// A token younger than 10 s is not refreshed for a 401. A 401 with `insufficient_scope` (RFC 6750,
 /// section 3.1) is passed on; so is a step-up challenge, whose [`StepUp`] is in the extensions of
@@ -103,7 +110,9 @@ impl ApiHosts {
     pub fn new(hosts: impl IntoIterator<Item = impl AsRef<str>>) -> Result<Self, ConfigError> {
         let hosts = Hosts::parse(hosts)?;
         let refusals = Arc::new(Refusals::new(hosts.len()));
-        Ok(Self { hosts: Arc::new(hosts), refusals, clock: Clock::system(), copy: None })
+        let nonces = (0..hosts.len()).map(|_| ServerNonce::default()).collect();
+        let clock = Clock::system();
+        Ok(Self { hosts: Arc::new(hosts), refusals, nonces, clock, copy: None })
     }
 
     /// Sets how a body of type `B` is made once more, before it is sent. None: not this one. It
@@ -119,11 +128,13 @@ impl ApiHosts {
     }
 
     /// Lets the token go to `host` by plain http, such as to the name of a container. Everybody on
-    /// the network path can then read it. The host must be one of those that this was made with.
-    #[must_use]
-    pub fn allow_http_to(mut self, host: impl AsRef<str>) -> Self {
-        Arc::make_mut(&mut self.hosts).allow_http_to(host.as_ref());
-        self
+    /// the network path can then read it. With a port it is that one alone.
+    ///
+    /// # Errors
+    /// The host is none of those that this was made with.
+    pub fn allow_http_to(mut self, host: impl AsRef<str>) -> Result<Self, ConfigError> {
+        Arc::make_mut(&mut self.hosts).allow_http_to(host.as_ref())?;
+        Ok(self)
     }
 
     /// Sets the clock that the ages of tokens are measured by. The default is the system's.

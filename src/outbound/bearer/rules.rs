@@ -3,12 +3,17 @@
 use std::time::Duration;
 
 use http::{
-    Extensions, HeaderMap, Response, StatusCode, Uri,
+    Extensions, HeaderMap, HeaderValue, Method, Response, StatusCode, Uri,
     header::{AUTHORIZATION, CONTENT_TYPE},
 };
 
 use super::{BearerLayer, challenge::Challenge};
-use crate::{error::Chain, metrics, tokens::AccessToken};
+use crate::{
+    dpop::DPOP,
+    error::{Chain, RefreshError},
+    metrics,
+    tokens::AccessToken,
+};
 
 /// A token younger than this is not refused for its age.
 const YOUNG: Duration = Duration::from_secs(10);
@@ -23,40 +28,29 @@ pub(super) trait Answer {
     fn extensions_mut(&mut self) -> &mut Extensions;
 }
 
+/// One request on its way to an API, however often it is sent.
+pub(super) struct Call<'a> {
+    layer: &'a BearerLayer,
+    /// The place of the host that gets the token.
+    host: usize,
+    token: AccessToken,
+    /// The API has refused the token before this one.
+    is_newer: bool,
+    /// It has gone out again for the API's nonce. Once: whoever wants another one each time is never
+    /// content.
+    has_obeyed: bool,
+}
+
 impl BearerLayer {
     /// The place of the host that gets the token. None: the request goes out as it is.
     pub(super) fn host_of(&self, uri: &Uri, headers: &HeaderMap) -> Option<usize> {
         self.api.hosts.find(uri).filter(|_| !headers.contains_key(AUTHORIZATION))
     }
 
-    /// The token to send the request again with. None: the answer is passed on.
-    pub(super) async fn token_to_send_again(
-        &self,
-        rejected: &AccessToken,
-        answer: &mut (impl Answer + Send),
-        host: usize,
-        can_be_sent_again: bool,
-    ) -> Option<AccessToken> {
-        if !is_unauthorized(answer) {
-            return None;
-        }
-        let newer = if is_bad_token(answer) && can_be_sent_again {
-            self.newer_than(rejected, host).await
-        } else {
-            None
-        };
-        if newer.is_none() {
-            metrics::api_refused("passed_on");
-        }
-        newer
-    }
-
-    /// `answer` is what came back for the new token.
-    pub(super) fn sent_again(&self, newer: &AccessToken, answer: &mut impl Answer, host: usize) {
-        let is_refused = is_unauthorized(answer) && is_bad_token(answer);
-        metrics::api_refused(if is_refused { "refused_again" } else { "healed" });
-        let token = (newer.cached().key, newer.cached().generation);
-        self.api.refusals.sent_again(host, token, is_refused, self.api.clock.monotonic());
+    /// Begins a call with a token that is fresh now.
+    pub(super) async fn call(&self, host: usize) -> Result<Call<'_>, RefreshError> {
+        let token = self.source.token().await?;
+        Ok(Call { layer: self, host, token, is_newer: false, has_obeyed: false })
     }
 
     /// None if none is worth asking for, or can be had.
@@ -77,6 +71,81 @@ impl BearerLayer {
     }
 }
 
+impl Call<'_> {
+    /// Whether the request may have to go out again after this.
+    pub(super) fn may_go_again(&self) -> bool {
+        !self.is_newer || (self.token.cached().dpop_key.is_some() && !self.has_obeyed)
+    }
+
+    /// The proof for the request, where the token is bound to a key.
+    pub(super) fn proof(&self, method: &Method, uri: &Uri) -> Option<HeaderValue> {
+        let proof = self.token.dpop_proof(method, uri)?;
+        let nonce = self.layer.api.nonces[self.host].get();
+        let proof = nonce.iter().fold(proof, |proof, nonce| proof.nonce(&**nonce));
+        Some(proof.header_at(self.layer.api.clock.now()))
+    }
+
+    /// Puts the token on the request, and its proof.
+    pub(super) fn authorize(&self, headers: &mut HeaderMap, proof: Option<HeaderValue>) {
+        headers.insert(AUTHORIZATION, self.token.header());
+        if let Some(proof) = proof {
+            headers.insert(DPOP, proof);
+        }
+    }
+
+    /// What the API's answer leads to. True: the request goes out again. Otherwise the answer is
+    /// passed on.
+    pub(super) async fn goes_again(
+        &mut self,
+        answer: &mut (impl Answer + Send),
+        can_be_sent_again: bool,
+    ) -> bool {
+        let is_bound = self.token.cached().dpop_key.is_some();
+        let has_nonce = is_bound && self.layer.api.nonces[self.host].learn(answer.headers());
+        if !is_unauthorized(answer) {
+            self.note_newer("healed", false);
+            return false;
+        }
+        match Challenge::of(answer.headers()) {
+            Challenge::UseNonce if has_nonce && can_be_sent_again && !self.has_obeyed => {
+                self.has_obeyed = true;
+                metrics::api_refused("wants_nonce");
+                return true;
+            }
+            Challenge::BadToken if self.is_newer => {
+                self.note_newer("refused_again", true);
+                return false;
+            }
+            Challenge::BadToken if can_be_sent_again => {
+                if let Some(newer) = self.layer.newer_than(&self.token, self.host).await {
+                    (self.token, self.is_newer) = (newer, true);
+                    return true;
+                }
+            }
+            Challenge::StepUp(step_up) => {
+                answer.extensions_mut().insert(step_up);
+                self.note_newer("healed", false);
+            }
+            Challenge::NoTokenHelps => self.note_newer("healed", false),
+            Challenge::BadToken | Challenge::UseNonce => {}
+        }
+        if !self.is_newer {
+            metrics::api_refused("passed_on");
+        }
+        false
+    }
+
+    /// Notes what became of a request that has gone out again with a newer token.
+    fn note_newer(&self, outcome: &'static str, is_refused: bool) {
+        if self.is_newer {
+            metrics::api_refused(outcome);
+            let token = (self.token.cached().key, self.token.cached().generation);
+            let api = &self.layer.api;
+            api.refusals.sent_again(self.host, token, is_refused, api.clock.monotonic());
+        }
+    }
+}
+
 /// A 401, or what gRPC sends in its place: a 200 without a message, whose status is in the headers
 /// (Trailers-Only). A status that comes behind messages is in the body, and too late to be healed.
 fn is_unauthorized(answer: &impl Answer) -> bool {
@@ -88,16 +157,6 @@ fn is_unauthorized(answer: &impl Answer) -> bool {
         && headers
             .get(CONTENT_TYPE)
             .is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"))
-}
-
-/// Whether another token of the same kind may help. A step-up challenge is told to the caller.
-fn is_bad_token(answer: &mut impl Answer) -> bool {
-    let challenge = Challenge::of(answer.headers());
-    let is_bad = challenge == Challenge::BadToken;
-    if let Challenge::StepUp(step_up) = challenge {
-        answer.extensions_mut().insert(step_up);
-    }
-    is_bad
 }
 
 impl<R> Answer for Response<R> {

@@ -7,7 +7,7 @@ use std::{
     task::{Context, Poll},
 };
 
-use http::{Request, Response, header::AUTHORIZATION};
+use http::{Request, Response};
 use tower::{BoxError, Service, ServiceExt};
 
 use super::{BearerLayer, resend};
@@ -51,20 +51,18 @@ where
         // request.
         let clone = self.inner.clone();
         let mut inner = std::mem::replace(&mut self.inner, clone);
-        let again = copy_of(&request, &layer);
         Box::pin(async move {
-            let token = layer.source.token().await?;
-            request.headers_mut().insert(AUTHORIZATION, token.header());
-            let mut response = inner.call(request).await.map_err(Into::into)?;
-            let newer =
-                layer.token_to_send_again(&token, &mut response, host, again.is_some()).await;
-            let (Some(mut again), Some(newer)) = (again, newer) else { return Ok(response) };
-            drop(response);
-            again.headers_mut().insert(AUTHORIZATION, newer.header());
-            let inner = inner.ready().await.map_err(Into::into)?;
-            let mut response = inner.call(again).await.map_err(Into::into)?;
-            layer.sent_again(&newer, &mut response, host);
-            Ok(response)
+            let mut call = layer.call(host).await?;
+            loop {
+                let again = if call.may_go_again() { copy_of(&request, &layer) } else { None };
+                let proof = call.proof(request.method(), request.uri());
+                call.authorize(request.headers_mut(), proof);
+                let mut response = inner.call(request).await.map_err(Into::into)?;
+                let goes_again = call.goes_again(&mut response, again.is_some()).await;
+                let (true, Some(again)) = (goes_again, again) else { return Ok(response) };
+                request = again;
+                inner.ready().await.map_err(Into::into)?;
+            }
         })
     }
 }

@@ -10,6 +10,7 @@ use super::{
 };
 use crate::{
     clock::Clock,
+    dpop::DpopKey,
     endpoint::{JwtBearer, TokenEndpoint, TokenTarget},
     error::ConfigError,
     outbound::slots::Slots,
@@ -28,6 +29,7 @@ const LONGEST_FLIGHT: Duration = Duration::from_secs(60);
 /// |---|---|
 /// | [`target`](Self::target) | none: the provider decides what the token is for |
 /// | [`jwt_bearer`](Self::jwt_bearer) | none: client credentials |
+/// | [`dpop_key`](Self::dpop_key) | none: bearer tokens |
 /// | [`leeway`](Self::leeway) | 5 s; shrinks to a quarter of a token's life |
 /// | [`refresh_ahead`](Self::refresh_ahead) | 60 s; shrinks to half of a token's life; 0 turns it off |
 /// | [`wait_timeout`](Self::wait_timeout) | 10 s |
@@ -38,6 +40,7 @@ pub struct ServiceTokensBuilder {
     endpoint: TokenEndpoint,
     target: TokenTarget,
     jwt_bearer: Option<JwtBearer>,
+    dpop_key: Option<DpopKey>,
     policy: RefreshPolicy,
     clock: Clock,
 }
@@ -48,6 +51,7 @@ impl ServiceTokensBuilder {
             endpoint,
             target: TokenTarget::new(),
             jwt_bearer: None,
+            dpop_key: None,
             policy: RefreshPolicy::default(),
             clock: Clock::system(),
         }
@@ -77,6 +81,13 @@ impl ServiceTokensBuilder {
         self
     }
 
+    /// Binds the tokens to `key` (RFC 9449), as far as the provider does that: a proof goes with each
+    /// request for a token. A [`BearerLayer`](crate::BearerLayer) sends one with each call.
+    pub fn dpop_key(mut self, key: DpopKey) -> Self {
+        self.dpop_key = Some(key);
+        self
+    }
+
     /// Sets how long before its expiry a token counts as expired: the time of the way to the API.
     pub fn leeway(mut self, leeway: Duration) -> Self {
         self.policy.leeway = leeway;
@@ -91,7 +102,7 @@ impl ServiceTokensBuilder {
     }
 
     /// Sets how long a call waits for a token. Then it fails with
-    /// [`WaitTimeout`](crate::RefreshErrorKind::WaitTimeout), and the request goes on without it.
+    /// [`WaitTimeout`](crate::RefreshErrorKind::WaitTimeout), while the token request runs on.
     /// Must be above 0.
     pub fn wait_timeout(mut self, limit: Duration) -> Self {
         self.policy.wait_timeout = limit;
@@ -116,7 +127,7 @@ impl ServiceTokensBuilder {
     /// # Errors
     /// A setting is wrong; the error names it, its value and the rule.
     pub fn build(self) -> Result<ServiceTokens, ConfigError> {
-        let Self { endpoint, target, jwt_bearer, policy, clock } = self;
+        let Self { endpoint, target, jwt_bearer, dpop_key, policy, clock } = self;
         policy.validate()?;
         target.check()?;
         if let Some(bearer) = &jwt_bearer {
@@ -126,7 +137,11 @@ impl ServiceTokensBuilder {
         let provider = provider.with_wait_limit(policy.wait_timeout);
         let flight_timeout = provider.longest_refresh().saturating_add(LONGEST_FLIGHT);
         let slots = Slots::new(MOST_TARGETS, policy, flight_timeout, clock);
-        Ok(ServiceTokens::new(slots, Arc::new(AtProvider { provider, jwt_bearer }), target))
+        Ok(ServiceTokens::new(
+            slots,
+            Arc::new(AtProvider { provider, jwt_bearer, dpop_key }),
+            target,
+        ))
     }
 }
 

@@ -6,10 +6,11 @@ use async_trait::async_trait;
 use tower::BoxError;
 
 use crate::{
+    dpop::DpopKey,
     endpoint::{Grant, JwtBearer, Provider, TokenTarget},
     error::RefreshError,
     outbound::slots::{NotObtained, Obtain},
-    refresher::errors::unavailable,
+    refresher::errors::{lacks_dpop_key, unavailable},
     tokens::TokenSet,
 };
 
@@ -37,6 +38,8 @@ pub(super) struct AtProvider {
     pub(super) provider: Provider,
     /// None: client credentials.
     pub(super) jwt_bearer: Option<JwtBearer>,
+    /// What the tokens are bound to. None: they are bearer tokens.
+    pub(super) dpop_key: Option<DpopKey>,
 }
 
 #[async_trait]
@@ -46,7 +49,7 @@ impl Ask for AtProvider {
             Some(bearer) => Grant::JwtBearer(bearer, target),
             None => Grant::ClientCredentials(target),
         };
-        let obtained = self.provider.obtain(&grant).await;
+        let obtained = self.provider.obtain(grant, self.dpop_key.as_ref()).await;
         obtained.map_err(|error| NotObtained::by_provider(error, grant.name()))
     }
 }
@@ -63,7 +66,11 @@ where
 {
     async fn ask(&self, target: &TokenTarget) -> Result<TokenSet, NotObtained> {
         let obtained = (self.0)(target.clone()).await;
-        obtained.map_err(|error| as_refresh_error(error.into()).into())
+        let set = obtained.map_err(|error| as_refresh_error(error.into()))?;
+        if set.lacks_dpop_key() {
+            return Err(lacks_dpop_key().into());
+        }
+        Ok(set)
     }
 }
 

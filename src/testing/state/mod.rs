@@ -12,6 +12,7 @@ use self::refresh_tokens::RefreshToken;
 use super::{
     Endpoint,
     authorization::Codes,
+    dpop::DpopState,
     provider::{Reach, Rules},
 };
 
@@ -29,6 +30,7 @@ pub(super) struct State {
     issued: Vec<String>,
     requests: BTreeMap<Endpoint, usize>,
     pub(super) codes: Codes,
+    pub(super) dpop: DpopState,
     pub(super) refresh_requests: usize,
     pub(super) refreshes: usize,
 }

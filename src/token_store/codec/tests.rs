@@ -24,7 +24,12 @@ fn shown(tokens: &GrantTokens) -> String {
     let times = (tokens.obtained_at, tokens.expires_at, tokens.refresh_expires_at);
     let names = (&tokens.issuer, &tokens.subject, &tokens.sid, &tokens.scope);
     let access = tokens.access_token.expose();
-    format!("{:?} {access} {refresh:?} {id:?} {times:?} {names:?}", tokens.generation)
+    let key = tokens.dpop_key.as_ref().map(DpopKey::to_secret_text);
+    let header = tokens.access_token.header().as_bytes();
+    format!(
+        "{:?} {access} {header:?} {key:?} {refresh:?} {id:?} {times:?} {names:?}",
+        tokens.generation
+    )
 }
 
 fn set() -> impl Strategy<Value = GrantTokens> {
@@ -32,21 +37,34 @@ fn set() -> impl Strategy<Value = GrantTokens> {
     let text = || prop::option::of(".{0,40}");
     let secrets = ("[!-~]{1,40}", text(), text());
     let names = (".{0,40}", text(), text(), text());
-    (1..u64::MAX, secrets, names, (time.clone(), time.clone(), prop::option::of(time))).prop_map(
-        |(generation, (access, refresh, id), (issuer, subject, sid, scope), times)| GrantTokens {
-            generation: Generation(generation),
-            access_token: BearerToken::new(&access).expect("visible ASCII"),
-            refresh_token: refresh.map(SecretString::from),
-            id_token: id.map(SecretString::from),
-            scope,
-            issuer: issuer.into(),
-            subject: subject.map(Into::into),
-            sid,
-            obtained_at: times.0,
-            expires_at: times.1,
-            refresh_expires_at: times.2,
-        },
-    )
+    // None, a key of the refresh token alone, and one of both.
+    let bound = prop_oneof![Just((false, false)), Just((true, false)), Just((true, true))];
+    (1..u64::MAX, (secrets, bound), names, (time.clone(), time.clone(), prop::option::of(time)))
+        .prop_map(
+            |(
+                generation,
+                ((access, refresh, id), (key, is_bound)),
+                (issuer, subject, sid, scope),
+                times,
+            )| GrantTokens {
+                generation: Generation(generation),
+                access_token: HeaderToken::new(
+                    &access,
+                    if is_bound { Scheme::Dpop } else { Scheme::Bearer },
+                )
+                .expect("visible ASCII"),
+                dpop_key: key.then(DpopKey::generate),
+                refresh_token: refresh.map(SecretString::from),
+                id_token: id.map(SecretString::from),
+                scope,
+                issuer: issuer.into(),
+                subject: subject.map(Into::into),
+                sid,
+                obtained_at: times.0,
+                expires_at: times.1,
+                refresh_expires_at: times.2,
+            },
+        )
 }
 
 proptest! {
@@ -110,6 +128,8 @@ fn tokens_that_are_none_are_refused_by_rule_and_not_shown() {
         serde_json::json!({ "access_token": "at", "obtained_at": secret }),
         serde_json::json!({ "access_token": "at", "refresh_token": 5, "obtained_at": 1 }),
         serde_json::json!({ "access_token": "", "obtained_at": 1 }),
+        serde_json::json!({ "access_token": "at", "is_dpop": true, "obtained_at": 1 }),
+        serde_json::json!({ "access_token": "at", "dpop_key": secret, "obtained_at": 1 }),
     ];
     for payload in payloads {
         let mut record = encoded(&codec, RecordState::Live);

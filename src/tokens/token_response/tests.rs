@@ -117,7 +117,7 @@ fn a_bearer_token_by_any_other_name() {
         "",
         r#","token_type":null"#,
         r#","token_type":"""#,
-        r#","token_type":"BearerToken""#,
+        r#","token_type":"HeaderToken""#,
         r#","token_type":"bearer ""#,
         r#","token_type":"JWT""#,
         r#","token_type":"bot""#,
@@ -131,11 +131,27 @@ fn a_bearer_token_by_any_other_name() {
 }
 
 #[test]
-fn a_token_that_needs_a_proof_is_no_bearer_token() {
-    for token_type in ["DPoP", "dpop", "mac", "MAC ", "PoP", "N_A"] {
+fn a_token_that_needs_an_unknown_proof_is_refused_and_one_of_dpop_is_known() {
+    for token_type in ["mac", "MAC ", "PoP", "N_A"] {
         let body = format!(r#"{{"access_token":"at-2","token_type":"{token_type}"}}"#);
         let error = unusable(&body).error;
         assert!(matches!(error, TokenSetError::Field { field: "token_type", .. }), "{error}");
+    }
+    for (token_type, scheme) in [
+        (r#""DPoP""#, Scheme::Dpop),
+        (r#"" dpop ""#, Scheme::Dpop),
+        (r#"["dpop"]"#, Scheme::Dpop),
+        (r#"["DPoP", "bearer"]"#, Scheme::Bearer),
+        (r#""bot""#, Scheme::Bearer),
+    ] {
+        let body = format!(
+            r#"{{"access_token":"at-2","refresh_token":"rt-2","token_type":{token_type}}}"#
+        );
+        let set = assert_kept(&body);
+        assert_eq!(
+            (set.access_token.scheme(), set.lacks_dpop_key()),
+            (scheme, scheme == Scheme::Dpop)
+        );
     }
 }
 
@@ -205,9 +221,8 @@ fn a_refresh_token_is_kept_whatever_the_access_token_is() {
         r#"{"access_token":"","refresh_token":"rt-2"}"#,
         r#"{"access_token":{},"refresh_token":"rt-2"}"#,
         r#"{"access_token":"\u00e4","refresh_token":"rt-2"}"#,
-        r#"{"access_token":"at-2","token_type":"DPoP","refresh_token":"rt-2"}"#,
         r#"{"access_token":"at-2","token_type":"mac","refresh_token":"rt-2"}"#,
-        r#"{"access_token":"at-2","token_type":["DPoP"],"refresh_token":"rt-2"}"#,
+        r#"{"access_token":"at-2","token_type":["mac"],"refresh_token":"rt-2"}"#,
         r#"{"data":{"refresh_token":"rt-2"}}"#,
         "access_token=&refresh_token=rt-2",
     ] {

@@ -95,8 +95,8 @@ fn refresh_expires_in_of_zero_means_no_limit() {
 #[test]
 fn a_token_that_needs_a_proof_of_possession_is_not_taken() {
     assert!(with("token_type", json!("bEARER")).is_ok());
-    let rule = "is not bearer: its tokens need a proof of possession";
-    assert_eq!(rule_broken_by("token_type", json!("DPoP")), rule);
+    let rule = "is neither bearer nor DPoP: its tokens need another proof of possession";
+    assert_eq!(rule_broken_by("token_type", json!("mac")), rule);
 }
 
 #[test]

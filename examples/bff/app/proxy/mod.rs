@@ -96,7 +96,7 @@ impl Proxy {
             .build(connector);
         // It is near, so whoever set it has chosen to go there by http.
         let api = ApiHosts::new([upstream.authority.as_str()])?
-            .allow_http_to(upstream.authority.host())
+            .allow_http_to(upstream.authority.host())?
             .resend_with(again)
             .clock(clock);
         Ok(Self { client, api, upstream: upstream.clone(), via: Via::new(base, names), limits })

@@ -12,6 +12,7 @@ use std::{
 };
 
 use secrecy::zeroize::Zeroizing;
+use tokio::time::{sleep, timeout_at};
 
 use super::SourceError;
 
@@ -107,8 +108,8 @@ impl<T> File<T> {
     where
         T: Send + Sync + 'static,
     {
-        let Ok(turn) = tokio::time::timeout(PATIENCE, self.reading.clone().lock_owned()).await
-        else {
+        let deadline = sleep(PATIENCE).deadline();
+        let Ok(turn) = timeout_at(deadline, self.reading.clone().lock_owned()).await else {
             return self.last_good();
         };
         let reader = Arc::clone(self);
@@ -117,7 +118,7 @@ impl<T> File<T> {
             drop(turn);
             read
         });
-        match tokio::time::timeout(PATIENCE, reading).await {
+        match timeout_at(deadline, reading).await {
             Ok(read) => self.told(read.map_err(|_| SourceError::Interrupted)?),
             Err(_elapsed) => self.last_good(),
         }

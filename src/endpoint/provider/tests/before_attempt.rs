@@ -32,7 +32,7 @@ impl BeforeAttempt for Hook {
 }
 
 async fn refresh(provider: &Provider, hook: &mut Hook) -> Result<Granted, RefreshFailure> {
-    provider.refresh(&"rt".into(), hook).await
+    provider.refresh(&"rt".into(), None, hook).await
 }
 
 #[tokio::test(start_paused = true)]

@@ -24,7 +24,7 @@ const FIELDS: [&str; 11] = [
 
 fn outcome(status: u16, body: impl Into<Bytes>) -> Result<Granted, EndpointError> {
     let status = StatusCode::from_u16(status).unwrap();
-    token_answer(Answer { status, headers: HeaderMap::new(), body: Ok(body.into()) }, "")
+    token_answer(Answer { status, headers: HeaderMap::new(), body: Ok(body.into()) }, "", None)
 }
 
 /// A token set may print what is not secret, such as its scope. An error prints none of it.

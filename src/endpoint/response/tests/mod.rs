@@ -24,6 +24,7 @@ fn outcome_with(
             body: Ok(body.into()),
         },
         "",
+        None,
     )
 }
 
@@ -132,7 +133,8 @@ fn an_answer_whose_body_cannot_be_read() {
     let outcome = |status, body: EndpointError| {
         let status = StatusCode::from_u16(status).unwrap();
         let headers = HeaderMap::new();
-        let error = error_of(token_answer(Answer { status, headers, body: Err(broken(body)) }, ""));
+        let error =
+            error_of(token_answer(Answer { status, headers, body: Err(broken(body)) }, "", None));
         (error.kind().clone(), error.may_have_consumed())
     };
     let rule = "is too long";

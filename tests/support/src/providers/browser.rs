@@ -4,11 +4,15 @@ use std::sync::{Arc, Mutex};
 
 use reqwest::{Client, Response, redirect::Policy};
 use serde_json::Value;
-use tower_token_refresh::testing::StrictIssuer;
+use tower_token_refresh::{DpopKey, testing::StrictIssuer};
 use url::Url;
 use uuid::Uuid;
 
 use super::{Provider, REDIRECT_URI, User};
+
+fn exchange(code: &str) -> [(&'static str, &str); 3] {
+    [("grant_type", "authorization_code"), ("code", code), ("redirect_uri", REDIRECT_URI)]
+}
 
 /// Keeps its cookies, so that a second login finds the provider's session of the first.
 #[derive(Clone)]
@@ -33,6 +37,22 @@ impl Browser {
         if let Some(issuer) = provider.strict_issuer() {
             return self.log_in_at_strict(issuer, user);
         }
+        let code = self.code(provider, user).await;
+        let answer = provider.grant(&exchange(&code)).await;
+        assert_eq!(answer.status.as_u16(), 200, "the code exchange: {:?}", answer.text("error"));
+        answer.body
+    }
+
+    /// The same, with a proof of `key` beside the code, and with the nonce that the provider wants.
+    pub async fn log_in_bound_to(&self, provider: &Provider, user: &User, key: &DpopKey) -> Value {
+        let code = self.code(provider, user).await;
+        let answer = provider.grant_bound_to(key, &exchange(&code)).await;
+        assert_eq!(answer.status.as_u16(), 200, "the code exchange: {:?}", answer.body);
+        answer.body
+    }
+
+    /// The code that comes back with the user.
+    async fn code(&self, provider: &Provider, user: &User) -> String {
         let state = Uuid::new_v4().simple().to_string();
         let mut url = provider.url("authorization_endpoint");
         url.query_pairs_mut()
@@ -51,12 +71,7 @@ impl Browser {
             )
         };
         assert_eq!(parameter("state"), state);
-        let code = parameter("code");
-        let form =
-            [("grant_type", "authorization_code"), ("code", &code), ("redirect_uri", REDIRECT_URI)];
-        let answer = provider.grant(&form).await;
-        assert_eq!(answer.status.as_u16(), 200, "the code exchange: {:?}", answer.text("error"));
-        answer.body
+        parameter("code")
     }
 
     fn log_in_at_strict(&self, issuer: &StrictIssuer, user: &User) -> Value {

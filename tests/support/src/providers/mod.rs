@@ -9,7 +9,7 @@ use std::{env, sync::Arc};
 use reqwest::{Client, Method, RequestBuilder, StatusCode, redirect::Policy};
 use serde_json::{Value, json};
 use tower_token_refresh::{
-    ClientAuth, TokenEndpoint,
+    ClientAuth, DpopKey, DpopProof, TokenEndpoint,
     testing::{IssuerServer, StrictIssuer},
 };
 use url::Url;
@@ -68,6 +68,8 @@ pub struct Answer {
     pub status: StatusCode,
     /// `WWW-Authenticate`, empty where there is none.
     pub challenge: String,
+    /// `DPoP-Nonce`, where it gave one.
+    pub dpop_nonce: Option<String>,
     pub body: Value,
 }
 
@@ -223,6 +225,23 @@ impl Provider {
         self.post("token_endpoint", form).await
     }
 
+    /// The token endpoint, with a proof of `key`; again with the nonce that the provider wants.
+    pub async fn grant_bound_to(&self, key: &DpopKey, form: &[(&str, &str)]) -> Answer {
+        let url = self.url("token_endpoint");
+        let proof = key.proof(&Method::POST, &url.as_str().parse().expect("a URI"));
+        let send = |proof: DpopProof| async move {
+            let request = self.http.post(self.url("token_endpoint"));
+            self.authenticated(request.header("dpop", proof.header()), form).await
+        };
+        let answer = send(proof.clone()).await;
+        match &answer.dpop_nonce {
+            Some(nonce) if answer.text("error") == "use_dpop_nonce" => {
+                send(proof.nonce(nonce)).await
+            }
+            _ => answer,
+        }
+    }
+
     pub async fn refresh(&self, refresh_token: &str) -> Answer {
         self.grant(&[("grant_type", "refresh_token"), ("refresh_token", refresh_token)]).await
     }
@@ -243,7 +262,11 @@ impl Provider {
     }
 
     async fn post(&self, endpoint: &str, form: &[(&str, &str)]) -> Answer {
-        let request = self.http.post(self.url(endpoint));
+        self.authenticated(self.http.post(self.url(endpoint)), form).await
+    }
+
+    /// With the client's id, and its secret if it has one.
+    async fn authenticated(&self, request: RequestBuilder, form: &[(&str, &str)]) -> Answer {
         match self.client {
             (id, Some(secret)) => self.send(request.basic_auth(id, Some(secret)).form(form)).await,
             (id, None) => self.send(request.form(&[form, &[("client_id", id)]].concat())).await,
@@ -263,10 +286,18 @@ impl Provider {
     async fn send(&self, request: RequestBuilder) -> Answer {
         let answer = request.send().await.expect("an answer");
         let status = answer.status();
-        let challenge =
-            answer.headers().get("www-authenticate").map(|value| value.to_str().expect("ASCII"));
-        let challenge = challenge.unwrap_or_default().to_owned();
+        let header = |name| {
+            let value = answer.headers().get(name)?;
+            Some(value.to_str().expect("ASCII").to_owned())
+        };
+        let challenge = header("www-authenticate").unwrap_or_default();
+        let dpop_nonce = header("dpop-nonce");
         let body = answer.bytes().await.expect("a body");
-        Answer { status, challenge, body: serde_json::from_slice(&body).unwrap_or(json!(null)) }
+        Answer {
+            status,
+            challenge,
+            dpop_nonce,
+            body: serde_json::from_slice(&body).unwrap_or(json!(null)),
+        }
     }
 }
