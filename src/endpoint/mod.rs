@@ -62,6 +62,8 @@ pub(crate) use jwt::{Expected, JwtClaims, Keys, KeysError, LEEWAY, VerifyError};
 pub use jwt_bearer::JwtBearer;
 pub(crate) use provider::{Provider, Revocation};
 pub(crate) use request::TokenTypeHint;
+#[cfg(test)]
+pub(crate) use resilience::HeldBack;
 pub use resilience::ProviderLimits;
 pub(crate) use resilience::is_held_back;
 pub use resolver::EndpointResolver;

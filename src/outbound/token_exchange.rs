@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     endpoint::{EndpointError, EndpointErrorKind, Grant, Provider, TokenTarget},
-    error::{ConfigError, RefreshError},
+    error::{ConfigError, RefreshError, RefreshErrorKind},
     refresher::{
         LoginTokens, TokenRefresher,
         errors::{SOON, logged_out, misconfigured, wait_timeout},
@@ -149,7 +149,12 @@ impl ExchangedTokens {
         }
         let limit = self.exchange.refresher.policy().wait_timeout;
         let answered = tokio::time::timeout(limit, async {
-            self.login.token().await?;
+            match self.login.token().await {
+                // A token that is here already needs no provider.
+                Ok(_) => {}
+                Err(error) if error.kind() == RefreshErrorKind::Unavailable => {}
+                Err(error) => return Err(error),
+            }
             work.await
         });
         let answer = answered.await.unwrap_or_else(|_elapsed| Err(wait_timeout(SOON)));

@@ -1,5 +1,7 @@
 //! A user's token is exchanged for one of another API.
 
+use std::time::Duration;
+
 use support::{LIFE, World, settle};
 use tower_token_refresh::{
     ExchangedTokens, GrantHandle, LoginTokens, Logout, RefreshErrorKind, StandardClaims,
@@ -75,6 +77,21 @@ async fn an_expired_login_is_refreshed_first() {
     assert_eq!(api.world.issuer.refreshes(), 1);
     assert_eq!(api.requests(), 3);
     api.world.assert_logged_in(id).await;
+}
+
+#[tokio::test]
+async fn while_the_login_cannot_be_refreshed_a_token_that_is_here_is_served() {
+    let api = Api::new();
+    let (_, alice) = api.log_in("alice").await;
+    api.world.clock.advance(Duration::from_secs(25));
+    let held = exchanged(&alice).await;
+    api.world.issuer.set_down(true);
+    // The login's own token has expired by now.
+    api.world.clock.advance(Duration::from_secs(36));
+    assert_eq!(exchanged(&alice).await, held);
+    api.world.clock.advance(LIFE);
+    let error = alice.token().await.expect_err("nothing is left");
+    assert_eq!(error.kind(), RefreshErrorKind::Unavailable);
 }
 
 #[tokio::test]
