@@ -55,6 +55,8 @@ impl Extract for LoginTokens {
     }
 }
 
+impl ExtractIfAny for LoginTokens {}
+
 impl<T: DeserializeOwned + Send + Sync + 'static> Extract for Claims<T> {
     async fn extract<P: Place>(parts: &mut Parts) -> Result<Self, RefreshError> {
         let token = AccessToken::extract::<P>(parts).await?;
@@ -124,6 +126,18 @@ impl<S: Sync> FromRequestParts<S> for LoginTokens {
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, RefreshError> {
         extracted::<Only, _>(parts).await
+    }
+}
+
+/// None where `Option<AccessToken>` is.
+impl<S: Sync> OptionalFromRequestParts<S> for LoginTokens {
+    type Rejection = RefreshError;
+
+    async fn from_request_parts(
+        parts: &mut Parts,
+        _state: &S,
+    ) -> Result<Option<Self>, RefreshError> {
+        extracted_if_any::<Only, _>(parts).await
     }
 }
 

@@ -82,6 +82,13 @@ impl AccessToken {
         self.token.scope.as_deref()
     }
 
+    /// The issuer that the login is at: the provider's `iss` if it is known, else the URL of its token
+    /// endpoint. None for a token without a login.
+    #[must_use]
+    pub fn issuer(&self) -> Option<&str> {
+        Some(&*self.token.issuer).filter(|issuer| !issuer.is_empty())
+    }
+
     /// The user: the `sub` of the ID token or, without one, of the access token. None if all tokens
     /// are opaque.
     #[must_use]

@@ -12,8 +12,8 @@ use serde_json::{Value, json};
 use support::providers::{Browser, Provider, service};
 use tower_sessions::{MemoryStore, Session};
 use tower_token_refresh::{
-    AssertionAudience, ClientAuth, Logout, RefreshErrorKind, SigningAlgorithm, SigningKey,
-    TokenEndpoint, TokenRefresher, TokenSet, tower_sessions,
+    AssertionAudience, ClientAuth, Logout, RefreshErrorKind, ServiceTokens, SigningAlgorithm,
+    SigningKey, TokenEndpoint, TokenRefresher, TokenSet, tower_sessions,
 };
 use uuid::Uuid;
 
@@ -36,6 +36,7 @@ impl Login {
             "secret": SECRET,
             "clientAuthenticatorType": "client-secret",
             "standardFlowEnabled": true,
+            "serviceAccountsEnabled": true,
             "redirectUris": ["*"],
         });
         keycloak.admin().create_client(&client).await;
@@ -53,11 +54,14 @@ impl Login {
     }
 }
 
-/// Two refreshes and a logout, which revokes. Gives the newest access token.
+/// A token of the client's own, two refreshes and a logout, which revokes. Gives the newest access
+/// token.
 async fn refreshes_and_ends(
     endpoint: TokenEndpoint,
     tokens: &Value,
 ) -> Result<String, RefreshErrorKind> {
+    let own = ServiceTokens::builder(endpoint.clone()).build().expect("the settings agree");
+    own.token().await.inspect_err(|error| eprintln!("{error}")).map_err(|error| error.kind())?;
     let refresher = TokenRefresher::builder(endpoint, MemoryStore::default())
         .build()
         .expect("the settings agree");

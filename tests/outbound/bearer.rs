@@ -13,7 +13,7 @@ use bytes::Bytes;
 use futures_util::future::join_all;
 use http::{HeaderMap, Request, Response, StatusCode, header};
 use http_body_util::Full;
-use support::{TokenOp, World};
+use support::{TokenOp, World, log::Log};
 use tower::{BoxError, Layer, ServiceExt, service_fn, util::BoxCloneSyncService};
 use tower_token_refresh::{
     ApiHosts, BearerLayer, LoginTokens, Logout, RefreshError, RefreshErrorKind, StepUp,
@@ -142,12 +142,14 @@ async fn each_request_has_the_token_of_now_and_it_is_marked_sensitive() {
 }
 
 #[tokio::test]
-async fn the_token_goes_to_the_named_hosts_only() {
+async fn the_token_goes_to_the_named_hosts_only_and_the_log_says_once_why_not_by_http() {
+    let log = Log::of_this_thread();
     let scene = scene(refused).await;
     let client = scene.client::<Full<Bytes>>(&scene.layer());
     for uri in [
         "https://evil.example/",
         "http://api.example.com/",
+        "http://api.example.com/again",
         "https://api.example.com:444/",
         "http://127.0.0.1:81/",
     ] {
@@ -157,7 +159,9 @@ async fn the_token_goes_to_the_named_hosts_only() {
     }
     let calls = scene.calls.lock().unwrap().clone();
     assert!(calls.iter().all(|headers| !headers.contains_key(header::AUTHORIZATION)));
-    assert_eq!((calls.len(), scene.refreshes()), (4, 0));
+    assert_eq!((calls.len(), scene.refreshes()), (5, 0));
+    let warnings = log.lines_at("WARN");
+    assert!(warnings.len() == 1 && warnings[0].contains("allow_http_to"), "{warnings:?}");
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use axum::{Router, body::Body, routing::get};
 use http::{Request, StatusCode, header};
-use support::World;
+use support::{Op, World};
 use tower::ServiceExt;
 use tower_token_refresh::{LoginTokens, Logout, TokenRefreshLayer};
 
@@ -39,6 +39,33 @@ async fn a_handler_gets_the_tokens_of_its_login_behind_a_guard_and_without_one()
         world.refresher.log_out(&session, Logout::EndSession).await.expect("logged out");
         assert_eq!(asked(app, cookie()).await.0, StatusCode::UNAUTHORIZED);
     }
+}
+
+#[tokio::test]
+async fn who_need_not_be_logged_in_may_be_nobody_but_an_outage_makes_nobody_so() {
+    let world = World::on_memory();
+    let who = async |login: Option<LoginTokens>| match login {
+        Some(login) => {
+            let token = login.token().await.expect("fresh");
+            token.issuer().unwrap_or_default().to_owned()
+        }
+        None => "nobody".to_owned(),
+    };
+    let layer = TokenRefreshLayer::new(&world.refresher).lazy();
+    let app =
+        Router::new().route("/", get(who)).layer(layer).layer(world.refresher.session_layer());
+    assert_eq!(asked(app.clone(), None).await, (StatusCode::OK, "nobody".to_owned()));
+    let id = world.log_in("alice").await;
+    let cookie = || Some(format!("id={id}"));
+    let answer = asked(app.clone(), cookie()).await;
+    assert_eq!(answer, (StatusCode::OK, world.issuer.issuer_url()));
+
+    world.sessions.refuse(Op::Load);
+    assert_eq!(asked(app.clone(), cookie()).await.0, StatusCode::SERVICE_UNAVAILABLE);
+    world.sessions.accept(Op::Load);
+    let session = world.session(id);
+    world.refresher.log_out(&session, Logout::KeepSession).await.expect("logged out");
+    assert_eq!(asked(app, cookie()).await, (StatusCode::OK, "nobody".to_owned()));
 }
 
 #[tokio::test]

@@ -1,5 +1,10 @@
 //! Which servers may see the token.
 
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
+
 use http::{Uri, uri::Authority};
 
 use crate::{error::ConfigError, loopback::is_loopback};
@@ -15,6 +20,8 @@ struct Host {
     port: Option<u16>,
     /// Also by plain http.
     by_http: bool,
+    /// The log has said that it is not.
+    warned: Arc<AtomicBool>,
 }
 
 impl Hosts {
@@ -60,11 +67,15 @@ impl Hosts {
             _ => return None,
         };
         let port = uri.port_u16().unwrap_or(default_port);
-        self.0.iter().position(|host| {
-            host.name.eq_ignore_ascii_case(name)
-                && host.port.unwrap_or(default_port) == port
-                && (host.by_http || !is_plain)
-        })
+        let place = self.0.iter().position(|host| {
+            host.name.eq_ignore_ascii_case(name) && host.port.unwrap_or(default_port) == port
+        })?;
+        let host = &self.0[place];
+        if is_plain && !host.by_http {
+            host.warn_of_plain_http();
+            return None;
+        }
+        Some(place)
     }
 }
 
@@ -80,7 +91,18 @@ impl Host {
         if !is_name || (port.is_none() && name.len() != text.len()) {
             return Err(wrong(text, rule));
         }
-        Ok(Self { name: name.to_ascii_lowercase(), port, by_http: false })
+        Ok(Self { name: name.to_ascii_lowercase(), port, by_http: false, warned: Arc::default() })
+    }
+
+    /// Once: each request would say the same.
+    fn warn_of_plain_http(&self) {
+        if !self.warned.swap(true, Ordering::Relaxed) {
+            tracing::warn!(
+                host = self.name,
+                "a request goes out without a token: by plain http everybody on the path could read \
+                 it. Use https, or name the host in `ApiHosts::allow_http_to`"
+            );
+        }
     }
 }
 

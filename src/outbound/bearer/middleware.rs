@@ -51,12 +51,13 @@ impl Middleware for BearerMiddleware {
         extensions: &mut Extensions,
         next: Next<'_>,
     ) -> reqwest_middleware::Result<Response> {
+        let calls = &*self.0.0;
         let uri = uri_of(request.url());
-        let host = uri.as_ref().and_then(|uri| self.0.host_of(uri, request.headers()));
+        let host = uri.as_ref().and_then(|uri| calls.host_of(uri, request.headers()));
         let (Some(uri), Some(host)) = (uri, host) else {
             return next.run(request, extensions).await;
         };
-        let mut call = self.0.call(host).await.map_err(Error::middleware)?;
+        let mut call = calls.call(host).await.map_err(Error::middleware)?;
         loop {
             let again = if call.may_go_again() { request.try_clone() } else { None };
             let proof = call.proof(request.method(), &uri);
@@ -65,7 +66,7 @@ impl Middleware for BearerMiddleware {
             // Whoever a redirect has led to never saw the token.
             let from = uri_of(response.url());
             let has_seen_it =
-                from.and_then(|from| self.0.host_of(&from, &HeaderMap::new())) == Some(host);
+                from.and_then(|from| calls.host_of(&from, &HeaderMap::new())) == Some(host);
             let can_be_sent_again = again.is_some() && has_seen_it;
             let goes_again = call.goes_again(&mut response, can_be_sent_again).await;
             let (true, Some(again)) = (goes_again, again) else { return Ok(response) };

@@ -96,8 +96,11 @@ pub struct ApiHosts {
 /// The service's error is that of the inner service, or a [`RefreshError`](crate::RefreshError) if
 /// there is no token. Both are boxed: `error.downcast_ref::<RefreshError>()` tells them apart.
 #[derive(Clone)]
-pub struct BearerLayer {
-    source: Arc<dyn TokenSource>,
+pub struct BearerLayer(Arc<Calls>);
+
+/// What all services of a layer share, in one piece: each request takes a handle to it.
+struct Calls {
+    source: Box<dyn TokenSource>,
     api: ApiHosts,
 }
 
@@ -149,7 +152,7 @@ impl BearerLayer {
     /// Takes the tokens for the API at these hosts from `source`.
     #[must_use]
     pub fn new(source: impl TokenSource, api: &ApiHosts) -> Self {
-        Self { source: Arc::new(source), api: api.clone() }
+        Self(Arc::new(Calls { source: Box::new(source), api: api.clone() }))
     }
 }
 
@@ -169,6 +172,6 @@ impl fmt::Debug for ApiHosts {
 
 impl fmt::Debug for BearerLayer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("BearerLayer").field("api", &self.api).finish_non_exhaustive()
+        f.debug_struct("BearerLayer").field("api", &self.0.api).finish_non_exhaustive()
     }
 }

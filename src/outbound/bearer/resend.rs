@@ -17,20 +17,23 @@ pub(super) fn copy<B: 'static>(body: &B, own: Option<&(dyn Any + Send + Sync)>) 
 }
 
 fn known<B: 'static>(body: &B) -> Option<B> {
-    let body = body as &dyn Any;
-    let copy = cloned::<()>(body)
-        .or_else(|| cloned::<Bytes>(body))
-        .or_else(|| cloned::<Full<Bytes>>(body))
-        .or_else(|| cloned::<Empty<Bytes>>(body))
-        .or_else(|| cloned::<String>(body))
-        .or_else(|| cloned::<Vec<u8>>(body))
+    cloned::<(), B>(body)
+        .or_else(|| cloned::<Bytes, B>(body))
+        .or_else(|| cloned::<Full<Bytes>, B>(body))
+        .or_else(|| cloned::<Empty<Bytes>, B>(body))
+        .or_else(|| cloned::<String, B>(body))
+        .or_else(|| cloned::<Vec<u8>, B>(body))
         .or_else(|| {
-            let body = body.downcast_ref::<reqwest::Body>()?.as_bytes()?.to_vec();
-            Some(Box::new(reqwest::Body::from(body)) as Box<dyn Any>)
-        })?;
-    copy.downcast().ok().map(|copy| *copy)
+            let body = (body as &dyn Any).downcast_ref::<reqwest::Body>()?.as_bytes()?.to_vec();
+            as_type(reqwest::Body::from(body))
+        })
 }
 
-fn cloned<T: Clone + 'static>(body: &dyn Any) -> Option<Box<dyn Any>> {
-    body.downcast_ref::<T>().map(|body| Box::new(body.clone()) as Box<dyn Any>)
+fn cloned<T: Clone + 'static, B: 'static>(body: &B) -> Option<B> {
+    as_type((body as &dyn Any).downcast_ref::<T>()?.clone())
+}
+
+/// `value`, if `T` and `B` are one type. Without a box, as each request comes by here.
+fn as_type<T: 'static, B: 'static>(value: T) -> Option<B> {
+    (&mut Some(value) as &mut dyn Any).downcast_mut::<Option<B>>()?.take()
 }

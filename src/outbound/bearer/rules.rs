@@ -7,7 +7,7 @@ use http::{
     header::{AUTHORIZATION, CONTENT_TYPE},
 };
 
-use super::{BearerLayer, challenge::Challenge};
+use super::{Calls, challenge::Challenge};
 use crate::{
     dpop::DPOP,
     error::{Chain, RefreshError},
@@ -30,7 +30,7 @@ pub(super) trait Answer {
 
 /// One request on its way to an API, however often it is sent.
 pub(super) struct Call<'a> {
-    layer: &'a BearerLayer,
+    calls: &'a Calls,
     /// The place of the host that gets the token.
     host: usize,
     token: AccessToken,
@@ -41,7 +41,7 @@ pub(super) struct Call<'a> {
     has_obeyed: bool,
 }
 
-impl BearerLayer {
+impl Calls {
     /// The place of the host that gets the token. None: the request goes out as it is.
     pub(super) fn host_of(&self, uri: &Uri, headers: &HeaderMap) -> Option<usize> {
         self.api.hosts.find(uri).filter(|_| !headers.contains_key(AUTHORIZATION))
@@ -50,7 +50,7 @@ impl BearerLayer {
     /// Begins a call with a token that is fresh now.
     pub(super) async fn call(&self, host: usize) -> Result<Call<'_>, RefreshError> {
         let token = self.source.token().await?;
-        Ok(Call { layer: self, host, token, is_newer: false, has_obeyed: false })
+        Ok(Call { calls: self, host, token, is_newer: false, has_obeyed: false })
     }
 
     /// None if none is worth asking for, or can be had.
@@ -80,9 +80,9 @@ impl Call<'_> {
     /// The proof for the request, where the token is bound to a key.
     pub(super) fn proof(&self, method: &Method, uri: &Uri) -> Option<HeaderValue> {
         let proof = self.token.dpop_proof(method, uri)?;
-        let nonce = self.layer.api.nonces[self.host].get();
+        let nonce = self.calls.api.nonces[self.host].get();
         let proof = nonce.iter().fold(proof, |proof, nonce| proof.nonce(&**nonce));
-        Some(proof.header_at(self.layer.api.clock.now()))
+        Some(proof.header_at(self.calls.api.clock.now()))
     }
 
     /// Puts the token on the request, and its proof.
@@ -101,7 +101,7 @@ impl Call<'_> {
         can_be_sent_again: bool,
     ) -> bool {
         let is_bound = self.token.cached().dpop_key.is_some();
-        let has_nonce = is_bound && self.layer.api.nonces[self.host].learn(answer.headers());
+        let has_nonce = is_bound && self.calls.api.nonces[self.host].learn(answer.headers());
         if !is_unauthorized(answer) {
             self.note_newer("healed", false);
             return false;
@@ -117,7 +117,7 @@ impl Call<'_> {
                 return false;
             }
             Challenge::BadToken if can_be_sent_again => {
-                if let Some(newer) = self.layer.newer_than(&self.token, self.host).await {
+                if let Some(newer) = self.calls.newer_than(&self.token, self.host).await {
                     (self.token, self.is_newer) = (newer, true);
                     return true;
                 }
@@ -140,7 +140,7 @@ impl Call<'_> {
         if self.is_newer {
             metrics::api_refused(outcome);
             let token = (self.token.cached().key, self.token.cached().generation);
-            let api = &self.layer.api;
+            let api = &self.calls.api;
             api.refusals.sent_again(self.host, token, is_refused, api.clock.monotonic());
         }
     }

@@ -10,7 +10,7 @@ use std::{
 use http::{Request, Response};
 use tower::{BoxError, Service, ServiceExt};
 
-use super::{BearerLayer, resend};
+use super::{BearerLayer, Calls, resend};
 
 /// A service inside a [`BearerLayer`](crate::BearerLayer).
 #[derive(Clone)]
@@ -42,19 +42,19 @@ where
     }
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        let Some(host) = self.layer.host_of(request.uri(), request.headers()) else {
+        let Some(host) = self.layer.0.host_of(request.uri(), request.headers()) else {
             let response = self.inner.call(request);
             return Box::pin(async { response.await.map_err(Into::into) });
         };
-        let layer = self.layer.clone();
+        let calls = self.layer.0.clone();
         // The service that was polled ready is the one to call; its clone waits for the next
         // request.
         let clone = self.inner.clone();
         let mut inner = std::mem::replace(&mut self.inner, clone);
         Box::pin(async move {
-            let mut call = layer.call(host).await?;
+            let mut call = calls.call(host).await?;
             loop {
-                let again = if call.may_go_again() { copy_of(&request, &layer) } else { None };
+                let again = if call.may_go_again() { copy_of(&request, &calls) } else { None };
                 let proof = call.proof(request.method(), request.uri());
                 call.authorize(request.headers_mut(), proof);
                 let mut response = inner.call(request).await.map_err(Into::into)?;
@@ -68,8 +68,8 @@ where
 }
 
 /// None if the body cannot be sent twice.
-fn copy_of<B: 'static>(request: &Request<B>, layer: &BearerLayer) -> Option<Request<B>> {
-    let mut copy = Request::new(resend::copy(request.body(), layer.api.copy.as_deref())?);
+fn copy_of<B: 'static>(request: &Request<B>, calls: &Calls) -> Option<Request<B>> {
+    let mut copy = Request::new(resend::copy(request.body(), calls.api.copy.as_deref())?);
     copy.method_mut().clone_from(request.method());
     copy.uri_mut().clone_from(request.uri());
     *copy.version_mut() = request.version();
