@@ -99,7 +99,8 @@ pub(super) fn token_answer(
     }
 }
 
-/// Nobody can use an access token that is bound to a key which was not ours.
+/// The tokens keep the key that they were asked for with, whatever their type is: the refresh token may
+/// be bound alone. Nobody can use an access token that is bound to a key which was not ours.
 fn bound_to(tokens: TokenSet, key: Option<&DpopKey>) -> Result<TokenSet, Unusable> {
     let tokens = key.cloned().into_iter().fold(tokens, TokenSet::with_dpop_key);
     if tokens.lacks_dpop_key() {

@@ -79,7 +79,6 @@ impl GrantTokens {
         next.scope = next.scope.or_else(|| self.scope.clone());
         next.sid = next.sid.or_else(|| self.sid.clone());
         next.subject.clone_from(&self.subject);
-        next.dpop_key.clone_from(&self.dpop_key);
         next
     }
 

@@ -1,13 +1,21 @@
 //! Calls of an API with bound tokens, through the layer.
 
-use std::time::Duration;
+use std::{
+    convert::Infallible,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use bytes::Bytes;
 use futures_util::{future::join_all, stream};
-use http::{Method, StatusCode, Uri, header};
-use http_body_util::StreamBody;
+use http::{Method, Request, Response, StatusCode, Uri, header};
+use http_body_util::{Full, StreamBody};
+use tower::{Layer, ServiceExt, service_fn};
 use tower_token_refresh::{
-    ApiHosts, DpopKey, DpopProof, TokenExchange, TokenTarget,
+    ApiHosts, BearerLayer, DpopKey, DpopProof, TokenExchange, TokenTarget,
     testing::{Endpoint, ManualClock},
 };
 
@@ -40,6 +48,57 @@ async fn a_nonce_that_the_api_wants_costs_one_call_more_and_no_refresh() {
     world.issuer.new_dpop_nonce();
     assert_eq!(api.status(&tokens).await, StatusCode::OK);
     assert_eq!((api.calls().len(), world.issuer.token_requests()), (5, 0));
+}
+
+/// A 401 with this error, and a nonce in any case.
+fn refuses(error: &str, nonce: usize) -> Response<Bytes> {
+    Response::builder()
+        .status(StatusCode::UNAUTHORIZED)
+        .header("www-authenticate", format!("DPoP error=\"{error}\""))
+        .header("dpop-nonce", format!("n-{nonce}"))
+        .body(Bytes::new())
+        .expect("an answer")
+}
+
+#[tokio::test]
+async fn a_nonce_may_be_wanted_after_the_token_was_refused_and_before() {
+    for errors in [["invalid_token", "use_dpop_nonce"], ["use_dpop_nonce", "invalid_token"]] {
+        let world = world(|issuer| issuer);
+        let (tokens, sent) = (log_in(&world).await, Arc::new(AtomicUsize::new(0)));
+        let counted = sent.clone();
+        let api = service_fn(move |_: Request<Full<Bytes>>| {
+            let nth = counted.fetch_add(1, Ordering::SeqCst);
+            let answer = errors.get(nth).map(|error| refuses(error, nth));
+            async move { Ok::<_, Infallible>(answer.unwrap_or_default()) }
+        });
+        let hosts = ApiHosts::new(["api.example.com"]).expect("a host");
+        let hosts = hosts.clock(world.clock.clock());
+        world.clock.advance(Duration::from_secs(15));
+        let client = BearerLayer::new(tokens, &hosts).layer(api);
+        let request = Request::get("https://api.example.com/").body(Full::default()).unwrap();
+        assert_eq!(client.oneshot(request).await.expect("an answer").status(), StatusCode::OK);
+        assert_eq!((sent.load(Ordering::SeqCst), world.issuer.refreshes()), (3, 1), "{errors:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_api_that_is_never_content_with_a_nonce_is_called_twice() {
+    let world = world(|issuer| issuer);
+    let (tokens, sent) = (log_in(&world).await, Arc::new(AtomicUsize::new(0)));
+    let counted = sent.clone();
+    let api = service_fn(move |_: Request<Full<Bytes>>| {
+        let answer = refuses("use_dpop_nonce", counted.fetch_add(1, Ordering::SeqCst));
+        async move { Ok::<_, Infallible>(answer) }
+    });
+    let hosts = ApiHosts::new(["api.example.com"]).expect("a host").clock(world.clock.clock());
+    world.clock.advance(Duration::from_secs(15));
+    let client = BearerLayer::new(tokens, &hosts).layer(api);
+    for calls in [2, 4] {
+        let request = Request::get("https://api.example.com/").body(Full::default()).unwrap();
+        let answer = client.clone().oneshot(request).await.expect("an answer");
+        assert_eq!(answer.status(), StatusCode::UNAUTHORIZED);
+        assert_eq!((sent.load(Ordering::SeqCst), world.issuer.refreshes()), (calls, 0));
+    }
 }
 
 #[tokio::test]
