@@ -15,7 +15,7 @@
 //! | [`outgoing_calls`] | tokens for handlers, WebSockets, jobs, and users who are not there |
 //! | [`service_tokens`] | tokens of the application itself, and token exchange |
 //! | [`dpop`] | tokens that are bound to a key |
-//! | [`several_providers`] | two providers for each user, or one per tenant |
+//! | [`several_providers`] | two providers for your users, or one per tenant |
 //! | [`operations`] | logs, metrics, shutdown, session stores, WebSockets |
 //! | [`testing`] | the test kit for your application, and this crate's own tests |
 
@@ -33,7 +33,8 @@ pub mod guarantees {}
 pub mod failure_modes {}
 
 #[doc = "[failure modes]: crate::docs::failure_modes\n"]
-#[doc = "[sealed]: crate::docs::encryption_at_rest\n\n"]
+#[doc = "[sealed]: crate::docs::encryption_at_rest\n"]
+#[doc = "[Several providers]: crate::docs::several_providers\n\n"]
 #[doc = include_str!("../docs/token-store.md")]
 pub mod token_store {}
 
@@ -66,11 +67,15 @@ pub mod client_authentication {}
 
 #[doc = "[token store]: crate::docs::token_store\n"]
 #[doc = "[DPoP]: crate::docs::dpop\n"]
+#[doc = "[healed 401]: crate::docs::testing#test-a-healed-401\n"]
+#[doc = "[service tokens]: crate::docs::service_tokens\n"]
+#[doc = "[back-channel logout]: crate::docs::back_channel_logout\n"]
 #[doc = "[test kit]: crate::docs::testing\n\n"]
 #[doc = include_str!("../docs/outgoing-calls.md")]
 pub mod outgoing_calls {}
 
-#[doc = "[Calls that go out]: crate::docs::outgoing_calls\n\n"]
+#[doc = "[Calls that go out]: crate::docs::outgoing_calls\n"]
+#[doc = "[answer]: crate::docs::outgoing_calls#from-the-clients-error-to-an-answer\n\n"]
 #[doc = include_str!("../docs/service-tokens.md")]
 pub mod service_tokens {}
 
@@ -78,6 +83,7 @@ pub mod service_tokens {}
 #[doc = include_str!("../docs/dpop.md")]
 pub mod dpop {}
 
+#[doc = "[Calls that go out]: crate::docs::outgoing_calls\n\n"]
 #[doc = include_str!("../docs/several-providers.md")]
 pub mod several_providers {}
 

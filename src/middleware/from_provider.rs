@@ -18,7 +18,9 @@ use crate::error::RefreshError;
 /// `P` is any type of yours. [`TokenRefreshLayer::provider`](crate::TokenRefreshLayer::provider) puts
 /// it on the layer of that provider. Give the refreshers
 /// [session keys](crate::TokenRefresherBuilder::session_key) of their own, so that a session can hold
-/// a login of each.
+/// a login of each. Build the second one over the first one's
+/// [`session_store`](crate::TokenRefresher::session_store), and use the session layer of the
+/// second one only. [`docs::several_providers`](crate::docs::several_providers) shows it all.
 ///
 /// ```
 /// use axum::{Router, routing::get};
@@ -37,12 +39,13 @@ use crate::error::RefreshError;
 ///     }
 /// }
 ///
+/// /// `github` was built over `company.session_store()`.
 /// fn app(company: TokenRefresher, github: TokenRefresher) -> Router {
 ///     Router::new()
 ///         .route("/repositories", get(repositories))
 ///         .route_layer(TokenRefreshLayer::new(&company))
 ///         .layer(TokenRefreshLayer::new(&github).lazy().provider::<GitHub>())
-///         .layer(company.session_layer())
+///         .layer(github.session_layer())
 /// }
 /// # let _ = app;
 /// ```

@@ -87,6 +87,12 @@ impl TokenRefreshLayer {
     /// that extractors below it reject. None means problem JSON, as without a hook. The hook must
     /// not block.
     ///
+    /// An extractor that hands its error to the handler, as a `Result`, asks the hook as well: if
+    /// the handler returns that error, the hook's answer goes out. The hook does not see an error
+    /// that the handler got from somewhere else, such as `LoginTokens::token` or a client with a
+    /// [`BearerLayer`](crate::BearerLayer). If the handler returns that one, the answer is problem
+    /// JSON.
+    ///
     /// The response goes out as it is, so the hook sets `Cache-Control` or a challenge itself. The
     /// error is added to its extensions.
     ///

@@ -104,6 +104,9 @@ impl TokenExchange {
     }
 
     /// The tokens of the user of `login` for this API. Nothing is exchanged yet.
+    ///
+    /// `login` must be of the refresher that this was made with. For a login of another refresher
+    /// they give [`Misconfigured`](crate::RefreshErrorKind::Misconfigured), and nothing is sent.
     #[must_use]
     pub fn tokens(&self, login: &LoginTokens) -> ExchangedTokens {
         let slot = self.0.slots.slot(login.key());

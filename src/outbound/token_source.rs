@@ -6,7 +6,9 @@ use async_trait::async_trait;
 
 use crate::{error::RefreshError, refresher::LoginTokens, tokens::AccessToken};
 
-/// Gives access tokens to whoever calls an API: those of a login ([`LoginTokens`]), or your own.
+/// Gives access tokens to whoever calls an API: those of a login ([`LoginTokens`]), those that
+/// they are exchanged for ([`ExchangedTokens`](crate::ExchangedTokens)), those of the application
+/// itself ([`ServiceTokens`](crate::ServiceTokens)), or your own.
 ///
 /// Write code that calls an API against this, and a test gives it any token.
 ///

@@ -34,6 +34,8 @@ const SHORTEST_PAUSE: Duration = Duration::from_millis(100);
 /// and to no other: once the login has ended it gives no token, even if its session holds another
 /// login by now, and however long ago that was.
 ///
+/// In a handler, `Option<LoginTokens>` is None for whoever is not logged in.
+///
 /// Nothing that it does prolongs the session, which may end before the login does: whoever holds
 /// this has the tokens until the user logs out, the provider refuses them, or the token record is
 /// too old.
@@ -127,9 +129,9 @@ impl LoginTokens {
     }
 
     /// Waits for the next token: one newer than this function has given, and than the one of the
-    /// request that this was made from. Of a [handle](GrantHandle) it gives the present one first. If
-    /// [`token`](Self::token) had to refresh, it gives that one again. Near the end of a token's life this refreshes it, so that a stream that
-    /// only waits here always has a good one.
+    /// request that this was made from. Of a [handle](GrantHandle) it gives the present one first.
+    /// If [`token`](Self::token) had to refresh, it gives that one again. Near the end of a
+    /// token's life this refreshes it, so that a stream that only waits here always has a good one.
     ///
     /// While the provider or a store cannot be reached it goes on waiting.
     ///

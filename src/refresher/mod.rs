@@ -111,8 +111,8 @@ impl TokenRefresher {
     /// [stale](AccessToken::is_stale), if the [policy](crate::RefreshPolicy::on_unavailable) says
     /// so.
     ///
-    /// A WebSocket or another long-lived handler keeps its [`Session`] and calls this whenever it
-    /// needs a token.
+    /// Whatever outlives its request, such as a WebSocket or a job, keeps [`LoginTokens`] instead
+    /// of the [`Session`]: see [`login_tokens`](Self::login_tokens).
     ///
     /// # Cancel safety
     /// Dropping the future loses nothing: a refresh that has begun goes on to its end.

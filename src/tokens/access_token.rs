@@ -90,7 +90,8 @@ impl AccessToken {
     }
 
     /// The user: the `sub` of the ID token or, without one, of the access token. None if all tokens
-    /// are opaque.
+    /// are opaque. It is unique at its issuer only: two providers may give the same one to two
+    /// people, so an application with several providers knows a user by issuer and subject.
     #[must_use]
     pub fn subject(&self) -> Option<&str> {
         self.token.subject.as_deref()
