@@ -21,6 +21,7 @@
 
 mod attempt;
 mod auth;
+mod authorization_grant;
 mod classify;
 mod content_coding;
 mod discover;
@@ -29,7 +30,6 @@ mod error;
 mod exchange;
 #[cfg(fuzzing)]
 pub mod fuzzing;
-mod grant;
 mod issuers;
 mod jwt;
 mod jwt_bearer;
@@ -52,11 +52,11 @@ pub(crate) use attempt::{Aborted, BeforeAttempt, RefreshFailure};
 pub use auth::{
     AssertionAudience, ClientAuth, SecretSource, SigningAlgorithm, SigningKey, SigningKeySource,
 };
+pub(crate) use authorization_grant::AuthorizationGrant;
 pub use classify::{AnswerMeaning, ProviderAnswer};
 pub use discover::Discover;
 pub use discovery::DiscoveryError;
 pub(crate) use error::{EndpointError, EndpointErrorKind};
-pub(crate) use grant::Grant;
 pub(crate) use issuers::Issuers;
 pub(crate) use jwt::{Expected, JwtClaims, Keys, KeysError, LEEWAY, VerifyError};
 pub use jwt_bearer::JwtBearer;

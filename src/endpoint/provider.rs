@@ -34,11 +34,11 @@ use self::credentials::explain_proof;
 use super::{
     attempt::{Aborted, AlwaysSend, BeforeAttempt, RefreshFailure},
     auth::{ClientAuth, Credentials},
+    authorization_grant::{AuthorizationGrant, Fields},
     classify::Classify,
     discovery::Metadata,
     error::{EndpointError, EndpointErrorKind as Kind},
     exchange::{Answer, Exchange},
-    grant::{Fields, Grant},
     issuers::Issuers,
     request::{self, Params, TokenTypeHint},
     resilience::{
@@ -66,7 +66,7 @@ pub(crate) enum Revocation {
 /// What a token request presents.
 #[derive(Clone, Copy)]
 struct Presented<'a> {
-    grant: Grant<'a>,
+    grant: AuthorizationGrant<'a>,
     /// What it is bound to, or will be.
     key: Option<&'a DpopKey>,
 }
@@ -132,7 +132,7 @@ impl Provider {
         key: Option<&DpopKey>,
         before: &mut dyn BeforeAttempt,
     ) -> Result<Granted, RefreshFailure> {
-        let presented = Presented { grant: Grant::RefreshToken(refresh_token), key };
+        let presented = Presented { grant: AuthorizationGrant::RefreshToken(refresh_token), key };
         let fingerprint = presented.grant.fingerprint();
         self.admission.refuse_dead(&fingerprint)?;
         let answer = self.request(presented, fingerprint, before).await;
@@ -150,7 +150,7 @@ impl Provider {
     /// `key`: what the token is to be bound to.
     pub(crate) async fn obtain(
         &self,
-        grant: Grant<'_>,
+        grant: AuthorizationGrant<'_>,
         key: Option<&DpopKey>,
     ) -> Result<TokenSet, EndpointError> {
         let (presented, fingerprint) = (Presented { grant, key }, grant.fingerprint());
@@ -287,7 +287,7 @@ impl Provider {
         }
         let date = response::date(&answer.headers);
         let granted = response::token_answer(answer, grant.presented(), key)
-            .map_err(|error| self.auth.explain(error, Some(grant.name())))
+            .map_err(|error| self.auth.explain(error, Some(grant.grant_type())))
             .map_err(|error| if key.is_some() { explain_proof(error) } else { error })?;
         Ok(match granted {
             Granted::Tokens(tokens) => {

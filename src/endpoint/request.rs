@@ -2,7 +2,7 @@
 //!
 //! | request | method | body |
 //! |---|---|---|
-//! | token (RFC 6749, section 4) | POST | `grant_type`, and what the [`Grant`](super::grant::Grant) presents |
+//! | token (RFC 6749, section 4) | POST | `grant_type`, and what the [`AuthorizationGrant`](super::authorization_grant::AuthorizationGrant) presents |
 //! | revocation (RFC 7009, section 2.1) | POST | `token`, `token_type_hint` |
 //! | document: discovery, keys | GET | none |
 //!
@@ -16,7 +16,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, header};
 use secrecy::{ExposeSecret, SecretString};
 use url::form_urlencoded::Serializer;
 
-use super::{auth::Credentials, grant::Fields};
+use super::{auth::Credentials, authorization_grant::Fields};
 use crate::{ConfigError, dpop::DPOP};
 
 const USER_AGENT: &str = concat!("tower-token-refresh/", env!("CARGO_PKG_VERSION"));

@@ -9,7 +9,7 @@ use super::{
     slots::{NotObtained, Obtain, Slot, Slots},
 };
 use crate::{
-    endpoint::{EndpointError, EndpointErrorKind, Grant, Provider, TokenTarget},
+    endpoint::{AuthorizationGrant, EndpointError, EndpointErrorKind, Provider, TokenTarget},
     error::{ConfigError, RefreshError, RefreshErrorKind},
     refresher::{
         LoginTokens, TokenRefresher,
@@ -173,13 +173,16 @@ impl ExchangedTokens {
     async fn ask(&self, provider: &Provider, token: &AccessToken) -> Result<TokenSet, Refused> {
         let (subject_token, target) = (token.secret(), &self.exchange.target);
         let grant = if self.exchange.on_behalf_of {
-            Grant::OnBehalfOf { subject_token, target }
+            AuthorizationGrant::OnBehalfOf { subject_token, target }
         } else {
-            Grant::TokenExchange { subject_token, target }
+            AuthorizationGrant::TokenExchange { subject_token, target }
         };
         // The new token is bound to the key that the user's own is bound to.
         let key = token.cached().dpop_key.as_ref();
-        provider.obtain(grant, key).await.map_err(|error| Refused { error, grant: grant.name() })
+        provider
+            .obtain(grant, key)
+            .await
+            .map_err(|error| Refused { error, grant: grant.grant_type() })
     }
 }
 
@@ -215,6 +218,10 @@ impl Obtain for ExchangedTokens {
         // The user may have logged out meanwhile.
         self.login.check_not_ended()?;
         answer.map_err(|refused| NotObtained::by_provider(refused.error, refused.grant))
+    }
+
+    fn target(&self) -> &TokenTarget {
+        &self.exchange.target
     }
 }
 

@@ -10,9 +10,9 @@ use super::{Addresses, Provider};
 use crate::dpop::DpopKey;
 use crate::endpoint::{
     auth::{Credentials, Recipient},
+    authorization_grant::{AuthorizationGrant, Fields},
     discovery::Metadata,
     error::{EndpointError, EndpointErrorKind as Kind},
-    grant::{Fields, Grant},
 };
 
 impl Provider {
@@ -35,7 +35,7 @@ impl Provider {
     /// What the next request presents.
     pub(super) async fn fields<'a>(
         &'a self,
-        grant: &Grant<'a>,
+        grant: &AuthorizationGrant<'a>,
         metadata: &Metadata,
         deadline: Instant,
     ) -> Result<Fields<'a>, EndpointError> {

@@ -7,7 +7,7 @@ use tower::BoxError;
 
 use crate::{
     dpop::DpopKey,
-    endpoint::{Grant, JwtBearer, Provider, TokenTarget},
+    endpoint::{AuthorizationGrant, JwtBearer, Provider, TokenTarget},
     error::RefreshError,
     outbound::slots::{NotObtained, Obtain},
     refresher::errors::{lacks_dpop_key, unavailable},
@@ -31,6 +31,10 @@ impl Obtain for Asked {
     async fn obtain(&self, _failed_before: bool) -> Result<TokenSet, NotObtained> {
         self.ask.ask(&self.target).await
     }
+
+    fn target(&self) -> &TokenTarget {
+        &self.target
+    }
 }
 
 /// A provider's token endpoint.
@@ -46,11 +50,11 @@ pub(super) struct AtProvider {
 impl Ask for AtProvider {
     async fn ask(&self, target: &TokenTarget) -> Result<TokenSet, NotObtained> {
         let grant = match &self.jwt_bearer {
-            Some(bearer) => Grant::JwtBearer(bearer, target),
-            None => Grant::ClientCredentials(target),
+            Some(bearer) => AuthorizationGrant::JwtBearer(bearer, target),
+            None => AuthorizationGrant::ClientCredentials(target),
         };
         let obtained = self.provider.obtain(grant, self.dpop_key.as_ref()).await;
-        obtained.map_err(|error| NotObtained::by_provider(error, grant.name()))
+        obtained.map_err(|error| NotObtained::by_provider(error, grant.grant_type()))
     }
 }
 

@@ -35,7 +35,7 @@ use self::failures::Failures;
 pub(super) use self::failures::NotObtained;
 use crate::{
     clock::{Clock, Moment},
-    endpoint::is_held_back,
+    endpoint::{TokenTarget, is_held_back},
     error::{Chain, RefreshError, RefreshErrorKind},
     metrics,
     policy::RefreshPolicy,
@@ -56,6 +56,9 @@ const MOST_ANSWERS: usize = 3;
 pub(super) trait Obtain: Send + Sync + 'static {
     /// `failed_before`: so did the flight before this one.
     async fn obtain(&self, failed_before: bool) -> Result<TokenSet, NotObtained>;
+
+    /// What it is for, for the log.
+    fn target(&self) -> &TokenTarget;
 }
 
 pub(super) struct Slots {
@@ -254,7 +257,7 @@ impl Slots {
             }
             Err(failed) => {
                 metrics::service_token(failed.error.kind().name());
-                log(&failed.error);
+                log(&failed.error, obtain.target());
                 Err(slot.failures.add(failed))
             }
         }
@@ -285,17 +288,17 @@ impl Slots {
     }
 }
 
-fn log(error: &RefreshError) {
+fn log(error: &RefreshError, target: &TokenTarget) {
     let error_chain = Chain(error);
     match error.kind() {
         // The log has said why.
         _ if is_held_back(error) => {
-            tracing::debug!(error = %error_chain, "no token for calls that go out");
+            tracing::debug!(?target, error = %error_chain, "no token for calls that go out");
         }
         RefreshErrorKind::Misconfigured | RefreshErrorKind::InvalidResponse => {
-            tracing::error!(error = %error_chain, "no token for calls that go out");
+            tracing::error!(?target, error = %error_chain, "no token for calls that go out");
         }
-        _ => tracing::warn!(error = %error_chain, "no token for calls that go out"),
+        _ => tracing::warn!(?target, error = %error_chain, "no token for calls that go out"),
     }
 }
 

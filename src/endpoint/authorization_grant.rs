@@ -1,4 +1,4 @@
-//! [`Grant`]: what a token request presents, and what it asks for.
+//! [`AuthorizationGrant`]: what a token request presents, and what it asks for.
 //!
 //! | grant | what is in the form |
 //! |---|---|
@@ -23,7 +23,7 @@ const ACCESS_TOKEN: &str = "urn:ietf:params:oauth:token-type:access_token";
 
 /// What is presented at the token endpoint. Deliberately without `Debug`.
 #[derive(Clone, Copy)]
-pub(crate) enum Grant<'a> {
+pub(crate) enum AuthorizationGrant<'a> {
     RefreshToken(&'a SecretString),
     ClientCredentials(&'a TokenTarget),
     JwtBearer(&'a JwtBearer, &'a TokenTarget),
@@ -58,9 +58,9 @@ impl SecretOr<'_> {
     }
 }
 
-impl<'a> Grant<'a> {
+impl<'a> AuthorizationGrant<'a> {
     /// The value of `grant_type`.
-    pub(crate) fn name(&self) -> &'static str {
+    pub(crate) fn grant_type(&self) -> &'static str {
         match self {
             Self::RefreshToken(_) => "refresh_token",
             Self::ClientCredentials(_) => "client_credentials",
@@ -96,7 +96,7 @@ impl<'a> Grant<'a> {
         match self {
             Self::RefreshToken(token) => Fingerprint::of(token.expose_secret()),
             Self::ClientCredentials(_) | Self::JwtBearer(..) => {
-                Fingerprint::of(&format!("{} {}", self.name(), target()))
+                Fingerprint::of(&format!("{} {}", self.grant_type(), target()))
             }
             Self::TokenExchange { subject_token, .. } | Self::OnBehalfOf { subject_token, .. } => {
                 Fingerprint::of(&format!("{subject_token} {}", target()))
@@ -112,7 +112,7 @@ impl<'a> Grant<'a> {
         clock: &Clock,
     ) -> Result<Fields<'a>, EndpointError> {
         let lent = |(name, value)| (name, SecretOr::Lent(value));
-        let mut fields = vec![lent(("grant_type", self.name()))];
+        let mut fields = vec![lent(("grant_type", self.grant_type()))];
         match *self {
             Self::RefreshToken(token) => {
                 fields.push(lent(("refresh_token", token.expose_secret())));
