@@ -26,7 +26,7 @@ use std::{
 
 use arc_swap::ArcSwapOption;
 use async_trait::async_trait;
-use futures_util::FutureExt;
+use futures_util::{FutureExt, future::BoxFuture};
 use moka::sync::Cache;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
@@ -122,29 +122,48 @@ impl Slots {
     pub(super) async fn token(
         self: &Arc<Self>,
         slot: &Arc<Slot>,
-        obtain: impl Fn() -> Arc<dyn Obtain>,
+        obtain: impl Fn() -> Arc<dyn Obtain> + Send,
     ) -> Result<AccessToken, RefreshError> {
-        match self.at_once(slot, &obtain) {
-            Some(token) => Ok(token),
-            // Boxed: every call carries this future, and few go further than here.
-            None => Box::pin(self.slow(slot, obtain())).await,
+        // The one look at the clock: whoever looks twice may decide by two times.
+        let now = self.clock.now();
+        match slot.token.load_full() {
+            // Nearly every call ends here. What follows is boxed and a function of its own, so that
+            // this much is compiled into the caller: to hand the result from function to function
+            // costs more than to find it.
+            Some(token) if self.is_long_fresh(&token, now) => Ok(AccessToken::new(token, None)),
+            token => self.look_closer(slot, token, now, obtain).await,
         }
     }
 
-    /// The token, if it is fresh now. `obtain` is called if it is due soon.
-    fn at_once(
-        self: &Arc<Self>,
-        slot: &Arc<Slot>,
-        obtain: impl FnOnce() -> Arc<dyn Obtain>,
-    ) -> Option<AccessToken> {
-        let token = slot.token.load_full()?;
-        // The one look at the clock: whoever looks twice may decide by two times.
-        match self.standing(&token, self.clock.now()) {
-            Standing::Fresh => {}
-            Standing::DueSoon => self.start_early(slot, &token, obtain),
-            Standing::Expired => return None,
-        }
-        Some(AccessToken::new(token, None))
+    /// Whether the token's end is beyond the leeway and the window, which only shrink.
+    #[inline]
+    fn is_long_fresh(&self, token: &CachedToken, now: SystemTime) -> bool {
+        let most = self.policy.leeway.max(self.policy.refresh_ahead);
+        now.checked_add(most).is_some_and(|then| then < token.expires_at)
+    }
+
+    /// For a slot without a token, or with one that is near its end. `obtain` is called if another
+    /// one is due.
+    #[inline(never)]
+    fn look_closer<'a>(
+        self: &'a Arc<Self>,
+        slot: &'a Arc<Slot>,
+        token: Option<Arc<CachedToken>>,
+        now: SystemTime,
+        obtain: impl Fn() -> Arc<dyn Obtain> + Send + 'a,
+    ) -> BoxFuture<'a, Result<AccessToken, RefreshError>> {
+        Box::pin(async move {
+            if let Some(token) = token {
+                let standing = self.standing(&token, now);
+                if standing == Standing::DueSoon {
+                    self.start_early(slot, &token, &obtain);
+                }
+                if standing != Standing::Expired {
+                    return Ok(AccessToken::new(token, None));
+                }
+            }
+            self.slow(slot, obtain()).await
+        })
     }
 
     /// For whoever got none at once.
