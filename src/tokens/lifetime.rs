@@ -66,8 +66,7 @@ impl Lifetime {
         refresh_ahead: Duration,
         share: impl FnOnce() -> f64,
     ) -> Standing {
-        // Nearly all requests end here: the leeway and the window only shrink.
-        if saturating_add(now, leeway.max(refresh_ahead)) < self.expires_at {
+        if self.is_long_fresh_at(now, leeway, refresh_ahead) {
             return Standing::Fresh;
         }
         if !self.is_good_at(now, leeway) {
@@ -79,6 +78,18 @@ impl Lifetime {
             return Standing::Fresh;
         }
         Standing::DueSoon
+    }
+
+    /// Whether one comparison says that it is fresh, as for nearly all requests: the leeway and the
+    /// window only shrink.
+    #[inline]
+    pub(crate) fn is_long_fresh_at(
+        self,
+        now: SystemTime,
+        leeway: Duration,
+        refresh_ahead: Duration,
+    ) -> bool {
+        saturating_add(now, leeway.max(refresh_ahead)) < self.expires_at
     }
 
     /// Whether the access token can still be used at `now`.

@@ -135,11 +135,9 @@ impl Slots {
         }
     }
 
-    /// Whether the token's end is beyond the leeway and the window, which only shrink.
     #[inline]
     fn is_long_fresh(&self, token: &CachedToken, now: SystemTime) -> bool {
-        let most = self.policy.leeway.max(self.policy.refresh_ahead);
-        now.checked_add(most).is_some_and(|then| then < token.expires_at)
+        token.lifetime().is_long_fresh_at(now, self.policy.leeway, self.policy.refresh_ahead)
     }
 
     /// For a slot without a token, or with one that is near its end. `obtain` is called if another
