@@ -50,6 +50,9 @@ struct Inner {
 pub(crate) struct NotAKey;
 
 impl DpopKey {
+    /// About how many bytes a key takes, with what the library keeps beside it: measured.
+    pub(crate) const WEIGHT: usize = 1200;
+
     /// Makes a new key.
     ///
     /// # Panics

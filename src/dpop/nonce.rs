@@ -1,12 +1,13 @@
 //! [`ServerNonce`]: what a server wants to see in the next proof (RFC 9449, sections 8 and 9).
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use http::HeaderMap;
 
 const DPOP_NONCE: &str = "dpop-nonce";
-/// Whatever is longer would not fit into a header of ours.
-const LONGEST: usize = 4096;
+/// Servers refuse a request whose headers are too long, and nothing would clear a nonce that makes them
+/// so.
+const LONGEST: usize = 1024;
 
 /// The last nonce of one server. Each answer may bring a new one (section 8.2), and the last one
 /// counts. Clones are the same.
@@ -14,21 +15,24 @@ const LONGEST: usize = 4096;
 pub(crate) struct ServerNonce(Arc<Mutex<Option<Arc<str>>>>);
 
 impl ServerNonce {
-    pub(crate) fn get(&self) -> Option<Arc<str>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    /// The nonce of an answer, if it brings one.
+    pub(crate) fn of(headers: &HeaderMap) -> Option<Arc<str>> {
+        let nonce = headers.get(DPOP_NONCE)?.to_str().ok()?;
+        (1..=LONGEST).contains(&nonce.len()).then(|| nonce.into())
     }
 
-    /// Takes the nonce of an answer, if it brings one.
-    pub(crate) fn learn(&self, headers: &HeaderMap) -> bool {
-        let nonce = headers.get(DPOP_NONCE).and_then(|nonce| nonce.to_str().ok());
-        let Some(nonce) = nonce.filter(|nonce| (1..=LONGEST).contains(&nonce.len())) else {
-            return false;
-        };
-        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if known.as_deref() != Some(nonce) {
-            *known = Some(nonce.into());
-        }
-        true
+    pub(crate) fn get(&self) -> Option<Arc<str>> {
+        self.lock().clone()
+    }
+
+    /// From now on everybody repeats it. A nonce that a request has yet to go out again with is its
+    /// own until then: it may be good once.
+    pub(crate) fn set(&self, nonce: Arc<str>) {
+        *self.lock() = Some(nonce);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Arc<str>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -39,19 +43,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_last_nonce_counts_and_what_is_none_changes_nothing() {
-        let nonce = ServerNonce::default();
+    fn a_nonce_is_text_that_fits_into_a_header() {
         let mut headers = HeaderMap::new();
-        assert!(!nonce.learn(&headers));
+        assert_eq!(ServerNonce::of(&headers), None);
         let long = "n".repeat(LONGEST + 1);
-        for (value, learned) in
-            [("n-1", true), ("", false), ("n-2", true), (long.as_str(), false), ("n-2", true)]
-        {
+        for (value, nonce) in [("n-1", Some("n-1")), ("", None), (long.as_str(), None)] {
             headers.insert(DPOP_NONCE, HeaderValue::from_str(value).expect("ASCII"));
-            assert_eq!(nonce.learn(&headers), learned, "{value:.5}");
+            assert_eq!(ServerNonce::of(&headers).as_deref(), nonce, "{value:.5}");
         }
         headers.insert(DPOP_NONCE, HeaderValue::from_bytes(b"\xff").expect("a value"));
-        assert!(!nonce.learn(&headers));
-        assert_eq!(nonce.clone().get().as_deref(), Some("n-2"));
+        assert_eq!(ServerNonce::of(&headers), None);
     }
 }

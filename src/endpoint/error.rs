@@ -14,6 +14,7 @@ pub(crate) struct EndpointError {
     pub(super) kind: EndpointErrorKind,
     maybe_consumed: bool,
     perhaps_dead: bool,
+    of_one_request: bool,
     may_pass: bool,
     /// What to change, for an error that only the operator can fix.
     hint: Option<Arc<str>>,
@@ -67,6 +68,7 @@ impl EndpointError {
             kind,
             maybe_consumed: false,
             perhaps_dead: false,
+            of_one_request: false,
             may_pass: false,
             hint: None,
             source: None,
@@ -82,6 +84,14 @@ impl EndpointError {
     /// Marks that the answer may mean: the provider will never take this refresh token again.
     pub(super) fn perhaps_dead(mut self) -> Self {
         self.perhaps_dead = true;
+        self
+    }
+
+    /// Marks that the answer is about what this one request asked for, or how: it says nothing about the
+    /// refresh token, and nothing to others.
+    pub(super) fn of_one_request(mut self) -> Self {
+        self.of_one_request = true;
+        self.perhaps_dead = false;
         self
     }
 
@@ -129,6 +139,11 @@ impl EndpointError {
     /// such answer proves nothing.
     pub(crate) fn is_perhaps_dead(&self) -> bool {
         self.perhaps_dead
+    }
+
+    /// Whether the answer says nothing to others.
+    pub(super) fn is_of_one_request(&self) -> bool {
+        self.of_one_request
     }
 
     /// Whether the cause may pass by itself. It has not if the next answer is the same.

@@ -17,12 +17,9 @@
 
 mod addresses;
 mod credentials;
+mod token_request;
 
-use std::{
-    fmt,
-    sync::Arc,
-    time::{Duration, SystemTime},
-};
+use std::{fmt, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{Request, Uri};
@@ -30,20 +27,18 @@ use secrecy::SecretString;
 use tokio::time::{Instant, sleep, timeout_at};
 
 pub(super) use self::addresses::{Addresses, Overrides};
-use self::credentials::explain_proof;
+use self::token_request::Presented;
 use super::{
-    attempt::{Aborted, AlwaysSend, BeforeAttempt, RefreshFailure},
-    auth::{ClientAuth, Credentials},
-    authorization_grant::{AuthorizationGrant, Fields},
+    attempt::{AlwaysSend, BeforeAttempt, RefreshFailure},
+    auth::ClientAuth,
+    authorization_grant::AuthorizationGrant,
     classify::Classify,
     discovery::Metadata,
     error::{EndpointError, EndpointErrorKind as Kind},
     exchange::{Answer, Exchange},
     issuers::Issuers,
     request::{self, Params, TokenTypeHint},
-    resilience::{
-        Admission, Fingerprint, HeldBack, Pass, ProviderLimits, pause_before_retry, random,
-    },
+    resilience::{Admission, Fingerprint, HeldBack, ProviderLimits, pause_before_retry, random},
     response::{self, Granted},
 };
 use crate::{
@@ -61,21 +56,6 @@ pub(crate) enum Revocation {
     Revoked,
     /// The provider has no revocation endpoint. Nothing was sent.
     NotSupported,
-}
-
-/// What a token request presents.
-#[derive(Clone, Copy)]
-struct Presented<'a> {
-    grant: AuthorizationGrant<'a>,
-    /// What it is bound to, or will be.
-    key: Option<&'a DpopKey>,
-}
-
-/// What came of a request.
-struct Sent {
-    outcome: Result<Granted, EndpointError>,
-    /// The provider has only said which nonce it wants in the proof.
-    wants_nonce: bool,
 }
 
 /// Cheap to clone.
@@ -175,6 +155,7 @@ impl Provider {
             sleep(self.longest_refresh().saturating_sub(self.exchange.limit)).deadline();
         let mut waited_until = Duration::ZERO;
         let mut attempts_left = self.limits.attempts;
+        let mut may_obey = true;
         loop {
             let admitted = timeout_at(
                 last_start,
@@ -183,7 +164,8 @@ impl Provider {
             let pass = admitted
                 .await
                 .unwrap_or_else(|_elapsed| Err(HeldBack::NoTimeLeft.into_error(None)))?;
-            let error = match self.attempt(pass, presented, before, last_start).await {
+            let error = match self.attempt(pass, presented, before, last_start, &mut may_obey).await
+            {
                 Err(RefreshFailure::Endpoint(error)) => error,
                 tokens_or_aborted => return tokens_or_aborted,
             };
@@ -201,53 +183,6 @@ impl Provider {
         }
     }
 
-    /// Sends the grant once, and again if the provider wants another DPoP nonce: that is an answer,
-    /// and has used nothing up (RFC 9449, section 8).
-    async fn attempt(
-        &self,
-        pass: Pass<'_>,
-        presented: Presented<'_>,
-        before: &mut dyn BeforeAttempt,
-        last_start: Instant,
-    ) -> Result<Granted, RefreshFailure> {
-        let found = self.metadata_before(last_start).await;
-        let metadata = match &found {
-            Ok(metadata) => metadata,
-            Err(error) => {
-                pass.not_sent(error);
-                return Err(error.clone().into());
-            }
-        };
-        // Until it is recorded, a dropped pass tells the breaker nothing.
-        let mut sent = self.send_once(metadata, presented, before, last_start).await?;
-        if sent.wants_nonce {
-            sent = self.send_once(metadata, presented, before, last_start).await?;
-        }
-        pass.record(&sent.outcome);
-        Ok(sent.outcome?)
-    }
-
-    /// Sends the grant once, unless `before` calls it off or less than a whole request fits before
-    /// the deadline.
-    async fn send_once(
-        &self,
-        metadata: &Metadata,
-        presented: Presented<'_>,
-        before: &mut dyn BeforeAttempt,
-        last_start: Instant,
-    ) -> Result<Sent, RefreshFailure> {
-        let to = metadata.token_url(self.is_mtls());
-        let credentials = self.credentials(metadata, to, last_start).await?;
-        let fields = self.fields(&presented.grant, metadata, last_start).await?;
-        if let Err(Aborted) = before.before_attempt().await {
-            return Err(RefreshFailure::Aborted);
-        }
-        if sleep(Duration::ZERO).deadline() > last_start {
-            return Err(HeldBack::NoTimeLeft.into_error(None).into());
-        }
-        Ok(self.post(to, credentials, presented, &fields).await)
-    }
-
     async fn metadata_before(&self, last_start: Instant) -> Result<Arc<Metadata>, EndpointError> {
         match timeout_at(last_start, self.metadata()).await {
             Ok(found) => Ok(found?),
@@ -255,46 +190,6 @@ impl Provider {
                 Err(EndpointError::new(Kind::Unreachable).with_source(HeldBack::NoTimeLeft))
             }
         }
-    }
-
-    async fn post(
-        &self,
-        to: &Uri,
-        credentials: Credentials<'_>,
-        presented: Presented<'_>,
-        fields: &Fields<'_>,
-    ) -> Sent {
-        let sent_at = self.clock.now();
-        let proof = presented.key.map(|key| self.proof(key, to, sent_at));
-        let answer = match self.send(request::token(to, credentials, fields, proof)).await {
-            Ok(answer) => answer,
-            Err(error) => return Sent { outcome: Err(error), wants_nonce: false },
-        };
-        let has_nonce = presented.key.is_some() && self.dpop_nonce.learn(&answer.headers);
-        let outcome = self.read(answer, presented, sent_at);
-        let wants_nonce = has_nonce && outcome.as_ref().is_err_and(EndpointError::wants_nonce);
-        Sent { outcome, wants_nonce }
-    }
-
-    fn read(
-        &self,
-        answer: Answer,
-        Presented { grant, key }: Presented<'_>,
-        sent_at: SystemTime,
-    ) -> Result<Granted, EndpointError> {
-        if let Some(error) = self.classify.error(&answer) {
-            return Err(error);
-        }
-        let date = response::date(&answer.headers);
-        let granted = response::token_answer(answer, grant.presented(), key)
-            .map_err(|error| self.auth.explain(error, Some(grant.grant_type())))
-            .map_err(|error| if key.is_some() { explain_proof(error) } else { error })?;
-        Ok(match granted {
-            Granted::Tokens(tokens) => {
-                Granted::Tokens(tokens.with_obtained_at(sent_at).with_provider_date(date, sent_at))
-            }
-            kept => kept,
-        })
     }
 
     /// Revokes `token` (RFC 7009). Providers also confirm the revocation of a token that they do

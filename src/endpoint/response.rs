@@ -28,13 +28,14 @@
 //!
 //! Some answers may mean that this one refresh token is dead, in words that nobody documented. They
 //! are marked as `perhaps_dead`, and the refresher counts them: a 2xx with nothing usable, if it is
-//! no HTML page; any 5xx but 503; `access_denied` but with 400 and 403; `server_error`,
+//! no HTML page and no token of another type; any 5xx but 503; `access_denied` but with 400 and 403; `server_error`,
 //! `invalid_request`, `unauthorized_client` and unregistered codes; a 4xx without a code. Not so
 //! what a gateway or a firewall says: 404, 407, 408, 421, 425, and an HTML page with anything but
 //! 401.
 //!
 //! Others may pass by themselves (`may_pass`): `invalid_client` while a secret is being changed, 408,
-//! 421 and 425, and a gateway's 404.
+//! 421 and 425, a gateway's 404, and `use_dpop_nonce`. Others are about one request alone
+//! (`of_one_request`): `invalid_target`, `invalid_scope`, and what is said of a DPoP proof.
 
 use std::time::{Duration, SystemTime};
 
@@ -47,7 +48,7 @@ use super::{
     oauth_error,
 };
 use crate::{
-    dpop::DpopKey,
+    dpop::{DpopKey, USE_DPOP_NONCE},
     error::LONGEST_RETRY_AFTER,
     tokens::{NewRefreshToken, TokenSet, TokenSetError, Unusable, token_response},
 };
@@ -94,7 +95,10 @@ pub(super) fn token_answer(
     match (refresh_token, oauth_error::code(&body)) {
         (Some(token), _) => Ok(Granted::RefreshTokenOnly(token, invalid(error))),
         (None, Some(code)) => Err(by_code(code, &answer.headers)),
-        (None, None) if is_page => Err(invalid(error).maybe_consumed()),
+        // It has granted something, which only this client cannot use.
+        (None, None) if is_page || is_of_another_type(&error) => {
+            Err(invalid(error).maybe_consumed())
+        }
         (None, None) => Err(invalid(error).maybe_consumed().perhaps_dead()),
     }
 }
@@ -109,6 +113,10 @@ fn bound_to(tokens: TokenSet, key: Option<&DpopKey>) -> Result<TokenSet, Unusabl
         return Err(Unusable { error, refresh_token: tokens.into_new_refresh_token() });
     }
     Ok(tokens)
+}
+
+fn is_of_another_type(error: &TokenSetError) -> bool {
+    matches!(error, TokenSetError::Field { field: "token_type", .. })
 }
 
 fn has_new_refresh_token(read: &Result<TokenSet, Unusable>, presented: &str) -> bool {
@@ -228,6 +236,9 @@ fn by_code(code: &'static str, headers: &HeaderMap) -> EndpointError {
         oauth_error::SLOW_DOWN => try_later(headers),
         oauth_error::SERVER_ERROR => unavailable().maybe_consumed().perhaps_dead(),
         "invalid_client" => rejected.may_pass(),
+        "invalid_target" | "invalid_scope" | "invalid_dpop_proof" => rejected.of_one_request(),
+        // The nonces of many requests may have crossed.
+        USE_DPOP_NONCE => rejected.of_one_request().may_pass(),
         "invalid_request" | "unauthorized_client" | oauth_error::UNREGISTERED => {
             rejected.perhaps_dead()
         }

@@ -7,7 +7,7 @@ use http::{Response, request::Parts};
 use tower::Layer;
 
 use super::{
-    place::{Named, Only, Puts},
+    place::{Only, Puts},
     rejection::Hook,
     service::{Mode, TokenRefreshService},
 };
@@ -79,7 +79,7 @@ impl TokenRefreshLayer {
     #[cfg(feature = "axum")]
     #[must_use]
     pub fn provider<P: 'static>(mut self) -> Self {
-        self.puts = Puts::into::<Named<P>>();
+        self.puts = Puts::into::<super::place::Named<P>>();
         self
     }
 

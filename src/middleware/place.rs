@@ -14,8 +14,8 @@ use crate::{refresher::TokenRefresher, tokens::AccessToken};
 /// One place.
 pub(crate) trait Place: 'static {
     fn put_token(extensions: &mut Extensions, token: AccessToken);
-    fn remove_token(extensions: &mut Extensions);
-    /// A token that another refresher has left here goes.
+    /// What a layer of another refresher has left here goes, all of it.
+    fn enter(extensions: &mut Extensions, refresher: &TokenRefresher);
     fn put_refresher(extensions: &mut Extensions, refresher: TokenRefresher);
     fn put_hook(extensions: &mut Extensions, hook: Hook);
     fn hook(extensions: &Extensions) -> Option<&Hook>;
@@ -28,6 +28,7 @@ pub(crate) trait Place: 'static {
 /// What a layer needs of its place, without the type.
 #[derive(Clone, Copy)]
 pub(crate) struct Puts {
+    pub(crate) enter: fn(&mut Extensions, &TokenRefresher),
     pub(crate) token: fn(&mut Extensions, AccessToken),
     pub(crate) refresher: fn(&mut Extensions, TokenRefresher),
     pub(crate) hook: fn(&mut Extensions, Hook),
@@ -38,6 +39,7 @@ pub(crate) struct Puts {
 impl Puts {
     pub(crate) fn into<P: Place>() -> Self {
         Self {
+            enter: P::enter,
             token: P::put_token,
             refresher: P::put_refresher,
             hook: P::put_hook,
@@ -62,8 +64,15 @@ impl<P, T: Clone> Clone for In<P, T> {
     }
 }
 
-fn holds<P: 'static>(extensions: &Extensions, refresher: &TokenRefresher) -> bool {
-    extensions.get::<In<P, TokenRefresher>>().is_some_and(|held| held.0.is_same_as(refresher))
+/// True if another refresher was here.
+fn clear_of_others<P: 'static>(extensions: &mut Extensions, refresher: &TokenRefresher) -> bool {
+    let held = extensions.get::<In<P, TokenRefresher>>();
+    let is_others = held.is_some_and(|held| !held.0.is_same_as(refresher));
+    if is_others {
+        extensions.remove::<In<P, TokenRefresher>>();
+        extensions.remove::<In<P, Hook>>();
+    }
+    is_others
 }
 
 impl Place for Only {
@@ -71,15 +80,14 @@ impl Place for Only {
         extensions.insert(token);
     }
 
-    fn remove_token(extensions: &mut Extensions) {
-        extensions.remove::<AccessToken>();
+    fn enter(extensions: &mut Extensions, refresher: &TokenRefresher) {
+        if clear_of_others::<Self>(extensions, refresher) {
+            extensions.remove::<AccessToken>();
+        }
     }
 
     fn put_refresher(extensions: &mut Extensions, refresher: TokenRefresher) {
-        if !holds::<Self>(extensions, &refresher) {
-            Self::remove_token(extensions);
-        }
-        extensions.insert(In::<Self, _>(refresher, PhantomData));
+        Named::<Self>::put_refresher(extensions, refresher);
     }
 
     fn put_hook(extensions: &mut Extensions, hook: Hook) {
@@ -106,14 +114,13 @@ impl<P: 'static> Place for Named<P> {
         extensions.insert(In::<P, _>(token, PhantomData));
     }
 
-    fn remove_token(extensions: &mut Extensions) {
-        extensions.remove::<In<P, AccessToken>>();
+    fn enter(extensions: &mut Extensions, refresher: &TokenRefresher) {
+        if clear_of_others::<P>(extensions, refresher) {
+            extensions.remove::<In<P, AccessToken>>();
+        }
     }
 
     fn put_refresher(extensions: &mut Extensions, refresher: TokenRefresher) {
-        if !holds::<P>(extensions, &refresher) {
-            Self::remove_token(extensions);
-        }
         extensions.insert(In::<P, _>(refresher, PhantomData));
     }
 

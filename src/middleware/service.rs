@@ -66,6 +66,7 @@ where
 
     fn call(&mut self, mut request: Request<ReqBody>) -> Self::Future {
         let refresher = self.refresher.clone();
+        (self.puts.enter)(request.extensions_mut(), &refresher);
         if let Some(hook) = &self.hook {
             (self.puts.hook)(request.extensions_mut(), hook.clone());
         }

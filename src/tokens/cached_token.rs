@@ -152,7 +152,8 @@ impl CachedToken {
     /// About how many bytes this takes, for the bound of the cache.
     pub(crate) fn weight(&self) -> usize {
         // The token lies here once, and may lie here as claims of about its own size.
-        size_of::<Self>() + 2 * self.access_token.header().len()
+        let key = if self.dpop_key.is_some() { DpopKey::WEIGHT } else { 0 };
+        size_of::<Self>() + 2 * self.access_token.header().len() + key
     }
 }
 

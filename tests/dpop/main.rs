@@ -1,9 +1,14 @@
 //! Tokens that are bound to a key (DPoP; RFC 9449): at a provider and an API that check each proof.
 
 mod calls;
+mod connections;
+mod hosts;
 mod logins;
 mod nonces;
+mod once;
+mod refusals;
 mod reqwest_client;
+mod resent;
 mod services;
 mod strict;
 

@@ -202,3 +202,27 @@ async fn a_token_and_its_login_are_never_of_two_providers() {
         assert_eq!(token, login);
     }
 }
+
+/// Two layers of one place: "the inner one counts, wholly".
+#[tokio::test]
+async fn a_hook_of_another_refresher_does_not_answer() {
+    let first = World::on_memory();
+    let second = TokenRefresher::builder(support::endpoint(&first.issuer), first.sessions.clone())
+        .session_key("oauth.second")
+        .clock(first.clock.clock())
+        .build()
+        .unwrap();
+    let session = first.session_with(None, None);
+    first.log_in_on(&session, "alice").await;
+    let outer = TokenRefreshLayer::new(&first.refresher)
+        .on_rejection(|_, _| Response::builder().status(490).body(Bytes::new()).ok());
+    let mut answers = Vec::new();
+    for inner in [TokenRefreshLayer::new(&second), TokenRefreshLayer::new(&second).lazy()] {
+        let app = Router::new().route("/", get(async |_: AccessToken| ())).layer(inner);
+        let app = app.layer(outer.clone()).layer(first.refresher.session_layer());
+        let cookie = format!("id={}", session.id().unwrap());
+        let request = Request::get("/").header(header::COOKIE, cookie).body(Body::empty()).unwrap();
+        answers.push(app.oneshot(request).await.unwrap().status().as_u16());
+    }
+    assert_eq!(answers, [401, 401], "the first provider's hook answers for the second");
+}

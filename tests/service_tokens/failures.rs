@@ -1,11 +1,20 @@
 //! A provider that refuses, fails, or answers with something else.
 
-use std::{error::Error, time::Duration};
+use std::{
+    error::Error,
+    io,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
-use http::{Response, header};
-use support::{LIFE, settle};
+use bytes::Bytes;
+use http::{Request, Response, StatusCode, header};
+use http_body_util::Full;
+use support::{LIFE, World, settle};
+use tower::service_fn;
 use tower_token_refresh::{
-    RefreshError, RefreshErrorKind, ServiceTokens, TokenTarget, testing::Endpoint,
+    ClientAuth, ProviderLimits, RefreshError, RefreshErrorKind, ServiceTokens, TokenEndpoint,
+    TokenTarget, Transport, testing::Endpoint,
 };
 
 use crate::{SECOND, Service, endpoint};
@@ -170,4 +179,71 @@ async fn wrong_targets_stop_no_good_one() {
     }
     let known = service.tokens.for_target(TokenTarget::new().audience("orders")).unwrap();
     known.token().await.expect("a token");
+}
+
+fn answer(status: u16, code: &str) -> Response<Bytes> {
+    let mut response = Response::new(Bytes::from(format!(r#"{{"error":"{code}"}}"#)));
+    *response.status_mut() = StatusCode::from_u16(status).unwrap();
+    response
+}
+
+fn scripted(
+    world: &World,
+    limits: ProviderLimits,
+    answers: Vec<(u16, &'static str)>,
+) -> ServiceTokens {
+    let answers = Arc::new(Mutex::new(answers.into_iter()));
+    let transport = Transport::new(service_fn(move |_: Request<Bytes>| {
+        let (status, code) = answers.lock().unwrap().next().expect("an answer");
+        let answer = answer(status, code);
+        async move { Ok::<_, io::Error>(answer.map(Full::new)) }
+    }));
+    let endpoint = TokenEndpoint::new(world.issuer.token_url(), ClientAuth::basic("web", "secret"))
+        .transport(transport)
+        .limits(limits);
+    ServiceTokens::builder(endpoint).clock(world.clock.clock()).build().unwrap()
+}
+
+/// "What may pass by itself is a 503 the first time."
+#[tokio::test]
+async fn a_429_before_the_first_refusal_says_nothing_of_it() {
+    let limits = || ProviderLimits::default().attempts(1);
+    for before in [0, 1] {
+        let world = World::on_memory();
+        let mut answers = vec![(429, "slow_down"); before];
+        answers.push((401, "invalid_client"));
+        let tokens = scripted(&world, limits(), answers);
+        for _ in 0..before {
+            tokens.token().await.unwrap_err();
+            world.clock.advance(SECOND * 70);
+        }
+        let error = tokens.token().await.unwrap_err();
+        assert_eq!(error.kind(), RefreshErrorKind::Unavailable, "after {before} × 429: {error}");
+    }
+}
+
+/// "What was not sent at all … doubles nothing": it must not begin the row again either.
+#[tokio::test]
+async fn what_was_held_back_does_not_begin_the_row_of_refusals_again() {
+    let limits = ProviderLimits::default().attempts(1).breaker_failures(1);
+    let world = World::on_memory();
+    let mut answers = vec![(401, "invalid_client"); 4];
+    answers.extend([(503, "temporarily_unavailable"), (401, "invalid_client")]);
+    let tokens = scripted(&world, limits, answers);
+    let mut kinds = Vec::new();
+    for _ in 0..4 {
+        kinds.push(tokens.token().await.unwrap_err().kind());
+        world.clock.advance(SECOND * 70);
+    }
+    let other = tokens.for_target(TokenTarget::new().audience("other")).unwrap();
+    other.token().await.unwrap_err();
+    let held_back = tokens.token().await.unwrap_err();
+    assert_eq!(held_back.kind(), RefreshErrorKind::Unavailable, "{held_back}");
+    world.clock.advance(SECOND * 130);
+    let last = tokens.token().await.unwrap_err();
+    assert_eq!(
+        last.kind(),
+        RefreshErrorKind::Misconfigured,
+        "the fifth refusal in a row: {kinds:?}, {last}"
+    );
 }

@@ -43,10 +43,16 @@ impl Provider {
         in_time(deadline, fields).await?
     }
 
-    /// Shows that this client has `key`.
-    pub(super) fn proof(&self, key: &DpopKey, to: &Uri, now: SystemTime) -> HeaderValue {
+    /// Shows that this client has `key`. Without a `nonce`, the provider's last one is repeated.
+    pub(super) fn proof(
+        &self,
+        key: &DpopKey,
+        to: &Uri,
+        nonce: Option<&str>,
+        now: SystemTime,
+    ) -> HeaderValue {
         let proof = key.proof(&Method::POST, to);
-        let nonce = self.dpop_nonce.get();
+        let nonce = nonce.map(Into::into).or_else(|| self.dpop_nonce.get());
         nonce.iter().fold(proof, |proof, nonce| proof.nonce(&**nonce)).header_at(now)
     }
 
@@ -57,13 +63,16 @@ impl Provider {
 }
 
 /// Explains an error that may mean that the provider does not accept the proof of a key. Keycloak 26.4
-/// says `invalid_request` for it.
+/// says `invalid_request` for it. Such an answer says nothing about the refresh token, and nothing to
+/// others: each proof is of another key.
 pub(super) fn explain_proof(error: EndpointError) -> EndpointError {
     match error.kind() {
-        Kind::Rejected { code: "invalid_dpop_proof" | "invalid_request" } => error.with_hint(
-            "if it does not accept the DPoP proof, check this machine's clock, and whether the \
+        Kind::Rejected { code: "invalid_dpop_proof" | "invalid_request" } => {
+            error.of_one_request().with_hint(
+                "if it does not accept the DPoP proof, check this machine's clock, and whether the \
              provider knows its token endpoint by the URL that this client uses",
-        ),
+            )
+        }
         _ => error,
     }
 }

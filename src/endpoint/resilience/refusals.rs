@@ -72,12 +72,7 @@ impl Refusals {
         random: u32,
     ) {
         match error {
-            // About what this one asked for.
-            Some(error)
-                if matches!(
-                    error.kind(),
-                    Kind::Rejected { code: "invalid_target" | "invalid_scope" }
-                ) => {}
+            Some(error) if error.is_of_one_request() => {}
             Some(error) if error.is_refusal() && !error.is_perhaps_dead() => {
                 if epoch == self.pauses {
                     self.refused(token, error, now, random);

@@ -24,7 +24,8 @@ use crate::outbound::TokenSource;
 /// [`ApiHosts::resend_with`] plays no part.
 ///
 /// reqwest follows redirects within. It takes the token off a request that goes to another host,
-/// and a 401 from there is passed on.
+/// and a 401 from there is passed on. The proof of a key stays on the request: it says nothing but which
+/// URL was called, and is worth nothing without the token.
 ///
 /// A middleware that tries failed requests again belongs before this one, so that each try gets a
 /// token that is fresh then.
@@ -67,8 +68,7 @@ impl Middleware for BearerMiddleware {
             let from = uri_of(response.url());
             let has_seen_it =
                 from.and_then(|from| calls.host_of(&from, &HeaderMap::new())) == Some(host);
-            let can_be_sent_again = again.is_some() && has_seen_it;
-            let goes_again = call.goes_again(&mut response, can_be_sent_again).await;
+            let goes_again = call.goes_again(&mut response, again.is_some(), has_seen_it).await;
             let (true, Some(again)) = (goes_again, again) else { return Ok(response) };
             request = again;
         }

@@ -1,6 +1,6 @@
 //! The rules, whichever client they stand around: who sees the token, and what a refusal leads to.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use http::{
     Extensions, HeaderMap, HeaderValue, Method, Response, StatusCode, Uri,
@@ -9,7 +9,7 @@ use http::{
 
 use super::{Calls, challenge::Challenge};
 use crate::{
-    dpop::DPOP,
+    dpop::{DPOP, ServerNonce},
     error::{Chain, RefreshError},
     metrics,
     tokens::AccessToken,
@@ -39,6 +39,8 @@ pub(super) struct Call<'a> {
     /// It has gone out again for the API's nonce. Once: whoever wants another one each time is never
     /// content.
     has_obeyed: bool,
+    /// That of the answer which asked for one.
+    nonce: Option<Arc<str>>,
 }
 
 impl Calls {
@@ -50,7 +52,8 @@ impl Calls {
     /// Begins a call with a token that is fresh now.
     pub(super) async fn call(&self, host: usize) -> Result<Call<'_>, RefreshError> {
         let token = self.source.token().await?;
-        Ok(Call { calls: self, host, token, is_newer: false, has_obeyed: false })
+        let (is_newer, has_obeyed, nonce) = (false, false, None);
+        Ok(Call { calls: self, host, token, is_newer, has_obeyed, nonce })
     }
 
     /// None if none is worth asking for, or can be had.
@@ -80,7 +83,7 @@ impl Call<'_> {
     /// The proof for the request, where the token is bound to a key.
     pub(super) fn proof(&self, method: &Method, uri: &Uri) -> Option<HeaderValue> {
         let proof = self.token.dpop_proof(method, uri)?;
-        let nonce = self.calls.api.nonces[self.host].get();
+        let nonce = self.nonce.clone().or_else(|| self.calls.api.nonces[self.host].get());
         let proof = nonce.iter().fold(proof, |proof, nonce| proof.nonce(&**nonce));
         Some(proof.header_at(self.calls.api.clock.now()))
     }
@@ -95,24 +98,34 @@ impl Call<'_> {
 
     /// What the API's answer leads to. True: the request goes out again. Otherwise the answer is
     /// passed on.
+    ///
+    /// `from_api`: it is from the host that was called, and not from whoever that has led to.
     pub(super) async fn goes_again(
         &mut self,
         answer: &mut (impl Answer + Send),
         can_be_sent_again: bool,
+        from_api: bool,
     ) -> bool {
-        let is_bound = self.token.cached().dpop_key.is_some();
-        let has_nonce = is_bound && self.calls.api.nonces[self.host].learn(answer.headers());
-        if !is_unauthorized(answer) {
+        let can_be_sent_again = can_be_sent_again && from_api;
+        let learns = from_api && self.token.cached().dpop_key.is_some();
+        let given = if learns { ServerNonce::of(answer.headers()) } else { None };
+        let challenge = is_unauthorized(answer).then(|| Challenge::of(answer.headers()));
+        let wants_nonce = challenge == Some(Challenge::UseNonce) && given.is_some();
+        if wants_nonce && can_be_sent_again && !std::mem::replace(&mut self.has_obeyed, true) {
+            metrics::api_refused("wants_nonce");
+            self.nonce = given;
+            return true;
+        }
+        if let Some(nonce) = given.or(self.nonce.take()) {
+            self.calls.api.nonces[self.host].set(nonce);
+        }
+        let Some(challenge) = challenge else {
             self.note_newer("healed", false);
             return false;
-        }
-        match Challenge::of(answer.headers()) {
-            Challenge::UseNonce if has_nonce && can_be_sent_again && !self.has_obeyed => {
-                self.has_obeyed = true;
-                metrics::api_refused("wants_nonce");
-                return true;
-            }
-            Challenge::BadToken if self.is_newer => {
+        };
+        match challenge {
+            // A host that is not content with a new token, for whatever reason.
+            Challenge::BadToken | Challenge::UseNonce if self.is_newer => {
                 self.note_newer("refused_again", true);
                 return false;
             }

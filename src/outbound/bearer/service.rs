@@ -58,9 +58,11 @@ where
                 let proof = call.proof(request.method(), request.uri());
                 call.authorize(request.headers_mut(), proof);
                 let mut response = inner.call(request).await.map_err(Into::into)?;
-                let goes_again = call.goes_again(&mut response, again.is_some()).await;
+                let goes_again = call.goes_again(&mut response, again.is_some(), true).await;
                 let (true, Some(again)) = (goes_again, again) else { return Ok(response) };
                 request = again;
+                // An HTTP/1.1 connection may be ready only when its last answer is gone.
+                drop(response);
                 inner.ready().await.map_err(Into::into)?;
             }
         })

@@ -28,15 +28,25 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 /// Why a flight brought no token.
 pub(in crate::outbound) struct NotObtained {
     pub(in crate::outbound) error: RefreshError,
-    /// Whether the next request would get the same answer.
-    would_repeat: bool,
+    kind: Failure,
     /// What to say the first time, where the cause may pass.
     at_first: Option<Box<RefreshError>>,
 }
 
+/// Each kind has a row of its own.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Failure {
+    /// The next request would be refused as well.
+    Refusal,
+    /// The provider wants this request later.
+    Later,
+    /// The next request may be served.
+    Outage,
+}
+
 impl From<RefreshError> for NotObtained {
     fn from(error: RefreshError) -> Self {
-        Self { error, would_repeat: false, at_first: None }
+        Self { error, kind: Failure::Outage, at_first: None }
     }
 }
 
@@ -44,7 +54,11 @@ impl NotObtained {
     /// `grant`: what was presented. No login ends by it, so a refused one is a wrong setting.
     pub(in crate::outbound) fn by_provider(error: EndpointError, grant: &'static str) -> Self {
         let is_refused = *error.kind() == Kind::InvalidGrant;
-        let would_repeat = error.would_repeat() || is_refused;
+        let kind = match error.kind() {
+            Kind::TryLater { .. } if error.would_repeat() => Failure::Later,
+            _ if error.would_repeat() || is_refused => Failure::Refusal,
+            _ => Failure::Outage,
+        };
         let at_first = error.is_passing().then(|| Box::new(passing(error.clone())));
         let error = if is_refused {
             let message = format!("the provider does not accept the grant {grant}");
@@ -53,13 +67,13 @@ impl NotObtained {
         } else {
             endpoint_failed(error)
         };
-        Self { error, would_repeat, at_first }
+        Self { error, kind, at_first }
     }
 
     pub(super) fn expired_at_birth() -> Self {
         let message = "the provider's new token has already expired by our clock";
         let error = RefreshError::new(RefreshErrorKind::InvalidResponse, message);
-        Self { error, would_repeat: true, at_first: None }
+        Self { error, kind: Failure::Refusal, at_first: None }
     }
 }
 
@@ -70,8 +84,9 @@ pub(super) struct Failures {
 
 struct Last {
     error: RefreshError,
-    would_repeat: bool,
-    in_a_row: u32,
+    kind: Failure,
+    /// How many of each kind came since the last token.
+    rows: [u32; 3],
     since: Moment,
     pause: Duration,
 }
@@ -84,25 +99,28 @@ impl Failures {
     /// Gives what the waiters are told.
     pub(super) fn add(&self, failed: NotObtained) -> RefreshError {
         let mut last = self.lock();
-        // An outage before a refusal says nothing about the refusal.
-        let alike = last.as_ref().filter(|last| last.would_repeat == failed.would_repeat);
-        let earlier = alike.map_or(0, |last| last.in_a_row);
-        let was_sent = !is_held_back(&failed.error);
+        let mut rows = last.as_ref().map_or([0; 3], |last| last.rows);
+        if is_held_back(&failed.error) {
+            if last.as_ref().is_none_or(|last| self.rest(last).is_none()) {
+                let error = failed.error.clone();
+                *last = Some(self.now(error, Failure::Outage, rows, FIRST_PAUSE));
+            }
+            return failed.error;
+        }
+        let row = &mut rows[failed.kind as usize];
         let error = match failed.at_first {
-            Some(at_first) if earlier == 0 => *at_first,
+            Some(at_first) if *row == 0 => *at_first,
             _ => failed.error,
         };
-        let asked_for = error.retry_after().unwrap_or_default();
-        let pause =
-            if was_sent { doubled(FIRST_PAUSE, earlier, LONGEST_PAUSE) } else { FIRST_PAUSE };
-        *last = Some(Last {
-            error: error.clone(),
-            would_repeat: failed.would_repeat,
-            in_a_row: earlier.saturating_add(u32::from(was_sent)),
-            since: self.clock.moment(),
-            pause: pause.max(asked_for),
-        });
+        let pause = doubled(FIRST_PAUSE, *row, LONGEST_PAUSE);
+        *row = row.saturating_add(1);
+        *last = Some(self.now(error.clone(), failed.kind, rows, pause));
         error
+    }
+
+    fn now(&self, error: RefreshError, kind: Failure, rows: [u32; 3], pause: Duration) -> Last {
+        let pause = pause.max(error.retry_after().unwrap_or_default());
+        Last { error, kind, rows, since: self.clock.moment(), pause }
     }
 
     pub(super) fn forget(&self) {
@@ -116,7 +134,7 @@ impl Failures {
     /// The answer to a call that would get it again.
     pub(super) fn kept(&self) -> Option<RefreshError> {
         let last = self.lock();
-        let last = last.as_ref().filter(|last| last.would_repeat)?;
+        let last = last.as_ref().filter(|last| last.kind != Failure::Outage)?;
         let rest = self.rest(last)?;
         Some(last.error.clone().kept_for(rest))
     }
@@ -146,10 +164,9 @@ mod tests {
 
     fn refusal() -> NotObtained {
         let error = RefreshError::new(RefreshErrorKind::Misconfigured, "refused");
-        NotObtained { error, would_repeat: true, at_first: None }
+        NotObtained { error, kind: Failure::Refusal, at_first: None }
     }
 
-    /// The same answer, from whoever holds the request back.
     fn held_back() -> NotObtained {
         NotObtained::by_provider(HeldBack::RefusedToAll.into_error(None), "client_credentials")
     }
@@ -159,25 +176,33 @@ mod tests {
     }
 
     #[test]
-    fn refusals_double_the_pause_and_what_was_not_sent_does_not() {
-        let failures = Failures::new(ManualClock::new().clock());
+    fn refusals_double_the_pause_and_what_was_not_sent_neither_doubles_nor_ends_it() {
+        let clock = ManualClock::new();
+        let failures = Failures::new(clock.clock());
         for seconds in [1, 2, 4] {
             failures.add(refusal());
             assert_eq!(rest(&failures), Some(SECOND * seconds));
         }
+        failures.add(held_back());
+        assert_eq!(rest(&failures), Some(SECOND * 4), "the answer is kept for as long as before");
+        assert!(failures.kept().is_some());
+        clock.advance(SECOND * 4);
         for _ in 0..10 {
-            failures.add(NotObtained { would_repeat: true, ..held_back() });
+            failures.add(held_back());
             assert_eq!(rest(&failures), Some(SECOND));
+            clock.advance(SECOND);
         }
         failures.add(refusal());
         assert_eq!(rest(&failures), Some(SECOND * 8));
     }
 
     #[test]
-    fn an_outage_is_no_refusal_before_the_first_one() {
+    fn neither_an_outage_nor_a_later_is_a_refusal_before_the_first_one() {
         let failures = Failures::new(ManualClock::new().clock());
         for _ in 0..5 {
             failures.add(unavailable("down").into());
+            let error = unavailable("later");
+            failures.add(NotObtained { error, kind: Failure::Later, at_first: None });
         }
         let at_first = Some(Box::new(unavailable("it may pass")));
         let told = failures.add(NotObtained { at_first, ..refusal() });

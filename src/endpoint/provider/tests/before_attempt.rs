@@ -6,6 +6,7 @@ use super::{
     admission::{Idp, fail, once, open},
     *,
 };
+use crate::endpoint::attempt::Aborted;
 
 const SECOND: Duration = Duration::from_secs(1);
 
