@@ -79,8 +79,22 @@ pub(super) fn unconfirmed(
     Ok(token)
 }
 
+/// Reads the token record in the background. One read serves all who found the token to be in the
+/// second half of `confirm_after`: it may have ended since they looked.
+pub(super) fn confirm_early(core: &Arc<Core>, grant: GrantId) {
+    let is_due = |token: &Arc<CachedToken>| {
+        core.clock.since(token.confirmed_at()) > core.policy.confirm_after / 2
+    };
+    let _not_waited_for = core.reads.join_or_start(&Login::of(grant).key, || {
+        match core.cache.get(grant).filter(|token| !is_due(token)) {
+            Some(confirmed) => Start::No(Ok(confirmed)),
+            None => Start::Flight(read(core.clone(), grant)),
+        }
+    });
+}
+
 /// Reads the token record of a login into the cache: one read at a time, in a task of its own.
-pub(super) fn read_record(core: &Arc<Core>, grant: GrantId) -> Joined<FlightResult> {
+fn read_record(core: &Arc<Core>, grant: GrantId) -> Joined<FlightResult> {
     let reader = core.clone();
     core.reads.join_or_start(&Login::of(grant).key, || Start::Flight(read(reader, grant)))
 }

@@ -30,7 +30,7 @@ use tower_sessions::Session;
 use super::{
     Core, FlightKey, FlightResult,
     asker::Asker,
-    confirm::{confirmed, not_stored_yet, read_record, unconfirmed},
+    confirm::{confirm_early, confirmed, not_stored_yet, unconfirmed},
     ending::Login,
     errors::{SOON, internal, is_under_way_elsewhere, pointer_failed, unavailable, wait_timeout},
     refresh::{self, RefreshRequest},
@@ -128,7 +128,7 @@ fn at_once(core: &Arc<Core>, grant: GrantId) -> Option<Arc<CachedToken>> {
         return None;
     }
     if age > core.policy.confirm_after / 2 {
-        let _ = read_record(core, grant);
+        confirm_early(core, grant);
     }
     Some(token)
 }
