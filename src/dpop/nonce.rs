@@ -1,8 +1,13 @@
 //! [`ServerNonce`]: what a server wants to see in the next proof (RFC 9449, sections 8 and 9).
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::SystemTime,
+};
 
-use http::HeaderMap;
+use http::{HeaderMap, HeaderValue};
+
+use super::DpopProof;
 
 const DPOP_NONCE: &str = "dpop-nonce";
 /// Servers refuse a request whose headers are too long, and nothing would clear a nonce that makes them
@@ -21,8 +26,18 @@ impl ServerNonce {
         (1..=LONGEST).contains(&nonce.len()).then(|| nonce.into())
     }
 
-    pub(crate) fn get(&self) -> Option<Arc<str>> {
-        self.lock().clone()
+    /// Signs `proof` with a nonce in it: that of the answer which asked for one, else the last one.
+    pub(crate) fn sign(
+        &self,
+        proof: DpopProof,
+        asked_for: Option<&str>,
+        now: SystemTime,
+    ) -> HeaderValue {
+        let nonce = asked_for.map(Into::into).or_else(|| self.lock().clone());
+        match nonce {
+            Some(nonce) => proof.nonce(&*nonce).header_at(now),
+            None => proof.header_at(now),
+        }
     }
 
     /// From now on everybody repeats it. A nonce that a request has yet to go out again with is its
@@ -38,8 +53,6 @@ impl ServerNonce {
 
 #[cfg(test)]
 mod tests {
-    use http::HeaderValue;
-
     use super::*;
 
     #[test]

@@ -11,7 +11,7 @@
 //!   discovery, if it has not succeeded yet
 //!   this client's credentials                       -> NoCredentials, nothing is sent
 //!   the caller's BeforeAttempt                      -> Aborted, nothing is sent
-//!   POST, read the answer, record it
+//!   POST, read the answer, record it; once more with the DPoP nonce that the provider wants
 //!   sent again only if the token is certainly not used up (see `resilience::retry`)
 //! ```
 

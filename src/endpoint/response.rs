@@ -28,10 +28,10 @@
 //!
 //! Some answers may mean that this one refresh token is dead, in words that nobody documented. They
 //! are marked as `perhaps_dead`, and the refresher counts them: a 2xx with nothing usable, if it is
-//! no HTML page and no token of another type; any 5xx but 503; `access_denied` but with 400 and 403; `server_error`,
-//! `invalid_request`, `unauthorized_client` and unregistered codes; a 4xx without a code. Not so
-//! what a gateway or a firewall says: 404, 407, 408, 421, 425, and an HTML page with anything but
-//! 401.
+//! no HTML page and no token of another type; any 5xx but 503; `access_denied` but with 400 and
+//! 403; `server_error`, `invalid_request`, `unauthorized_client` and unregistered codes; a 4xx
+//! without a code. Not so what a gateway or a firewall says: 404, 407, 408, 421, 425, and an HTML
+//! page with anything but 401.
 //!
 //! Others may pass by themselves (`may_pass`): `invalid_client` while a secret is being changed, 408,
 //! 421 and 425, a gateway's 404, and `use_dpop_nonce`. Others are about one request alone
@@ -63,8 +63,8 @@ pub(crate) enum Granted {
 
 /// Reads the answer to a token request (RFC 6749, section 5).
 ///
-/// `presented`: the refresh token of the request. An error may repeat it, which is no new one. `key`:
-/// whose proof was sent.
+/// `presented`: the refresh token of the request. An error may repeat it, which is no new one.
+/// `key`: whose proof was sent.
 pub(super) fn token_answer(
     answer: Answer,
     presented: &str,
@@ -103,10 +103,10 @@ pub(super) fn token_answer(
     }
 }
 
-/// The tokens keep the key that they were asked for with, whatever their type is: the refresh token may
-/// be bound alone. Nobody can use an access token that is bound to a key which was not ours.
+/// The tokens keep the key that they were asked for with, whatever their type is: the refresh token
+/// may be bound alone. Nobody can use an access token that is bound to a key which was not ours.
 fn bound_to(tokens: TokenSet, key: Option<&DpopKey>) -> Result<TokenSet, Unusable> {
-    let tokens = key.cloned().into_iter().fold(tokens, TokenSet::with_dpop_key);
+    let tokens = TokenSet { dpop_key: key.cloned(), ..tokens };
     if tokens.lacks_dpop_key() {
         let rule = "is DPoP, and no proof was sent";
         let error = TokenSetError::Field { field: "token_type", rule };

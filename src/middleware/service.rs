@@ -86,8 +86,8 @@ where
             };
             match asked {
                 Ok(token) => {
-                    (puts.refresher)(request.extensions_mut(), refresher);
                     (puts.token)(request.extensions_mut(), token);
+                    (puts.refresher)(request.extensions_mut(), refresher);
                     inner.call(request).await
                 }
                 Err(error) => {

@@ -152,11 +152,11 @@ impl ExchangedTokens {
         }
         let limit = self.exchange.refresher.policy().wait_timeout;
         let answered = tokio::time::timeout(limit, async {
-            match self.login.token().await {
-                // A token that is here already needs no provider.
-                Ok(_) => {}
-                Err(error) if error.kind() == RefreshErrorKind::Unavailable => {}
-                Err(error) => return Err(error),
+            // A token that is here already needs no provider.
+            if let Err(error) = self.login.token().await
+                && error.kind() != RefreshErrorKind::Unavailable
+            {
+                return Err(error);
             }
             work.await
         });

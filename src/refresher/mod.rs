@@ -70,10 +70,6 @@ use crate::{
 pub struct TokenRefresher(Arc<Core>);
 
 impl TokenRefresher {
-    pub(crate) fn is_same_as(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.0, &other.0)
-    }
-
     /// Begins a refresher for the sessions in `store`, whose tokens come from `endpoint`.
     pub fn builder(endpoint: TokenEndpoint, store: impl SessionStore) -> TokenRefresherBuilder {
         TokenRefresherBuilder::new(endpoint, store)

@@ -1,7 +1,6 @@
 //! Calls of an API with bound tokens, through the layer.
 
 use std::{
-    convert::Infallible,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -11,15 +10,18 @@ use std::{
 
 use bytes::Bytes;
 use futures_util::{future::join_all, stream};
-use http::{Method, Request, Response, StatusCode, Uri, header};
-use http_body_util::{Full, StreamBody};
-use tower::{Layer, ServiceExt, service_fn};
+use http::{HeaderMap, Method, StatusCode, Uri, header};
+use http_body_util::StreamBody;
 use tower_token_refresh::{
-    ApiHosts, BearerLayer, DpopKey, DpopProof, TokenExchange, TokenTarget,
+    ApiHosts, DpopKey, DpopProof, TokenExchange, TokenTarget,
     testing::{Endpoint, ManualClock},
 };
 
-use super::{Api, bound_set, claims, log_in, revoke, scheme, world};
+use super::{
+    Api, bound_set, claims,
+    hosts::{BAD_TOKEN, USE_NONCE, api, call_rule, unauthorized},
+    log_in, revoke, scheme, world,
+};
 
 #[tokio::test]
 async fn each_request_has_the_token_and_a_proof_of_its_own() {
@@ -50,33 +52,20 @@ async fn a_nonce_that_the_api_wants_costs_one_call_more_and_no_refresh() {
     assert_eq!((api.calls().len(), world.issuer.token_requests()), (5, 0));
 }
 
-/// A 401 with this error, and a nonce in any case.
-fn refuses(error: &str, nonce: usize) -> Response<Bytes> {
-    Response::builder()
-        .status(StatusCode::UNAUTHORIZED)
-        .header("www-authenticate", format!("DPoP error=\"{error}\""))
-        .header("dpop-nonce", format!("n-{nonce}"))
-        .body(Bytes::new())
-        .expect("an answer")
-}
-
 #[tokio::test]
 async fn a_nonce_may_be_wanted_after_the_token_was_refused_and_before() {
-    for errors in [["invalid_token", "use_dpop_nonce"], ["use_dpop_nonce", "invalid_token"]] {
+    for errors in [[BAD_TOKEN, USE_NONCE], [USE_NONCE, BAD_TOKEN]] {
         let world = world(|issuer| issuer);
         let (tokens, sent) = (log_in(&world).await, Arc::new(AtomicUsize::new(0)));
         let counted = sent.clone();
-        let api = service_fn(move |_: Request<Full<Bytes>>| {
-            let nth = counted.fetch_add(1, Ordering::SeqCst);
-            let answer = errors.get(nth).map(|error| refuses(error, nth));
-            async move { Ok::<_, Infallible>(answer.unwrap_or_default()) }
-        });
-        let hosts = ApiHosts::new(["api.example.com"]).expect("a host");
-        let hosts = hosts.clock(world.clock.clock());
         world.clock.advance(Duration::from_secs(15));
-        let client = BearerLayer::new(tokens, &hosts).layer(api);
-        let request = Request::get("https://api.example.com/").body(Full::default()).unwrap();
-        assert_eq!(client.oneshot(request).await.expect("an answer").status(), StatusCode::OK);
+        let rule = move |_: &HeaderMap| {
+            let nth = counted.fetch_add(1, Ordering::SeqCst);
+            let refusal = |error| unauthorized(error, Some(&format!("n-{nth}")));
+            errors.get(nth).copied().map(refusal).unwrap_or_default()
+        };
+        let answer = call_rule(&api(&world), &tokens, rule).await;
+        assert_eq!(answer.status(), StatusCode::OK);
         assert_eq!((sent.load(Ordering::SeqCst), world.issuer.refreshes()), (3, 1), "{errors:?}");
     }
 }
@@ -85,17 +74,14 @@ async fn a_nonce_may_be_wanted_after_the_token_was_refused_and_before() {
 async fn an_api_that_is_never_content_with_a_nonce_is_called_twice() {
     let world = world(|issuer| issuer);
     let (tokens, sent) = (log_in(&world).await, Arc::new(AtomicUsize::new(0)));
-    let counted = sent.clone();
-    let api = service_fn(move |_: Request<Full<Bytes>>| {
-        let answer = refuses("use_dpop_nonce", counted.fetch_add(1, Ordering::SeqCst));
-        async move { Ok::<_, Infallible>(answer) }
-    });
-    let hosts = ApiHosts::new(["api.example.com"]).expect("a host").clock(world.clock.clock());
+    let (counted, api) = (sent.clone(), api(&world));
+    let rule = move |_: &HeaderMap| {
+        let nonce = format!("n-{}", counted.fetch_add(1, Ordering::SeqCst));
+        unauthorized(USE_NONCE, Some(&nonce))
+    };
     world.clock.advance(Duration::from_secs(15));
-    let client = BearerLayer::new(tokens, &hosts).layer(api);
     for calls in [2, 4] {
-        let request = Request::get("https://api.example.com/").body(Full::default()).unwrap();
-        let answer = client.clone().oneshot(request).await.expect("an answer");
+        let answer = call_rule(&api, &tokens, rule.clone()).await;
         assert_eq!(answer.status(), StatusCode::UNAUTHORIZED);
         assert_eq!((sent.load(Ordering::SeqCst), world.issuer.refreshes()), (calls, 0));
     }

@@ -29,7 +29,7 @@ const SECOND: Duration = Duration::from_secs(1);
 
 pub(crate) const USE_NONCE: &str = r#"DPoP error="use_dpop_nonce", algs="ES256""#;
 
-const BAD_TOKEN: &str = r#"DPoP error="invalid_token", algs="ES256""#;
+pub(crate) const BAD_TOKEN: &str = r#"DPoP error="invalid_token", algs="ES256""#;
 
 /// A server of HTTP/1.1 that answers by `answer(path, headers)` with a whole head.
 async fn server(
@@ -85,7 +85,7 @@ pub(crate) fn unauthorized(challenge: &str, nonce: Option<&str>) -> Response<Str
     response
 }
 
-async fn call_rule(
+pub(crate) async fn call_rule(
     api: &ApiHosts,
     tokens: &LoginTokens,
     rule: impl Fn(&HeaderMap) -> Response<String> + Clone + Send + 'static,

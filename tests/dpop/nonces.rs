@@ -12,15 +12,18 @@ use std::{
 
 use bytes::Bytes;
 use futures_util::future::join_all;
-use http::{HeaderValue, Request, Response, StatusCode};
+use http::{HeaderValue, Request};
 use http_body_util::Full;
 use serde_json::Value;
 use support::TokenOp;
-use tower_token_refresh::{
-    ClientAuth, RefreshErrorKind, TokenEndpoint, Transport, testing::Endpoint,
-};
+use tower::service_fn;
+use tower_token_refresh::{RefreshErrorKind, Transport, testing::Endpoint};
 
-use super::{claims, log_in, world};
+use super::{
+    claims, log_in,
+    refusals::{error, token_endpoint},
+    world,
+};
 
 #[tokio::test]
 async fn the_first_refresh_is_sent_twice_and_the_next_one_knows_the_nonce() {
@@ -41,37 +44,18 @@ async fn the_first_refresh_is_sent_twice_and_the_next_one_knows_the_nonce() {
     assert_eq!((world.issuer.token_requests(), world.issuer.refreshes()), (5, 3));
 }
 
-/// Gives the answer to each token request, told how many came before.
-fn answering(
-    answer: impl Fn(usize) -> Response<&'static str> + Clone + Send + Sync + 'static,
-) -> (Transport, Arc<AtomicUsize>) {
-    let requests = Arc::new(AtomicUsize::new(0));
-    let counted = requests.clone();
-    let transport = Transport::new(tower::service_fn(move |_: Request<Bytes>| {
-        let answer = answer(counted.fetch_add(1, Ordering::SeqCst));
-        async move { Ok::<_, io::Error>(answer.map(|body| Full::new(Bytes::from(body)))) }
-    }));
-    (transport, requests)
-}
-
-fn wants(nonce: Option<&str>) -> Response<&'static str> {
-    let mut response = Response::new(r#"{"error":"use_dpop_nonce"}"#);
-    *response.status_mut() = StatusCode::BAD_REQUEST;
-    if let Some(nonce) = nonce {
-        let nonce = HeaderValue::from_str(nonce).expect("ASCII");
-        response.headers_mut().insert("dpop-nonce", nonce);
-    }
-    response
-}
-
 #[tokio::test]
 async fn a_provider_that_is_never_content_is_asked_twice_and_ends_no_login() {
     for (nonce, sent) in [(true, 2), (false, 1)] {
         let world = world(|issuer| issuer);
-        let (transport, requests) =
-            answering(move |so_far| wants(nonce.then(|| format!("n-{so_far}")).as_deref()));
-        let endpoint = TokenEndpoint::new(world.issuer.token_url(), ClientAuth::none("web"))
-            .transport(transport);
+        let requests = Arc::new(AtomicUsize::new(0));
+        let counted = requests.clone();
+        let transport = Transport::new(service_fn(move |_: Request<Bytes>| {
+            let fresh = format!("n-{}", counted.fetch_add(1, Ordering::SeqCst));
+            let answer = error(400, "use_dpop_nonce", nonce.then_some(&*fresh));
+            async move { Ok::<_, io::Error>(answer.map(Full::new)) }
+        }));
+        let endpoint = token_endpoint(&world, transport);
         let world = world.asking(endpoint);
         let tokens = log_in(&world).await;
         world.expire();
@@ -119,7 +103,7 @@ async fn a_nonce_that_comes_with_tokens_is_in_the_next_proof() {
     let world = world(|issuer| issuer);
     let proofs = Arc::new(Mutex::new(Vec::new()));
     let (issuer, seen) = (world.issuer.clone(), proofs.clone());
-    let transport = Transport::new(tower::service_fn(move |request: Request<Bytes>| {
+    let transport = Transport::new(service_fn(move |request: Request<Bytes>| {
         let mut proofs = seen.lock().unwrap();
         proofs.push(claims(request.headers())["nonce"].clone());
         let mut answer = issuer.handle(request);
@@ -127,8 +111,7 @@ async fn a_nonce_that_comes_with_tokens_is_in_the_next_proof() {
         answer.headers_mut().insert("dpop-nonce", nonce);
         async move { Ok::<_, io::Error>(answer.map(Full::new)) }
     }));
-    let endpoint =
-        TokenEndpoint::new(world.issuer.token_url(), ClientAuth::none("web")).transport(transport);
+    let endpoint = token_endpoint(&world, transport);
     let world = world.asking(endpoint);
     let tokens = log_in(&world).await;
     for _ in 0..3 {

@@ -33,21 +33,33 @@ pub(crate) fn error(status: u16, code: &str, nonce: Option<&str>) -> Response<By
     response
 }
 
+/// The provider refuses each request with a proof, and counts and serves the others.
+fn refusing_proofs(
+    world: World,
+    code: &'static str,
+    nonce: Option<&'static str>,
+) -> (World, Arc<AtomicUsize>) {
+    let (issuer, served) = (world.issuer.clone(), Arc::new(AtomicUsize::new(0)));
+    let counted = served.clone();
+    let transport = Transport::new(service_fn(move |request: Request<Bytes>| {
+        let answer = if request.headers().contains_key("dpop") {
+            error(400, code, nonce)
+        } else {
+            counted.fetch_add(1, Ordering::SeqCst);
+            issuer.handle(request)
+        };
+        async move { Ok::<_, io::Error>(answer.map(Full::new)) }
+    }));
+    let endpoint = token_endpoint(&world, transport);
+    (world.asking(endpoint), served)
+}
+
 /// Keycloak says `invalid_request` for a proof that it does not accept (`explain_proof` knows it): a
 /// wrong clock, or a proxy. Logins without a key are served meanwhile.
 #[tokio::test]
 async fn a_login_outlives_proofs_that_are_refused_as_invalid_request() {
     let world = world(|issuer| issuer);
-    let issuer = world.issuer.clone();
-    let transport = Transport::new(service_fn(move |request: Request<Bytes>| {
-        let answer = match request.headers().contains_key("dpop") {
-            true => error(400, "invalid_request", None),
-            false => issuer.handle(request),
-        };
-        async move { Ok::<_, io::Error>(answer.map(Full::new)) }
-    }));
-    let endpoint = token_endpoint(&world, transport);
-    let world = world.asking(endpoint);
+    let world = refusing_proofs(world, "invalid_request", None).0;
     let key = DpopKey::generate();
     let response = world.issuer.log_in_bound_to("alice", &key);
     let refresh_token = response["refresh_token"].as_str().unwrap().to_owned();
@@ -70,16 +82,7 @@ async fn a_login_outlives_proofs_that_are_refused_as_invalid_request() {
 #[tokio::test]
 async fn a_login_outlives_proofs_that_are_refused_by_name() {
     let world = world(|issuer| issuer);
-    let issuer = world.issuer.clone();
-    let transport = Transport::new(service_fn(move |request: Request<Bytes>| {
-        let answer = match request.headers().contains_key("dpop") {
-            true => error(400, "invalid_dpop_proof", None),
-            false => issuer.handle(request),
-        };
-        async move { Ok::<_, io::Error>(answer.map(Full::new)) }
-    }));
-    let endpoint = token_endpoint(&world, transport);
-    let world = world.asking(endpoint);
+    let world = refusing_proofs(world, "invalid_dpop_proof", None).0;
     let bound = log_in(&world).await;
     let set = TokenSet::from_response(world.issuer.log_in("bob")).unwrap();
     let plain = world.refresher.tokens(&world.refresher.adopt(set).await.unwrap());
@@ -150,21 +153,7 @@ async fn refused_proofs_do_not_hold_back_logins_without_a_key() {
     let mut wrong = Vec::new();
     for code in ["invalid_dpop_proof", "use_dpop_nonce"] {
         let world = world(|issuer| issuer);
-        let issuer = world.issuer.clone();
-        let plain = Arc::new(AtomicUsize::new(0));
-        let counted = plain.clone();
-        let transport = Transport::new(service_fn(move |request: Request<Bytes>| {
-            let answer = match request.headers().contains_key("dpop") {
-                true => error(400, code, Some("n")),
-                false => {
-                    counted.fetch_add(1, Ordering::SeqCst);
-                    issuer.handle(request)
-                }
-            };
-            async move { Ok::<_, io::Error>(answer.map(Full::new)) }
-        }));
-        let endpoint = token_endpoint(&world, transport);
-        let world = world.asking(endpoint);
+        let (world, plain) = refusing_proofs(world, code, Some("n"));
         let mut bound = Vec::new();
         for _ in 0..3 {
             bound.push(log_in(&world).await);

@@ -10,8 +10,8 @@ use serde_json::{Value, json};
 use support::providers::{Browser, Provider};
 use tower_sessions::MemoryStore;
 use tower_token_refresh::{
-    ApiHosts, BearerMiddleware, ClientAuth, DpopKey, LoginTokens, RefreshErrorKind, ServiceTokens,
-    TokenEndpoint, TokenRefresher, TokenSet, TokenSource, testing::ManualClock, tower_sessions,
+    ApiHosts, BearerMiddleware, DpopKey, RefreshErrorKind, ServiceTokens, TokenRefresher, TokenSet,
+    TokenSource, testing::ManualClock, tower_sessions,
 };
 use uuid::Uuid;
 
@@ -35,12 +35,6 @@ async fn keycloak(is_public: bool) -> Provider {
     keycloak.with_client(id, (!is_public).then_some(SECRET))
 }
 
-async fn endpoint(provider: &Provider, is_public: bool) -> TokenEndpoint {
-    let id = provider.client_id();
-    let auth = if is_public { ClientAuth::none(id) } else { ClientAuth::basic(id, SECRET) };
-    TokenEndpoint::discover(&provider.issuer_url, auth).await.expect("found")
-}
-
 /// What the provider's userinfo says through a client that proves the key of the token.
 async fn userinfo(provider: &Provider, tokens: impl TokenSource) -> (StatusCode, Value) {
     let url = provider.url("userinfo_endpoint");
@@ -54,18 +48,17 @@ async fn userinfo(provider: &Provider, tokens: impl TokenSource) -> (StatusCode,
 }
 
 /// A user logs in, is refreshed three times by twenty at once, calls an API, and logs out.
-async fn lives_and_ends(provider: &Provider, is_public: bool) {
-    let refresher =
-        TokenRefresher::builder(endpoint(provider, is_public).await, MemoryStore::default())
-            .build()
-            .expect("the settings agree");
+async fn lives_and_ends(provider: &Provider) {
+    let refresher = TokenRefresher::builder(provider.endpoint().await, MemoryStore::default())
+        .build()
+        .expect("the settings agree");
     let user = provider.new_user().await;
     let key = DpopKey::generate();
     let response = Browser::new().log_in_bound_to(provider, &user, &key).await;
     assert_eq!(response["token_type"], "DPoP");
     let set = TokenSet::from_response(response).expect("a token set").with_dpop_key(key);
     let handle = refresher.adopt(set).await.expect("adopted");
-    let tokens: LoginTokens = refresher.tokens(&handle);
+    let tokens = refresher.tokens(&handle);
     for _ in 0..3 {
         let held = tokens.token().await.expect("a token");
         let answers = join_all((0..20).map(|_| tokens.newer_than(&held))).await;
@@ -111,30 +104,29 @@ async fn lives_and_ends(provider: &Provider, is_public: bool) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs Keycloak: see tests/services/run"]
 async fn a_public_clients_login_at_keycloak_is_bound_with_its_refresh_tokens() {
-    lives_and_ends(&keycloak(true).await, true).await;
+    lives_and_ends(&keycloak(true).await).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs Keycloak: see tests/services/run"]
 async fn a_confidential_clients_access_tokens_are_bound_at_keycloak() {
-    lives_and_ends(&keycloak(false).await, false).await;
+    lives_and_ends(&keycloak(false).await).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs oidc-provider: see tests/services/run"]
 async fn oidc_provider_gets_the_nonces_that_it_wants() {
     let provider = Provider::oidc_provider().await.with_client("spa", None);
-    lives_and_ends(&provider, true).await;
+    lives_and_ends(&provider).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs Keycloak: see tests/services/run"]
 async fn with_another_key_keycloak_ends_the_login() {
     let provider = keycloak(true).await;
-    let refresher =
-        TokenRefresher::builder(endpoint(&provider, true).await, MemoryStore::default())
-            .build()
-            .expect("the settings agree");
+    let refresher = TokenRefresher::builder(provider.endpoint().await, MemoryStore::default())
+        .build()
+        .expect("the settings agree");
     let user = provider.new_user().await;
     let own = DpopKey::generate();
     let response = Browser::new().log_in_bound_to(&provider, &user, &own).await;
@@ -155,7 +147,7 @@ async fn with_another_key_keycloak_ends_the_login() {
 async fn a_services_own_token_is_bound_to_its_key() {
     let provider = keycloak(false).await;
     let key = DpopKey::generate();
-    let tokens = ServiceTokens::builder(endpoint(&provider, false).await)
+    let tokens = ServiceTokens::builder(provider.endpoint().await)
         .dpop_key(key.clone())
         .clock(ManualClock::new().clock())
         .build();
@@ -164,7 +156,7 @@ async fn a_services_own_token_is_bound_to_its_key() {
     assert!(error.to_string().contains("invalid_request"), "{error}");
     assert!(error.to_string().contains("clock"), "{error}");
 
-    let tokens = ServiceTokens::builder(endpoint(&provider, false).await).dpop_key(key.clone());
+    let tokens = ServiceTokens::builder(provider.endpoint().await).dpop_key(key.clone());
     let token = tokens.build().expect("settings agree").token().await.expect("a token");
     let form = [("token", token.secret())];
     let (id, secret) = (provider.client_id(), SECRET);

@@ -51,9 +51,7 @@ impl Provider {
         nonce: Option<&str>,
         now: SystemTime,
     ) -> HeaderValue {
-        let proof = key.proof(&Method::POST, to);
-        let nonce = nonce.map(Into::into).or_else(|| self.dpop_nonce.get());
-        nonce.iter().fold(proof, |proof, nonce| proof.nonce(&**nonce)).header_at(now)
+        self.dpop_nonce.sign(key.proof(&Method::POST, to), nonce, now)
     }
 
     /// Whether this client has a certificate, as far as the settings tell.

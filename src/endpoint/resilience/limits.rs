@@ -51,8 +51,8 @@ impl Default for ProviderLimits {
 }
 
 impl ProviderLimits {
-    /// How often one refresh may be sent, including the first time; and once more if the provider wants
-    /// its nonce in the proof of a [`DpopKey`](crate::DpopKey).
+    /// How often one refresh may be sent, including the first time; and once more if the provider
+    /// wants its nonce in the proof of a [`DpopKey`](crate::DpopKey).
     ///
     /// A refresh is sent again only if the provider certainly did not use up the refresh token: no
     /// connection, 429, 503, 408, 421, 425, `slow_down` or `temporarily_unavailable`. Discovery,

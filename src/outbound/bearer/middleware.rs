@@ -24,8 +24,8 @@ use crate::outbound::TokenSource;
 /// [`ApiHosts::resend_with`] plays no part.
 ///
 /// reqwest follows redirects within. It takes the token off a request that goes to another host,
-/// and a 401 from there is passed on. The proof of a key stays on the request: it says nothing but which
-/// URL was called, and is worth nothing without the token.
+/// and a 401 from there is passed on. The proof of a key stays on the request: it says nothing but
+/// which URL was called, and is worth nothing without the token.
 ///
 /// A middleware that tries failed requests again belongs before this one, so that each try gets a
 /// token that is fresh then.

@@ -83,9 +83,8 @@ impl Call<'_> {
     /// The proof for the request, where the token is bound to a key.
     pub(super) fn proof(&self, method: &Method, uri: &Uri) -> Option<HeaderValue> {
         let proof = self.token.dpop_proof(method, uri)?;
-        let nonce = self.nonce.clone().or_else(|| self.calls.api.nonces[self.host].get());
-        let proof = nonce.iter().fold(proof, |proof, nonce| proof.nonce(&**nonce));
-        Some(proof.header_at(self.calls.api.clock.now()))
+        let api = &self.calls.api;
+        Some(api.nonces[self.host].sign(proof, self.nonce.as_deref(), api.clock.now()))
     }
 
     /// Puts the token on the request, and its proof.

@@ -103,7 +103,7 @@ impl Failures {
         if is_held_back(&failed.error) {
             if last.as_ref().is_none_or(|last| self.rest(last).is_none()) {
                 let error = failed.error.clone();
-                *last = Some(self.now(error, Failure::Outage, rows, FIRST_PAUSE));
+                *last = Some(self.noted(error, Failure::Outage, rows, FIRST_PAUSE));
             }
             return failed.error;
         }
@@ -114,11 +114,11 @@ impl Failures {
         };
         let pause = doubled(FIRST_PAUSE, *row, LONGEST_PAUSE);
         *row = row.saturating_add(1);
-        *last = Some(self.now(error.clone(), failed.kind, rows, pause));
+        *last = Some(self.noted(error.clone(), failed.kind, rows, pause));
         error
     }
 
-    fn now(&self, error: RefreshError, kind: Failure, rows: [u32; 3], pause: Duration) -> Last {
+    fn noted(&self, error: RefreshError, kind: Failure, rows: [u32; 3], pause: Duration) -> Last {
         let pause = pause.max(error.retry_after().unwrap_or_default());
         Last { error, kind, rows, since: self.clock.moment(), pause }
     }

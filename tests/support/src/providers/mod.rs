@@ -150,9 +150,11 @@ impl Provider {
 
     /// How an application reaches it.
     pub async fn endpoint(&self) -> TokenEndpoint {
-        TokenEndpoint::discover(&self.issuer_url, ClientAuth::basic(CLIENT_ID, CLIENT_SECRET))
-            .await
-            .expect("the provider is found")
+        let auth = match self.client {
+            (id, Some(secret)) => ClientAuth::basic(id, secret),
+            (id, None) => ClientAuth::none(id),
+        };
+        TokenEndpoint::discover(&self.issuer_url, auth).await.expect("the provider is found")
     }
 
     /// A user whom no other test knows.
