@@ -99,6 +99,7 @@
 mod back_channel;
 mod backoff;
 mod clock;
+pub mod cookies;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 mod databases;
 #[cfg(any(
@@ -121,6 +122,7 @@ mod policy;
 #[cfg(feature = "redis")]
 mod redis;
 mod refresher;
+mod return_path;
 mod session;
 mod single_flight;
 #[cfg(feature = "testing")]
@@ -157,6 +159,7 @@ pub use refresher::{
     LoginTokens, Logout, LogoutOutcome, Revocation, ShutdownError, TokenRefresher,
     TokenRefresherBuilder, Usage,
 };
+pub use return_path::safe_return_to;
 pub use session::GuardedStore;
 pub use tokens::{
     AccessToken, ClaimsError, ClaimsTrust, GrantHandle, GrantHandleError, Roles, StandardClaims,

@@ -10,16 +10,16 @@ use bytes::Bytes;
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, header, request::Parts,
 };
-use url::{Position, Url, form_urlencoded};
+use url::form_urlencoded;
 
-use crate::error::{ConfigError, RefreshError};
+use crate::{
+    error::{ConfigError, RefreshError},
+    return_path::safe_return_to,
+};
 
 const SEC_FETCH_MODE: &str = "sec-fetch-mode";
 const SEC_FETCH_DEST: &str = "sec-fetch-dest";
 const VARY: &str = "Sec-Fetch-Mode, Sec-Fetch-Dest, Accept";
-/// Percent-encoding may triple it, and a whole URL should stay below the 8 KB that servers commonly
-/// accept.
-const LONGEST_RETURN: usize = 1024;
 
 type Answer = dyn Fn(&RefreshError, &Parts) -> Option<Response<Bytes>> + Send + Sync;
 
@@ -75,9 +75,9 @@ impl fmt::Debug for Hook {
 /// browser, which sends no `Sec-Fetch` headers, must accept `text/html` by name. A script's
 /// `fetch`, a frame, a form's POST and an outage get problem JSON.
 ///
-/// `return_to` is always a path and query of this site: it begins with a single `/` and has no
-/// backslash and no control character. Above 1024 bytes it is left out. Anybody can link to the
-/// login page with another `return_to`, so test it again before you redirect to it.
+/// `return_to` is always a path and query of this site, and is left out where
+/// [`safe_return_to`] gives none. Anybody can link to the login page with another `return_to`, so
+/// the login page must ask [`safe_return_to`] again before it redirects there.
 ///
 /// # Errors
 /// [`ConfigError::Range`] if `login` is not a path: it must begin with a single `/` and have no
@@ -161,16 +161,6 @@ fn asked_for(head: &Parts) -> &http::Uri {
     &head.uri
 }
 
-/// The path and query of `uri` as a browser reads them, if they stay on this site.
 fn return_path(uri: &http::Uri) -> Option<String> {
-    let asked = uri.path_and_query()?.as_str();
-    let here = Url::parse("http://this.invalid/").ok()?;
-    // From here on a path begins with a slash and has neither spaces nor control characters.
-    let url = here.join(asked).ok()?;
-    let path = &url[Position::BeforePath..Position::AfterQuery];
-    // Without its dots, `/a/..//evil.example` begins with two slashes, and the next reader takes it
-    // for a host. Browsers take a backslash for a slash.
-    let leads_here =
-        url.origin() == here.origin() && !path.starts_with("//") && !asked.contains('\\');
-    (leads_here && path.len() <= LONGEST_RETURN).then(|| path.to_owned())
+    safe_return_to(uri.path_and_query()?.as_str())
 }
