@@ -85,6 +85,7 @@
 //! | feature | default | what it adds |
 //! |---|---|---|
 //! | `axum` | yes | the extractors, `IntoResponse` for [`RefreshError`], the route for back-channel logout |
+//! | `login` | yes | [`LoginRoutes`]: log in, callback and log out |
 //! | `rustls` | yes | TLS for the default transport |
 //! | `redis` | no | sessions, tokens and locks in Redis or Valkey |
 //! | `postgres`, `sqlite` | no | tokens and locks in PostgreSQL or SQLite |
@@ -114,6 +115,8 @@ mod hex;
 mod keep_listening;
 mod key_locks;
 pub mod lock;
+#[cfg(feature = "login")]
+mod login;
 mod loopback;
 mod metrics;
 mod middleware;
@@ -143,8 +146,10 @@ pub use endpoint::{
     SigningKeySource, TokenEndpoint, TokenTarget, Transport,
 };
 pub use error::{ConfigError, RefreshError, RefreshErrorKind};
+#[cfg(feature = "login")]
+pub use login::{LoginError, LoginErrorKind, LoginRoutes, UserInfo, VerifiedLogin};
 #[cfg(feature = "axum")]
-pub use middleware::{Claims, FromProvider};
+pub use middleware::{Claims, FromProvider, Identity};
 pub use middleware::{TokenRefreshLayer, TokenRefreshService, rejection};
 #[cfg(feature = "reqwest-middleware")]
 pub use outbound::BearerMiddleware;

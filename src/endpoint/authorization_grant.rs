@@ -3,6 +3,7 @@
 //! | grant | what is in the form |
 //! |---|---|
 //! | refresh token (RFC 6749, section 6) | the refresh token, and the endpoint's `refresh_param`s |
+//! | authorization code (RFC 6749, section 4.1.3; RFC 7636, section 4.5) | the code, the redirect URI and the verifier |
 //! | client credentials (RFC 6749, section 4.4) | the target |
 //! | JWT bearer (RFC 7523, section 2.1) | a new assertion for each attempt, and the target |
 //! | token exchange (RFC 8693, section 2.1) | the user's access token, and the target |
@@ -25,6 +26,7 @@ const ACCESS_TOKEN: &str = "urn:ietf:params:oauth:token-type:access_token";
 #[derive(Clone, Copy)]
 pub(crate) enum AuthorizationGrant<'a> {
     RefreshToken(&'a SecretString),
+    AuthorizationCode(AuthorizationCode<'a>),
     ClientCredentials(&'a TokenTarget),
     JwtBearer(&'a JwtBearer, &'a TokenTarget),
     TokenExchange {
@@ -37,6 +39,15 @@ pub(crate) enum AuthorizationGrant<'a> {
         subject_token: &'a str,
         target: &'a TokenTarget,
     },
+}
+
+/// What a login has brought back, and what shows that it is ours.
+#[derive(Clone, Copy)]
+pub(crate) struct AuthorizationCode<'a> {
+    pub(crate) code: &'a str,
+    /// As it was in the authorization request.
+    pub(crate) redirect_uri: &'a str,
+    pub(crate) verifier: &'a str,
 }
 
 /// The fields of a form, in order. They hold secrets.
@@ -63,6 +74,7 @@ impl<'a> AuthorizationGrant<'a> {
     pub(crate) fn grant_type(&self) -> &'static str {
         match self {
             Self::RefreshToken(_) => "refresh_token",
+            Self::AuthorizationCode(_) => "authorization_code",
             Self::ClientCredentials(_) => "client_credentials",
             Self::JwtBearer(..) | Self::OnBehalfOf { .. } => {
                 "urn:ietf:params:oauth:grant-type:jwt-bearer"
@@ -82,7 +94,7 @@ impl<'a> AuthorizationGrant<'a> {
     /// What is asked for, if that is said.
     fn target(&self) -> Option<&'a TokenTarget> {
         match *self {
-            Self::RefreshToken(_) => None,
+            Self::RefreshToken(_) | Self::AuthorizationCode(_) => None,
             Self::ClientCredentials(target)
             | Self::JwtBearer(_, target)
             | Self::TokenExchange { target, .. }
@@ -95,6 +107,7 @@ impl<'a> AuthorizationGrant<'a> {
         let target = || self.target().map(TokenTarget::to_secret_form).unwrap_or_default();
         match self {
             Self::RefreshToken(token) => Fingerprint::of(token.expose_secret()),
+            Self::AuthorizationCode(login) => Fingerprint::of(login.code),
             Self::ClientCredentials(_) | Self::JwtBearer(..) => {
                 Fingerprint::of(&format!("{} {}", self.grant_type(), target()))
             }
@@ -118,6 +131,11 @@ impl<'a> AuthorizationGrant<'a> {
                 fields.push(lent(("refresh_token", token.expose_secret())));
                 let added = refresh_params.iter().map(|(name, value)| (&**name, &**value));
                 fields.extend(added.map(lent));
+            }
+            Self::AuthorizationCode(login) => {
+                fields.push(lent(("code", login.code)));
+                fields.push(lent(("redirect_uri", login.redirect_uri)));
+                fields.push(lent(("code_verifier", login.verifier)));
             }
             Self::ClientCredentials(_) => {}
             Self::JwtBearer(bearer, target) => {

@@ -42,6 +42,20 @@ impl Issuers {
         *self.own == *issuer || self.accepted.iter().any(|accepted| accepted == issuer)
     }
 
+    /// Whether the answer to an authorization request may name `iss` (RFC 9207). Which tenant it is, the
+    /// ID token tells later.
+    #[cfg(feature = "login")]
+    pub(crate) fn may_answer(&self, iss: &str) -> bool {
+        *self.own == *iss
+            || self.accepted.iter().any(|accepted| match accepted.split_once(TENANT) {
+                Some((before, after)) => iss
+                    .strip_prefix(before)
+                    .and_then(|rest| rest.strip_suffix(after))
+                    .is_some_and(|tenant| !tenant.is_empty() && !tenant.contains('/')),
+                None => accepted == iss,
+            })
+    }
+
     /// Whether both are spellings of one issuer. Deliberately not for `{tenantid}`: two tenants are
     /// two issuers.
     pub(crate) fn are_one(&self, one: &str, other: &str) -> bool {
@@ -160,6 +174,24 @@ mod tests {
                 "{own} {accepted:?} {claims:?}"
             );
         }
+    }
+
+    #[cfg(feature = "login")]
+    #[test]
+    fn the_answer_to_a_login_may_name_any_tenant_and_no_other_issuer() {
+        let entra = issuers(COMMON, &[ANY_TENANT]);
+        for (iss, passes) in [
+            (COMMON, true),
+            (TENANT_A, true),
+            ("https://login.microsoftonline.com//v2.0", false),
+            ("https://login.microsoftonline.com/a/b/v2.0", false),
+            ("https://login.microsoftonline.com/aaaa/v2.0/", false),
+            ("https://evil.example/aaaa/v2.0", false),
+        ] {
+            assert_eq!(entra.may_answer(iss), passes, "{iss}");
+        }
+        assert!(issuers(GOOGLE, &["accounts.google.com"]).may_answer("accounts.google.com"));
+        assert!(!issuers(GOOGLE, &[]).may_answer("accounts.google.com"));
     }
 
     #[test]

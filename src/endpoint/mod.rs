@@ -52,6 +52,8 @@ pub(crate) use attempt::{Aborted, BeforeAttempt, RefreshFailure};
 pub use auth::{
     AssertionAudience, ClientAuth, SecretSource, SigningAlgorithm, SigningKey, SigningKeySource,
 };
+#[cfg(feature = "login")]
+pub(crate) use authorization_grant::AuthorizationCode;
 pub(crate) use authorization_grant::AuthorizationGrant;
 pub use classify::{AnswerMeaning, ProviderAnswer};
 pub use discover::Discover;
@@ -60,6 +62,8 @@ pub(crate) use error::{EndpointError, EndpointErrorKind};
 pub(crate) use issuers::Issuers;
 pub(crate) use jwt::{Expected, JwtClaims, Keys, KeysError, LEEWAY, VerifyError};
 pub use jwt_bearer::JwtBearer;
+#[cfg(feature = "login")]
+pub(crate) use provider::AuthorizationRequest;
 pub(crate) use provider::{Provider, Revocation};
 pub(crate) use request::TokenTypeHint;
 #[cfg(test)]

@@ -56,6 +56,7 @@ impl TokenEndpoint {
     pub fn github(auth: ClientAuth) -> Self {
         Self::new("https://github.com/login/oauth/access_token", auth)
             .issuer("https://github.com/login/oauth")
+            .authorization_url("https://github.com/login/oauth/authorize")
     }
 
     /// Okta, by discovery. `domain` alone is the org authorization server; for a custom one, add its
@@ -90,6 +91,7 @@ impl TokenEndpoint {
         let base = https(domain.as_ref());
         Self::new(format!("{base}/oauth2/token"), auth)
             .revocation_url(format!("{base}/oauth2/revoke"))
+            .authorization_url(format!("{base}/oauth2/authorize"))
     }
 
     /// Keycloak, by discovery. `realm_url` is like `https://id.example/realms/my-realm`.

@@ -17,6 +17,8 @@
 
 mod addresses;
 mod credentials;
+#[cfg(feature = "login")]
+mod login;
 mod token_request;
 
 use std::{fmt, sync::Arc, time::Duration};
@@ -27,6 +29,8 @@ use secrecy::SecretString;
 use tokio::time::{Instant, sleep, timeout_at};
 
 pub(super) use self::addresses::{Addresses, Overrides};
+#[cfg(feature = "login")]
+pub(crate) use self::login::AuthorizationRequest;
 use self::token_request::Presented;
 use super::{
     attempt::{AlwaysSend, BeforeAttempt, RefreshFailure},

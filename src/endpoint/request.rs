@@ -1,12 +1,13 @@
-//! What this crate sends to the provider: three kinds of request.
+//! What this crate sends to the provider: four kinds of request.
 //!
 //! | request | method | body |
 //! |---|---|---|
 //! | token (RFC 6749, section 4) | POST | `grant_type`, and what the [`AuthorizationGrant`](super::authorization_grant::AuthorizationGrant) presents |
 //! | revocation (RFC 7009, section 2.1) | POST | `token`, `token_type_hint` |
+//! | pushed authorization request (RFC 9126, section 2.1) | POST | what the browser would carry |
 //! | document: discovery, keys | GET | none |
 //!
-//! [`Credentials`] add the client's credentials to both forms. A document needs none. [`Extras`] has
+//! [`Credentials`] add the client's credentials to the forms. A document needs none. [`Extras`] has
 //! what the application adds.
 
 use std::sync::Arc;
@@ -139,6 +140,18 @@ pub(super) fn revocation(
         TokenTypeHint::AccessToken => "access_token",
     };
     form(to, credentials, [("token", token.expose_secret()), ("token_type_hint", hint)])
+}
+
+#[cfg(feature = "login")]
+pub(super) fn pushed(
+    to: &Uri,
+    credentials: Credentials<'_>,
+    asked: &super::AuthorizationRequest,
+) -> Request<Bytes> {
+    // Once: a request with a parameter that comes twice is refused (RFC 6749, section 3.1).
+    let names_client = credentials.name_client();
+    let fields = asked.iter().filter(|(name, _)| !(names_client && name == "client_id"));
+    form(to, credentials, fields.map(|(name, value)| (&**name, &**value)))
 }
 
 pub(super) fn document(at: &Uri) -> Request<Bytes> {

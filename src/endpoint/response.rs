@@ -133,6 +133,16 @@ pub(super) fn revocation_answer(answer: &Answer) -> Result<(), EndpointError> {
     if answer.status.is_success() { Ok(()) } else { Err(refusal(answer)) }
 }
 
+/// Reads the answer to a pushed authorization request (RFC 9126, section 2.2): 201, or 200 of those who
+/// do not know better.
+#[cfg(feature = "login")]
+pub(super) fn pushed_answer(answer: Answer) -> Result<bytes::Bytes, EndpointError> {
+    if !answer.status.is_success() {
+        return Err(refusal(&answer));
+    }
+    answer.body.map_err(|broken| broken.error)
+}
+
 /// Reads the answer to a request for a document. Its errors say nothing about a refresh token,
 /// whatever words stand in it.
 pub(super) fn document_answer(answer: Answer) -> Result<bytes::Bytes, EndpointError> {

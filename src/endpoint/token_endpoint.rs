@@ -36,7 +36,7 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
 /// |---|---|
 /// | `issuer` | the discovered one, else the token URL without its query |
 /// | `accept_issuer` | no other issuer |
-/// | `revocation_url`, `end_session_url`, `jwks_url` | the discovered ones, else none |
+/// | `revocation_url`, `end_session_url`, `jwks_url`, `authorization_url` | the discovered ones, else none |
 /// | `allow_http_to` | plain http to loopback only: `localhost`, 127.0.0.0/8, `::1` |
 /// | `request_timeout` | 15 s |
 /// | `connect_timeout` | 3 s, or `request_timeout` if that is shorter |
@@ -60,6 +60,7 @@ pub struct TokenEndpoint {
     revocation_url: Option<String>,
     end_session_url: Option<String>,
     jwks_url: Option<String>,
+    authorization_url: Option<String>,
     rule: SchemeRule,
     request_timeout: Duration,
     connect_timeout: Option<Duration>,
@@ -106,6 +107,7 @@ impl TokenEndpoint {
             revocation_url: None,
             end_session_url: None,
             jwks_url: None,
+            authorization_url: None,
             rule: SchemeRule::default(),
             request_timeout: REQUEST_TIMEOUT,
             connect_timeout: None,
@@ -152,6 +154,14 @@ impl TokenEndpoint {
     #[must_use]
     pub fn jwks_url(mut self, url: impl Into<String>) -> Self {
         self.jwks_url = Some(url.into());
+        self
+    }
+
+    /// Sets where a browser logs in (RFC 6749, section 3.1), for
+    /// [`login_routes`](crate::TokenRefresher::login_routes). It overrides a discovered URL.
+    #[must_use]
+    pub fn authorization_url(mut self, url: impl Into<String>) -> Self {
+        self.authorization_url = Some(url.into());
         self
     }
 
@@ -300,6 +310,7 @@ impl fmt::Debug for TokenEndpoint {
             .field("revocation_url", &shown(&self.revocation_url))
             .field("end_session_url", &shown(&self.end_session_url))
             .field("jwks_url", &shown(&self.jwks_url))
+            .field("authorization_url", &shown(&self.authorization_url))
             .field("request_timeout", &self.request_timeout)
             .finish_non_exhaustive()
     }

@@ -1,6 +1,6 @@
 //! Extractors for axum handlers.
 
-use std::{fmt, ops::Deref, sync::Arc};
+use std::{error::Error, fmt, ops::Deref, sync::Arc};
 
 use axum::{
     body::Body,
@@ -18,7 +18,7 @@ use super::{
 use crate::{
     error::{RefreshError, RefreshErrorKind},
     refresher::{LoginTokens, TokenRefresher},
-    tokens::{AccessToken, StandardClaims},
+    tokens::{AccessToken, ClaimsError, StandardClaims},
 };
 
 /// What a handler can extract, from the provider of any place.
@@ -29,7 +29,23 @@ pub(crate) trait Extract: Sized {
 }
 
 /// What a handler can do without.
-pub(crate) trait ExtractIfAny: Extract {}
+pub(crate) trait ExtractIfAny: Extract {
+    fn extract_if_any<P: Place>(
+        parts: &mut Parts,
+    ) -> impl Future<Output = Result<Option<Self>, RefreshError>> + Send {
+        async {
+            match Self::extract::<P>(parts).await {
+                Ok(it) => Ok(Some(it)),
+                Err(error) => match error.kind() {
+                    RefreshErrorKind::NoTokens
+                    | RefreshErrorKind::SessionExpired
+                    | RefreshErrorKind::LoggedOut => Ok(None),
+                    _ => Err(error),
+                },
+            }
+        }
+    }
+}
 
 impl Extract for AccessToken {
     async fn extract<P: Place>(parts: &mut Parts) -> Result<Self, RefreshError> {
@@ -60,15 +76,45 @@ impl ExtractIfAny for LoginTokens {}
 impl<T: DeserializeOwned + Send + Sync + 'static> Extract for Claims<T> {
     async fn extract<P: Place>(parts: &mut Parts) -> Result<Self, RefreshError> {
         let token = AccessToken::extract::<P>(parts).await?;
+        Self::of(&token).await.map_err(|error| {
+            if is_opaque(&error) {
+                refresher::<P>(parts).map_or(error.clone(), |at| at.report_opaque_token(error))
+            } else {
+                error
+            }
+        })
+    }
+}
+
+/// None also where the access token is opaque: nobody can say who the user is by it.
+impl<T: DeserializeOwned + Send + Sync + 'static> ExtractIfAny for Claims<T> {
+    async fn extract_if_any<P: Place>(parts: &mut Parts) -> Result<Option<Self>, RefreshError> {
+        let Some(token) = AccessToken::extract_if_any::<P>(parts).await? else { return Ok(None) };
+        match Self::of(&token).await {
+            Ok(claims) => Ok(Some(claims)),
+            Err(error) if is_opaque(&error) => {
+                refresher::<P>(parts)?.report_opaque_token(error);
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+}
+
+impl<T: DeserializeOwned + Send + Sync + 'static> Claims<T> {
+    async fn of(token: &AccessToken) -> Result<Self, RefreshError> {
         token.verify().await?;
-        token.claims().map(Claims).map_err(|error| {
+        token.claims().map(Self).map_err(|error| {
             let message = "the access token is not a JWT with the claims this route asks for";
             RefreshError::new(RefreshErrorKind::Misconfigured, message).with_source(error)
         })
     }
 }
 
-impl<T: DeserializeOwned + Send + Sync + 'static> ExtractIfAny for Claims<T> {}
+fn is_opaque(error: &RefreshError) -> bool {
+    let claims = error.source().and_then(|source| source.downcast_ref());
+    matches!(claims, Some(ClaimsError::NotAJwt))
+}
 
 /// For a handler; an error may have the application's own answer.
 pub(super) async fn extracted<P: Place, T: Extract>(parts: &mut Parts) -> Result<T, RefreshError> {
@@ -79,18 +125,10 @@ pub(super) async fn extracted<P: Place, T: Extract>(parts: &mut Parts) -> Result
 pub(super) async fn extracted_if_any<P: Place, T: ExtractIfAny>(
     parts: &mut Parts,
 ) -> Result<Option<T>, RefreshError> {
-    match T::extract::<P>(parts).await {
-        Ok(it) => Ok(Some(it)),
-        Err(error) => match error.kind() {
-            RefreshErrorKind::NoTokens
-            | RefreshErrorKind::SessionExpired
-            | RefreshErrorKind::LoggedOut => Ok(None),
-            _ => Err(rejected(error, parts, P::hook)),
-        },
-    }
+    T::extract_if_any::<P>(parts).await.map_err(|error| rejected(error, parts, P::hook))
 }
 
-fn refresher<P: Place>(parts: &Parts) -> Result<&TokenRefresher, RefreshError> {
+pub(super) fn refresher<P: Place>(parts: &Parts) -> Result<&TokenRefresher, RefreshError> {
     P::refresher(&parts.extensions).ok_or_else(|| {
         RefreshError::new(
             RefreshErrorKind::Misconfigured,
@@ -163,7 +201,8 @@ impl<S: Sync> OptionalFromRequestParts<S> for LoginTokens {
 /// # let _ = admin;
 /// ```
 ///
-/// `Option<Claims>` is None where `Option<AccessToken>` is.
+/// `Option<Claims>` is None where `Option<AccessToken>` is, and where the access token is opaque: the
+/// first one is logged at ERROR. Who the user is, [`Identity`](crate::Identity) knows then, too.
 pub struct Claims<T = StandardClaims>(Arc<T>);
 
 impl<T> Deref for Claims<T> {

@@ -7,6 +7,8 @@ mod back_channel_route;
 mod extract;
 #[cfg(feature = "axum")]
 mod from_provider;
+#[cfg(feature = "axum")]
+mod identity;
 mod layer;
 mod place;
 mod problem;
@@ -19,5 +21,9 @@ pub(crate) use back_channel_route::route as back_channel_route;
 pub use extract::Claims;
 #[cfg(feature = "axum")]
 pub use from_provider::FromProvider;
+#[cfg(feature = "axum")]
+pub use identity::Identity;
 pub use layer::TokenRefreshLayer;
+#[cfg(feature = "login")]
+pub(crate) use problem::whole_seconds;
 pub use service::TokenRefreshService;

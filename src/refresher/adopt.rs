@@ -1,6 +1,6 @@
 //! Logins without a session: whoever holds the handle has the login.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::SystemTime};
 
 use super::{
     Core, TokenRefresher,
@@ -46,7 +46,9 @@ impl TokenRefresher {
     /// # Errors
     /// As [`log_in`](Self::log_in). There is no login then.
     pub async fn adopt(&self, set: TokenSet) -> Result<GrantHandle, RefreshError> {
-        self.0.run_to_the_end(adopt(self.0.clone(), set)).await
+        // No session: the record lasts as long as its tokens.
+        let no_session = self.0.clock.now();
+        self.0.run_to_the_end(adopt(self.0.clone(), set, no_session)).await
     }
 
     /// The tokens of an [adopted](Self::adopt) login. Nothing is asked for yet, so that a login that
@@ -72,16 +74,18 @@ impl TokenRefresher {
     }
 }
 
-async fn adopt(core: Arc<Core>, set: TokenSet) -> Result<GrantHandle, RefreshError> {
+pub(super) async fn adopt(
+    core: Arc<Core>,
+    set: TokenSet,
+    session_ends: SystemTime,
+) -> Result<GrantHandle, RefreshError> {
     let began = core.back_channel.as_ref().map(|channel| channel.named.now());
     let grant = GrantId::random();
     core.listening.begin(&core);
     let its_core = core.clone();
     // In a task of its own: a store that panics must not leave a record that nobody has a handle of.
     let work = tokio::spawn(async move {
-        // No session: the record lasts as long as its tokens.
-        let no_session = its_core.clock.now();
-        NewLogin::create(&its_core, grant, set, no_session, began).await?.begin(&its_core)
+        NewLogin::create(&its_core, grant, set, session_ends, began).await?.begin(&its_core)
     });
     let made = work.await.unwrap_or_else(|_panic| Err(internal()));
     if let Err(error) = made {

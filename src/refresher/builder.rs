@@ -327,6 +327,8 @@ impl TokenRefresherBuilder {
             flights,
             mark_deadline,
             warned_of_short_life: AtomicBool::new(false),
+            #[cfg(feature = "axum")]
+            reported_opaque: AtomicBool::new(false),
             clock,
             tasks,
             closing,

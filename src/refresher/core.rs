@@ -68,6 +68,9 @@ pub(super) struct Core {
     /// How long somebody else's mark holds everybody off.
     pub(super) mark_deadline: Duration,
     pub(super) warned_of_short_life: AtomicBool,
+    /// Whether the log has said that the access tokens have no claims.
+    #[cfg(feature = "axum")]
+    pub(super) reported_opaque: AtomicBool,
     pub(super) clock: Clock,
     /// Everything that runs on without its caller.
     pub(super) tasks: TaskTracker,

@@ -42,6 +42,26 @@ pub(super) async fn log_in(
     made
 }
 
+/// Gives the session a login that was made without it.
+#[cfg(feature = "login")]
+pub(super) async fn give(
+    core: Arc<Core>,
+    session: Session,
+    grant: GrantId,
+) -> Result<(), RefreshError> {
+    let before = pointer_of(&core, &session).await?;
+    let (its_core, its_session) = (core.clone(), session.clone());
+    let work = tokio::spawn(async move {
+        point(&its_core, &its_session, grant).await?;
+        its_core.endings.check(Login::of(grant).key)
+    });
+    let given = work.await.unwrap_or_else(|_panic| Err(internal()));
+    if given.is_err() {
+        undo(&core, &session, grant, before).await;
+    }
+    given
+}
+
 async fn make(
     core: &Core,
     session: &Session,
@@ -50,7 +70,13 @@ async fn make(
     began: Option<Tick>,
 ) -> Result<(), RefreshError> {
     let new = NewLogin::create(core, grant, set, session.expiry_date().into(), began).await?;
-    end_before(core, session).await?;
+    point(core, session, grant).await?;
+    new.begin(core)
+}
+
+/// The session holds this login from now on, and no other.
+async fn point(core: &Core, session: &Session, grant: GrantId) -> Result<(), RefreshError> {
+    end_before(core, session, grant).await?;
     let pointed = core.in_time(async {
         core.pointer.set(session, grant).await?;
         session.cycle_id().await?;
@@ -58,14 +84,13 @@ async fn make(
         // a new one would be left.
         session.save().await
     });
-    pointed.await?.map_err(session_failed)?;
-    new.begin(core)
+    pointed.await?.map_err(session_failed)
 }
 
-/// Ends the login that the session points to; and the next one, where another request of the
-/// session logs in meanwhile.
-async fn end_before(core: &Core, session: &Session) -> Result<(), RefreshError> {
-    let mut ended = None;
+/// Ends the login that the session points to, unless it is the `new` one; and the next one, where
+/// another request of the session logs in meanwhile.
+async fn end_before(core: &Core, session: &Session, new: GrantId) -> Result<(), RefreshError> {
+    let mut ended = Some(new);
     loop {
         let before = pointer_of(core, session).await?;
         let Some(grant) = before.filter(|_| before != ended) else { return Ok(()) };

@@ -12,6 +12,8 @@ mod ended_here;
 mod ending;
 pub(crate) mod errors;
 mod failed;
+#[cfg(feature = "axum")]
+mod identity;
 mod kept_answers;
 mod last_writes;
 mod listening;
@@ -24,6 +26,8 @@ mod new_login;
 mod newest;
 mod one_process;
 mod parts;
+#[cfg(feature = "login")]
+mod parts_of_login;
 mod presentation;
 mod prolong;
 mod providers;
@@ -49,6 +53,8 @@ use tower_sessions::{Session, SessionManagerLayer, SessionStore, cookie::SameSit
 pub use builder::TokenRefresherBuilder;
 pub use log_out::{Logout, LogoutOutcome, Revocation};
 pub use login_tokens::LoginTokens;
+#[cfg(feature = "login")]
+pub(crate) use providers::AtProvider;
 pub use shutdown::ShutdownError;
 pub use usage::Usage;
 

@@ -33,7 +33,10 @@ pub(crate) struct AtProvider {
     /// The same, with limits and a breaker of its own: an exchange that is refused must not hold up
     /// refreshes.
     pub(crate) exchanges: Provider,
-    pub(super) keys: Keys,
+    /// And for logins, which anybody may begin.
+    #[cfg(feature = "login")]
+    pub(crate) logins: Provider,
+    pub(crate) keys: Keys,
     pub(super) rejections: Rejections,
 }
 
@@ -67,9 +70,18 @@ impl Make {
             BackChannel::check(&provider)?;
         }
         let exchanges = provider.clone().with_clock(self.clock.clone());
+        #[cfg(feature = "login")]
+        let logins = provider.clone().with_clock(self.clock.clone());
         let keys = Keys::new(provider.clone(), self.clock.clone());
         let rejections = Rejections::new(self.policy.end_after_rejections, self.clock.clone());
-        Ok(AtProvider { provider, exchanges, keys, rejections })
+        Ok(AtProvider {
+            provider,
+            exchanges,
+            #[cfg(feature = "login")]
+            logins,
+            keys,
+            rejections,
+        })
     }
 }
 

@@ -8,6 +8,7 @@ use std::{
 
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 use super::{
     Nonce, RecordError, RecordState, TokenRecord,
@@ -43,6 +44,11 @@ impl Codec {
         Self { keys, reported: Mutex::default() }
     }
 
+    #[cfg(feature = "login")]
+    pub(crate) fn keys(&self) -> Option<&SealKeys> {
+        self.keys.as_ref()
+    }
+
     pub(crate) fn encode(
         &self,
         key: RecordKey,
@@ -60,6 +66,7 @@ impl Codec {
             scope: tokens.scope.clone(),
             subject: tokens.subject.as_deref().map(str::to_owned),
             sid: tokens.sid.clone(),
+            identity: tokens.identity.as_deref().cloned(),
             obtained_at: to_millis(tokens.obtained_at),
             refresh_expires_at: tokens.refresh_expires_at.map(to_millis),
         };
@@ -116,6 +123,7 @@ impl Codec {
             issuer: record.issuer.as_str().into(),
             subject: written.subject.map(Into::into),
             sid: written.sid,
+            identity: written.identity.map(Into::into),
             obtained_at: time(written.obtained_at)?,
             expires_at: record.expires_at,
             refresh_expires_at: written.refresh_expires_at.map(time).transpose()?,
@@ -153,6 +161,8 @@ struct Tokens {
     subject: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     sid: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    identity: Option<Map<String, Value>>,
     obtained_at: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     refresh_expires_at: Option<u64>,

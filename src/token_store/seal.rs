@@ -102,7 +102,7 @@ impl SealKeys {
     }
 
     /// Seals `payload` and binds it to `head`: `<key id>.<base64url of nonce, payload and tag>`.
-    pub(super) fn seal(&self, head: &str, payload: String) -> Result<String, SealError> {
+    pub(crate) fn seal(&self, head: &str, payload: String) -> Result<String, SealError> {
         let mut payload = payload.into_bytes();
         let (nonce, tag) = self
             .sealing
@@ -114,7 +114,7 @@ impl SealKeys {
     }
 
     /// Opens what was sealed and bound to `head`, by whichever of `keys` sealed it.
-    pub(super) fn open_with(
+    pub(crate) fn open_with(
         keys: Option<&Self>,
         head: &str,
         sealed: &str,

@@ -1,5 +1,5 @@
-//! What a process keeps of a grant to serve its requests: the access token, never a refresh token
-//! or an ID token.
+//! What a process keeps of a grant to serve its requests: the access token and who the user is, never
+//! a refresh token or an ID token.
 
 use std::{
     any::{Any, TypeId},
@@ -38,18 +38,49 @@ pub(crate) struct CachedToken {
     pub(crate) expires_at: SystemTime,
     pub(crate) has_refresh_token: bool,
     claims: ClaimsCache,
+    identity: Option<IdentityClaims>,
     /// When a read of the token record began that showed this token.
     confirmed_at: AtomicMoment,
     /// Asked for since the cache was last swept.
     in_use: AtomicBool,
 }
 
-/// The claims of an access token, as the first type that was asked for, and whether the token was
-/// verified.
+/// The claims of an access token, and whether the token was verified.
 #[derive(Default)]
 struct ClaimsCache {
-    decoded: OnceLock<(TypeId, Arc<dyn Any + Send + Sync>)>,
+    decoded: Decoded,
     verified: OnceLock<()>,
+}
+
+/// Who the user is, as JSON text.
+struct IdentityClaims {
+    json: Box<str>,
+    decoded: Decoded,
+}
+
+/// Claims as the first type that was asked for. Another type is decoded each time.
+#[derive(Default)]
+struct Decoded(OnceLock<(TypeId, Arc<dyn Any + Send + Sync>)>);
+
+impl Decoded {
+    fn get_or_decode<T: Send + Sync + 'static>(
+        &self,
+        decode: impl FnOnce() -> Result<T, ClaimsError>,
+    ) -> Result<Arc<T>, ClaimsError> {
+        if let Some(claims) = self.get() {
+            return Ok(claims);
+        }
+        let claims = Arc::new(decode()?);
+        Ok(match self.0.set((TypeId::of::<T>(), claims.clone())) {
+            Ok(()) => claims,
+            Err(_) => self.get().unwrap_or(claims),
+        })
+    }
+
+    fn get<T: Send + Sync + 'static>(&self) -> Option<Arc<T>> {
+        let (_, claims) = self.0.get().filter(|(kind, _)| *kind == TypeId::of::<T>())?;
+        claims.clone().downcast().ok()
+    }
 }
 
 impl CachedToken {
@@ -67,6 +98,7 @@ impl CachedToken {
             expires_at: tokens.expires_at,
             has_refresh_token: tokens.refresh_token.is_some(),
             claims: ClaimsCache::default(),
+            identity: tokens.identity_json().map(IdentityClaims::new),
             confirmed_at: AtomicMoment::new(confirmed_at),
             in_use: AtomicBool::new(true),
         }
@@ -133,27 +165,30 @@ impl CachedToken {
     pub(crate) fn claims_as<T: DeserializeOwned + Send + Sync + 'static>(
         &self,
     ) -> Result<Arc<T>, ClaimsError> {
-        if let Some(claims) = self.cached_claims() {
-            return Ok(claims);
-        }
-        let claims: Arc<T> = Arc::new(claims::payload(self.access_token.expose())?);
-        Ok(match self.claims.decoded.set((TypeId::of::<T>(), claims.clone())) {
-            Ok(()) => claims,
-            Err(_) => self.cached_claims().unwrap_or(claims),
-        })
+        self.claims.decoded.get_or_decode(|| claims::payload(self.access_token.expose()))
     }
 
-    fn cached_claims<T: Send + Sync + 'static>(&self) -> Option<Arc<T>> {
-        let (_, claims) =
-            self.claims.decoded.get().filter(|(kind, _)| *kind == TypeId::of::<T>())?;
-        claims.clone().downcast().ok()
+    /// Who the user is, as `T`: from the ID token, or as the application said at log in. None if
+    /// neither says it.
+    pub(crate) fn identity_as<T: DeserializeOwned + Send + Sync + 'static>(
+        &self,
+    ) -> Option<Result<Arc<T>, ClaimsError>> {
+        let identity = self.identity.as_ref()?;
+        Some(identity.decoded.get_or_decode(|| claims::from_json(identity.json.as_bytes())))
     }
 
     /// About how many bytes this takes, for the bound of the cache.
     pub(crate) fn weight(&self) -> usize {
         // The token lies here once, and may lie here as claims of about its own size.
         let key = if self.dpop_key.is_some() { DpopKey::WEIGHT } else { 0 };
-        size_of::<Self>() + 2 * self.access_token.header().len() + key
+        let identity = self.identity.as_ref().map_or(0, |identity| 2 * identity.json.len());
+        size_of::<Self>() + 2 * self.access_token.header().len() + key + identity
+    }
+}
+
+impl IdentityClaims {
+    fn new(json: String) -> Self {
+        Self { json: json.into(), decoded: Decoded::default() }
     }
 }
 

@@ -29,7 +29,12 @@ pub(crate) fn payload<T: DeserializeOwned>(jwt: &str) -> Result<T, ClaimsError> 
         return Err(ClaimsError::NotAJwt);
     };
     let json = lenient_base64(payload).map_err(|_| ClaimsError::NotBase64Url)?;
-    serde_json::from_slice(&json).map_err(|error| ClaimsError::without_content(&error))
+    from_json(&json)
+}
+
+/// Claims that were read before.
+pub(crate) fn from_json<T: DeserializeOwned>(json: &[u8]) -> Result<T, ClaimsError> {
+    serde_json::from_slice(json).map_err(|error| ClaimsError::without_content(&error))
 }
 
 /// Why a token has no claims. It names the place and the rule, never the value.

@@ -6,10 +6,11 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::{Map, Value};
 
 use super::{
-    Generation, HeaderToken, Lifetime, NewRefreshToken, TokenSet,
+    Generation, HeaderToken, Lifetime, NewRefreshToken, TokenSet, claims,
     lifetime::{LifetimeSources, saturating_add},
 };
 use crate::dpop::DpopKey;
@@ -28,6 +29,8 @@ pub(crate) struct GrantTokens {
     /// The user, as told at log in: a grant keeps the one it began with.
     pub(crate) subject: Option<Arc<str>>,
     pub(crate) sid: Option<String>,
+    /// What the application said of the user at log in.
+    pub(crate) identity: Option<Arc<Map<String, Value>>>,
     pub(crate) obtained_at: SystemTime,
     pub(crate) expires_at: SystemTime,
     pub(crate) refresh_expires_at: Option<SystemTime>,
@@ -79,6 +82,7 @@ impl GrantTokens {
         next.scope = next.scope.or_else(|| self.scope.clone());
         next.sid = next.sid.or_else(|| self.sid.clone());
         next.subject.clone_from(&self.subject);
+        next.identity.clone_from(&self.identity);
         next
     }
 
@@ -125,6 +129,7 @@ impl GrantTokens {
             issuer,
             subject: set.subject.map(Into::into),
             sid: set.sid,
+            identity: set.identity,
             obtained_at,
             expires_at: lifetime.expires_at(obtained_at),
             refresh_expires_at: set
@@ -141,6 +146,17 @@ impl GrantTokens {
             refresh_expires_at: self.refresh_expires_at.map(&by_it),
             ..self
         }
+    }
+
+    /// Who the user is, as JSON text: as the application said at log in, or else the claims of the ID
+    /// token.
+    pub(crate) fn identity_json(&self) -> Option<String> {
+        if let Some(told) = &self.identity {
+            return Some(serde_json::json!(**told).to_string());
+        }
+        let id_token = self.id_token.as_ref()?.expose_secret();
+        let claims: Map<String, Value> = claims::payload(id_token).ok()?;
+        Some(serde_json::json!(claims).to_string())
     }
 
     pub(crate) fn lifetime(&self) -> Lifetime {
@@ -163,6 +179,7 @@ impl GrantTokens {
             issuer: "https://id.example".into(),
             subject: Some("alice".into()),
             sid: None,
+            identity: None,
             obtained_at: now,
             expires_at: now + life,
             refresh_expires_at: None,

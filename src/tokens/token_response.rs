@@ -75,6 +75,7 @@ pub(crate) fn read(body: &[u8], is_whole: bool) -> Result<TokenSet, Unusable> {
         issuer: None,
         subject: by_id_token.subject().or(by_access_token.subject()),
         sid: by_id_token.sid().or(by_access_token.sid()),
+        identity: None,
         jwt_expires_at: by_access_token.expires_at(),
         access_token,
         dpop_key: None,

@@ -8,6 +8,7 @@ use std::{
 
 use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
+use serde_json::{Map, Value};
 
 use super::{
     HeaderToken, NewRefreshToken, Scheme,
@@ -51,6 +52,8 @@ pub struct TokenSet {
     pub(crate) issuer: Option<Arc<str>>,
     pub(crate) subject: Option<String>,
     pub(crate) sid: Option<String>,
+    /// As the application says.
+    pub(crate) identity: Option<Arc<Map<String, Value>>>,
     pub(crate) obtained_at: Option<SystemTime>,
     /// As the application says.
     pub(crate) expires_at: Option<SystemTime>,
@@ -116,6 +119,24 @@ impl TokenSet {
     pub fn with_subject(mut self, subject: impl Into<String>) -> Self {
         self.subject = Some(subject.into());
         self
+    }
+
+    /// Says who the user is, for [`Identity`](crate::Identity), where that is not in the ID token:
+    /// the answer of a userinfo endpoint, or of a provider's own API. It is stored with the tokens,
+    /// sealed if they are, and stays as it is for as long as the login lasts.
+    ///
+    /// # Errors
+    /// `claims` do not serialize to a JSON object.
+    pub fn with_identity(mut self, claims: impl Serialize) -> Result<Self, TokenSetError> {
+        // The error of a foreign `Serialize` may quote what it could not write.
+        match serde_json::to_value(claims).map_err(|_| TokenSetError::NotSerializable)? {
+            Value::Object(claims) => self.identity = Some(Arc::new(claims)),
+            _ => {
+                let rule = "is not a JSON object";
+                return Err(TokenSetError::Field { field: "identity", rule });
+            }
+        }
+        Ok(self)
     }
 
     /// Names the provider that the tokens are from, where the refresher has several by an

@@ -37,12 +37,19 @@ pub(in crate::endpoint) enum CredentialsError {
 }
 
 impl Credentials<'_> {
+    /// Whether [`apply`](Self::apply) adds `client_id` to the form.
+    #[cfg(feature = "login")]
+    pub(in crate::endpoint) fn name_client(&self) -> bool {
+        !matches!(self.proof, Proof::Basic(_))
+    }
+
     /// Adds the credentials to the form, or returns them as an `Authorization` header.
     pub(in crate::endpoint) fn apply(
         self,
         form: &mut Serializer<'_, String>,
     ) -> Option<HeaderValue> {
-        if !matches!(self.proof, Proof::Basic(_)) {
+        let is_basic = matches!(self.proof, Proof::Basic(_));
+        if !is_basic {
             form.append_pair("client_id", self.client_id);
         }
         match self.proof {

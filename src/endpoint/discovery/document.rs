@@ -4,8 +4,9 @@
 //! |---|---|
 //! | `issuer` | equals the configured issuer, or one accepted beside it, character for character (section 4.3) |
 //! | `token_endpoint` | required |
-//! | `revocation_endpoint`, `end_session_endpoint`, `jwks_uri` | optional |
+//! | `revocation_endpoint`, `end_session_endpoint`, `jwks_uri`, `authorization_endpoint`, `pushed_authorization_request_endpoint` | optional |
 //! | every URL of these | follows the [`SchemeRule`] |
+//! | `require_pushed_authorization_requests` (RFC 9126, section 5), `authorization_response_iss_parameter_supported` (RFC 9207, section 3) | anything but `true` is false |
 //! | `mtls_endpoint_aliases` | for a client with a certificate (RFC 8705, section 5); one that is no URL of the rule is ignored |
 
 use http::Uri;
@@ -26,12 +27,27 @@ pub(crate) struct Metadata {
     pub(crate) revocation: Option<Uri>,
     pub(crate) end_session: Option<Uri>,
     pub(crate) jwks: Option<Uri>,
+    pub(crate) authorization: Authorization,
     /// The other addresses for clients with a certificate (RFC 8705, section 5).
     pub(crate) mtls: MtlsAliases,
 }
 
+/// Where and how a login begins.
+#[derive(Clone, Default)]
+pub(crate) struct Authorization {
+    /// Where to send the browser (RFC 6749, section 3.1).
+    pub(crate) endpoint: Option<Uri>,
+    /// Where to send what the browser would carry (RFC 9126).
+    pub(crate) pushed: Option<Uri>,
+    /// The provider takes no request that the browser carries.
+    pub(crate) must_be_pushed: bool,
+    /// Each answer names its issuer, so one that does not is another's (RFC 9207, section 2.4).
+    pub(crate) answer_names_issuer: bool,
+}
+
 #[derive(Clone, Default)]
 pub(crate) struct MtlsAliases {
+    pub(crate) pushed: Option<Uri>,
     pub(crate) token: Option<Uri>,
     pub(crate) revocation: Option<Uri>,
 }
@@ -40,6 +56,11 @@ impl Metadata {
     /// Where a refresh goes; `mtls`: of a client with a certificate.
     pub(crate) fn token_url(&self, mtls: bool) -> &Uri {
         self.mtls.token.as_ref().filter(|_| mtls).unwrap_or(&self.token)
+    }
+
+    /// Where a pushed authorization request goes.
+    pub(crate) fn pushed_url(&self, mtls: bool) -> Option<&Uri> {
+        self.mtls.pushed.as_ref().filter(|_| mtls).or(self.authorization.pushed.as_ref())
     }
 
     /// Where a revocation goes.
@@ -79,6 +100,10 @@ pub(in crate::endpoint) fn parse(
         revocation_endpoint: Option<String>,
         end_session_endpoint: Option<String>,
         jwks_uri: Option<String>,
+        authorization_endpoint: Option<String>,
+        pushed_authorization_request_endpoint: Option<String>,
+        require_pushed_authorization_requests: Option<Value>,
+        authorization_response_iss_parameter_supported: Option<Value>,
         // Most clients do not need them, so nothing about them breaks the document.
         mtls_endpoint_aliases: Option<Value>,
     }
@@ -94,6 +119,7 @@ pub(in crate::endpoint) fn parse(
     }
     let check = |what, url: &str| rule.check(what, url).map_err(DiscoveryError::UnusableUrl);
     let optional = |what, url: Option<String>| url.map(|url| check(what, &url)).transpose();
+    let is_true = |value: Option<Value>| value == Some(Value::Bool(true));
     let aliases = document.mtls_endpoint_aliases;
     let alias = |name: &'static str| rule.check(name, aliases.as_ref()?.get(name)?.as_str()?).ok();
     Ok(Metadata {
@@ -104,7 +130,20 @@ pub(in crate::endpoint) fn parse(
             document.end_session_endpoint,
         )?,
         jwks: optional("the discovered jwks_uri", document.jwks_uri)?,
+        authorization: Authorization {
+            endpoint: optional(
+                "the discovered authorization_endpoint",
+                document.authorization_endpoint,
+            )?,
+            pushed: optional(
+                "the discovered pushed_authorization_request_endpoint",
+                document.pushed_authorization_request_endpoint,
+            )?,
+            must_be_pushed: is_true(document.require_pushed_authorization_requests),
+            answer_names_issuer: is_true(document.authorization_response_iss_parameter_supported),
+        },
         mtls: MtlsAliases {
+            pushed: alias("pushed_authorization_request_endpoint"),
             token: alias("token_endpoint"),
             revocation: alias("revocation_endpoint"),
         },

@@ -15,7 +15,7 @@ use tokio_util::task::TaskTracker;
 
 #[cfg(fuzzing)]
 pub(super) use document::parse;
-pub(super) use document::{Metadata, MtlsAliases, document_url};
+pub(super) use document::{Authorization, Metadata, MtlsAliases, document_url};
 pub use error::DiscoveryError;
 
 use self::address::SchemeRule;

@@ -23,6 +23,7 @@ pub(in crate::endpoint) struct Overrides {
     pub(in crate::endpoint) revocation: Option<Uri>,
     pub(in crate::endpoint) end_session: Option<Uri>,
     pub(in crate::endpoint) jwks: Option<Uri>,
+    pub(in crate::endpoint) authorization: Option<Uri>,
     /// Whether requests of this client go to the aliases for mutual TLS.
     pub(in crate::endpoint) mtls: bool,
 }
@@ -40,13 +41,14 @@ impl Provider {
         Ok(self.metadata().await?.jwks.clone())
     }
 
-    pub(super) async fn metadata(&self) -> Result<Arc<Metadata>, DiscoveryError> {
+    pub(crate) async fn metadata(&self) -> Result<Arc<Metadata>, DiscoveryError> {
         match &self.addresses {
             Addresses::Configured(metadata) => Ok(Arc::clone(metadata)),
             Addresses::Discovered { discovery, overrides } => {
                 let mut metadata = discovery.metadata(&self.exchange).await?;
-                let Overrides { revocation, end_session, jwks, .. } = &**overrides;
-                if revocation.is_some() || end_session.is_some() || jwks.is_some() {
+                let Overrides { revocation, end_session, jwks, authorization, .. } = &**overrides;
+                let overridden = [revocation, end_session, jwks, authorization];
+                if overridden.into_iter().any(Option::is_some) {
                     let found = Arc::make_mut(&mut metadata);
                     if revocation.is_some() {
                         found.revocation.clone_from(revocation);
@@ -54,6 +56,8 @@ impl Provider {
                     }
                     found.end_session = end_session.clone().or(found.end_session.take());
                     found.jwks = jwks.clone().or(found.jwks.take());
+                    let begins = &mut found.authorization.endpoint;
+                    *begins = authorization.clone().or(begins.take());
                 }
                 Ok(metadata)
             }

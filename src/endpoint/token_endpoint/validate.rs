@@ -10,7 +10,7 @@ use crate::{
     dpop::ServerNonce,
     endpoint::{
         auth,
-        discovery::{Discovery, Metadata, MtlsAliases, document_url},
+        discovery::{Authorization, Discovery, Metadata, MtlsAliases, document_url},
         exchange::Exchange,
         issuers::{self, Issuers},
         provider::{Addresses, Overrides, Provider},
@@ -45,6 +45,7 @@ impl TokenEndpoint {
             revocation: optional("the revocation URL", &self.revocation_url)?,
             end_session: optional("the end session URL", &self.end_session_url)?,
             jwks: optional("the JWKS URL", &self.jwks_url)?,
+            authorization: optional("the authorization URL", &self.authorization_url)?,
             mtls: self.auth.is_mutual_tls() || self.client_certificate.is_some(),
         };
         let located = self.locate(overrides)?;
@@ -77,10 +78,15 @@ impl TokenEndpoint {
         match &self.location {
             Location::TokenUrl(url) => {
                 let token = self.rule.check("the token URL", url)?;
-                let Overrides { revocation, end_session, jwks, .. } = overrides;
-                let mtls = MtlsAliases::default();
-                let metadata =
-                    Metadata { token: token.clone(), revocation, end_session, jwks, mtls };
+                let Overrides { revocation, end_session, jwks, authorization, .. } = overrides;
+                let metadata = Metadata {
+                    token: token.clone(),
+                    revocation,
+                    end_session,
+                    jwks,
+                    authorization: Authorization { endpoint: authorization, ..Default::default() },
+                    mtls: MtlsAliases::default(),
+                };
                 Ok(Located {
                     // The id is printed and stored, so it must not hold the query of the URL. The
                     // rule has refused a user name, a password and a fragment.

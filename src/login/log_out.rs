@@ -1,0 +1,22 @@
+//! `POST /logout`: the login ends here, and then the browser's session at the provider (OpenID Connect
+//! RP-Initiated Logout 1.0).
+
+use std::sync::Arc;
+
+use axum::{extract::State, response::Response};
+use tower_sessions::Session;
+
+use super::{callback::see_other, routes::Login};
+use crate::Logout;
+
+/// Whatever the provider does, the login here has ended. It waits for the provider for 2 s at most.
+pub(super) async fn log_out(State(login): State<Arc<Login>>, session: Session) -> Response {
+    let outcome = match login.refresher.log_out(&session, Logout::EndSession).await {
+        Ok(outcome) => outcome,
+        Err(error) => return login.fail(&error.into()),
+    };
+    let home = login.settings.url(&login.settings.after_logout);
+    // Without an ID token the provider would ask whether to log out, and some would go no further.
+    let there = outcome.id_token().and_then(|_| outcome.end_session_url(Some(&home)));
+    see_other(there.as_deref().unwrap_or(&home), [])
+}

@@ -1,0 +1,525 @@
+//! [`LoginRoutes`]: the settings of the login, and the router made of them.
+
+use std::{fmt, future::Future, sync::Arc};
+
+use aws_lc_rs::rand;
+use axum::{
+    Router,
+    response::{IntoResponse, Response},
+    routing::{MethodRouter, get, post},
+};
+use http::StatusCode;
+use tower::BoxError;
+use url::Url;
+
+use super::{
+    attempt::Attempts,
+    begin, callback,
+    error::{LoginError, guarded},
+    log_out,
+    redeem::Redemptions,
+    user::{self, AskUserInfo, OnLogin, UserInfo, VerifiedLogin},
+};
+use crate::{
+    ConfigError, TokenRefresher, TokenSet, return_path::safe_return_to, token_store::SealKeys,
+};
+
+/// What an authorization request of this crate says itself.
+const OWN_PARAMS: [&str; 14] = [
+    "client_assertion",
+    "client_assertion_type",
+    "client_id",
+    "client_secret",
+    "code_challenge",
+    "code_challenge_method",
+    "nonce",
+    "redirect_uri",
+    "request",
+    "request_uri",
+    "response_mode",
+    "response_type",
+    "scope",
+    "state",
+];
+
+type OnFailure = Arc<dyn Fn(&LoginError) -> Response + Send + Sync>;
+
+/// Routes that log users in and out: the code flow with PKCE (RFC 6749, section 4.1; RFC 7636;
+/// OpenID Connect Core 1.0, section 3.1). Begin with
+/// [`TokenRefresher::login_routes`](crate::TokenRefresher::login_routes).
+///
+/// | route | what it does |
+/// |---|---|
+/// | `GET /login?return_to=/path` | sends the browser to the provider. `return_to` is where it goes afterwards, if [`safe_return_to`](crate::safe_return_to) takes it. `prompt`, `login_hint`, `max_age`, `acr_values` and `ui_locales` are passed on, unless a [`param`](Self::param) says the same |
+/// | `GET /callback` | where the provider sends the browser back to: register it there as the redirect URI |
+/// | `POST /logout` | ends the login here, then sends the browser to the provider to end its session there (OpenID Connect RP-Initiated Logout 1.0). It refuses forms of other sites |
+///
+/// | setting | default |
+/// |---|---|
+/// | [`prefix`](Self::prefix) | none: `/login`, `/callback`, `/logout` |
+/// | [`login_path`](Self::login_path), [`callback_path`](Self::callback_path), [`logout_path`](Self::logout_path) | `/login`, `/callback`, `/logout` |
+/// | [`scopes`](Self::scopes) | `openid profile email` |
+/// | [`home`](Self::home), [`after_logout`](Self::after_logout) | `/` |
+/// | [`attempt_keys`](Self::attempt_keys) | those of [`seal_with`](crate::TokenRefresherBuilder::seal_with), else a random one |
+///
+/// A login that is under way lies in a sealed cookie of that browser, for ten minutes. So it needs no
+/// session, and another browser cannot answer it: not with its own code, nor with a link to the
+/// callback. The ID token is verified (signature, `iss`, `aud`, `azp`, `exp`, `nonce`, `at_hash`;
+/// `auth_time` if `max_age` was asked for), and so is the provider's `iss` (RFC 9207). A callback
+/// that comes twice redeems its code once in this process.
+///
+/// The routes need the session layer around them, and no token refresh layer. With
+/// [`form_post`](Self::form_post), the callback must stay outside of a CSRF protection.
+///
+/// ```
+/// use axum::{Router, routing::get};
+/// use tower_token_refresh::{ConfigError, Identity, TokenRefreshLayer, TokenRefresher};
+///
+/// fn app(refresher: &TokenRefresher) -> Result<Router, ConfigError> {
+///     Ok(Router::new()
+///         .route("/", get(home))
+///         .layer(TokenRefreshLayer::new(refresher).lazy())
+///         .merge(refresher.login_routes("https://shop.example.com").prefix("/auth").build()?)
+///         .layer(refresher.session_layer()))
+/// }
+///
+/// async fn home(user: Option<Identity>) -> &'static str {
+///     if user.is_some() { "welcome back" } else { "hello, stranger" }
+/// }
+/// # let _ = app;
+/// ```
+#[must_use]
+pub struct LoginRoutes {
+    refresher: TokenRefresher,
+    origin: String,
+    prefix: String,
+    paths: [String; 3],
+    scopes: Vec<String>,
+    params: Vec<(String, String)>,
+    form_post: bool,
+    pushed: bool,
+    dpop: bool,
+    home: String,
+    after_logout: String,
+    attempt_keys: Option<SealKeys>,
+    on_login: Option<OnLogin>,
+    user_info: Option<AskUserInfo>,
+    on_failure: Option<OnFailure>,
+}
+
+/// What the handlers share.
+pub(super) struct Login {
+    pub(super) refresher: TokenRefresher,
+    pub(super) settings: Settings,
+    pub(super) attempts: Attempts,
+    pub(super) redemptions: Redemptions,
+    login_path: String,
+    on_failure: Option<OnFailure>,
+}
+
+/// Settings that work.
+pub(super) struct Settings {
+    origin: String,
+    pub(super) redirect_uri: String,
+    pub(super) scopes: Vec<String>,
+    pub(super) params: Vec<(String, String)>,
+    pub(super) form_post: bool,
+    pub(super) pushed: bool,
+    pub(super) dpop: bool,
+    pub(super) home: String,
+    pub(super) after_logout: String,
+    pub(super) on_login: Option<OnLogin>,
+    pub(super) user_info: Option<AskUserInfo>,
+}
+
+impl Settings {
+    /// Whether the provider is asked for an ID token.
+    pub(super) fn is_openid(&self) -> bool {
+        self.scopes.iter().any(|scope| scope == "openid")
+    }
+
+    /// The address of a path of this application.
+    pub(super) fn url(&self, path: &str) -> String {
+        format!("{}{path}", self.origin)
+    }
+}
+
+impl Login {
+    /// What a browser gets that was not logged in, or out.
+    pub(super) fn fail(&self, error: &LoginError) -> Response {
+        error.log();
+        let response = match &self.on_failure {
+            Some(answer) => answer(error),
+            None => error.page(&self.login_path),
+        };
+        guarded(response, error.retry_after())
+    }
+}
+
+impl TokenRefresher {
+    /// Begins the routes that log users in and out at this refresher's provider. `origin` is this
+    /// application as the browser sees it: `https://shop.example.com`.
+    pub fn login_routes(&self, origin: impl Into<String>) -> LoginRoutes {
+        LoginRoutes {
+            refresher: self.clone(),
+            origin: origin.into(),
+            prefix: String::new(),
+            paths: ["/login", "/callback", "/logout"].map(str::to_owned),
+            scopes: ["openid", "profile", "email"].map(str::to_owned).into(),
+            params: Vec::new(),
+            form_post: false,
+            pushed: false,
+            dpop: false,
+            home: "/".to_owned(),
+            after_logout: "/".to_owned(),
+            attempt_keys: None,
+            on_login: None,
+            user_info: None,
+            on_failure: None,
+        }
+    }
+}
+
+impl LoginRoutes {
+    /// Puts `prefix` before the three paths: with `/auth` they are `/auth/login` and so on.
+    pub fn prefix(mut self, prefix: impl Into<String>) -> Self {
+        self.prefix = prefix.into();
+        self
+    }
+
+    /// Sets where a login begins.
+    pub fn login_path(mut self, path: impl Into<String>) -> Self {
+        self.paths[0] = path.into();
+        self
+    }
+
+    /// Sets where the provider sends the browser back to. The origin, the prefix and this path are
+    /// the redirect URI to register at the provider.
+    pub fn callback_path(mut self, path: impl Into<String>) -> Self {
+        self.paths[1] = path.into();
+        self
+    }
+
+    /// Sets where a form logs the user out.
+    pub fn logout_path(mut self, path: impl Into<String>) -> Self {
+        self.paths[2] = path.into();
+        self
+    }
+
+    /// Sets the scopes to ask for (RFC 6749, section 3.3). Without `openid` there is no ID token, and
+    /// [`user_info`](Self::user_info) must say who the user is. Many providers give a refresh token
+    /// only for `offline_access`: see [`docs::providers`](crate::docs::providers).
+    pub fn scopes<S: Into<String>>(mut self, scopes: impl IntoIterator<Item = S>) -> Self {
+        self.scopes = scopes.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// Adds a parameter to the authorization request: `prompt`, `max_age` (in seconds; the ID token's
+    /// `auth_time` is checked then), `acr_values`, or one of the provider's own, such as `audience`
+    /// or `access_type`. Links to the login cannot change it. It must not be one that this crate sends
+    /// itself.
+    pub fn param(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.params.push((name.into(), value.into()));
+        self
+    }
+
+    /// Has the provider answer by a form (OAuth 2.0 Form Post Response Mode) instead of a link, for
+    /// providers that want it, such as Apple. The browser is sent on to the callback by a link, since
+    /// it sends no `SameSite=Lax` cookie with a form of another site.
+    pub fn form_post(mut self) -> Self {
+        self.form_post = true;
+        self
+    }
+
+    /// Sends the authorization request to the provider itself (RFC 9126), even if the provider would
+    /// also take it from the browser. Where the discovery document says
+    /// `require_pushed_authorization_requests`, it is done anyway. Each click on "log in" is then a
+    /// request to the provider.
+    pub fn pushed(mut self) -> Self {
+        self.pushed = true;
+        self
+    }
+
+    /// Binds the tokens of each login to a [`DpopKey`](crate::DpopKey) of its own (RFC 9449, section
+    /// 5). What is called with them must know DPoP, as [`BearerLayer`](crate::BearerLayer) does.
+    pub fn dpop(mut self) -> Self {
+        self.dpop = true;
+        self
+    }
+
+    /// Sets the path that a browser is sent to after a login whose link named none.
+    pub fn home(mut self, path: impl Into<String>) -> Self {
+        self.home = path.into();
+        self
+    }
+
+    /// Sets the path that a browser is sent to after a logout. Register its whole address at the
+    /// provider as a post-logout redirect URI.
+    pub fn after_logout(mut self, path: impl Into<String>) -> Self {
+        self.after_logout = path.into();
+        self
+    }
+
+    /// Seals the attempts with these keys. Needed where several processes serve one application and
+    /// [`seal_with`](crate::TokenRefresherBuilder::seal_with) is not used: a login that begins at one
+    /// process may come back to another, which has no key to a random one's.
+    pub fn attempt_keys(mut self, keys: SealKeys) -> Self {
+        self.attempt_keys = Some(keys);
+        self
+    }
+
+    /// Asks `hook` about each login that the provider has confirmed, before the session gets it. It may
+    /// put things into the session, or refuse with an answer for the browser; then nobody is logged
+    /// in, and the tokens are dropped.
+    ///
+    /// A callback that the browser sends twice asks twice, for one session each.
+    ///
+    /// ```
+    /// # use tower_token_refresh::{LoginRoutes, StandardClaims, VerifiedLogin};
+    /// use axum::http::StatusCode;
+    ///
+    /// # fn example(routes: LoginRoutes) -> LoginRoutes {
+    /// routes.on_login(async |login: VerifiedLogin| {
+    ///     let unreadable = |_| (StatusCode::BAD_GATEWAY, "who are you?");
+    ///     let user: StandardClaims = login.claims().map_err(unreadable)?;
+    ///     match user.email {
+    ///         Some(email) if email.ends_with("@example.com") => Ok(()),
+    ///         _ => Err((StatusCode::FORBIDDEN, "this shop is for our staff")),
+    ///     }
+    /// })
+    /// # }
+    /// ```
+    pub fn on_login<F, R, E>(mut self, hook: F) -> Self
+    where
+        F: Fn(VerifiedLogin) -> R + Send + Sync + 'static,
+        R: Future<Output = Result<(), E>> + Send + 'static,
+        E: IntoResponse,
+    {
+        self.on_login = Some(user::on_login(hook));
+        self
+    }
+
+    /// Asks `ask` who the user is, at a provider without ID tokens, such as GitHub; or for more than
+    /// the ID token says, whose `sub` must then be the subject. It has 10 s. An error logs nobody in
+    /// (503).
+    ///
+    /// ```
+    /// # use tower_token_refresh::{LoginRoutes, TokenSet, UserInfo};
+    /// # fn example(routes: LoginRoutes, client: reqwest::Client) -> LoginRoutes {
+    /// routes.scopes(["read:user"]).user_info(move |tokens: TokenSet| {
+    ///     let asked = client
+    ///         .get("https://api.github.com/user")
+    ///         .bearer_auth(tokens.access_token())
+    ///         .header("user-agent", "my shop");
+    ///     async move {
+    ///         let user: serde_json::Value = asked.send().await?.error_for_status()?.json().await?;
+    ///         let claims = serde_json::json!({ "name": user["login"] });
+    ///         Ok(UserInfo::new(user["id"].to_string()).with_claims(claims)?)
+    ///     }
+    /// })
+    /// # }
+    /// ```
+    pub fn user_info<F, R>(mut self, ask: F) -> Self
+    where
+        F: Fn(TokenSet) -> R + Send + Sync + 'static,
+        R: Future<Output = Result<UserInfo, BoxError>> + Send + 'static,
+    {
+        self.user_info = Some(Arc::new(move |tokens| Box::pin(ask(tokens))));
+        self
+    }
+
+    /// Answers a browser that was not logged in, or out. By default it gets a plain page with the
+    /// error's [text](LoginError::text) and a link to try again. The error has been logged.
+    pub fn on_failure(
+        mut self,
+        answer: impl Fn(&LoginError) -> Response + Send + Sync + 'static,
+    ) -> Self {
+        self.on_failure = Some(Arc::new(answer));
+        self
+    }
+
+    /// The router with the three routes.
+    ///
+    /// # Errors
+    /// A setting that cannot work, by its name and value: an origin with a path, a path that does not
+    /// begin with a single `/`, a scope with a space in it, a parameter that this crate sends itself,
+    /// a refresher whose endpoint does not say where a browser logs in, and nothing that says who the
+    /// user is.
+    pub fn build<S: Clone + Send + Sync + 'static>(self) -> Result<Router<S>, ConfigError> {
+        let origin = check_origin(&self.origin)?;
+        self.check_paths()?;
+        self.check_scopes()?;
+        self.check_params()?;
+        let [log_in, back, log_out] = self.paths.map(|path| format!("{}{path}", self.prefix));
+        let own = self.refresher.providers().own();
+        let redirect_uri = format!("{origin}{back}");
+        let keys = match self.attempt_keys.or_else(|| self.refresher.seal_keys().cloned()) {
+            Some(keys) => keys,
+            None => random_keys(&self.refresher),
+        };
+        let is_https = origin.starts_with("https:");
+        let login = Login {
+            attempts: Attempts::new(keys, own.provider.issuer_id(), &redirect_uri, is_https),
+            redemptions: Redemptions::default(),
+            refresher: self.refresher,
+            settings: Settings {
+                origin,
+                redirect_uri,
+                scopes: self.scopes,
+                params: self.params,
+                form_post: self.form_post,
+                pushed: self.pushed,
+                dpop: self.dpop,
+                home: self.home,
+                after_logout: self.after_logout,
+                on_login: self.on_login,
+                user_info: self.user_info,
+            },
+            login_path: log_in.clone(),
+            on_failure: self.on_failure,
+        };
+        let mut callback = get_only(callback::callback);
+        if login.settings.form_post {
+            callback = callback.post(callback::form_post);
+        }
+        Ok(Router::new()
+            .route(&log_in, get_only(begin::begin))
+            .route(&back, callback)
+            .route(&log_out, post(log_out::log_out))
+            .with_state(Arc::new(login)))
+    }
+
+    fn check_paths(&self) -> Result<(), ConfigError> {
+        let is_path = |path: &str| {
+            safe_return_to(path).as_deref() == Some(path) && !path.contains(['?', '#', '{', '}'])
+        };
+        let broken = |what, value: &str, rule| {
+            Err(ConfigError::Range { what, value: format!("{value:?}"), rule })
+        };
+        if !self.prefix.is_empty() && (!is_path(&self.prefix) || self.prefix.ends_with('/')) {
+            let rule = "must be empty, or begin with a single `/` and not end with one";
+            return broken("the prefix of the login routes", &self.prefix, rule);
+        }
+        for path in &self.paths {
+            if !is_path(path) {
+                let rule = "must begin with a single `/` and have no query, fragment or braces";
+                return broken("a path of the login routes", path, rule);
+            }
+        }
+        if let Some(path) = self
+            .paths
+            .iter()
+            .enumerate()
+            .find_map(|(index, path)| self.paths[..index].contains(path).then_some(path))
+        {
+            return broken("a path of the login routes", path, "must differ from the others");
+        }
+        for (what, path) in [("home", &self.home), ("after_logout", &self.after_logout)] {
+            if safe_return_to(path).as_ref() != Some(path) {
+                return broken(what, path, "must be a path of this application");
+            }
+        }
+        Ok(())
+    }
+
+    fn check_scopes(&self) -> Result<(), ConfigError> {
+        let range = |what, value: String, rule| Err(ConfigError::Range { what, value, rule });
+        // RFC 6749, section 3.3.
+        let is_scope = |scope: &String| {
+            let allowed = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'"' | b'\\');
+            !scope.is_empty() && scope.bytes().all(allowed)
+        };
+        if let Some(scope) = self.scopes.iter().find(|scope| !is_scope(scope)) {
+            return range(
+                "a scope",
+                format!("{scope:?}"),
+                "must be one ASCII word (RFC 6749, 3.3)",
+            );
+        }
+        let provider = &self.refresher.providers().own().provider;
+        if !provider.can_log_in() {
+            let rule = "needs `authorization_url`, or discovery";
+            return range("the endpoint of the login routes", "incomplete".into(), rule);
+        }
+        if !self.scopes.iter().any(|scope| scope == "openid") {
+            if self.user_info.is_none() {
+                let rule = "need `openid` among them, or `user_info`: nothing says who the user is";
+                return range("the scopes", format!("{:?}", self.scopes.join(" ")), rule);
+            }
+        } else if provider.issuers().is_none() {
+            let rule = "needs an `issuer`, or discovery: ID tokens are verified by it";
+            return range("the endpoint of the login routes", "without an issuer".into(), rule);
+        }
+        Ok(())
+    }
+
+    fn check_params(&self) -> Result<(), ConfigError> {
+        for (name, value) in &self.params {
+            if name.is_empty() || OWN_PARAMS.contains(&name.as_str()) {
+                return Err(ConfigError::Range {
+                    what: "the name of a param of the login routes",
+                    value: format!("{name:?}"),
+                    rule: "must not be empty, nor a parameter that this crate sends itself",
+                });
+            }
+            if name == "max_age" && value.parse::<u64>().is_err() {
+                return Err(ConfigError::Range {
+                    what: "max_age",
+                    value: format!("{value:?}"),
+                    rule: "must be whole seconds",
+                });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// HEAD would be GET without its body: it would begin a login, or redeem a code.
+fn get_only<H, T>(handler: H) -> MethodRouter<Arc<Login>>
+where
+    H: axum::handler::Handler<T, Arc<Login>>,
+    T: 'static,
+{
+    get(handler).head(async || StatusCode::METHOD_NOT_ALLOWED)
+}
+
+fn check_origin(origin: &str) -> Result<String, ConfigError> {
+    let broken = |rule| {
+        let value = origin.into();
+        Err(ConfigError::Url { what: "the origin of the login routes", value, rule })
+    };
+    let Ok(url) = Url::parse(origin) else { return broken("it is not an absolute URL") };
+    if !matches!(url.scheme(), "http" | "https") {
+        return broken("it must be http or https");
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return broken("it must have no user name and no password");
+    }
+    if url.path() != "/" || url.query().is_some() || url.fragment().is_some() {
+        return broken("it must have no path, query or fragment");
+    }
+    Ok(url.origin().ascii_serialization())
+}
+
+fn random_keys(refresher: &TokenRefresher) -> SealKeys {
+    if refresher.may_be_one_of_several() {
+        tracing::warn!(
+            "logins under way are sealed with a random key: another process cannot finish them, nor \
+             this one after a restart; set `attempt_keys`, or seal the tokens (`seal_with`)"
+        );
+    }
+    let mut key = [0; 32];
+    rand::fill(&mut key).expect("the operating system gives random bytes");
+    SealKeys::new(key)
+}
+
+impl fmt::Debug for LoginRoutes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LoginRoutes")
+            .field("origin", &self.origin)
+            .field("prefix", &self.prefix)
+            .field("paths", &self.paths)
+            .field("scopes", &self.scopes)
+            .finish_non_exhaustive()
+    }
+}
