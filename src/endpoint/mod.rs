@@ -58,6 +58,8 @@ pub(crate) use authorization_grant::AuthorizationGrant;
 pub use classify::{AnswerMeaning, ProviderAnswer};
 pub use discover::Discover;
 pub use discovery::DiscoveryError;
+#[cfg(feature = "login")]
+pub(crate) use discovery::address::without_secrets;
 pub(crate) use error::{EndpointError, EndpointErrorKind};
 pub(crate) use issuers::Issuers;
 pub(crate) use jwt::{Expected, JwtClaims, Keys, KeysError, LEEWAY, VerifyError};

@@ -10,8 +10,8 @@
 //! | ask the application | its hook refuses: nobody is logged in, and the browser gets its answer |
 //! | give the session the login | a store fails: nobody is logged in |
 //!
-//! An attempt is good once, whatever came of it; only an outage leaves it, so that a reload may
-//! succeed. With `response_mode=form_post` the provider has the browser POST its answer. Browsers
+//! An attempt is good once, whatever came of it; only where the provider or a store could not be
+//! asked it stays, so that a reload may succeed. With `response_mode=form_post` the provider has the browser POST its answer. Browsers
 //! send no `SameSite=Lax` cookie with a POST from another site, so the browser is sent on to the
 //! GET.
 
@@ -89,7 +89,10 @@ pub(super) async fn callback(
     };
     let (mut response, may_try_again) = match finish(&login, &session, answer, attempt).await {
         Ok(response) => (response, false),
-        Err(error) => (login.fail(&error), error.kind() == Kind::Unavailable),
+        Err(error) => {
+            let may_try_again = error.kind() == Kind::Unavailable && error.code().is_none();
+            (login.fail(&error), may_try_again)
+        }
     };
     if !may_try_again {
         append(&mut response, &login.attempts.removal(&state));

@@ -5,7 +5,7 @@
 //!
 //! | claim | rule |
 //! |---|---|
-//! | `sub` | text that is not empty |
+//! | `sub` | not empty; a number counts as its text |
 //! | `nonce` | that of the attempt |
 //! | `at_hash` | if present: that of the access token (3.1.3.8) |
 //! | `auth_time` | if `max_age` was asked for: present, and not longer ago than that |
@@ -28,7 +28,7 @@ use crate::{
     refresher::AtProvider,
     tokens::{
         TokenSet,
-        claims::{self, lenient_number},
+        claims::{self, lenient_number, lenient_text},
     },
 };
 
@@ -47,11 +47,11 @@ pub(super) async fn verify(
         }
         verified => verified?,
     };
-    let text = |name| claims.get(name).and_then(Value::as_str);
-    if text("sub").is_none_or(str::is_empty) {
+    let sub = claims.get("sub").and_then(lenient_text);
+    if sub.is_none_or(|sub| sub.is_empty()) {
         return Err(wrong("the ID token's sub is missing or empty"));
     }
-    if text("nonce") != Some(&attempt.nonce) {
+    if claims.get("nonce").and_then(Value::as_str) != Some(&attempt.nonce) {
         return Err(wrong("the ID token's nonce is not that of this login"));
     }
     check_at_hash(id_token, claims.get("at_hash"), tokens.access_token())?;

@@ -25,6 +25,7 @@ use crate::{
     endpoint::AuthorizationCode,
     refresher::AtProvider,
     single_flight::{Joined, SingleFlight, Start},
+    tokens::claims::lenient_text,
 };
 
 /// How long an outcome answers the same callback again.
@@ -137,8 +138,10 @@ async fn identify(
         return Err(invalid("the user info's subject is empty"));
     }
     // OpenID Connect Core 1.0, section 5.3.2.
-    if verified.is_some_and(|claims| claims.get("sub") != Some(&user_info.subject.as_str().into()))
-    {
+    let is_another = |claims: Map<String, Value>| {
+        claims.get("sub").and_then(lenient_text).as_deref() != Some(&*user_info.subject)
+    };
+    if verified.is_some_and(is_another) {
         return Err(invalid("the user info is another user's than the ID token"));
     }
     let tokens = tokens.with_subject(&user_info.subject);

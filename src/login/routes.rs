@@ -21,7 +21,8 @@ use super::{
     user::{self, AskUserInfo, OnLogin, UserInfo, VerifiedLogin},
 };
 use crate::{
-    ConfigError, TokenRefresher, TokenSet, return_path::safe_return_to, token_store::SealKeys,
+    ConfigError, TokenRefresher, TokenSet, endpoint::without_secrets, return_path::safe_return_to,
+    token_store::SealKeys,
 };
 
 /// What an authorization request of this crate says itself.
@@ -485,7 +486,7 @@ where
 
 fn check_origin(origin: &str) -> Result<String, ConfigError> {
     let broken = |rule| {
-        let value = origin.into();
+        let value = without_secrets(origin);
         Err(ConfigError::Url { what: "the origin of the login routes", value, rule })
     };
     let Ok(url) = Url::parse(origin) else { return broken("it is not an absolute URL") };

@@ -8,20 +8,15 @@ mod app;
 
 mod back_channel;
 mod binary;
-mod browser;
 mod cookies;
 mod csrf;
 mod database;
-mod dialects;
-mod login;
-mod login_refused;
 mod logout;
 mod pages;
 mod proxy;
 mod proxy_headers;
 mod proxy_limits;
 mod rejected;
-mod return_path;
 mod sealed;
 mod secrets;
 mod settings;
@@ -29,3 +24,5 @@ mod shutdown;
 mod store_down;
 mod upstream_refuses;
 mod world;
+
+use support::tab as browser;

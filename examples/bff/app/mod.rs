@@ -3,8 +3,8 @@
 //! ```text
 //! CSRF -> session -> token layer -> proxy          /api   needs a login
 //!                                -> home page      /      works without one
-//!                 -> callback, log out             /auth
-//!      -> log in, health                           no session is read
+//!                 -> log in, callback, log out     /auth
+//!      -> health                                   no session is read
 //!      -> log out by the provider                  no browser calls it, and no cookie counts
 //! ```
 //!
@@ -12,14 +12,10 @@
 //! an `AccessToken` or `LoginTokens` is guarded, one that extracts an `Option<AccessToken>` is open
 //! to everybody.
 
-pub mod attempt;
 pub mod cookies;
-mod login;
-mod logout;
 pub mod page;
 mod provider;
 pub mod proxy;
-pub mod return_path;
 pub mod settings;
 mod stores;
 
@@ -28,19 +24,17 @@ use std::{future::Future, io, net::SocketAddr, sync::Arc, time::Duration};
 use axum::{
     Router,
     extract::FromRef,
-    routing::{any, get, post},
+    routing::{any, get},
     serve::ListenerExt,
 };
 use cookies::CookieNames;
-use provider::Provider;
 use proxy::{Limits, Proxy};
-use settings::{BaseUrl, Settings};
+use settings::Settings;
 use tokio::{net::TcpListener, sync::oneshot};
 use tower::util::MapResponseLayer;
 use tower_http::csrf::CsrfLayer;
 use tower_token_refresh::{
-    ClientAuth, Clock, ConfigError, TokenEndpoint, TokenRefreshLayer, TokenRefresher,
-    rejection::redirect_browsers_to,
+    Clock, ConfigError, TokenRefreshLayer, TokenRefresher, rejection::redirect_browsers_to,
 };
 
 /// How long refreshes may take after that: a little longer than one write of new tokens.
@@ -56,11 +50,7 @@ const LOG_OUT_BY_PROVIDER: &str = "/auth/back-channel-logout";
 pub(crate) struct App(Arc<Parts>);
 
 pub(crate) struct Parts {
-    base: BaseUrl,
-    names: CookieNames,
     clock: Clock,
-    provider: Provider,
-    refresher: TokenRefresher,
     proxy: Arc<Proxy>,
 }
 
@@ -76,34 +66,13 @@ pub async fn start_with(
     clock: Clock,
     limits: Limits,
 ) -> Result<(Router, TokenRefresher), String> {
-    let auth = match &settings.client_secret {
-        Some(secret) => ClientAuth::basic(&settings.client_id, secret.as_str()),
-        None => ClientAuth::none(&settings.client_id),
-    };
-    let mut endpoint = TokenEndpoint::discover(&settings.issuer, auth).lazy();
-    for issuer in &settings.accept_issuers {
-        endpoint = endpoint.accept_issuer(issuer);
-    }
-    for (name, value) in &settings.refresh_params {
-        endpoint = endpoint.refresh_param(name, value);
-    }
-    if let Some(limit) = settings.request_timeout {
-        endpoint = endpoint.request_timeout(limit);
-    }
+    let endpoint = provider::endpoint(settings).await?;
     let refresher = stores::open(settings, endpoint).await?.clock(clock.clone());
     let refresher = refresher.build().map_err(cannot_work)?;
     let names = CookieNames::new(settings.base.is_https());
     let proxy = Proxy::new(&settings.upstream, &settings.base, names, clock.clone(), limits);
-    let app = App(Arc::new(Parts {
-        base: settings.base.clone(),
-        names,
-        clock: clock.clone(),
-        provider: Provider::new(settings, clock)?,
-        refresher: refresher.clone(),
-        proxy: Arc::new(proxy.map_err(cannot_work)?),
-    }));
-    app.provider.discover_early().await;
-    let mut router = router(app)?;
+    let app = App(Arc::new(Parts { clock, proxy: Arc::new(proxy.map_err(cannot_work)?) }));
+    let mut router = router(app, settings, &refresher)?;
     if settings.index_key.is_some() {
         // The token's signature says who calls. Cookies and the CSRF check play no part.
         router = router
@@ -120,24 +89,22 @@ fn cannot_work(error: ConfigError) -> String {
     format!("the settings cannot work: {error}")
 }
 
-fn router(app: App) -> Result<Router, String> {
-    let (names, refresher) = (app.names, app.refresher.clone());
+fn router(app: App, settings: &Settings, refresher: &TokenRefresher) -> Result<Router, String> {
+    let names = CookieNames::new(settings.base.is_https());
     let log_in_first = redirect_browsers_to(LOG_IN).map_err(cannot_work)?;
-    let tokens = TokenRefreshLayer::new(&refresher).lazy().on_rejection(log_in_first);
+    let tokens = TokenRefreshLayer::new(refresher).lazy().on_rejection(log_in_first);
     let sessions = refresher.session_layer().with_name(names.session()).with_secure(names.secure());
     // TLS may end in a proxy, and `Host` may differ there: so the browser's origin is given.
     let csrf = CsrfLayer::new()
-        .add_trusted_origin(app.base.origin())
+        .add_trusted_origin(settings.base.origin())
         .map_err(|error| format!("BASE_URL cannot be used: {error}"))?;
     let router = Router::new()
         .route("/", get(page::home))
         .route("/api/", any(proxy::forward))
         .route("/api/{*path}", any(proxy::forward))
         .layer(tokens)
-        .route("/auth/callback", get(login::callback))
-        .route("/auth/logout", post(logout::log_out))
+        .merge(login_routes(settings, refresher)?)
         .layer(sessions)
-        .route(LOG_IN, get(login::start))
         .route("/healthz", get(async || "ok"))
         .with_state(app)
         .layer(csrf);
@@ -148,6 +115,21 @@ fn router(app: App) -> Result<Router, String> {
     } else {
         router
     })
+}
+
+fn login_routes<S>(settings: &Settings, refresher: &TokenRefresher) -> Result<Router<S>, String>
+where
+    S: Clone + Send + Sync + 'static,
+{
+    let mut routes = refresher
+        .login_routes(settings.base.origin())
+        .prefix("/auth")
+        .scopes(settings.scopes.clone())
+        .on_failure(page::not_logged_in);
+    for (name, value) in &settings.login_params {
+        routes = routes.param(name, value);
+    }
+    routes.build().map_err(cannot_work)
 }
 
 /// Serves until `stop`, and then ten seconds longer at most.

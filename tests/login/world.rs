@@ -1,0 +1,174 @@
+//! Provider, application and browser on loopback.
+
+use std::sync::Arc;
+
+use axum::{Json, Router, routing::get};
+use serde_json::{Value, json};
+use tokio::{net::TcpListener, task::JoinHandle};
+use tower_token_refresh::{
+    AccessToken, ClientAuth, Discover, Identity, LoginRoutes, TokenEndpoint, TokenRefreshLayer,
+    TokenRefresher,
+    testing::{IssuerServer, ManualClock, StrictIssuer, StrictIssuerBuilder},
+    tower_sessions::MemoryStore,
+};
+
+use crate::browser::Browser;
+
+pub(crate) struct World {
+    pub(crate) issuer: IssuerServer,
+    pub(crate) clock: ManualClock,
+    pub(crate) base: String,
+    pub(crate) refresher: TokenRefresher,
+    serving: JoinHandle<()>,
+}
+
+type Change<T> = Box<dyn FnOnce(T) -> T>;
+
+pub(crate) struct Setup {
+    builder: Change<StrictIssuerBuilder>,
+    provider: Box<dyn FnOnce(&StrictIssuer)>,
+    endpoint: Change<Discover>,
+    configured: Option<fn(&StrictIssuer) -> TokenEndpoint>,
+    routes: Change<LoginRoutes>,
+}
+
+impl World {
+    pub(crate) async fn new() -> Self {
+        Self::setup().start().await
+    }
+
+    pub(crate) fn setup() -> Setup {
+        Setup {
+            builder: Box::new(|builder| builder),
+            provider: Box::new(|_| {}),
+            endpoint: Box::new(|endpoint| endpoint),
+            configured: None,
+            routes: Box::new(|routes| routes),
+        }
+    }
+
+    pub(crate) fn browser(&self) -> Browser {
+        Browser::new(&self.base, &self.base)
+    }
+
+    /// A browser in which `alice` is logged in.
+    pub(crate) async fn logged_in(&self) -> Browser {
+        let browser = self.browser();
+        browser.log_in().await;
+        browser
+    }
+
+    pub(crate) fn issuer(&self) -> &StrictIssuer {
+        self.issuer.issuer()
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        self.serving.abort();
+    }
+}
+
+impl Setup {
+    pub(crate) fn builder(
+        mut self,
+        change: impl FnOnce(StrictIssuerBuilder) -> StrictIssuerBuilder + 'static,
+    ) -> Self {
+        self.builder = Box::new(change);
+        self
+    }
+
+    /// What is done to the provider before the application starts.
+    pub(crate) fn provider(mut self, prepare: impl FnOnce(&StrictIssuer) + 'static) -> Self {
+        self.provider = Box::new(prepare);
+        self
+    }
+
+    pub(crate) fn endpoint(mut self, change: impl FnOnce(Discover) -> Discover + 'static) -> Self {
+        self.endpoint = Box::new(change);
+        self
+    }
+
+    /// An endpoint without discovery.
+    pub(crate) fn configured(mut self, make: fn(&StrictIssuer) -> TokenEndpoint) -> Self {
+        self.configured = Some(make);
+        self
+    }
+
+    pub(crate) fn routes(
+        mut self,
+        change: impl FnOnce(LoginRoutes) -> LoginRoutes + 'static,
+    ) -> Self {
+        self.routes = Box::new(change);
+        self
+    }
+
+    pub(crate) async fn start(self) -> World {
+        let clock = ManualClock::new();
+        let issuer = (self.builder)(StrictIssuer::builder().clock(clock.clock())).build();
+        let issuer = issuer.serve().await.expect("a free port");
+        (self.provider)(issuer.issuer());
+        let endpoint = match self.configured {
+            Some(make) => make(issuer.issuer()),
+            None => {
+                let auth = ClientAuth::basic("web", "secret");
+                (self.endpoint)(TokenEndpoint::discover(issuer.issuer_url(), auth)).lazy()
+            }
+        };
+        let refresher = TokenRefresher::builder(endpoint, MemoryStore::default());
+        let refresher = refresher.clock(clock.clock()).build().expect("settings that agree");
+
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let base = format!("http://{}", listener.local_addr().expect("an address"));
+        let routes = (self.routes)(refresher.login_routes(&base).prefix("/auth"));
+        let routes = routes.build().unwrap_or_else(|error| panic!("{error}"));
+        let app = app(&refresher, routes);
+        let serving = tokio::spawn(async move {
+            axum::serve(listener, app).await.expect("it serves");
+        });
+        World { issuer, clock, base, refresher, serving }
+    }
+}
+
+pub(crate) fn app(refresher: &TokenRefresher, login: Router) -> Router {
+    let sessions = refresher.session_layer().with_name("session").with_secure(false);
+    Router::new()
+        .route("/", get(home))
+        .route("/whoami", get(whoami))
+        .route("/api/orders", get(orders))
+        .layer(TokenRefreshLayer::new(refresher).lazy())
+        .merge(login)
+        .layer(sessions)
+}
+
+/// Says who is logged in, by name.
+async fn home(user: Option<Identity>) -> String {
+    user.map_or("nobody".to_owned(), |user| user.preferred_username.clone().unwrap_or_default())
+}
+
+/// All that is known of the user.
+async fn whoami(user: Identity<Value>) -> Json<Value> {
+    Json((*user).clone())
+}
+
+/// An API that echoes the token that it was called with.
+async fn orders(token: AccessToken) -> Json<Value> {
+    let header = token.header();
+    Json(json!({ "headers": { "authorization": [header.to_str().expect("ASCII")] } }))
+}
+
+/// The provider with its document or keys edited.
+pub(crate) fn edited_document(
+    edit: impl Fn(&mut Value) + Send + Sync + 'static,
+) -> impl FnOnce(&StrictIssuer) {
+    let edit = Arc::new(edit);
+    move |issuer| {
+        let found = issuer
+            .handle(http::Request::get(issuer.discovery_url()).body(bytes::Bytes::new()).unwrap());
+        let mut document: Value = serde_json::from_slice(found.body()).unwrap();
+        edit(&mut document);
+        let answer =
+            http::Response::builder().status(200).body(document.to_string().into()).unwrap();
+        issuer.answer_next_at(tower_token_refresh::testing::Endpoint::Discovery, answer);
+    }
+}
