@@ -145,7 +145,10 @@ pub use endpoint::{
 pub use error::{ConfigError, RefreshError, RefreshErrorKind};
 #[cfg(feature = "axum")]
 pub use middleware::{Claims, FromProvider};
-pub use middleware::{TokenRefreshLayer, TokenRefreshService, rejection};
+pub use middleware::{
+    SameOriginLayer, SameOriginService, SessionCookieLayer, SessionCookieService,
+    TokenRefreshLayer, TokenRefreshService, rejection,
+};
 #[cfg(feature = "reqwest-middleware")]
 pub use outbound::BearerMiddleware;
 pub use outbound::{

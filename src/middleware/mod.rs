@@ -11,7 +11,9 @@ mod layer;
 mod place;
 mod problem;
 pub mod rejection;
+mod same_origin;
 mod service;
+mod session_cookie;
 
 #[cfg(feature = "axum")]
 pub(crate) use back_channel_route::route as back_channel_route;
@@ -20,4 +22,6 @@ pub use extract::Claims;
 #[cfg(feature = "axum")]
 pub use from_provider::FromProvider;
 pub use layer::TokenRefreshLayer;
+pub use same_origin::{SameOriginLayer, SameOriginService};
 pub use service::TokenRefreshService;
+pub use session_cookie::{SessionCookieLayer, SessionCookieService};
