@@ -150,7 +150,10 @@ pub use error::{ConfigError, RefreshError, RefreshErrorKind};
 pub use login::{LoginError, LoginErrorKind, LoginRoutes, UserInfo, VerifiedLogin};
 #[cfg(feature = "axum")]
 pub use middleware::{Claims, FromProvider, Identity};
-pub use middleware::{TokenRefreshLayer, TokenRefreshService, rejection};
+pub use middleware::{
+    SameOriginLayer, SameOriginService, SessionCookieLayer, SessionCookieService,
+    TokenRefreshLayer, TokenRefreshService, rejection,
+};
 #[cfg(feature = "reqwest-middleware")]
 pub use outbound::BearerMiddleware;
 pub use outbound::{

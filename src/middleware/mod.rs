@@ -13,7 +13,9 @@ mod layer;
 mod place;
 mod problem;
 pub mod rejection;
+mod same_origin;
 mod service;
+mod session_cookie;
 
 #[cfg(feature = "axum")]
 pub(crate) use back_channel_route::route as back_channel_route;
@@ -26,4 +28,6 @@ pub use identity::Identity;
 pub use layer::TokenRefreshLayer;
 #[cfg(feature = "login")]
 pub(crate) use problem::whole_seconds;
+pub use same_origin::{SameOriginLayer, SameOriginService};
 pub use service::TokenRefreshService;
+pub use session_cookie::{SessionCookieLayer, SessionCookieService};

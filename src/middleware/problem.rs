@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderValue, Response, header};
+use http::{HeaderValue, Response, StatusCode, header};
 
 use crate::error::{Chain, RefreshError, RefreshErrorKind as Kind};
 
@@ -25,24 +25,30 @@ pub(crate) fn response(error: RefreshError) -> Response<Bytes> {
 
 fn problem(error: &RefreshError) -> Response<Bytes> {
     let kind = error.kind();
-    let status = kind.status();
-    let body = serde_json::json!({
-        "title": status.canonical_reason(),
-        "status": status.as_u16(),
-        "detail": kind.detail(),
-        "code": kind.name(),
-    });
-    let mut response = Response::new(Bytes::from(body.to_string()));
-    *response.status_mut() = status;
+    let mut response = saying(kind.status(), kind.detail(), kind.name());
     let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     if let Some(challenge) = kind.challenge() {
         headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
     }
     if let Some(after) = error.retry_after() {
         headers.insert(header::RETRY_AFTER, HeaderValue::from(whole_seconds(after)));
     }
+    response
+}
+
+/// Problem JSON that no cache keeps. `detail` is for the client, and says nothing of the inside.
+pub(super) fn saying(status: StatusCode, detail: &str, code: &str) -> Response<Bytes> {
+    let body = serde_json::json!({
+        "title": status.canonical_reason(),
+        "status": status.as_u16(),
+        "detail": detail,
+        "code": code,
+    });
+    let mut response = Response::new(Bytes::from(body.to_string()));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
 }
 

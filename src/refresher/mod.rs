@@ -83,7 +83,7 @@ impl TokenRefresher {
 
     /// The session layer to put around the application: tower-sessions' own, over the
     /// [guarded store](GuardedStore). Configure it as usual (`with_secure`, `with_expiry`, …) or
-    /// hand it to axum-login.
+    /// hand it to axum-login. Put a [`SessionCookieLayer`](crate::SessionCookieLayer) around it.
     ///
     /// One of its defaults differs: the cookie is `SameSite=Lax`. With tower-sessions' `Strict` a
     /// browser that comes back from the provider would not send it, and the callback would find

@@ -58,3 +58,22 @@ async fn whoever_only_looks_gets_no_cookie() {
         assert_eq!(lines, [""; 0], "{path}");
     }
 }
+
+#[tokio::test]
+async fn a_cookie_of_another_spelling_is_not_the_session() {
+    let world = World::setup().https().start().await;
+    let alice = world.logged_in().await;
+    let mallory = world.logged_in().await.cookie("__Host-session").unwrap();
+    let token = alice.access_token().await;
+    // A sibling domain can plant this one, and it is sent first: `%` sorts before `_`.
+    alice.set_cookie("%5F_Host-session", &mallory);
+    assert_eq!(alice.access_token().await, token);
+    alice.set_cookie("%5F_Host-session", "junk");
+    assert_eq!(alice.access_token().await, token);
+    alice.set_cookie("name", "Jürgen");
+    assert_eq!(alice.access_token().await, token);
+
+    let only_planted = world.browser();
+    only_planted.set_cookie("%5F_Host-session", &mallory);
+    assert_eq!(only_planted.api_status().await, 401);
+}

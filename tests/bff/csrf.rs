@@ -14,8 +14,8 @@ async fn a_request_that_changes_something_must_come_from_our_own_pages() {
         (Some(HTTPS), Some("same-origin"), true),
         (None, Some("same-origin"), true),
         (None, Some("none"), true),
-        // No browser sends neither with an unsafe method of another site.
-        (None, None, true),
+        // Whoever sends our cookies has to say where they come from.
+        (None, None, false),
         (Some("https://evil.example"), None, false),
         (Some("https://evil.example"), Some("cross-site"), false),
         (Some("http://shop.example.test"), None, false),
@@ -27,7 +27,7 @@ async fn a_request_that_changes_something_must_come_from_our_own_pages() {
     ];
     for method in [Method::POST, Method::PUT, Method::PATCH, Method::DELETE] {
         for (origin, site, passes) in cases {
-            let mut request = browser.request(method.clone(), "/api/orders");
+            let mut request = browser.request_of_anybody(method.clone(), "/api/orders");
             if let Some(origin) = origin {
                 request = request.header("origin", origin);
             }
@@ -44,17 +44,37 @@ async fn a_request_that_changes_something_must_come_from_our_own_pages() {
 async fn another_site_cannot_log_a_user_out() {
     let world = World::new().await;
     let browser = world.logged_in().await;
-    let forged =
-        browser.request(Method::POST, "/auth/logout").header("origin", "https://evil.example");
+    let forged = browser
+        .request_of_anybody(Method::POST, "/auth/logout")
+        .header("origin", "https://evil.example");
     assert_eq!(browser.send(forged).await.status(), 403);
     assert_eq!(browser.api_status().await, 200);
+}
+
+#[tokio::test]
+async fn whoever_sends_no_cookies_may_call_without_an_origin() {
+    let world = World::new().await;
+    let stranger = world.browser().request_of_anybody(Method::POST, "/api/orders");
+    assert_eq!(stranger.send().await.unwrap().status(), 401, "not logged in, and no forgery");
+}
+
+#[tokio::test]
+async fn another_site_cannot_open_a_web_socket() {
+    let world = World::new().await;
+    let browser = world.logged_in().await;
+    for (origin, status) in [("https://evil.example", 403), (world.base.as_str(), 501)] {
+        let request = browser.request(Method::GET, "/api/live").header("origin", origin);
+        let request = request.header("upgrade", "websocket").header("connection", "upgrade");
+        assert_eq!(browser.send(request).await.status(), status, "{origin}");
+    }
 }
 
 #[tokio::test]
 async fn reading_is_free() {
     let world = World::new().await;
     let browser = world.logged_in().await;
-    let request =
-        browser.request(Method::GET, "/api/orders").header("sec-fetch-site", "cross-site");
+    let request = browser
+        .request_of_anybody(Method::GET, "/api/orders")
+        .header("sec-fetch-site", "cross-site");
     assert_eq!(browser.send(request).await.status(), 200);
 }

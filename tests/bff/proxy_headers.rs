@@ -40,6 +40,11 @@ async fn the_upstream_gets_no_cookie_of_ours() {
     browser.set_cookie("basket", "7");
     browser.set_cookie("xsession", "8");
     assert_eq!(browser.cookie_names().len(), 4);
+    // The upstream may read these as ours, and would take one for the user's.
+    browser.set_cookie("%73ession", &browser.cookie("session").unwrap());
+    browser.set_cookie("%6cogin-abc", "9");
+    browser.set_cookie("", "login-abc=9");
+    browser.set_cookie("\u{a0}login-abc", "9");
     let echoed: Value = browser.get("/api/orders").await.json().await.unwrap();
     assert_eq!(header(&echoed, "cookie"), ["basket=7; xsession=8"]);
 }
@@ -63,6 +68,9 @@ async fn the_upstream_may_set_cookies_but_none_of_ours() {
         ("set-cookie", "login-abc=evil"),
         ("set-cookie", "=session=evil"),
         ("set-cookie", "session"),
+        ("set-cookie", "%73ession=evil; Path=/"),
+        ("set-cookie", "sess%69on=evil"),
+        ("set-cookie", "%6Cogin-abc=evil"),
         ("set-cookie", "xsession=8"),
     ];
     let upstream = Router::new().route("/orders", get(async move || AppendHeaders(lines)));
@@ -123,6 +131,38 @@ async fn what_is_about_one_connection_stays_there() {
         "trailer",
         "expect",
     ] {
+        assert_eq!(header(&echoed, name), [""; 0], "{name}");
+    }
+    assert_eq!(header(&echoed, "x-kept"), ["1"]);
+}
+
+#[tokio::test]
+async fn nobody_says_who_the_user_is_but_us() {
+    let world = World::new().await;
+    let made_up = [
+        "x-forwarded-user",
+        "x-forwarded-email",
+        "x-forwarded-access-token",
+        "x-forwarded-uri",
+        "x-auth-request-user",
+        "x-auth-request-access-token",
+        "remote-user",
+        "x-remote-user",
+        "true-client-ip",
+        "x-client-ip",
+        "cf-connecting-ip",
+        "via",
+        "x-rewrite-url",
+        // CGI and its heirs read these as if they had hyphens.
+        "x_forwarded_for",
+        "remote_user",
+        "x_auth_request_user",
+        "content_length",
+    ];
+    let mut headers: Vec<_> = made_up.iter().map(|name| (*name, "mallory")).collect();
+    headers.push(("x-kept", "1"));
+    let echoed = echoed(&world, &headers).await;
+    for name in made_up {
         assert_eq!(header(&echoed, name), [""; 0], "{name}");
     }
     assert_eq!(header(&echoed, "x-kept"), ["1"]);

@@ -1,6 +1,6 @@
 //! Provider, upstream and application on loopback.
 
-use std::{collections::HashMap, ffi::OsString, future, io, time::Duration};
+use std::{borrow::Cow, collections::HashMap, ffi::OsString, future, io, time::Duration};
 
 use axum::{Router, body::to_bytes, extract::Request, response::IntoResponse};
 use serde_json::{Value, json};
@@ -185,9 +185,9 @@ async fn serve_upstream(upstream: Router) -> String {
 async fn echo(request: Request) -> impl IntoResponse {
     let (head, body) = request.into_parts();
     let body = to_bytes(body, usize::MAX).await.expect("the body arrives");
-    let mut headers: HashMap<&str, Vec<&str>> = HashMap::new();
+    let mut headers: HashMap<&str, Vec<Cow<str>>> = HashMap::new();
     for (name, value) in &head.headers {
-        headers.entry(name.as_str()).or_default().push(value.to_str().expect("ASCII"));
+        headers.entry(name.as_str()).or_default().push(String::from_utf8_lossy(value.as_bytes()));
     }
     axum::Json(json!({
         "method": head.method.as_str(),

@@ -5,5 +5,6 @@ mod layer;
 mod misconfigured;
 mod rejections;
 mod return_to;
+mod same_origin;
 mod several_providers;
 mod unreadable;

@@ -2,6 +2,7 @@
 //! session that points to it; and a session that was deleted stays deleted (promises 4, 5 and 6).
 
 mod axum_login;
+mod cookie_layer;
 mod cycle_id;
 mod ended_login;
 mod foreign_layer;

@@ -3,8 +3,7 @@
 //! Over https they carry the prefix `__Host-`: the browser takes them only from this very host,
 //! `Secure`, for the path `/`, and no sibling domain can plant one.
 
-use axum::http::{HeaderMap, HeaderValue, Response, header};
-use tower_token_refresh::tower_sessions::cookie::{Cookie, CookieBuilder, SameSite};
+use tower_token_refresh::cookies;
 
 /// Which names are ours.
 #[derive(Clone, Copy, Debug)]
@@ -30,46 +29,9 @@ impl CookieNames {
         if self.secure { "__Host-login-" } else { "login-" }
     }
 
-    pub fn is_ours(self, name: &str) -> bool {
-        name == self.session() || name.starts_with(self.attempt_prefix())
+    /// Whether somebody takes this name for one of ours. Some decode names, so `%73ession` is ours.
+    pub fn is_ours(self, name: &[u8]) -> bool {
+        let name = cookies::decoded_name(name);
+        *name == *self.session().as_bytes() || name.starts_with(self.attempt_prefix().as_bytes())
     }
-
-    pub fn build(self, name: String, value: String) -> CookieBuilder<'static> {
-        Cookie::build((name, value))
-            .path("/")
-            .http_only(true)
-            .same_site(SameSite::Lax)
-            .secure(self.secure)
-    }
-}
-
-/// The cookies a browser sent, name and value.
-pub fn sent(headers: &HeaderMap) -> impl Iterator<Item = (&str, &str)> {
-    let pairs = headers.get_all(header::COOKIE).iter().filter_map(|line| line.to_str().ok());
-    pairs.flat_map(|line| line.split(';')).filter_map(|pair| {
-        let (name, value) = pair.split_once('=')?;
-        Some((name.trim(), value.trim()))
-    })
-}
-
-/// tower-sessions removes its cookie without `Secure`, and a browser ignores such a line about a
-/// `__Host-` name: the cookie would stay. Only lines about the session are mended.
-pub fn mend_removal<B>(name: &'static str, mut response: Response<B>) -> Response<B> {
-    if let header::Entry::Occupied(mut lines) = response.headers_mut().entry(header::SET_COOKIE) {
-        for line in lines.iter_mut() {
-            if let Some(mended) = mended(name, line) {
-                *line = mended;
-            }
-        }
-    }
-    response
-}
-
-fn mended(name: &str, line: &HeaderValue) -> Option<HeaderValue> {
-    let mut cookie = Cookie::parse(line.to_str().ok()?.to_owned()).ok()?;
-    if cookie.name() != name || cookie.secure() == Some(true) {
-        return None;
-    }
-    cookie.set_secure(true);
-    HeaderValue::try_from(cookie.to_string()).ok()
 }

@@ -1,11 +1,11 @@
 //! The application: what stands where, and in which order a request passes it.
 //!
 //! ```text
-//! CSRF -> session -> token layer -> proxy          /api   needs a login
-//!                                -> home page      /      works without one
-//!                 -> log in, callback, log out     /auth
-//!      -> health                                   no session is read
-//!      -> log out by the provider                  no browser calls it, and no cookie counts
+//! same origin -> its cookie -> session -> token layer -> proxy      /api   needs a login
+//!                                                     -> home page  /      works without one
+//!                                      -> log in, callback, log out /auth
+//!             -> health                                  no session is read
+//! log out by the provider                                no browser calls it, and no cookie counts
 //! ```
 //!
 //! The token layer is lazy, so one of it serves public and guarded routes: a handler that extracts
@@ -31,10 +31,9 @@ use cookies::CookieNames;
 use proxy::{Limits, Proxy};
 use settings::Settings;
 use tokio::{net::TcpListener, sync::oneshot};
-use tower::util::MapResponseLayer;
-use tower_http::csrf::CsrfLayer;
 use tower_token_refresh::{
-    Clock, ConfigError, TokenRefreshLayer, TokenRefresher, rejection::redirect_browsers_to,
+    Clock, ConfigError, SameOriginLayer, SessionCookieLayer, TokenRefreshLayer, TokenRefresher,
+    rejection::redirect_browsers_to,
 };
 
 /// How long refreshes may take after that: a little longer than one write of new tokens.
@@ -74,7 +73,7 @@ pub async fn start_with(
     let app = App(Arc::new(Parts { clock, proxy: Arc::new(proxy.map_err(cannot_work)?) }));
     let mut router = router(app, settings, &refresher)?;
     if settings.index_key.is_some() {
-        // The token's signature says who calls. Cookies and the CSRF check play no part.
+        // The token's signature says who calls. Cookies and the page's origin play no part.
         router = router
             .route(LOG_OUT_BY_PROVIDER, refresher.back_channel_logout().map_err(cannot_work)?);
         tracing::info!(
@@ -94,27 +93,21 @@ fn router(app: App, settings: &Settings, refresher: &TokenRefresher) -> Result<R
     let log_in_first = redirect_browsers_to(LOG_IN).map_err(cannot_work)?;
     let tokens = TokenRefreshLayer::new(refresher).lazy().on_rejection(log_in_first);
     let sessions = refresher.session_layer().with_name(names.session()).with_secure(names.secure());
+    let session_cookie = SessionCookieLayer::new(names.session()).map_err(cannot_work)?;
     // TLS may end in a proxy, and `Host` may differ there: so the browser's origin is given.
-    let csrf = CsrfLayer::new()
-        .add_trusted_origin(settings.base.origin())
+    let same_origin = SameOriginLayer::new(settings.base.origin())
         .map_err(|error| format!("BASE_URL cannot be used: {error}"))?;
-    let router = Router::new()
+    Ok(Router::new()
         .route("/", get(page::home))
         .route("/api/", any(proxy::forward))
         .route("/api/{*path}", any(proxy::forward))
         .layer(tokens)
         .merge(login_routes(settings, refresher)?)
         .layer(sessions)
+        .layer(session_cookie)
         .route("/healthz", get(async || "ok"))
         .with_state(app)
-        .layer(csrf);
-    Ok(if names.secure() {
-        router.layer(MapResponseLayer::new(move |response| {
-            cookies::mend_removal(names.session(), response)
-        }))
-    } else {
-        router
-    })
+        .layer(same_origin))
 }
 
 fn login_routes<S>(settings: &Settings, refresher: &TokenRefresher) -> Result<Router<S>, String>

@@ -30,8 +30,16 @@ impl Browser {
         Self { client, base: base.to_owned(), address: address.to_owned(), jar: Mutex::default() }
     }
 
-    /// A request to the application with its cookies.
+    /// A request to the application, as a page of its own makes it: with its cookies, and with its
+    /// origin where a browser says it (Fetch standard, "append a request `Origin` header").
     pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        let says_origin = !matches!(method, Method::GET | Method::HEAD);
+        let request = self.request_of_anybody(method, path);
+        if says_origin { request.header("origin", &self.base) } else { request }
+    }
+
+    /// The same, but nothing says whose page makes it.
+    pub fn request_of_anybody(&self, method: Method, path: &str) -> RequestBuilder {
         let request = self.client.request(method, format!("{}{path}", self.address));
         match self.cookie_header() {
             Some(cookies) => request.header(COOKIE, cookies),
@@ -45,7 +53,7 @@ impl Browser {
 
     /// As a form of our own page posts.
     pub async fn post(&self, path: &str) -> Response {
-        self.send(self.request(Method::POST, path).header("origin", &self.base)).await
+        self.send(self.request(Method::POST, path)).await
     }
 
     /// Sends a request and takes the cookies of its answer.

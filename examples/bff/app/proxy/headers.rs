@@ -1,8 +1,12 @@
-//! What of a message's headers goes on, and what stays here.
+//! What of a request's headers goes on to the upstream, and what stays here.
 
 use std::net::{IpAddr, SocketAddr};
 
-use super::super::{cookies::CookieNames, settings::BaseUrl};
+use super::{
+    super::{cookies::CookieNames, settings::BaseUrl},
+    answer::remove_all,
+    cookies,
+};
 use axum::http::{
     HeaderMap, HeaderName, HeaderValue,
     header::{self, Entry},
@@ -24,21 +28,26 @@ const HOP_BY_HOP: [HeaderName; 8] = [
     header::UPGRADE,
 ];
 
-/// Headers of the browser's that never reach the upstream, as it could make up anything. The
-/// address that the upstream gets is the one that connects here: the proxy's, where a proxy stands
-/// in front. `Expect` is answered here, `Host` follows from the target, and `Authorization` is the
-/// token of the login.
-const NOT_THE_BROWSERS: [HeaderName; 10] = [
+/// Headers of the browser's that never reach the upstream, as it could make up anything: who the
+/// user is, and where the request comes from. The address that the upstream gets is the one that
+/// connects here: the proxy's, where a proxy stands in front. `Expect` is answered here, `Host`
+/// follows from the target, and `Authorization` is the token of the login.
+const NOT_THE_BROWSERS: [HeaderName; 15] = [
     header::AUTHORIZATION,
+    HeaderName::from_static("cf-connecting-ip"),
     header::EXPECT,
     header::FORWARDED,
     header::HOST,
-    HeaderName::from_static("x-forwarded-port"),
-    HeaderName::from_static("x-forwarded-prefix"),
-    HeaderName::from_static("x-forwarded-server"),
-    HeaderName::from_static("x-forwarded-ssl"),
-    HeaderName::from_static("x-real-ip"),
+    HeaderName::from_static("remote-user"),
+    HeaderName::from_static("true-client-ip"),
+    header::VIA,
+    HeaderName::from_static("x-client-ip"),
+    HeaderName::from_static("x-cluster-client-ip"),
     HeaderName::from_static("x-original-url"),
+    HeaderName::from_static("x-real-ip"),
+    HeaderName::from_static("x-remote-user"),
+    HeaderName::from_static("x-rewrite-url"),
+    HeaderName::from_static("x-original-host"),
 ];
 
 /// What this application says of itself.
@@ -65,7 +74,8 @@ impl Via {
         for name in &NOT_THE_BROWSERS {
             headers.remove(name);
         }
-        self.drop_our_cookies(headers);
+        remove_all(headers, is_for_proxies);
+        cookies::drop_ours_sent(self.names, headers);
         headers.insert(FORWARDED_HOST, self.host.clone());
         headers.insert(FORWARDED_PROTO, self.proto.clone());
         let ip = peer.ip().to_canonical();
@@ -77,63 +87,15 @@ impl Via {
         };
         headers.insert(header::FORWARDED, by(forwarded));
     }
-
-    /// The upstream's answer becomes the browser's. It may set cookies, but none of ours.
-    pub(super) fn inbound(&self, headers: &mut HeaderMap) {
-        remove_hop_by_hop(headers);
-        if !headers.contains_key(header::SET_COOKIE) {
-            return;
-        }
-        if let Entry::Occupied(lines) = headers.entry(header::SET_COOKIE) {
-            let (_, lines) = lines.remove_entry_mult();
-            let kept: Vec<_> = lines.filter(|line| self.is_harmless(line)).collect();
-            for line in kept {
-                headers.append(header::SET_COOKIE, line);
-            }
-        }
-    }
-
-    /// The session's cookie is the key to the tokens: the upstream gets the token, and nothing that
-    /// would get it the next one.
-    fn drop_our_cookies(&self, headers: &mut HeaderMap) {
-        let Entry::Occupied(lines) = headers.entry(header::COOKIE) else { return };
-        let (_, lines) = lines.remove_entry_mult();
-        let mut kept: Vec<u8> = Vec::new();
-        for line in lines {
-            for pair in line.as_bytes().split(|byte| *byte == b';') {
-                let pair = pair.trim_ascii();
-                if !pair.is_empty() && !self.is_ours(pair) {
-                    if !kept.is_empty() {
-                        kept.extend(b"; ");
-                    }
-                    kept.extend(pair);
-                }
-            }
-        }
-        if !kept.is_empty() {
-            let value = HeaderValue::try_from(kept).expect("it is made of header values");
-            headers.insert(header::COOKIE, value);
-        }
-    }
-
-    /// Browsers send a cookie without a name back as its value alone, which may then read like one
-    /// of ours.
-    fn is_harmless(&self, line: &HeaderValue) -> bool {
-        let pair = line.as_bytes().split(|byte| *byte == b';').next().unwrap_or_default();
-        let named = pair
-            .iter()
-            .position(|byte| *byte == b'=')
-            .is_some_and(|at| !pair[..at].trim_ascii().is_empty());
-        named && !self.is_ours(pair)
-    }
-
-    fn is_ours(&self, pair: &[u8]) -> bool {
-        let name = pair.split(|byte| *byte == b'=').next().unwrap_or_default();
-        std::str::from_utf8(name.trim_ascii()).is_ok_and(|name| self.names.is_ours(name))
-    }
 }
 
-fn remove_hop_by_hop(headers: &mut HeaderMap) {
+/// Any name of these may be one that a proxy in front of the upstream gives a meaning.
+fn is_for_proxies(name: &str) -> bool {
+    // CGI and its heirs read `-` and `_` alike, so `x_forwarded_for` would pass for `x-forwarded-for`.
+    name.contains('_') || name.starts_with("x-forwarded") || name.starts_with("x-auth-request-")
+}
+
+pub(super) fn remove_hop_by_hop(headers: &mut HeaderMap) {
     if let Entry::Occupied(named) = headers.entry(header::CONNECTION) {
         let (_, named) = named.remove_entry_mult();
         let names: Vec<HeaderName> = named

@@ -6,28 +6,35 @@
 //! Larger ones are streamed, as all answers are, and their 401 is passed on.
 //!
 //! Redirects are the browser's to follow. What is about one connection only stays here, and so do
-//! our own cookies: see `headers`. What leads out of the upstream's path is refused: see `path`.
+//! our own cookies: see `headers`, `answer` and `cookies`. What can be read in two ways is refused,
+//! as the upstream may read it in the other one: see `path`, and [`check`].
 
+mod answer;
+mod cookies;
 mod headers;
 mod path;
+mod refusal;
 
-use std::{iter, net::SocketAddr, sync::Arc, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use answer::Answers;
 
 use axum::{
     body::Body,
     extract::{ConnectInfo, Request, State},
-    http::{Method, StatusCode, Uri, header, uri::Scheme},
+    http::{Method, StatusCode, Uri, Version, header, request::Parts, uri::Scheme},
     response::{IntoResponse, Response},
 };
 use bytes::Bytes;
 use headers::Via;
 use http_body::Body as _;
-use http_body_util::{BodyExt, Either, Full, LengthLimitError, Limited};
+use http_body_util::{BodyExt, Either, Full, Limited};
 use hyper_util::{
-    client::legacy::{self, Client, connect::HttpConnector},
+    client::legacy::{Client, connect::HttpConnector},
     rt::{TokioExecutor, TokioTimer},
 };
-use tower::{BoxError, Layer, ServiceExt};
+use refusal::Refusal;
+use tower::{Layer, ServiceExt};
 use tower_token_refresh::{ApiHosts, BearerLayer, Clock, ConfigError, LoginTokens, RefreshError};
 
 use super::{
@@ -75,6 +82,7 @@ pub(crate) struct Proxy {
     api: ApiHosts,
     upstream: Upstream,
     via: Via,
+    answers: Answers,
     limits: Limits,
 }
 
@@ -99,7 +107,8 @@ impl Proxy {
             .allow_http_to(upstream.authority.host())?
             .resend_with(again)
             .clock(clock);
-        Ok(Self { client, api, upstream: upstream.clone(), via: Via::new(base, names), limits })
+        let (via, answers) = (Via::new(base, names), Answers::new(upstream, base, names));
+        Ok(Self { client, api, upstream: upstream.clone(), via, answers, limits })
     }
 
     async fn forward(
@@ -109,13 +118,7 @@ impl Proxy {
         request: Request,
     ) -> Result<Response, Refusal> {
         let (mut head, body) = request.into_parts();
-        // The answer to TRACE is the request, and the access token would be in it.
-        if matches!(head.method, Method::TRACE | Method::CONNECT) {
-            return Err(Refusal::Method);
-        }
-        if head.headers.contains_key(header::UPGRADE) {
-            return Err(Refusal::Upgrade);
-        }
+        check(&head)?;
         if body.size_hint().lower() > self.limits.request_body as u64 {
             return Err(Refusal::BodyTooLarge);
         }
@@ -143,10 +146,17 @@ impl Proxy {
         if head.status == StatusCode::SWITCHING_PROTOCOLS {
             return Err(Refusal::NoAnswer);
         }
+        // Whoever believes the other one takes a part of this answer for the next one (RFC 9112,
+        // section 6.3).
+        if head.headers.contains_key(header::TRANSFER_ENCODING)
+            && head.headers.contains_key(header::CONTENT_LENGTH)
+        {
+            return Err(Refusal::TwoLengths);
+        }
         let mut response = Response::new(Body::new(body));
         *response.status_mut() = head.status;
         *response.headers_mut() = head.headers;
-        self.via.inbound(response.headers_mut());
+        self.answers.inbound(response.headers_mut());
         Ok(response)
     }
 
@@ -161,7 +171,7 @@ impl Proxy {
 
     fn target(&self, asked: &Uri) -> Result<Uri, Refusal> {
         let below = asked.path().strip_prefix("/api").ok_or(Refusal::Path)?;
-        if !path::stays_below(below) {
+        if !path::is_canonical(below) {
             return Err(Refusal::Path);
         }
         let path_and_query = path::joined(&self.upstream.path, below, asked.query());
@@ -177,6 +187,35 @@ impl Proxy {
         }
         Ok(target)
     }
+}
+
+/// Refuses what the upstream may understand in another way than we do.
+fn check(head: &Parts) -> Result<(), Refusal> {
+    // Not TRACE, for example: its answer is the request, and the access token would be in it.
+    let (get, post) = (Method::GET, Method::POST);
+    let allowed =
+        [get, Method::HEAD, post, Method::PUT, Method::PATCH, Method::DELETE, Method::OPTIONS];
+    if !allowed.contains(&head.method) {
+        return Err(Refusal::Method);
+    }
+    // RFC 9112, section 3.2; HTTP/2 has `:authority` in its place.
+    let hosts = head.headers.get_all(header::HOST).iter().count();
+    let is_named = hosts == 1 || (head.version == Version::HTTP_2 && head.uri.host().is_some());
+    if hosts > 1 || !is_named {
+        return Err(Refusal::Host);
+    }
+    // The server takes off `chunked` alone, and would have us pass on the rest as if it were the
+    // content (RFC 9112, section 6.1).
+    let codings = head.headers.get_all(header::TRANSFER_ENCODING);
+    if codings.iter().count() > 1
+        || codings.iter().any(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"chunked"))
+    {
+        return Err(Refusal::TransferCoding);
+    }
+    if head.headers.contains_key(header::UPGRADE) {
+        return Err(Refusal::Upgrade);
+    }
+    Ok(())
 }
 
 /// What was kept can be sent again.
@@ -195,55 +234,4 @@ pub(crate) async fn forward(
     request: Request,
 ) -> Response {
     proxy.forward(tokens, peer, request).await.unwrap_or_else(IntoResponse::into_response)
-}
-
-/// Why there is no answer of the upstream.
-#[derive(Debug, Clone, Copy)]
-enum Refusal {
-    Path,
-    Method,
-    BodyTooLarge,
-    Upgrade,
-    NotReached,
-    NoAnswer,
-    BadRequestBody,
-    TooSlow,
-}
-
-impl Refusal {
-    fn of(error: &BoxError) -> Self {
-        let causes = || iter::successors(error.source(), |&cause| cause.source());
-        if causes().any(|cause| cause.is::<LengthLimitError>()) {
-            Self::BodyTooLarge
-        } else if error.downcast_ref().is_some_and(legacy::Error::is_connect) {
-            Self::NotReached
-        } else if causes().filter_map(|cause| cause.downcast_ref()).any(hyper::Error::is_user) {
-            Self::BadRequestBody
-        } else {
-            Self::NoAnswer
-        }
-    }
-
-    fn answer(self) -> (StatusCode, &'static str) {
-        match self {
-            Self::Path => (StatusCode::BAD_REQUEST, "the path leads out of the API"),
-            Self::Method => (StatusCode::METHOD_NOT_ALLOWED, "this method is not passed on"),
-            Self::BodyTooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "the body is too large"),
-            Self::Upgrade => (StatusCode::NOT_IMPLEMENTED, "upgrades are not passed on"),
-            Self::NotReached => (StatusCode::BAD_GATEWAY, "the API cannot be reached"),
-            Self::NoAnswer => (StatusCode::BAD_GATEWAY, "the API gave no answer"),
-            Self::BadRequestBody => (StatusCode::BAD_REQUEST, "the body broke off"),
-            Self::TooSlow => (StatusCode::GATEWAY_TIMEOUT, "the API took too long"),
-        }
-    }
-}
-
-impl IntoResponse for Refusal {
-    fn into_response(self) -> Response {
-        let (status, why) = self.answer();
-        tracing::debug!(status = status.as_u16(), why, "not passed on");
-        // Problem JSON (RFC 9457), as the token layer's own answers are.
-        let body = format!(r#"{{"title":"{why}","status":{}}}"#, status.as_u16());
-        (status, [(header::CONTENT_TYPE, "application/problem+json")], body).into_response()
-    }
 }

@@ -1,24 +1,60 @@
-//! Paths below the upstream's own, and never above it.
+//! Paths with one reading only, below the upstream's own and never above it.
+//!
+//! What checks a path and what serves it must not read it differently. So a path is refused that
+//! some server would still decode, cut, merge or turn into another one.
 
-/// Whether no segment leads upwards, however it is written: raw, percent-encoded, behind an encoded
-/// or a back slash, or with parameters after a semicolon, which some servers cut off. Decoded once,
-/// as HTTP does. An encoded slash alone is fine: some APIs have it in their names.
-pub(super) fn stays_below(path: &str) -> bool {
-    // Nearly all paths: nothing to decode, and no dot.
-    if !path.bytes().any(|byte| matches!(byte, b'.' | b'%' | b'\\')) {
-        return true;
-    }
+/// Whether all servers read `path` alike. It has
+///
+/// - visible ASCII only, no backslash, and whole escapes only (RFC 3986, section 2.1);
+/// - no slash, backslash or control character behind an escape, and none behind two;
+/// - no segment that leads upwards: `.` or `..`, raw or behind one escape or two, or with parameters
+///   after a semicolon, which some servers cut off;
+/// - no two slashes at its start, which name a host (RFC 3986, section 4.2).
+pub(super) fn is_canonical(path: &str) -> bool {
+    !path.starts_with("//") && path.split('/').all(|segment| is_plain(segment.as_bytes()))
+}
+
+fn is_plain(mut rest: &[u8]) -> bool {
     let mut segment = Segment::default();
-    let mut rest = path.as_bytes();
-    while let Some((byte, after)) = next_decoded(rest) {
-        rest = after;
-        match byte {
-            b'/' | b'\\' if segment.leads_upwards() => return false,
-            b'/' | b'\\' => segment = Segment::default(),
-            _ => segment.add(byte),
-        }
+    loop {
+        let byte = match rest {
+            [] => return !segment.leads_upwards(),
+            [b'%', ..] => {
+                let Some((byte, after)) = escaped(rest) else { return false };
+                rest = after;
+                if is_structure(byte) || (byte == b'%' && hides_structure(after)) {
+                    return false;
+                }
+                byte
+            }
+            [byte, after @ ..] if byte.is_ascii_graphic() && *byte != b'\\' => {
+                rest = after;
+                *byte
+            }
+            _ => return false,
+        };
+        segment.add(byte);
     }
-    !segment.leads_upwards()
+}
+
+/// What an escape would hide from whoever does not decode it.
+fn is_structure(byte: u8) -> bool {
+    byte.is_ascii_control() || matches!(byte, b'/' | b'\\')
+}
+
+/// Whether a second decoding would find a dot, another escape or structure after an escaped `%`.
+fn hides_structure(after: &[u8]) -> bool {
+    let twice = [b"%", &after[..after.len().min(2)]].concat();
+    escaped(&twice).is_some_and(|(byte, _)| is_structure(byte) || matches!(byte, b'.' | b'%'))
+}
+
+/// The byte that an escape at the start stands for, and what follows it.
+fn escaped(bytes: &[u8]) -> Option<(u8, &[u8])> {
+    let hex = |byte: &u8| char::from(*byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+    match bytes {
+        [b'%', high, low, rest @ ..] => Some((hex(high)? * 16 + hex(low)?, rest)),
+        _ => None,
+    }
 }
 
 pub(super) fn joined(base: &str, below: &str, query: Option<&str>) -> String {
@@ -53,17 +89,5 @@ impl Segment {
 
     fn leads_upwards(&self) -> bool {
         !self.others && matches!(self.dots, 1 | 2)
-    }
-}
-
-fn next_decoded(bytes: &[u8]) -> Option<(u8, &[u8])> {
-    let hex = |byte: &u8| char::from(*byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
-    match bytes {
-        [b'%', high, low, rest @ ..] => match (hex(high), hex(low)) {
-            (Some(high), Some(low)) => Some((high * 16 + low, rest)),
-            _ => Some((b'%', &bytes[1..])),
-        },
-        [byte, rest @ ..] => Some((*byte, rest)),
-        [] => None,
     }
 }
