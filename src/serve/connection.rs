@@ -10,9 +10,11 @@ use tower::ServiceExt;
 
 use super::{body::TimedBody, head_timer::HeadTimer, socket::Socket};
 
-/// The most that a request's head may hold. hyper reads no further ahead, so this bounds the memory
-/// of a connection as well. The other limit, 100 header fields, is hyper's default: set by hand, the
-/// fields would cost an allocation for each request.
+/// hyper's buffer. A head that fills it is refused; one that arrives in one piece may overfill it, by
+/// as much again. hyper reads no further ahead, so this bounds the memory of a connection as well.
+///
+/// The other limit, 100 header fields, is hyper's default: set by hand, the fields would cost an
+/// allocation for each request.
 const HEAD_SIZE: usize = 32 * 1024;
 
 /// How long a client may take. No body limit: for ever.
