@@ -7,7 +7,8 @@ use axum::{
     body::{Body, Bytes, to_bytes},
     routing::post,
 };
-use tokio::sync::Semaphore;
+use http_body_util::BodyExt;
+use tokio::sync::{Semaphore, mpsc};
 use tower_token_refresh::serve::BodyTimeout;
 
 use crate::world::{SHORT, Serving, serving};
@@ -61,6 +62,25 @@ async fn a_body_that_is_late_is_an_error_and_the_connection_ends() {
 }
 
 #[tokio::test]
+async fn the_connection_ends_though_the_handler_keeps_the_body() {
+    let (keep, mut kept) = mpsc::channel(1);
+    let app = Router::new().route(
+        "/read",
+        post(async move |mut body: Body| {
+            while let Some(Ok(_)) = body.frame().await {}
+            keep.send(body).await.expect("the test keeps it");
+            "late"
+        }),
+    );
+    let serving = serving(app, |server| server.body_timeout(SHORT)).await;
+    let mut client = serving.connect().await;
+    client.send(HALF).await;
+    assert_eq!(client.answer().await, "late");
+    assert_eq!(client.rest().await, "");
+    assert!(kept.recv().await.expect("kept").frame().await.is_none(), "there is no more of it");
+}
+
+#[tokio::test]
 async fn an_extractor_answers_400() {
     let (serving, _) = short_limit().await;
     let mut client = serving.connect().await;
@@ -96,10 +116,13 @@ async fn the_limit_can_be_turned_off() {
 async fn a_handler_that_reads_late_makes_no_body_late() {
     let (serving, gate) = short_limit().await;
     let mut client = serving.connect().await;
-    client.send(&format!("{HALF}done.").replace("/read", "/later")).await;
+    // More than hyper reads before it is asked to.
+    let body = "x".repeat(200_000);
+    let head = format!("POST /later HTTP/1.1\r\nhost: test\r\ncontent-length: {}", body.len());
+    client.send(&format!("{head}\r\n\r\n{body}")).await;
     limit_passes().await;
     gate.add_permits(1);
-    assert_eq!(client.answer().await, "half done.");
+    assert_eq!(client.answer().await, body);
 }
 
 #[tokio::test]

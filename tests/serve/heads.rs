@@ -48,7 +48,9 @@ async fn a_later_head_may_not_be_slow_either() {
 #[tokio::test]
 async fn each_byte_brings_no_more_time() {
     let serving = serving(app(), |server| server.header_timeout(SHORT)).await;
-    let (mut reading, mut writing) = serving.connect().await.0.into_split();
+    let mut client = serving.connect().await;
+    assert_eq!(client.get("/").await, "hello");
+    let (mut reading, mut writing) = client.0.into_split();
     let writer = tokio::spawn(async move {
         let mut next = interval(Duration::from_millis(5));
         writing.write_all(b"GET / HTTP/1.1\r\nhost: ").await.expect("sent");
