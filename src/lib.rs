@@ -105,7 +105,13 @@ pub mod cookies;
 mod databases;
 #[cfg(any(
     test,
-    all(doc, any(not(doctest), all(feature = "axum", feature = "rustls", feature = "testing")))
+    all(
+        doc,
+        any(
+            not(doctest),
+            all(feature = "axum", feature = "rustls", feature = "serve", feature = "testing")
+        )
+    )
 ))]
 pub mod docs;
 mod dpop;
