@@ -1,14 +1,19 @@
 //! The example `issuer`: the issuer as a program, for applications in any language.
 
 use std::{
-    io::{BufRead, BufReader},
     path::PathBuf,
-    process::{Child, ChildStdout, Command, Output, Stdio},
+    process::{Command, Output, Stdio},
     sync::OnceLock,
+    time::Duration,
 };
 
 use serde_json::Value;
 use support::program::build_example;
+use tokio::{
+    io::{AsyncBufReadExt, BufReader, Lines},
+    process::{Child, ChildStdout},
+    time::timeout,
+};
 use tower_token_refresh::testing::ProviderKind;
 
 fn program() -> Command {
@@ -22,37 +27,29 @@ fn ended(arguments: &[&str]) -> Output {
 
 /// Ends with its handle.
 struct Running {
-    process: Child,
-    lines: BufReader<ChildStdout>,
+    _process: Child,
+    lines: Lines<BufReader<ChildStdout>>,
 }
 
 impl Running {
     fn start(arguments: &[&str]) -> Self {
-        let mut process =
-            program().args(arguments).stdout(Stdio::piped()).spawn().expect("it runs");
-        let lines = BufReader::new(process.stdout.take().expect("piped"));
-        Self { process, lines }
+        let mut command = tokio::process::Command::from(program());
+        command.args(arguments).stdout(Stdio::piped()).kill_on_drop(true);
+        let mut process = command.spawn().expect("it runs");
+        let lines = BufReader::new(process.stdout.take().expect("piped")).lines();
+        Self { _process: process, lines }
     }
 
-    /// The next line of its output, without the time before it.
-    fn line(&mut self) -> String {
-        let mut line = String::new();
-        self.lines.read_line(&mut line).expect("it runs");
-        line.trim_end().to_owned()
+    /// The next line of its output. A test that waits for ever is a test that fails.
+    async fn line(&mut self) -> String {
+        let line = timeout(Duration::from_secs(20), self.lines.next_line()).await;
+        line.expect("it has more to say").expect("it runs").expect("it runs")
     }
 
-    fn setting(&mut self, name: &str) -> String {
-        let line = self.line();
+    async fn setting(&mut self, name: &str) -> String {
+        let line = self.line().await;
         let value = line.strip_prefix(name).and_then(|rest| rest.strip_prefix('='));
         value.unwrap_or_else(|| panic!("{name} is told, not {line:?}")).to_owned()
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        // It may have ended by itself.
-        let _ = self.process.kill();
-        let _ = self.process.wait();
     }
 }
 
@@ -74,9 +71,9 @@ async fn it_says_what_to_set_and_what_happens() {
         "--access-lifetime",
         "7",
     ]);
-    let issuer_url = running.setting("ISSUER_URL");
-    assert_eq!(running.setting("CLIENT_ID"), "shop");
-    assert_eq!(running.setting("CLIENT_SECRET"), "s3cret");
+    let issuer_url = running.setting("ISSUER_URL").await;
+    assert_eq!(running.setting("CLIENT_ID").await, "shop");
+    assert_eq!(running.setting("CLIENT_SECRET").await, "s3cret");
 
     let url = format!("{issuer_url}/.well-known/openid-configuration");
     let document: Value = reqwest::get(url).await.unwrap().json().await.unwrap();
@@ -90,7 +87,7 @@ async fn it_says_what_to_set_and_what_happens() {
     let refresh = [("grant_type", "refresh_token"), ("refresh_token", "rt"), client[0], client[1]];
     let refused = post(&document["token_endpoint"], &refresh).await;
     assert_eq!(refused["error_description"], "The refresh token is invalid or expired.", "Okta's");
-    let line = running.line();
+    let line = running.line().await;
     assert!(line.ends_with("a refresh token was refused refusal=Unknown"), "{line}");
 }
 
