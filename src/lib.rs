@@ -89,7 +89,7 @@
 //! | `redis` | no | sessions, tokens and locks in Redis or Valkey |
 //! | `postgres`, `sqlite` | no | tokens and locks in PostgreSQL or SQLite |
 //! | `reqwest-middleware` | no | `BearerMiddleware`: [`BearerLayer`] for a client of reqwest-middleware |
-//! | `serve` | no | the [`serve`] module: a server for axum with deadlines, limits and a bounded stop |
+//! | `serve` | no | the `serve` module: a server for axum with deadlines, limits and a bounded stop |
 //! | `testing` | no | the `testing` module: a strict provider and a clock for your own tests |
 //!
 //! Without `axum` the layer works with any Tower service over `http` types whose response body can

@@ -1,7 +1,7 @@
 //! A server for an axum [`Router`] that no slow, greedy or silent client can exhaust (feature
 //! `serve`).
 //!
-//! [`axum::serve`] has no limits: whoever opens connections and sends half a head, or nothing,
+//! [`axum::serve()`] has no limits: whoever opens connections and sends half a head, or nothing,
 //! holds them for ever. [`Server`] serves the same router, over TCP and HTTP/1.1, with limits:
 //!
 //! | what | default | and then |
