@@ -90,6 +90,7 @@
 //! | `redis` | no | sessions, tokens and locks in Redis or Valkey |
 //! | `postgres`, `sqlite` | no | tokens and locks in PostgreSQL or SQLite |
 //! | `reqwest-middleware` | no | `BearerMiddleware`: [`BearerLayer`] for a client of reqwest-middleware |
+//! | `serve` | no | the `serve` module: a server for axum with deadlines, limits and a bounded stop |
 //! | `testing` | no | the `testing` module: a strict provider and a clock for your own tests |
 //!
 //! Without `axum` the layer works with any Tower service over `http` types whose response body can
@@ -105,7 +106,13 @@ pub mod cookies;
 mod databases;
 #[cfg(any(
     test,
-    all(doc, any(not(doctest), all(feature = "axum", feature = "rustls", feature = "testing")))
+    all(
+        doc,
+        any(
+            not(doctest),
+            all(feature = "axum", feature = "rustls", feature = "serve", feature = "testing")
+        )
+    )
 ))]
 pub mod docs;
 mod dpop;
@@ -126,6 +133,8 @@ mod policy;
 mod redis;
 mod refresher;
 mod return_path;
+#[cfg(feature = "serve")]
+pub mod serve;
 mod session;
 mod single_flight;
 #[cfg(feature = "testing")]

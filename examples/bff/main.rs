@@ -64,8 +64,7 @@ use std::{
 
 use app::{LAST_REFRESHES, serve, settings::Settings};
 use mimalloc::MiMalloc;
-use tokio::net::TcpListener;
-use tower_token_refresh::Clock;
+use tower_token_refresh::{Clock, serve::Server};
 use tracing::Level;
 use tracing_subscriber::{
     Layer, filter::Targets, fmt, layer::SubscriberExt, util::SubscriberInitExt,
@@ -102,15 +101,15 @@ async fn main() -> ExitCode {
 async fn run(settings: &Settings) -> Result<(), String> {
     let stop = told_to_stop().map_err(|error| format!("signals cannot be received: {error}"))?;
     let (app, refresher) = app::start(settings, Clock::system()).await?;
-    let listener = TcpListener::bind(&settings.listen)
+    let server = Server::bind(settings.listen.as_str())
         .await
         .map_err(|error| format!("LISTEN {:?}: cannot listen there: {error}", settings.listen))?;
     tracing::info!(listen = %settings.listen, url = %settings.base, "serving");
-    let served = serve(listener, app, stop).await;
+    serve(server, app, stop).await;
     if let Err(error) = refresher.shutdown(LAST_REFRESHES).await {
         tracing::warn!(%error, "tokens may be lost");
     }
-    served.map_err(|error| format!("serving ended: {error}"))
+    Ok(())
 }
 
 /// Listens for the signals from now on; the future resolves at the first of them.

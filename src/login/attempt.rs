@@ -175,6 +175,3 @@ fn random_text(bytes: usize) -> String {
 fn unix_seconds(at: SystemTime) -> u64 {
     at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs()
 }
-
-#[cfg(test)]
-mod tests;

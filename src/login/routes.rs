@@ -21,8 +21,8 @@ use super::{
     user::{self, AskUserInfo, OnLogin, UserInfo, VerifiedLogin},
 };
 use crate::{
-    ConfigError, TokenRefresher, TokenSet, endpoint::without_secrets, return_path::safe_return_to,
-    token_store::SealKeys,
+    ConfigError, SameOriginLayer, TokenRefresher, TokenSet, endpoint::without_secrets,
+    return_path::safe_return_to, token_store::SealKeys,
 };
 
 /// What an authorization request of this crate says itself.
@@ -359,6 +359,7 @@ impl LoginRoutes {
             None => random_keys(&self.refresher),
         };
         let is_https = origin.starts_with("https:");
+        let same_origin = SameOriginLayer::new(&origin)?;
         let login = Login {
             attempts: Attempts::new(keys, own.provider.issuer_id(), &redirect_uri, is_https),
             redemptions: Redemptions::default(),
@@ -386,7 +387,7 @@ impl LoginRoutes {
         Ok(Router::new()
             .route(&log_in, get_only(begin::begin))
             .route(&back, callback)
-            .route(&log_out, post(log_out::log_out))
+            .route(&log_out, post(log_out::log_out).layer(same_origin))
             .with_state(Arc::new(login)))
     }
 

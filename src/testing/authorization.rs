@@ -171,6 +171,7 @@ impl StrictIssuer {
                 answer.id_token = Some(id_token);
             }
         }
+        tracing::debug!(user, "logged in");
         Ok((self.inner.rules.answer)(&answer))
     }
 
@@ -199,6 +200,7 @@ impl StrictIssuer {
                     OAuthError::invalid_request("Invalid parameter: id_token_hint")
                 })?,
             );
+            tracing::debug!("logged out");
         }
         let Some(to) = to else { return Ok(plain_response(StatusCode::OK, "You are logged out")) };
         Ok(redirect(to, |query| {

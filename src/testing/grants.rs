@@ -72,6 +72,7 @@ impl StrictIssuer {
         };
         let (rotation, now) = (self.inner.rotation, self.now());
         let redeemed = state.redeem(presented, now, rotation, keep).map_err(|refusal| {
+            tracing::debug!(?refusal, "a refresh token was refused");
             let token = Some(presented.clone());
             OAuthError { token, ..(rules.refusal)(refusal).into() }
         })?;
@@ -105,6 +106,7 @@ impl StrictIssuer {
                 answer.refresh_token = Some(Named::new(presented.clone(), (now, expires_at)));
             }
         }
+        tracing::debug!(user, "refreshed");
         Ok((rules.answer)(&answer))
     }
 

@@ -23,7 +23,7 @@ use axum::{
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::{TcpListener, TcpStream},
+    net::{TcpListener, TcpStream, ToSocketAddrs},
     sync::oneshot,
     task::JoinHandle,
 };
@@ -33,7 +33,7 @@ use super::{StrictIssuer, in_memory::connection_broke};
 /// More than any token request needs.
 const BODY_LIMIT: usize = 1024 * 1024;
 
-/// An issuer that serves HTTP on a free port of 127.0.0.1. When it is dropped, it accepts no more
+/// An issuer that serves HTTP. When it is dropped, it accepts no more
 /// connections.
 #[derive(Debug)]
 pub struct IssuerServer {
@@ -78,13 +78,22 @@ impl IssuerServer {
 }
 
 impl StrictIssuer {
-    /// Serves this issuer, with gates and latency. From now on, documents and tokens name this
-    /// server.
+    /// Serves this issuer on a free port of 127.0.0.1, with gates and latency. From now on, documents
+    /// and tokens name this server.
     ///
     /// # Errors
     /// There is no free port.
     pub async fn serve(&self) -> io::Result<IssuerServer> {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
+        self.serve_on(("127.0.0.1", 0)).await
+    }
+
+    /// The same at an address of your choice, such as `127.0.0.1:9400`. Documents and tokens name it
+    /// as an IP address and a port, so give one that your application can reach.
+    ///
+    /// # Errors
+    /// Nobody can listen there: the port is taken, or the address is not this machine's.
+    pub async fn serve_on(&self, address: impl ToSocketAddrs) -> io::Result<IssuerServer> {
+        let listener = TcpListener::bind(address).await?;
         let address = listener.local_addr()?;
         self.bind_to(&format!("http://{address}"));
         let (stop, stopped) = oneshot::channel::<()>();

@@ -137,7 +137,10 @@
 //! - as a function: [`StrictIssuer::handle`];
 //! - in memory: [`StrictIssuer::transport`], which works with paused time;
 //! - over wiremock: [`StrictIssuer::start_wiremock`] and [`StrictIssuer::mount`];
-//! - over a real HTTP server: [`StrictIssuer::serve`].
+//! - over a real HTTP server: [`StrictIssuer::serve`] and [`StrictIssuer::serve_on`].
+//!
+//! It traces each login, refresh and logout, and why a refresh token was refused, at the level
+//! `DEBUG` and without a token.
 //!
 //! ```
 //! use std::time::Duration;

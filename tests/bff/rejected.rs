@@ -44,7 +44,7 @@ async fn a_browser_that_opens_a_page_logs_in_and_comes_back_to_it() {
 async fn a_path_too_long_to_be_kept_leads_home() {
     let world = World::new().await;
     let browser = world.browser();
-    let sent_away = navigate(&browser, &format!("/api/{}", "a".repeat(600))).await;
+    let sent_away = navigate(&browser, &format!("/api/{}", "a".repeat(1100))).await;
     let login = browser.get(&location(&sent_away)).await;
     let callback = browser.visit_provider(&login).await;
     assert_eq!(location(&browser.get(&callback).await), format!("{}/", world.base));

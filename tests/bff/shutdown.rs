@@ -4,17 +4,18 @@ use std::{future, time::Duration};
 
 use axum::{Router, routing::get};
 use tokio::{
-    net::TcpListener,
     sync::{mpsc, oneshot},
     task::JoinHandle,
 };
 
-use crate::{app::serve_with, world::soon};
+use tower_token_refresh::serve::Server;
+
+use crate::{app::serve, world::soon};
 
 struct Serving {
     url: String,
     stop: oneshot::Sender<()>,
-    ended: JoinHandle<std::io::Result<()>>,
+    ended: JoinHandle<()>,
     arrived: mpsc::Receiver<()>,
 }
 
@@ -33,12 +34,12 @@ async fn serving(last_requests: Duration, finish: oneshot::Receiver<()>) -> Serv
             }
         }
     };
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap());
+    let server = Server::bind("127.0.0.1:0").await.unwrap().drain(last_requests);
+    let url = format!("http://{}", server.local_addr().unwrap());
     let (stop, stopped) = oneshot::channel::<()>();
     let stopped = async { stopped.await.expect("the test says stop") };
     let app = Router::new().route("/", get(handler));
-    let ended = tokio::spawn(serve_with(listener, app, stopped, last_requests));
+    let ended = tokio::spawn(serve(server, app, stopped));
     Serving { url, stop, ended, arrived }
 }
 
@@ -52,7 +53,7 @@ async fn a_request_under_way_is_finished() {
     finish.send(()).unwrap();
     let answer = soon("the answer", request).await.unwrap().unwrap();
     assert_eq!(answer.text().await.unwrap(), "finished");
-    soon("the end", serving.ended).await.unwrap().unwrap();
+    soon("the end", serving.ended).await.unwrap();
     assert!(reqwest::get(serving.url).await.is_err(), "nobody listens any more");
 }
 
@@ -64,6 +65,6 @@ async fn a_request_that_hangs_does_not_keep_the_process() {
     let request = tokio::spawn(reqwest::get(serving.url));
     soon("the request", serving.arrived.recv()).await.unwrap();
     serving.stop.send(()).unwrap();
-    soon("the end", serving.ended).await.unwrap().unwrap();
+    soon("the end", serving.ended).await.unwrap();
     request.abort();
 }

@@ -1,11 +1,14 @@
 //! Provider, upstream and application on loopback.
 
-use std::{borrow::Cow, collections::HashMap, ffi::OsString, future, io, time::Duration};
+use std::{borrow::Cow, collections::HashMap, ffi::OsString, future, time::Duration};
 
 use axum::{Router, body::to_bytes, extract::Request, response::IntoResponse};
 use serde_json::{Value, json};
 use tokio::{net::TcpListener, task::JoinHandle};
-use tower_token_refresh::testing::{IssuerServer, ManualClock, StrictIssuer};
+use tower_token_refresh::{
+    serve::Server,
+    testing::{IssuerServer, ManualClock, StrictIssuer},
+};
 
 use crate::{
     app::{self, proxy::Limits, settings::Settings},
@@ -21,7 +24,7 @@ pub(crate) struct World {
     address: String,
     variables: Variables,
     limits: Limits,
-    serving: JoinHandle<io::Result<()>>,
+    serving: JoinHandle<()>,
 }
 
 /// The application's environment.
@@ -156,11 +159,11 @@ async fn serve(
     variables: &Variables,
     clock: &ManualClock,
     limits: Limits,
-) -> JoinHandle<io::Result<()>> {
+) -> JoinHandle<()> {
     let settings = Settings::read(|name| variables.get(name).map(OsString::from));
     let settings = settings.unwrap_or_else(|error| panic!("{error}"));
     let (router, _) = app::start_with(&settings, clock.clock(), limits).await.expect("it starts");
-    tokio::spawn(app::serve(listener, router, future::pending()))
+    tokio::spawn(app::serve(Server::from_listener(listener), router, future::pending()))
 }
 
 fn url_of(listener: &TcpListener) -> String {

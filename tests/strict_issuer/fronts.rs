@@ -115,6 +115,17 @@ async fn over_a_real_server() {
 }
 
 #[tokio::test]
+async fn a_real_server_at_an_address_of_ones_own() {
+    let free = StrictIssuer::new().serve().await.unwrap();
+    let address = free.address();
+    assert!(StrictIssuer::new().serve_on(address).await.is_err(), "it is taken");
+    free.shut_down().await;
+    let server = StrictIssuer::new().serve_on(address).await.unwrap();
+    assert_eq!(server.issuer_url(), format!("http://{address}/realms/test"));
+    assert!(over_http()(get_request(&server.issuer().jwks_url())).await.is_some());
+}
+
+#[tokio::test]
 async fn over_wiremock() {
     let server = StrictIssuer::new().start_wiremock().await;
     assert_eq!(server.issuer_url(), format!("{}/realms/test", server.server().uri()));

@@ -6,6 +6,7 @@ mod dialects;
 mod fronts;
 mod gates;
 mod model;
+mod program;
 mod refreshers;
 mod requests;
 mod rotation;

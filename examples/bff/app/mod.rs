@@ -19,27 +19,23 @@ pub mod proxy;
 pub mod settings;
 mod stores;
 
-use std::{future::Future, io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{future::Future, sync::Arc, time::Duration};
 
 use axum::{
     Router,
     extract::FromRef,
     routing::{any, get},
-    serve::ListenerExt,
 };
 use cookies::CookieNames;
 use proxy::{Limits, Proxy};
 use settings::Settings;
-use tokio::{net::TcpListener, sync::oneshot};
 use tower_token_refresh::{
     Clock, ConfigError, SameOriginLayer, SessionCookieLayer, TokenRefreshLayer, TokenRefresher,
-    rejection::redirect_browsers_to,
+    rejection::redirect_browsers_to, serve::Server,
 };
 
-/// How long refreshes may take after that: a little longer than one write of new tokens.
+/// How long refreshes may take once serving has ended: a little longer than one write of new tokens.
 pub const LAST_REFRESHES: Duration = Duration::from_secs(15);
-/// How long requests may take once the process has to stop.
-const LAST_REQUESTS: Duration = Duration::from_secs(10);
 
 const LOG_IN: &str = "/auth/login";
 const LOG_OUT_BY_PROVIDER: &str = "/auth/back-channel-logout";
@@ -125,47 +121,12 @@ where
     routes.build().map_err(cannot_work)
 }
 
-/// Serves until `stop`, and then ten seconds longer at most.
-pub async fn serve(
-    listener: TcpListener,
-    app: Router,
-    stop: impl Future<Output = ()> + Send + 'static,
-) -> io::Result<()> {
-    serve_with(listener, app, stop, LAST_REQUESTS).await
-}
-
-/// The same with another limit for the last requests.
-pub async fn serve_with(
-    listener: TcpListener,
-    app: Router,
-    stop: impl Future<Output = ()> + Send + 'static,
-    last_requests: Duration,
-) -> io::Result<()> {
-    let listener = listener.tap_io(|stream| {
-        if let Err(error) = stream.set_nodelay(true) {
-            tracing::debug!(%error, "a connection may be slow");
-        }
-    });
-    let (stopping, stopped) = oneshot::channel();
-    let stop = async {
-        stop.await;
-        // Nobody listens where serving has already ended.
-        let _ = stopping.send(());
-    };
-    let serving = axum::serve(listener, app.into_make_service_with_connect_info::<SocketAddr>());
-    let at_the_latest = async {
-        if stopped.await.is_err() {
-            std::future::pending::<()>().await;
-        }
-        tokio::time::sleep(last_requests).await;
-    };
-    tokio::select! {
-        ended = serving.with_graceful_shutdown(stop) => ended,
-        () = at_the_latest => {
-            tracing::warn!("requests that took too long were cut off");
-            Ok(())
-        }
-    }
+/// Serves until `stop`, and then ten seconds longer at most: the server's limits are ours, but for
+/// bodies. Those for `/api` have a limit of the proxy's, which says so to the client and is not to
+/// be overtaken.
+pub async fn serve(server: Server, app: Router, stop: impl Future<Output = ()>) {
+    let body = Limits::default().answer + Duration::from_secs(5);
+    server.body_timeout(body).serve(app, stop).await;
 }
 
 impl std::ops::Deref for App {

@@ -24,7 +24,7 @@ pub(super) async fn endpoint(settings: &Settings) -> Result<TokenEndpoint, Strin
     match endpoint.clone().await {
         Ok(endpoint) => Ok(endpoint),
         Err(error @ (DiscoveryError::Fetch { .. } | DiscoveryError::Interrupted)) => {
-            tracing::warn!(?error, "the provider cannot be reached; the next login tries again");
+            tracing::warn!(?error, "the provider cannot be reached; the next login will try again");
             Ok(endpoint.lazy())
         }
         Err(error) => Err(format!("ISSUER_URL {:?}: {error}", settings.issuer)),

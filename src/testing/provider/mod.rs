@@ -113,6 +113,39 @@ pub(super) enum Reach {
 }
 
 impl ProviderKind {
+    /// All of them, in the order of the tables.
+    pub const ALL: &'static [Self] = &[
+        Self::Keycloak,
+        Self::OidcProvider,
+        Self::GitHub,
+        Self::Google,
+        Self::Entra,
+        Self::Okta,
+        Self::Auth0,
+        Self::Cognito,
+        Self::Slack,
+        Self::HubSpot,
+        Self::Fitbit,
+    ];
+
+    /// Its name, as one writes it in a command line: in lower case and without blanks.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Keycloak => "keycloak",
+            Self::OidcProvider => "oidc-provider",
+            Self::GitHub => "github",
+            Self::Google => "google",
+            Self::Entra => "entra",
+            Self::Okta => "okta",
+            Self::Auth0 => "auth0",
+            Self::Cognito => "cognito",
+            Self::Slack => "slack",
+            Self::HubSpot => "hubspot",
+            Self::Fitbit => "fitbit",
+        }
+    }
+
     pub(super) fn rules(self) -> &'static Rules {
         match self {
             Self::Keycloak => &measured::KEYCLOAK,

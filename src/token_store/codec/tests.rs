@@ -1,6 +1,7 @@
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use proptest::prelude::*;
+use serde_json::{Map, Value, json};
 
 use super::*;
 
@@ -22,7 +23,7 @@ fn shown(tokens: &GrantTokens) -> String {
     let secret = |it: &Option<SecretString>| it.as_ref().map(|it| it.expose_secret().to_owned());
     let (refresh, id) = (secret(&tokens.refresh_token), secret(&tokens.id_token));
     let times = (tokens.obtained_at, tokens.expires_at, tokens.refresh_expires_at);
-    let names = (&tokens.issuer, &tokens.subject, &tokens.sid, &tokens.scope);
+    let names = (&tokens.issuer, &tokens.subject, &tokens.sid, &tokens.scope, &tokens.identity);
     let access = tokens.access_token.expose();
     let key = tokens.dpop_key.as_ref().map(DpopKey::to_secret_text);
     let header = tokens.access_token.header().as_bytes();
@@ -30,6 +31,11 @@ fn shown(tokens: &GrantTokens) -> String {
         "{:?} {access} {header:?} {key:?} {refresh:?} {id:?} {times:?} {names:?}",
         tokens.generation
     )
+}
+
+fn identity(name: &str) -> Arc<Map<String, Value>> {
+    let Value::Object(claims) = json!({ "name": name, "roles": [1, null] }) else { unreachable!() };
+    Arc::new(claims)
 }
 
 fn set() -> impl Strategy<Value = GrantTokens> {
@@ -58,6 +64,7 @@ fn set() -> impl Strategy<Value = GrantTokens> {
                 id_token: id.map(SecretString::from),
                 scope,
                 issuer: issuer.into(),
+                identity: subject.as_ref().map(|name| identity(name)),
                 subject: subject.map(Into::into),
                 sid,
                 obtained_at: times.0,

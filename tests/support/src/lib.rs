@@ -6,6 +6,7 @@ pub mod browser;
 pub mod failover;
 pub mod http;
 pub mod log;
+pub mod program;
 pub mod providers;
 pub mod races;
 pub mod script;

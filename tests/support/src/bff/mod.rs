@@ -1,6 +1,13 @@
 //! The example `bff` as a program, and as a process that serves.
 
-mod program;
 mod running;
 
-pub use self::{program::build, running::Running};
+use std::path::PathBuf;
+
+pub use self::running::Running;
+use crate::program::build_example;
+
+/// Builds it with these flags more; says where it lies.
+pub fn build(flags: &[&str]) -> PathBuf {
+    build_example("bff", flags)
+}

@@ -1,4 +1,4 @@
-//! The example as a program: cargo builds examples for `cargo test`, but not for a single test or
+//! An example as a program: cargo builds examples for `cargo test`, but not for a single test or
 //! bench.
 
 use std::{
@@ -6,14 +6,14 @@ use std::{
     process::{Command, Stdio},
 };
 
-/// Builds it with these flags more; says where it lies.
-pub fn build(flags: &[&str]) -> PathBuf {
+/// Builds the example of this name, with these flags more; says where it lies.
+pub fn build_example(name: &str, flags: &[&str]) -> PathBuf {
     let built = Command::new(env!("CARGO"))
         .args([
             "build",
             "--quiet",
             "--example",
-            "bff",
+            name,
             "--message-format",
             "json-render-diagnostics",
         ])
@@ -22,11 +22,11 @@ pub fn build(flags: &[&str]) -> PathBuf {
         .stderr(Stdio::inherit())
         .output()
         .expect("cargo runs");
-    assert!(built.status.success(), "the bff does not build");
+    assert!(built.status.success(), "{name} does not build");
     let messages = String::from_utf8(built.stdout).expect("JSON");
     let executable = messages.lines().find_map(|line| {
         let message: serde_json::Value = serde_json::from_str(line).ok()?;
-        let is_it = message["target"]["name"] == "bff" && message["target"]["kind"][0] == "example";
+        let is_it = message["target"]["name"] == name && message["target"]["kind"][0] == "example";
         message["executable"].as_str().filter(|_| is_it).map(PathBuf::from)
     });
     executable.expect("cargo says where it is")
