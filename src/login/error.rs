@@ -17,11 +17,9 @@ use crate::{
 /// Deliberately without `form-action`: browsers apply it also to the redirects that follow a form.
 const POLICY: &str = "default-src 'none'; base-uri 'none'; frame-ancestors 'none'";
 
-const HEADERS: [(HeaderName, &str); 4] = [
+const HEADERS: [(HeaderName, &str); 3] = [
     (header::CONTENT_SECURITY_POLICY, POLICY),
     (header::CACHE_CONTROL, "no-store"),
-    // The address of a callback holds the code.
-    (header::REFERRER_POLICY, "no-referrer"),
     (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
 ];
 
@@ -161,6 +159,8 @@ pub(super) fn guarded(mut response: Response<Body>, retry_after: Option<Duration
             headers.insert(name, HeaderValue::from_static(value));
         }
     }
+    // Whatever the application wants for its pages: the address of a callback holds the code.
+    headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
     if let Some(after) = retry_after {
         headers.entry(header::RETRY_AFTER).or_insert(HeaderValue::from(whole_seconds(after)));
     }
