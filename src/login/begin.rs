@@ -13,7 +13,7 @@ use super::{
     attempt::{Attempt, random_state},
     callback::see_other,
     error::{LoginError, LoginErrorKind as Kind},
-    routes::Login,
+    shared::Login,
 };
 use crate::{
     endpoint::{AuthorizationRequest, EndpointError},

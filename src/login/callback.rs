@@ -30,7 +30,7 @@ use super::{
     attempt::Attempt,
     error::{LoginError, LoginErrorKind as Kind, guarded},
     redeem,
-    routes::Login,
+    shared::Login,
     user::VerifiedLogin,
 };
 use crate::endpoint::EndpointError;

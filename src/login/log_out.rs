@@ -6,7 +6,7 @@ use std::sync::Arc;
 use axum::{extract::State, response::Response};
 use tower_sessions::Session;
 
-use super::{callback::see_other, routes::Login};
+use super::{callback::see_other, shared::Login};
 use crate::Logout;
 
 /// Whatever the provider does, the login here has ended. It waits for the provider for 2 s at most.

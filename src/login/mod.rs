@@ -3,6 +3,7 @@
 //!
 //! ```text
 //! routes      the settings, and the router made of them
+//! shared      what the handlers share
 //! begin       GET /login: the authorization request (PKCE, state, nonce), pushed where that is wanted
 //! attempt     what the callback must know of that request: a sealed cookie per attempt
 //! callback    GET /callback: whose answer it is, and what becomes of the session
@@ -21,6 +22,7 @@ mod id_token;
 mod log_out;
 mod redeem;
 mod routes;
+mod shared;
 mod user;
 
 pub use self::{

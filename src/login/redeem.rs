@@ -16,7 +16,7 @@ use super::{
     attempt::Attempt,
     error::{LoginError, LoginErrorKind as Kind},
     id_token,
-    routes::Login,
+    shared::Login,
     user::UserInfo,
 };
 use crate::{

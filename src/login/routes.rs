@@ -1,5 +1,7 @@
 //! [`LoginRoutes`]: the settings of the login, and the router made of them.
 
+mod check;
+
 use std::{fmt, future::Future, sync::Arc};
 
 use aws_lc_rs::rand;
@@ -10,40 +12,18 @@ use axum::{
 };
 use http::StatusCode;
 use tower::BoxError;
-use url::Url;
 
+use self::check::check_origin;
 use super::{
     attempt::Attempts,
     begin, callback,
-    error::{LoginError, guarded},
+    error::LoginError,
     log_out,
     redeem::Redemptions,
+    shared::{Login, OnFailure, Settings},
     user::{self, AskUserInfo, OnLogin, UserInfo, VerifiedLogin},
 };
-use crate::{
-    ConfigError, SameOriginLayer, TokenRefresher, TokenSet, endpoint::without_secrets,
-    return_path::safe_return_to, token_store::SealKeys,
-};
-
-/// What an authorization request of this crate says itself.
-const OWN_PARAMS: [&str; 14] = [
-    "client_assertion",
-    "client_assertion_type",
-    "client_id",
-    "client_secret",
-    "code_challenge",
-    "code_challenge_method",
-    "nonce",
-    "redirect_uri",
-    "request",
-    "request_uri",
-    "response_mode",
-    "response_type",
-    "scope",
-    "state",
-];
-
-type OnFailure = Arc<dyn Fn(&LoginError) -> Response + Send + Sync>;
+use crate::{ConfigError, SameOriginLayer, TokenRefresher, TokenSet, token_store::SealKeys};
 
 /// Routes that log users in and out: the code flow with PKCE (RFC 6749, section 4.1; RFC 7636;
 /// OpenID Connect Core 1.0, section 3.1). Begin with
@@ -106,55 +86,6 @@ pub struct LoginRoutes {
     on_login: Option<OnLogin>,
     user_info: Option<AskUserInfo>,
     on_failure: Option<OnFailure>,
-}
-
-/// What the handlers share.
-pub(super) struct Login {
-    pub(super) refresher: TokenRefresher,
-    pub(super) settings: Settings,
-    pub(super) attempts: Attempts,
-    pub(super) redemptions: Redemptions,
-    login_path: String,
-    on_failure: Option<OnFailure>,
-}
-
-/// Settings that work.
-pub(super) struct Settings {
-    origin: String,
-    pub(super) redirect_uri: String,
-    pub(super) scopes: Vec<String>,
-    pub(super) params: Vec<(String, String)>,
-    pub(super) form_post: bool,
-    pub(super) pushed: bool,
-    pub(super) dpop: bool,
-    pub(super) home: String,
-    pub(super) after_logout: String,
-    pub(super) on_login: Option<OnLogin>,
-    pub(super) user_info: Option<AskUserInfo>,
-}
-
-impl Settings {
-    /// Whether the provider is asked for an ID token.
-    pub(super) fn is_openid(&self) -> bool {
-        self.scopes.iter().any(|scope| scope == "openid")
-    }
-
-    /// The address of a path of this application.
-    pub(super) fn url(&self, path: &str) -> String {
-        format!("{}{path}", self.origin)
-    }
-}
-
-impl Login {
-    /// What a browser gets that was not logged in, or out.
-    pub(super) fn fail(&self, error: &LoginError) -> Response {
-        error.log();
-        let response = match &self.on_failure {
-            Some(answer) => answer(error),
-            None => error.page(&self.login_path),
-        };
-        guarded(response, error.retry_after())
-    }
 }
 
 impl TokenRefresher {
@@ -390,90 +321,6 @@ impl LoginRoutes {
             .route(&log_out, post(log_out::log_out).layer(same_origin))
             .with_state(Arc::new(login)))
     }
-
-    fn check_paths(&self) -> Result<(), ConfigError> {
-        let is_path = |path: &str| {
-            safe_return_to(path).as_deref() == Some(path) && !path.contains(['?', '#', '{', '}'])
-        };
-        let broken = |what, value: &str, rule| {
-            Err(ConfigError::Range { what, value: format!("{value:?}"), rule })
-        };
-        if !self.prefix.is_empty() && (!is_path(&self.prefix) || self.prefix.ends_with('/')) {
-            let rule = "must be empty, or begin with a single `/` and not end with one";
-            return broken("the prefix of the login routes", &self.prefix, rule);
-        }
-        for path in &self.paths {
-            if !is_path(path) {
-                let rule = "must begin with a single `/` and have no query, fragment or braces";
-                return broken("a path of the login routes", path, rule);
-            }
-        }
-        if let Some(path) = self
-            .paths
-            .iter()
-            .enumerate()
-            .find_map(|(index, path)| self.paths[..index].contains(path).then_some(path))
-        {
-            return broken("a path of the login routes", path, "must differ from the others");
-        }
-        for (what, path) in [("home", &self.home), ("after_logout", &self.after_logout)] {
-            if safe_return_to(path).as_ref() != Some(path) {
-                return broken(what, path, "must be a path of this application");
-            }
-        }
-        Ok(())
-    }
-
-    fn check_scopes(&self) -> Result<(), ConfigError> {
-        let range = |what, value: String, rule| Err(ConfigError::Range { what, value, rule });
-        // RFC 6749, section 3.3.
-        let is_scope = |scope: &String| {
-            let allowed = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'"' | b'\\');
-            !scope.is_empty() && scope.bytes().all(allowed)
-        };
-        if let Some(scope) = self.scopes.iter().find(|scope| !is_scope(scope)) {
-            return range(
-                "a scope",
-                format!("{scope:?}"),
-                "must be one ASCII word (RFC 6749, 3.3)",
-            );
-        }
-        let provider = &self.refresher.providers().own().provider;
-        if !provider.can_log_in() {
-            let rule = "needs `authorization_url`, or discovery";
-            return range("the endpoint of the login routes", "incomplete".into(), rule);
-        }
-        if !self.scopes.iter().any(|scope| scope == "openid") {
-            if self.user_info.is_none() {
-                let rule = "need `openid` among them, or `user_info`: nothing says who the user is";
-                return range("the scopes", format!("{:?}", self.scopes.join(" ")), rule);
-            }
-        } else if provider.issuers().is_none() {
-            let rule = "needs an `issuer`, or discovery: ID tokens are verified by it";
-            return range("the endpoint of the login routes", "without an issuer".into(), rule);
-        }
-        Ok(())
-    }
-
-    fn check_params(&self) -> Result<(), ConfigError> {
-        for (name, value) in &self.params {
-            if name.is_empty() || OWN_PARAMS.contains(&name.as_str()) {
-                return Err(ConfigError::Range {
-                    what: "the name of a param of the login routes",
-                    value: format!("{name:?}"),
-                    rule: "must not be empty, nor a parameter that this crate sends itself",
-                });
-            }
-            if name == "max_age" && value.parse::<u64>().is_err() {
-                return Err(ConfigError::Range {
-                    what: "max_age",
-                    value: format!("{value:?}"),
-                    rule: "must be whole seconds",
-                });
-            }
-        }
-        Ok(())
-    }
 }
 
 /// HEAD would be GET without its body: it would begin a login, or redeem a code.
@@ -483,24 +330,6 @@ where
     T: 'static,
 {
     get(handler).head(async || StatusCode::METHOD_NOT_ALLOWED)
-}
-
-fn check_origin(origin: &str) -> Result<String, ConfigError> {
-    let broken = |rule| {
-        let value = without_secrets(origin);
-        Err(ConfigError::Url { what: "the origin of the login routes", value, rule })
-    };
-    let Ok(url) = Url::parse(origin) else { return broken("it is not an absolute URL") };
-    if !matches!(url.scheme(), "http" | "https") {
-        return broken("it must be http or https");
-    }
-    if !url.username().is_empty() || url.password().is_some() {
-        return broken("it must have no user name and no password");
-    }
-    if url.path() != "/" || url.query().is_some() || url.fragment().is_some() {
-        return broken("it must have no path, query or fragment");
-    }
-    Ok(url.origin().ascii_serialization())
 }
 
 fn random_keys(refresher: &TokenRefresher) -> SealKeys {
