@@ -62,6 +62,11 @@ pub mod providers {}
 #[doc = include_str!("../docs/keycloak.md")]
 pub mod keycloak {}
 
+#[doc = "[sealed]: crate::docs::encryption_at_rest\n"]
+#[doc = "[DPoP]: crate::docs::dpop\n\n"]
+#[doc = include_str!("../docs/login.md")]
+pub mod login {}
+
 #[doc = include_str!("../docs/client-authentication.md")]
 pub mod client_authentication {}
 

@@ -7,37 +7,55 @@
 //! # Quick start
 //!
 //! ```
-//! # #[cfg(feature = "axum")]
-//! # fn main() -> Result<(), tower_token_refresh::ConfigError> {
+//! # #[cfg(all(feature = "axum", feature = "login", feature = "testing"))]
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # use tower::ServiceExt;
+//! # let provider = tower_token_refresh::testing::StrictIssuer::new().serve().await?;
+//! # let issuer_url = provider.issuer_url();
 //! use axum::{Router, routing::get};
 //! use tower_token_refresh::{
-//!     AccessToken, ClientAuth, TokenEndpoint, TokenRefreshLayer, TokenRefresher,
-//!     tower_sessions::MemoryStore,
+//!     AccessToken, ClientAuth, Identity, SessionCookieLayer, TokenEndpoint, TokenRefreshLayer,
+//!     TokenRefresher, tower_sessions::MemoryStore,
 //! };
 //!
+//! /// The token is always fresh here.
 //! async fn orders(token: AccessToken) -> String {
 //!     let _authorization = token.header(); // for the request to your API
 //!     format!("good until {:?}", token.expires_at())
 //! }
 //!
-//! let auth = ClientAuth::basic("shop-web", "secret");
-//! let endpoint = TokenEndpoint::new("https://id.example.com/token", auth);
+//! /// Public. It knows its user even while the provider is down.
+//! async fn home(user: Option<Identity>) -> &'static str {
+//!     if user.is_some() { "welcome back" } else { "hello, stranger" }
+//! }
+//!
+//! let auth = ClientAuth::basic("web", "secret");
+//! let endpoint = TokenEndpoint::discover(issuer_url, auth).await?;
 //! let refresher = TokenRefresher::builder(endpoint, MemoryStore::default()).build()?;
 //!
 //! let app: Router = Router::new()
 //!     .route("/orders", get(orders))
 //!     .route_layer(TokenRefreshLayer::new(&refresher)) // guards the routes above this line
-//!     .layer(refresher.session_layer());
-//! # let _ = app;
+//!     .route("/", get(home))
+//!     .layer(TokenRefreshLayer::new(&refresher).lazy())
+//!     .merge(refresher.login_routes("https://shop.example.com").build()?)
+//!     .layer(refresher.session_layer())
+//!     .layer(SessionCookieLayer::new("id")?);
+//! # for (path, status) in [("/", 200), ("/orders", 401), ("/login", 303), ("/callback", 400)] {
+//! #     let request = http::Request::get(path).body(axum::body::Body::empty())?;
+//! #     assert_eq!(app.clone().oneshot(request).await?.status(), status, "{path}");
+//! # }
 //! # Ok(())
 //! # }
-//! # #[cfg(not(feature = "axum"))]
+//! # #[cfg(not(all(feature = "axum", feature = "login", feature = "testing")))]
 //! # fn main() {}
 //! ```
 //!
-//! In the callback of your login, call [`log_in`](TokenRefresher::log_in) with the provider's token
-//! response, and [`log_out`](TokenRefresher::log_out) to end the login. The README has the whole
-//! application.
+//! `/login`, `/callback` and `/logout` are the [login routes](LoginRoutes). An application with an
+//! OpenID Connect client of its own calls [`log_in`](TokenRefresher::log_in) and
+//! [`log_out`](TokenRefresher::log_out) instead. The README has the whole application, with sessions
+//! that survive a restart.
 //!
 //! Several processes need a token store that compares and swaps, such as those for Redis and
 //! PostgreSQL: see [`token_store`].

@@ -3,6 +3,7 @@
 
 mod claims_of_opaque;
 mod dialects;
+mod example;
 mod flow;
 mod forged;
 mod form_post;
