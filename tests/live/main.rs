@@ -18,6 +18,7 @@ mod callers;
 mod client_auth;
 mod dpop;
 mod identity;
+mod login;
 mod outage;
 mod outgoing;
 mod processes;
