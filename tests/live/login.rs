@@ -107,7 +107,7 @@ async fn at_keycloak() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs Keycloak: see tests/services/run"]
-async fn at_keycloak_by_a_pushed_request_with_an_old_password_refused() {
+async fn at_keycloak_by_a_pushed_request_and_with_max_age() {
     let keycloak = Provider::keycloak().await;
     logs_in_and_out(&keycloak, |routes| routes.pushed().param("max_age", "600")).await;
 }

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use support::TokenOp;
+
 use crate::world::World;
 
 #[tokio::test]
@@ -73,4 +75,49 @@ async fn a_refreshed_id_token_tells_the_news() {
     });
     assert_eq!(browser.api_status().await, 200);
     assert_eq!(browser.get("/").await.text().await.unwrap(), "alice cooper");
+}
+
+#[tokio::test]
+async fn a_process_that_knows_the_login_reads_nothing_and_another_one_reads_once() {
+    let world = World::new().await;
+    let browser = world.logged_in().await;
+    let (loads, requests) = (world.tokens.calls(TokenOp::Load), world.issuer().token_requests());
+    for _ in 0..3 {
+        assert_eq!(browser.get("/").await.text().await.unwrap(), "alice");
+    }
+    assert_eq!(world.tokens.calls(TokenOp::Load), loads);
+
+    let other = world.another_process();
+    let cookie = format!("session={}", browser.cookie("session").unwrap());
+    for _ in 0..3 {
+        let request = http::Request::get("/").header("cookie", &cookie);
+        let request = request.body(axum::body::Body::empty()).unwrap();
+        let answer = tower::ServiceExt::oneshot(other.clone(), request).await.unwrap();
+        let body = axum::body::to_bytes(answer.into_body(), 100).await.unwrap();
+        assert_eq!(&body[..], b"alice");
+    }
+    assert_eq!(world.tokens.calls(TokenOp::Load), loads + 1);
+    assert_eq!(world.issuer().token_requests(), requests, "the provider is asked nothing");
+}
+
+#[tokio::test]
+async fn a_token_store_that_is_down_hides_nobody_whom_this_process_knows() {
+    let world = World::new().await;
+    let browser = world.logged_in().await;
+    world.tokens.refuse_everything(true);
+    world.clock.advance(Duration::from_secs(61));
+    assert_eq!(browser.get("/").await.text().await.unwrap(), "alice");
+}
+
+#[tokio::test]
+async fn another_process_ends_it_within_a_minute() {
+    let world = World::new().await;
+    let browser = world.logged_in().await;
+    let other = world.another_process();
+    let cookie = format!("session={}", browser.cookie("session").unwrap());
+    let request = http::Request::get("/end").header("cookie", &cookie);
+    let request = request.body(axum::body::Body::empty()).unwrap();
+    assert_eq!(tower::ServiceExt::oneshot(other, request).await.unwrap().status(), 200);
+    world.clock.advance(Duration::from_secs(61));
+    assert_eq!(browser.get("/").await.text().await.unwrap(), "nobody");
 }

@@ -94,3 +94,30 @@ async fn a_callback_from_before_a_logout_logs_nobody_in_again() {
     assert_eq!(twin.api_status().await, 401);
     assert_eq!(world.issuer().token_requests(), 1);
 }
+
+#[tokio::test]
+async fn a_browser_that_goes_away_finds_its_login_by_a_reload() {
+    let world = World::new().await;
+    let browser = world.browser();
+    let callback = browser.until_callback("/").await;
+    let gate = world.issuer().gate_after(Endpoint::Token);
+    tokio::select! {
+        _ = browser.get(&callback) => panic!("the provider has not answered"),
+        () = gate.reached() => {}
+    }
+    gate.open();
+    assert_eq!(browser.get(&callback).await.status(), 303);
+    assert_eq!(world.issuer().token_requests(), 1);
+    assert_eq!(browser.api_status().await, 200);
+}
+
+#[tokio::test]
+async fn a_store_that_refuses_the_login_logs_nobody_in() {
+    let world = World::new().await;
+    let browser = world.browser();
+    let callback = browser.until_callback("/").await;
+    world.tokens.fail_next(support::TokenOp::Create);
+    assert_eq!(browser.get(&callback).await.status(), 503);
+    assert_eq!(browser.get("/").await.text().await.unwrap(), "nobody");
+    assert_eq!(browser.cookie("session"), None);
+}

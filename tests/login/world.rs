@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
-use axum::{Json, Router, routing::get};
+use axum::{Json, Router, extract::State, routing::get};
 use serde_json::{Value, json};
+use support::ScriptedTokens;
 use tokio::{net::TcpListener, task::JoinHandle};
 use tower_token_refresh::{
-    AccessToken, ClientAuth, Discover, Identity, LoginRoutes, TokenEndpoint, TokenRefreshLayer,
-    TokenRefresher,
-    testing::{IssuerServer, ManualClock, StrictIssuer, StrictIssuerBuilder},
+    AccessToken, ClientAuth, Discover, Identity, LoginRoutes, LoginTokens, TokenEndpoint,
+    TokenRefreshLayer, TokenRefresher,
+    testing::{IssuerServer, ManualClock, MemoryTokens, StrictIssuer, StrictIssuerBuilder},
     tower_sessions::MemoryStore,
 };
 
@@ -19,6 +20,8 @@ pub(crate) struct World {
     pub(crate) clock: ManualClock,
     pub(crate) base: String,
     pub(crate) refresher: TokenRefresher,
+    pub(crate) sessions: MemoryStore,
+    pub(crate) tokens: ScriptedTokens,
     serving: JoinHandle<()>,
 }
 
@@ -56,6 +59,18 @@ impl World {
         let browser = self.browser();
         browser.log_in().await;
         browser
+    }
+
+    /// The application in another process, on the same stores.
+    pub(crate) fn another_process(&self) -> Router {
+        let auth = ClientAuth::basic("web", "secret");
+        let endpoint = TokenEndpoint::discover(self.issuer.issuer_url(), auth).lazy();
+        let refresher = TokenRefresher::builder(endpoint, self.sessions.clone())
+            .token_store(self.tokens.clone())
+            .clock(self.clock.clock())
+            .build()
+            .expect("settings that agree");
+        app(&refresher, Router::new())
     }
 
     pub(crate) fn issuer(&self) -> &StrictIssuer {
@@ -115,8 +130,13 @@ impl Setup {
                 (self.endpoint)(TokenEndpoint::discover(issuer.issuer_url(), auth)).lazy()
             }
         };
-        let refresher = TokenRefresher::builder(endpoint, MemoryStore::default());
-        let refresher = refresher.clock(clock.clock()).build().expect("settings that agree");
+        let sessions = MemoryStore::default();
+        let tokens = ScriptedTokens::new(MemoryTokens::new());
+        let refresher = TokenRefresher::builder(endpoint, sessions.clone())
+            .token_store(tokens.clone())
+            .clock(clock.clock())
+            .build()
+            .expect("settings that agree");
 
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let base = format!("http://{}", listener.local_addr().expect("an address"));
@@ -126,7 +146,7 @@ impl Setup {
         let serving = tokio::spawn(async move {
             axum::serve(listener, app).await.expect("it serves");
         });
-        World { issuer, clock, base, refresher, serving }
+        World { issuer, clock, base, refresher, sessions, tokens, serving }
     }
 }
 
@@ -135,6 +155,7 @@ pub(crate) fn app(refresher: &TokenRefresher, login: Router) -> Router {
     Router::new()
         .route("/", get(home))
         .route("/whoami", get(whoami))
+        .route("/end", get(end_elsewhere).with_state(refresher.clone()))
         .route("/api/orders", get(orders))
         .layer(TokenRefreshLayer::new(refresher).lazy())
         .merge(login)
@@ -144,6 +165,11 @@ pub(crate) fn app(refresher: &TokenRefresher, login: Router) -> Router {
 /// Says who is logged in, by name.
 async fn home(user: Option<Identity>) -> String {
     user.map_or("nobody".to_owned(), |user| user.preferred_username.clone().unwrap_or_default())
+}
+
+/// Ends the login, and leaves the session as it is.
+async fn end_elsewhere(State(refresher): State<TokenRefresher>, tokens: LoginTokens) {
+    refresher.end(&tokens.handle()).await.expect("ended");
 }
 
 /// All that is known of the user.
