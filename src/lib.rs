@@ -93,7 +93,7 @@
 //! With [`seal_with`](TokenRefresherBuilder::seal_with), whoever can only read the token store
 //! learns no token.
 //!
-//! Your application's OpenID Connect client has verified the first tokens of a login. Each refresh
+//! The login routes, or your own OpenID Connect client, have verified the first tokens of a login. Each refresh
 //! is compared with them. Tokens of another user or issuer end the login
 //! ([`SubjectChanged`](RefreshErrorKind::SubjectChanged)). A refreshed ID token that does not
 //! verify is dropped, and the earlier one is kept with the new access and refresh token.

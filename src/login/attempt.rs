@@ -18,7 +18,7 @@ use http::HeaderMap;
 use serde::{Deserialize, Serialize};
 use tower_sessions::cookie::{Cookie, SameSite, time};
 
-use crate::{cookies, token_store::SealKeys};
+use crate::{cookies, endpoint::LEEWAY, token_store::SealKeys};
 
 /// How long a user may take at the provider.
 const LIFETIME: Duration = Duration::from_secs(600);
@@ -98,8 +98,10 @@ impl Attempts {
         let (_, value) = cookies::sent(headers).find(|(sent, _)| *sent == name.as_bytes())?;
         let (began, sealed) = std::str::from_utf8(value).ok()?.split_once('.')?;
         let began = began.parse().ok()?;
-        let age = unix_seconds(now).checked_sub(began)?;
-        if age >= LIFETIME.as_secs() {
+        let now = unix_seconds(now);
+        // Another process may have begun it, whose clock is ahead.
+        let is_of_the_future = began > now.saturating_add(LEEWAY.as_secs());
+        if is_of_the_future || now.saturating_sub(began) >= LIFETIME.as_secs() {
             return None;
         }
         let head = self.head(state, began);

@@ -13,10 +13,10 @@ use super::{
     attempt::{Attempt, random_state},
     callback::see_other,
     error::{LoginError, LoginErrorKind as Kind},
-    shared::Login,
+    shared::Shared,
 };
 use crate::{
-    endpoint::{AuthorizationRequest, EndpointError},
+    endpoint::{AuthorizationRequest, EndpointError, EndpointErrorKind},
     return_path::safe_return_to,
 };
 
@@ -33,7 +33,7 @@ struct Asked {
 }
 
 pub(super) async fn begin(
-    State(login): State<Arc<Login>>,
+    State(login): State<Arc<Shared>>,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Response {
@@ -42,15 +42,22 @@ pub(super) async fn begin(
 }
 
 async fn begin_login(
-    login: &Login,
+    login: &Shared,
     query: &str,
     headers: &HeaderMap,
 ) -> Result<Response, LoginError> {
     let asked = read(query)?;
     let settings = &login.settings;
-    let params = with_settings(&settings.params, asked.params);
+    let mut params = with_settings(&settings.params, asked.params);
+    if !settings.is_openid() {
+        // Without an ID token nothing could be held against it.
+        params.retain(|(name, _)| name != "max_age");
+    }
     let max_age = max_age(&params)?;
     let return_to = asked.return_to.as_deref().and_then(safe_return_to);
+    // Whoever comes back here is sent away again at once.
+    let is_login = |path: &String| path.split(['?', '#']).next() == Some(&login.login_path);
+    let return_to = return_to.filter(|path| !is_login(path));
     let attempt = Attempt::new(return_to.unwrap_or_else(|| settings.home.clone()), max_age);
     let state = random_state();
 
@@ -63,7 +70,7 @@ async fn begin_login(
     let mut request = request(login, at.provider.client_id(), &state, &attempt);
     request.extend(params);
     if settings.pushed || metadata.authorization.must_be_pushed {
-        let request_uri = at.logins.push(&metadata, &request).await?;
+        let request_uri = at.logins.push(&metadata, &request).await.map_err(not_pushed)?;
         // The provider has the rest (RFC 9126, section 4).
         request.retain(|(name, _)| name == "client_id");
         request.push(("request_uri".to_owned(), request_uri));
@@ -79,6 +86,15 @@ async fn begin_login(
     let forgotten = login.attempts.surplus(headers, &cookie);
     let removals = forgotten.iter().map(|state| login.attempts.removal(state));
     Ok(see_other(to.as_str(), removals.chain([cookie.clone()])))
+}
+
+/// What ends a login at the token endpoint is a refusal of this application here.
+fn not_pushed(error: EndpointError) -> LoginError {
+    if *error.kind() == EndpointErrorKind::InvalidGrant {
+        let why = "the provider refused the pushed authorization request";
+        return LoginError::new(Kind::Misconfigured, why);
+    }
+    error.into()
 }
 
 /// The query of a link. What comes twice counts once: the first.
@@ -123,7 +139,12 @@ fn max_age(params: &[(String, String)]) -> Result<Option<u64>, LoginError> {
     Ok(Some(seconds))
 }
 
-fn request(login: &Login, client_id: &str, state: &str, attempt: &Attempt) -> AuthorizationRequest {
+fn request(
+    login: &Shared,
+    client_id: &str,
+    state: &str,
+    attempt: &Attempt,
+) -> AuthorizationRequest {
     let settings = &login.settings;
     let (challenge, scopes) = (attempt.challenge(), settings.scopes.join(" "));
     let always = [

@@ -10,8 +10,8 @@
 //! | ask the application | its hook refuses: nobody is logged in, and the browser gets its answer |
 //! | give the session the login | a store fails: nobody is logged in |
 //!
-//! An attempt is good once, whatever came of it; only where the provider or a store could not be
-//! asked it stays, so that a reload may succeed. With `response_mode=form_post` the provider has the browser POST its answer. Browsers
+//! An attempt is good once, whatever came of it; only where the code was certainly not used, since the
+//! provider could not be reached, it stays, so that a reload may succeed. With `response_mode=form_post` the provider has the browser POST its answer. Browsers
 //! send no `SameSite=Lax` cookie with a POST from another site, so the browser is sent on to the
 //! GET.
 
@@ -28,15 +28,18 @@ use url::form_urlencoded;
 
 use super::{
     attempt::Attempt,
-    error::{LoginError, LoginErrorKind as Kind, guarded},
-    redeem,
-    shared::Login,
-    user::VerifiedLogin,
+    error::{LoginError, LoginErrorKind as Kind, with_security_headers},
+    redeem::{self, Redeemed},
+    shared::Shared,
+    user::{APPLICATION_LIMIT, VerifiedLogin},
 };
 use crate::endpoint::EndpointError;
 
 /// The longest form of a callback.
 const MAX_FORM: usize = 64 * 1024;
+/// The longest of its parameters. What is longer is no code, and a firewall before the provider might
+/// refuse it in a way that holds up others.
+const LONGEST_VALUE: usize = 4096;
 
 /// The codes of an authorization endpoint: RFC 6749, 4.1.2.1; OpenID Connect Core 1.0, 3.1.2.6;
 /// RFC 8707, 2; OpenID Connect Core Error Code unmet_authentication_requirements 1.0.
@@ -71,7 +74,7 @@ struct Answer {
 }
 
 pub(super) async fn callback(
-    State(login): State<Arc<Login>>,
+    State(login): State<Arc<Shared>>,
     session: Session,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
@@ -90,7 +93,7 @@ pub(super) async fn callback(
     let (mut response, may_try_again) = match finish(&login, &session, answer, attempt).await {
         Ok(response) => (response, false),
         Err(error) => {
-            let may_try_again = error.kind() == Kind::Unavailable && error.code().is_none();
+            let may_try_again = error.may_try_again();
             (login.fail(&error), may_try_again)
         }
     };
@@ -101,7 +104,7 @@ pub(super) async fn callback(
 }
 
 async fn finish(
-    login: &Arc<Login>,
+    login: &Arc<Shared>,
     session: &Session,
     answer: Answer,
     attempt: Attempt,
@@ -111,44 +114,69 @@ async fn finish(
         return Err(denied(&error));
     }
     let (Some(state), Some(code)) = (answer.state, answer.code) else {
-        return Err(no_answer("has neither a code nor an error"));
+        return Err(invalid_answer("has neither a code nor an error"));
     };
     let return_to = attempt.return_to.clone();
     let session_ends = session.expiry_date().into();
     let callback = redeem::Callback { state, code, attempt, session_ends };
     let redeemed = login.redemptions.redeem(login, callback).await?;
 
-    let (refresher, made) = (&login.refresher, &redeemed.login);
-    if let Some(hook) = &login.settings.on_login {
-        let verified = VerifiedLogin {
-            claims: redeemed.claims.clone(),
-            session: session.clone(),
-            tokens: refresher.tokens(made),
-        };
-        if let Err(refusal) = hook(verified).await {
-            tracing::info!("the application refused a login");
-            refresher.drop_login(made).await;
-            return Ok(guarded(refusal, None));
+    if redeemed.has_ended(&login.refresher) {
+        let why = "the login that this callback made has ended";
+        return Err(LoginError::new(Kind::UnknownAttempt, why));
+    }
+    if let Err(refusal) = ask_application(login, session, &redeemed).await? {
+        tracing::info!("the application refused a login");
+        redeemed.drop_unless_given(&login.refresher).await;
+        return Ok(with_security_headers(refusal, None));
+    }
+    let given = login.refresher.give_login(session, &redeemed.login).await;
+    match given {
+        Ok(()) => redeemed.mark_given(),
+        Err(error) => {
+            redeemed.drop_unless_given(&login.refresher).await;
+            return Err(error.into());
         }
     }
-    refresher.give_login(session, made).await?;
     Ok(see_other(&login.settings.url(&return_to), []))
+}
+
+/// What the application's hook says, if there is one.
+async fn ask_application(
+    login: &Shared,
+    session: &Session,
+    redeemed: &Redeemed,
+) -> Result<Result<(), Response>, LoginError> {
+    let Some(hook) = &login.settings.on_login else { return Ok(Ok(())) };
+    let verified = VerifiedLogin {
+        claims: redeemed.claims.clone(),
+        session: session.clone(),
+        tokens: login.refresher.tokens(&redeemed.login),
+    };
+    match tokio::time::timeout(APPLICATION_LIMIT, hook(verified)).await {
+        Ok(said) => Ok(said),
+        Err(_elapsed) => {
+            redeemed.drop_unless_given(&login.refresher).await;
+            let why = "the application's on_login did not end in time (10 s)";
+            Err(LoginError::new(Kind::Unavailable, why))
+        }
+    }
 }
 
 /// The answer names the provider that the browser was sent to (RFC 9207, section 2.4): another
 /// provider could have the code sent to it.
-async fn check_issuer(login: &Login, iss: Option<&str>) -> Result<(), LoginError> {
+async fn check_issuer(login: &Shared, iss: Option<&str>) -> Result<(), LoginError> {
     let at = login.refresher.providers().own();
     let Some(iss) = iss else {
         let metadata = at.logins.metadata().await.map_err(EndpointError::from)?;
         if metadata.authorization.answer_names_issuer {
-            return Err(no_answer("does not name its issuer (iss)"));
+            return Err(invalid_answer("does not name its issuer (iss)"));
         }
         return Ok(());
     };
     // Without an issuer nothing can be compared: a provider without OpenID Connect.
     let is_ours = at.provider.issuers().is_none_or(|issuers| issuers.may_answer(iss));
-    if is_ours { Ok(()) } else { Err(no_answer("names another issuer (iss)")) }
+    if is_ours { Ok(()) } else { Err(invalid_answer("names another issuer (iss)")) }
 }
 
 /// RFC 6749, section 4.1.2.1; OpenID Connect Core 1.0, section 3.1.2.6. The description is anybody's
@@ -170,9 +198,9 @@ fn denied(code: &str) -> LoginError {
 }
 
 /// `POST /callback`
-pub(super) async fn form_post(State(login): State<Arc<Login>>, body: Body) -> Response {
+pub(super) async fn form_post(State(login): State<Arc<Shared>>, body: Body) -> Response {
     let read = axum::body::to_bytes(body, MAX_FORM).await;
-    let answer = read.map_err(|_| no_answer("is over 64 KiB, or broke off"));
+    let answer = read.map_err(|_| invalid_answer("is over 64 KiB, or broke off"));
     match answer.and_then(|form| Answer::read(&form)) {
         Ok(answer) => see_other(&answer.as_link(&login.settings.redirect_uri), []),
         Err(error) => login.fail(&error),
@@ -192,12 +220,15 @@ impl Answer {
                 "iss" => &mut answer.iss,
                 _ => continue,
             };
+            if value.len() > LONGEST_VALUE {
+                return Err(invalid_answer("has a parameter of more than 4 KiB"));
+            }
             if place.replace(value.into_owned()).is_some() {
-                return Err(no_answer("has a parameter twice"));
+                return Err(invalid_answer("has a parameter twice"));
             }
         }
         if answer.state.is_none() {
-            return Err(no_answer("has no state"));
+            return Err(invalid_answer("has no state"));
         }
         Ok(answer)
     }
@@ -219,7 +250,7 @@ impl Answer {
     }
 }
 
-fn no_answer(rule: &'static str) -> LoginError {
+fn invalid_answer(rule: &'static str) -> LoginError {
     LoginError::new(Kind::InvalidRequest, format!("the answer to a login {rule}"))
 }
 
@@ -231,7 +262,7 @@ pub(super) fn see_other(to: &str, cookies: impl IntoIterator<Item = Cookie<'stat
     for cookie in cookies {
         append(&mut response, &cookie);
     }
-    guarded(response, None)
+    with_security_headers(response, None)
 }
 
 fn append(response: &mut Response, cookie: &Cookie<'_>) {

@@ -24,21 +24,24 @@ const HEADERS: [(HeaderName, &str); 3] = [
 ];
 
 /// Why nobody was logged in, or out. For
-/// [`LoginRoutes::on_failure`](crate::LoginRoutes::on_failure). It holds no token, code or state.
+/// [`LoginRoutes::on_failure`](crate::LoginRoutes::on_failure). It holds no token, code or state; its
+/// sources may be errors of your own [`user_info`](crate::LoginRoutes::user_info).
 #[derive(Debug, Clone)]
 pub struct LoginError {
     kind: LoginErrorKind,
     message: Cow<'static, str>,
     code: Option<&'static str>,
     retry_after: Option<Duration>,
+    /// The code has certainly not been used: the same callback may succeed.
+    may_try_again: bool,
     source: Option<Arc<dyn Error + Send + Sync>>,
 }
 
-/// What kind of failure.
+/// What kind of failure it is, and the status of the answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum LoginErrorKind {
-    /// The link or the form is no request of this application, or no answer of its provider. 400
+    /// The request is not a valid link to the login, or not a valid answer of the provider. 400
     InvalidRequest,
     /// This browser has not begun the login that the answer is for, or more than ten minutes ago, or
     /// the answer was used before. 400
@@ -51,7 +54,7 @@ pub enum LoginErrorKind {
     InvalidResponse,
     /// The provider refuses this application, or its settings are wrong. 500
     Misconfigured,
-    /// A task panicked. 500
+    /// A task panicked, or the login under way could not be sealed. 500
     Internal,
 }
 
@@ -85,7 +88,14 @@ impl LoginErrorKind {
 
 impl LoginError {
     pub(super) fn new(kind: LoginErrorKind, message: impl Into<Cow<'static, str>>) -> Self {
-        Self { kind, message: message.into(), code: None, retry_after: None, source: None }
+        Self {
+            kind,
+            message: message.into(),
+            code: None,
+            retry_after: None,
+            may_try_again: false,
+            source: None,
+        }
     }
 
     pub(super) fn with_code(self, code: &'static str) -> Self {
@@ -127,14 +137,21 @@ impl LoginError {
         self.kind.text()
     }
 
+    pub(super) fn may_try_again(&self) -> bool {
+        self.may_try_again
+    }
+
     pub(super) fn log(&self) {
+        const WHAT: &str = "nobody was logged in, or out";
         let (error, kind) = (Chain(self), self.kind);
         match kind {
             LoginErrorKind::InvalidRequest
             | LoginErrorKind::UnknownAttempt
-            | LoginErrorKind::Denied => tracing::info!(%error, ?kind, "nobody was logged in"),
-            LoginErrorKind::Unavailable => tracing::warn!(%error, ?kind, "nobody was logged in"),
-            _ => tracing::error!(%error, ?kind, "nobody was logged in"),
+            | LoginErrorKind::Denied => tracing::info!(%error, ?kind, "{WHAT}"),
+            LoginErrorKind::Unavailable => tracing::warn!(%error, ?kind, "{WHAT}"),
+            // Anybody can make the provider say so, by a link.
+            _ if self.code.is_some() => tracing::warn!(%error, ?kind, "{WHAT}"),
+            _ => tracing::error!(%error, ?kind, "{WHAT}"),
         }
     }
 
@@ -152,7 +169,10 @@ impl LoginError {
 }
 
 /// The answers of these routes are for one browser, once.
-pub(super) fn guarded(mut response: Response<Body>, retry_after: Option<Duration>) -> Response {
+pub(super) fn with_security_headers(
+    mut response: Response<Body>,
+    retry_after: Option<Duration>,
+) -> Response {
     let headers = response.headers_mut();
     for (name, value) in HEADERS {
         if !headers.contains_key(&name) {
@@ -219,8 +239,9 @@ impl From<EndpointError> for LoginError {
             Kind::Rejected { .. } | Kind::Misconfigured => (LoginErrorKind::Misconfigured, None),
         };
         let message = error.to_string();
+        let may_try_again = kind == LoginErrorKind::Unavailable && !error.may_have_consumed();
         let source = error.into_cause();
-        Self { retry_after, source, ..Self::new(kind, message) }
+        Self { retry_after, may_try_again, source, ..Self::new(kind, message) }
     }
 }
 

@@ -10,8 +10,8 @@
 //! | `at_hash` | if present: that of the access token (3.1.3.8) |
 //! | `auth_time` | if `max_age` was asked for: present, and not longer ago than that |
 //!
-//! Where the provider publishes no keys, the token is believed because it came from the token
-//! endpoint over TLS (item 6).
+//! Where the settings of an endpoint without discovery name no keys, the token is believed because it
+//! came from the token endpoint over TLS (item 6). A discovery document must name them.
 
 use std::time::SystemTime;
 
@@ -42,6 +42,10 @@ pub(super) async fn verify(
     let id_token = tokens.id_token().ok_or_else(|| wrong("the provider sent no ID token"))?;
     let expected = Expected::id_token(at.provider.issuers(), at.provider.client_id());
     let claims = match at.keys.verify(id_token, &expected).await {
+        Err(VerifyError::Keys(KeysError::NoUrl)) if at.provider.can_verify() => {
+            let why = "the provider's discovery document names no keys (jwks_uri)";
+            return Err(LoginError::new(Kind::Misconfigured, why));
+        }
         Err(VerifyError::Keys(KeysError::NoUrl)) => {
             claims::payload(id_token).map_err(|error| wrong(UNREADABLE).with_source(error))?
         }

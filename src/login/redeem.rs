@@ -6,7 +6,13 @@
 //! kept for a minute. It is not shared with other processes: two that get one callback at once both
 //! send the code.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use moka::sync::Cache;
 use serde_json::{Map, Value};
@@ -16,11 +22,11 @@ use super::{
     attempt::Attempt,
     error::{LoginError, LoginErrorKind as Kind},
     id_token,
-    shared::Login,
-    user::UserInfo,
+    shared::Shared,
+    user::{APPLICATION_LIMIT, UserInfo},
 };
 use crate::{
-    DpopKey, GrantHandle, TokenSet,
+    DpopKey, GrantHandle, TokenRefresher, TokenSet,
     clock::Moment,
     endpoint::AuthorizationCode,
     refresher::AtProvider,
@@ -34,13 +40,29 @@ const KEPT: Duration = Duration::from_secs(60);
 const MOST_KEPT: u64 = 10_000;
 /// Longer than any redemption takes: each of its steps has a limit of its own.
 const NET: Duration = Duration::from_secs(15 * 60);
-/// How long the application may take to ask who the user is.
-const USER_INFO_LIMIT: Duration = Duration::from_secs(10);
-
-/// A login that no session holds yet.
+/// A login that no session holds yet, or the session of another callback of the same state.
 pub(super) struct Redeemed {
     pub(super) login: GrantHandle,
     pub(super) claims: Arc<Map<String, Value>>,
+    is_given: AtomicBool,
+}
+
+impl Redeemed {
+    /// A session has the login now.
+    pub(super) fn mark_given(&self) {
+        self.is_given.store(true, Ordering::Release);
+    }
+
+    /// Ends the login, but not that of another callback which was faster.
+    pub(super) async fn drop_unless_given(&self, refresher: &TokenRefresher) {
+        if !self.is_given.load(Ordering::Acquire) {
+            refresher.drop_login(&self.login).await;
+        }
+    }
+
+    pub(super) fn has_ended(&self, refresher: &TokenRefresher) -> bool {
+        refresher.tokens(&self.login).check_not_ended().is_err()
+    }
 }
 
 pub(super) type Outcome = Result<Arc<Redeemed>, LoginError>;
@@ -58,22 +80,21 @@ pub(super) struct Callback {
     pub(super) session_ends: std::time::SystemTime,
 }
 
-impl Default for Redemptions {
-    fn default() -> Self {
-        let kept = Cache::builder().max_capacity(MOST_KEPT).time_to_live(KEPT).build();
-        Self { under_way: SingleFlight::new(NET, TaskTracker::new()), kept }
-    }
-}
-
 impl Redemptions {
+    /// A shutdown waits for `tasks`.
+    pub(super) fn new(tasks: TaskTracker) -> Self {
+        let kept = Cache::builder().max_capacity(MOST_KEPT).time_to_live(KEPT).build();
+        Self { under_way: SingleFlight::new(NET, tasks), kept }
+    }
+
     /// What came of the state of `callback`.
-    pub(super) async fn redeem(&self, login: &Arc<Login>, callback: Callback) -> Outcome {
+    pub(super) async fn redeem(&self, login: &Arc<Shared>, callback: Callback) -> Outcome {
         let state = callback.state.clone();
-        let boarded = self.under_way.join_or_start(&state, || match self.known(login, &state) {
+        let joined = self.under_way.join_or_start(&state, || match self.known(login, &state) {
             Some(known) => Start::No(known),
             None => Start::Flight(run(login.clone(), callback)),
         });
-        match boarded {
+        match joined {
             Joined::Known(outcome) => outcome,
             Joined::Waiting { answer, .. } => answer.await.unwrap_or_else(|_lost| {
                 Err(LoginError::new(Kind::Internal, "the task that exchanges the code panicked"))
@@ -81,27 +102,29 @@ impl Redemptions {
         }
     }
 
-    fn known(&self, login: &Login, state: &str) -> Option<Outcome> {
+    fn known(&self, login: &Shared, state: &str) -> Option<Outcome> {
         let (outcome, at) = self.kept.get(state)?;
         (login.refresher.clock().since(at) < KEPT).then_some(outcome)
     }
 
     fn keep(&self, state: String, outcome: &Outcome, at: Moment) {
-        // What was an outage may succeed the next time.
-        if !outcome.as_ref().is_err_and(|error| error.kind() == Kind::Unavailable) {
+        // A code that was not used may be presented again.
+        if !outcome.as_ref().is_err_and(LoginError::may_try_again) {
             self.kept.insert(state, (outcome.clone(), at));
         }
     }
 }
 
-async fn run(login: Arc<Login>, callback: Callback) -> Outcome {
+async fn run(login: Arc<Shared>, callback: Callback) -> Outcome {
     let outcome = redeem(&login, &callback).await.map(Arc::new);
     let now = login.refresher.clock().moment();
     login.redemptions.keep(callback.state, &outcome, now);
     outcome
 }
 
-async fn redeem(login: &Login, callback: &Callback) -> Result<Redeemed, LoginError> {
+async fn redeem(login: &Shared, callback: &Callback) -> Result<Redeemed, LoginError> {
+    // From here on the provider may end it again.
+    let began = login.refresher.now_for_logouts();
     let at = login.refresher.providers().own();
     let key = login.settings.dpop.then(DpopKey::generate);
     let code = AuthorizationCode {
@@ -111,14 +134,14 @@ async fn redeem(login: &Login, callback: &Callback) -> Result<Redeemed, LoginErr
     };
     let tokens = at.logins.redeem(code, key.as_ref()).await?;
     let (tokens, claims) = identify(login, &at, tokens, &callback.attempt).await?;
-    let made = login.refresher.make_login(tokens, callback.session_ends).await?;
-    Ok(Redeemed { login: made, claims: Arc::new(claims) })
+    let made = login.refresher.make_login(tokens, callback.session_ends, began).await?;
+    Ok(Redeemed { login: made, claims: Arc::new(claims), is_given: AtomicBool::new(false) })
 }
 
 /// Who the user is: the verified ID token says it, and the application's own code where there is
 /// some.
 async fn identify(
-    login: &Login,
+    login: &Shared,
     at: &AtProvider,
     tokens: TokenSet,
     attempt: &Attempt,
@@ -151,10 +174,10 @@ async fn identify(
     Ok((tokens, claims))
 }
 
-async fn ask_user_info(login: &Login, tokens: &TokenSet) -> Result<Option<UserInfo>, LoginError> {
+async fn ask_user_info(login: &Shared, tokens: &TokenSet) -> Result<Option<UserInfo>, LoginError> {
     let Some(ask) = &login.settings.user_info else { return Ok(None) };
     let failed = |why| LoginError::new(Kind::Unavailable, why);
-    match tokio::time::timeout(USER_INFO_LIMIT, ask(tokens.clone())).await {
+    match tokio::time::timeout(APPLICATION_LIMIT, ask(tokens.clone())).await {
         Ok(Ok(user_info)) => Ok(Some(user_info)),
         Ok(Err(error)) => {
             let failed = failed("the application could not find out who the user is");

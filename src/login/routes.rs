@@ -20,7 +20,7 @@ use super::{
     error::LoginError,
     log_out,
     redeem::Redemptions,
-    shared::{Login, OnFailure, Settings},
+    shared::{OnFailure, Settings, Shared},
     user::{self, AskUserInfo, OnLogin, UserInfo, VerifiedLogin},
 };
 use crate::{ConfigError, SameOriginLayer, TokenRefresher, TokenSet, token_store::SealKeys};
@@ -43,14 +43,14 @@ use crate::{ConfigError, SameOriginLayer, TokenRefresher, TokenSet, token_store:
 /// | [`home`](Self::home), [`after_logout`](Self::after_logout) | `/` |
 /// | [`attempt_keys`](Self::attempt_keys) | those of [`seal_with`](crate::TokenRefresherBuilder::seal_with), else a random one |
 ///
-/// A login that is under way lies in a sealed cookie of that browser, for ten minutes. So it needs no
-/// session, and another browser cannot answer it: not with its own code, nor with a link to the
+/// A login in progress is kept in a sealed cookie of that browser for ten minutes; each one has its own,
+/// at most eight, of 4 KiB together. So it needs no session, and another browser cannot answer it: not with its own code, nor with a link to the
 /// callback. The ID token is verified (signature, `iss`, `aud`, `azp`, `exp`, `nonce`, `at_hash`;
 /// `auth_time` if `max_age` was asked for), and so is the provider's `iss` (RFC 9207). A callback
 /// that comes twice redeems its code once in this process.
 ///
-/// The routes need the session layer around them, and no token refresh layer. With
-/// [`form_post`](Self::form_post), the callback must stay outside of a CSRF protection.
+/// The routes need the session layer around them, but no token refresh layer. With
+/// [`form_post`](Self::form_post), put no CSRF middleware around the callback.
 ///
 /// ```
 /// use axum::{Router, routing::get};
@@ -90,7 +90,8 @@ pub struct LoginRoutes {
 
 impl TokenRefresher {
     /// Begins the routes that log users in and out at this refresher's provider. `origin` is this
-    /// application as the browser sees it: `https://shop.example.com`.
+    /// application as the browser sees it: `https://shop.example.com`. [`build`](LoginRoutes::build) checks
+    /// it.
     pub fn login_routes(&self, origin: impl Into<String>) -> LoginRoutes {
         LoginRoutes {
             refresher: self.clone(),
@@ -194,7 +195,8 @@ impl LoginRoutes {
 
     /// Seals the attempts with these keys. Needed where several processes serve one application and
     /// [`seal_with`](crate::TokenRefresherBuilder::seal_with) is not used: a login that begins at one
-    /// process may come back to another, which has no key to a random one's.
+    /// process may come back to another, which cannot open what was sealed with
+    /// that one's random key.
     pub fn attempt_keys(mut self, keys: SealKeys) -> Self {
         self.attempt_keys = Some(keys);
         self
@@ -204,7 +206,10 @@ impl LoginRoutes {
     /// put things into the session, or refuse with an answer for the browser; then nobody is logged
     /// in, and the tokens are dropped.
     ///
-    /// A callback that the browser sends twice asks twice, for one session each.
+    /// It has 10 s. It is dropped if the browser goes away, and asked again if the same callback comes
+    /// again, so it must do no harm if it runs twice. What it puts into the session stays there even if
+    /// the login fails after all, and so does what the session held before: a session may have been
+    /// another user's. Put in last what only a user may have, and replace what is the user's own.
     ///
     /// ```
     /// # use tower_token_refresh::{LoginRoutes, StandardClaims, VerifiedLogin};
@@ -214,9 +219,11 @@ impl LoginRoutes {
     /// routes.on_login(async |login: VerifiedLogin| {
     ///     let unreadable = |_| (StatusCode::BAD_GATEWAY, "who are you?");
     ///     let user: StandardClaims = login.claims().map_err(unreadable)?;
-    ///     match user.email {
-    ///         Some(email) if email.ends_with("@example.com") => Ok(()),
-    ///         _ => Err((StatusCode::FORBIDDEN, "this shop is for our staff")),
+    ///     // Not by an e-mail address: at many providers users choose it themselves.
+    ///     if user.has_realm_role("staff") {
+    ///         Ok(())
+    ///     } else {
+    ///         Err((StatusCode::FORBIDDEN, "this shop is for our staff"))
     ///     }
     /// })
     /// # }
@@ -231,9 +238,10 @@ impl LoginRoutes {
         self
     }
 
-    /// Asks `ask` who the user is, at a provider without ID tokens, such as GitHub; or for more than
-    /// the ID token says, whose `sub` must then be the subject. It has 10 s. An error logs nobody in
-    /// (503).
+    /// Asks `ask` who the user is, at a provider without ID tokens, such as GitHub. What it says takes the
+    /// place of the ID token's claims, for [`Identity`](crate::Identity) and
+    /// [`on_login`](Self::on_login); where there is an ID token, its `sub` must be the subject. It has
+    /// 10 s. An error logs nobody in (503).
     ///
     /// ```
     /// # use tower_token_refresh::{LoginRoutes, TokenSet, UserInfo};
@@ -246,7 +254,8 @@ impl LoginRoutes {
     ///     async move {
     ///         let user: serde_json::Value = asked.send().await?.error_for_status()?.json().await?;
     ///         let claims = serde_json::json!({ "name": user["login"] });
-    ///         Ok(UserInfo::new(user["id"].to_string()).with_claims(claims)?)
+    ///         let id = user["id"].as_u64().ok_or("the user has no id")?;
+    ///         Ok(UserInfo::new(id.to_string()).with_claims(claims)?)
     ///     }
     /// })
     /// # }
@@ -275,8 +284,9 @@ impl LoginRoutes {
     /// # Errors
     /// A setting that cannot work, by its name and value: an origin with a path, a path that does not
     /// begin with a single `/`, a scope with a space in it, a parameter that this crate sends itself,
-    /// a refresher whose endpoint does not say where a browser logs in, and nothing that says who the
-    /// user is.
+    /// two paths that are the same, a `max_age` that is no number or has no ID token to be checked by, a
+    /// refresher whose endpoint does not say where a browser logs in, and nothing that says who the user
+    /// is.
     pub fn build<S: Clone + Send + Sync + 'static>(self) -> Result<Router<S>, ConfigError> {
         let origin = check_origin(&self.origin)?;
         self.check_paths()?;
@@ -291,9 +301,9 @@ impl LoginRoutes {
         };
         let is_https = origin.starts_with("https:");
         let same_origin = SameOriginLayer::new(&origin)?;
-        let login = Login {
+        let login = Shared {
             attempts: Attempts::new(keys, own.provider.issuer_id(), &redirect_uri, is_https),
-            redemptions: Redemptions::default(),
+            redemptions: Redemptions::new(self.refresher.tasks().clone()),
             refresher: self.refresher,
             settings: Settings {
                 origin,
@@ -324,9 +334,9 @@ impl LoginRoutes {
 }
 
 /// HEAD would be GET without its body: it would begin a login, or redeem a code.
-fn get_only<H, T>(handler: H) -> MethodRouter<Arc<Login>>
+fn get_only<H, T>(handler: H) -> MethodRouter<Arc<Shared>>
 where
-    H: axum::handler::Handler<T, Arc<Login>>,
+    H: axum::handler::Handler<T, Arc<Shared>>,
     T: 'static,
 {
     get(handler).head(async || StatusCode::METHOD_NOT_ALLOWED)

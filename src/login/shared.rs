@@ -6,7 +6,7 @@ use axum::response::Response;
 
 use super::{
     attempt::Attempts,
-    error::{LoginError, guarded},
+    error::{LoginError, with_security_headers},
     redeem::Redemptions,
     user::{AskUserInfo, OnLogin},
 };
@@ -15,7 +15,7 @@ use crate::TokenRefresher;
 pub(super) type OnFailure = Arc<dyn Fn(&LoginError) -> Response + Send + Sync>;
 
 /// What the handlers share.
-pub(super) struct Login {
+pub(super) struct Shared {
     pub(super) refresher: TokenRefresher,
     pub(super) settings: Settings,
     pub(super) attempts: Attempts,
@@ -51,7 +51,7 @@ impl Settings {
     }
 }
 
-impl Login {
+impl Shared {
     /// What a browser gets that was not logged in, or out.
     pub(super) fn fail(&self, error: &LoginError) -> Response {
         error.log();
@@ -59,6 +59,6 @@ impl Login {
             Some(answer) => answer(error),
             None => error.page(&self.login_path),
         };
-        guarded(response, error.retry_after())
+        with_security_headers(response, error.retry_after())
     }
 }

@@ -1,6 +1,6 @@
 //! What the application's own code is asked about a login.
 
-use std::{fmt, future::Future, pin::Pin, sync::Arc};
+use std::{fmt, future::Future, pin::Pin, sync::Arc, time::Duration};
 
 use axum::response::{IntoResponse, Response};
 use serde::{Serialize, de::DeserializeOwned};
@@ -9,6 +9,9 @@ use tower::BoxError;
 use tower_sessions::Session;
 
 use crate::{ClaimsError, LoginTokens, TokenSet, TokenSetError};
+
+/// How long the application's own code may take.
+pub(super) const APPLICATION_LIMIT: Duration = Duration::from_secs(10);
 
 type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 

@@ -40,8 +40,16 @@ use crate::{
 /// It needs a [`TokenRefreshLayer`](crate::TokenRefreshLayer), as `AccessToken` does; for public
 /// pages a [`lazy`](crate::TokenRefreshLayer::lazy) one.
 ///
-/// With an ID token that a refresh has brought, the claims are those of that one, which was verified
-/// as well. `Debug` is that of `T`.
+/// If a refresh brings a new ID token, the claims are those of that one, which was verified as well; it
+/// may say less (`acr`, `auth_time`). What `with_identity` or
+/// [`user_info`](crate::LoginRoutes::user_info) said stays as it was.
+///
+/// It learns of an end at the provider only by a refresh or a logout token. While the token store is
+/// down, a login that this process knows counts as good.
+///
+/// # Errors
+/// As a required extractor: 401 if nobody is logged in, 500 if nothing is known of the user or it does
+/// not fit `T`, 503 if a store is down and this process does not know the login. `Debug` is that of `T`.
 pub struct Identity<T = StandardClaims>(Arc<T>);
 
 impl<T> Deref for Identity<T> {

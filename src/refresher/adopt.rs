@@ -11,6 +11,7 @@ use super::{
     new_login::NewLogin,
 };
 use crate::{
+    back_channel::Tick,
     error::RefreshError,
     tokens::{GrantHandle, GrantId, TokenSet},
 };
@@ -48,7 +49,8 @@ impl TokenRefresher {
     pub async fn adopt(&self, set: TokenSet) -> Result<GrantHandle, RefreshError> {
         // No session: the record lasts as long as its tokens.
         let no_session = self.0.clock.now();
-        self.0.run_to_the_end(adopt(self.0.clone(), set, no_session)).await
+        let began = now_for_logouts(&self.0);
+        self.0.run_to_the_end(adopt(self.0.clone(), set, no_session, began)).await
     }
 
     /// The tokens of an [adopted](Self::adopt) login. Nothing is asked for yet, so that a login that
@@ -74,12 +76,17 @@ impl TokenRefresher {
     }
 }
 
+/// When a login begins, if the provider may tell of logouts.
+pub(super) fn now_for_logouts(core: &Core) -> Option<Tick> {
+    core.back_channel.as_ref().map(|channel| channel.named.now())
+}
+
 pub(super) async fn adopt(
     core: Arc<Core>,
     set: TokenSet,
     session_ends: SystemTime,
+    began: Option<Tick>,
 ) -> Result<GrantHandle, RefreshError> {
-    let began = core.back_channel.as_ref().map(|channel| channel.named.now());
     let grant = GrantId::random();
     core.listening.begin(&core);
     let its_core = core.clone();

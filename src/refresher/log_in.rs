@@ -52,12 +52,14 @@ pub(super) async fn give(
     let before = pointer_of(&core, &session).await?;
     let (its_core, its_session) = (core.clone(), session.clone());
     let work = tokio::spawn(async move {
+        // Before, so that an ended login takes the place of no other; and after, as it may take long.
+        its_core.endings.check(Login::of(grant).key)?;
         point(&its_core, &its_session, grant).await?;
         its_core.endings.check(Login::of(grant).key)
     });
     let given = work.await.unwrap_or_else(|_panic| Err(internal()));
     if given.is_err() {
-        undo(&core, &session, grant, before).await;
+        take_out(&core, &session, &[Some(grant), before]).await;
     }
     given
 }
@@ -90,10 +92,11 @@ async fn point(core: &Core, session: &Session, grant: GrantId) -> Result<(), Ref
 /// Ends the login that the session points to, unless it is the `new` one; and the next one, where
 /// another request of the session logs in meanwhile.
 async fn end_before(core: &Core, session: &Session, new: GrantId) -> Result<(), RefreshError> {
-    let mut ended = Some(new);
+    let mut ended = None;
     loop {
         let before = pointer_of(core, session).await?;
-        let Some(grant) = before.filter(|_| before != ended) else { return Ok(()) };
+        let is_done = before == ended || before == Some(new);
+        let Some(grant) = before.filter(|_| !is_done) else { return Ok(()) };
         // Not revoked: a provider with one session per browser would end the new login with it.
         let replaced = core.endings.end(Login::of(grant), Cause::Replaced, None).await;
         if let Some(refused) = replaced.refused {
@@ -117,7 +120,12 @@ async fn pointer_of(core: &Core, session: &Session) -> Result<Option<GrantId>, R
 async fn undo(core: &Core, session: &Session, grant: GrantId, before: Option<GrantId>) {
     // What the token store refuses is logged there, and tried again.
     core.endings.end(Login::of(grant), Cause::FailedLogin, None).await;
-    let removed = core.in_time(core.pointer.remove_any(session, &[Some(grant), before])).await;
+    take_out(core, session, &[Some(grant), before]).await;
+}
+
+/// Takes the pointer to one of these logins out of the session.
+async fn take_out(core: &Core, session: &Session, these: &[Option<GrantId>]) {
+    let removed = core.in_time(core.pointer.remove_any(session, these)).await;
     if let Err(error) = removed.and_then(|removed| removed.map_err(session_failed)) {
         tracing::warn!(error = %Chain(&error), "after a failed login the session could not be read");
     }

@@ -12,6 +12,8 @@ mod ended_here;
 mod ending;
 pub(crate) mod errors;
 mod failed;
+#[cfg(feature = "login")]
+mod for_login_routes;
 #[cfg(feature = "axum")]
 mod identity;
 mod kept_answers;
@@ -26,8 +28,6 @@ mod new_login;
 mod newest;
 mod one_process;
 mod parts;
-#[cfg(feature = "login")]
-mod parts_of_login;
 mod presentation;
 mod prolong;
 mod providers;

@@ -149,3 +149,34 @@ async fn the_cookies_of_the_attempts_stay_small() {
     }
     assert!(browser.cookie_names().len() >= 2, "the newest are kept");
 }
+
+#[tokio::test]
+async fn an_attempt_of_a_process_whose_clock_is_ahead_is_good() {
+    for (ahead, status) in [(59, 303), (61, 400)] {
+        let world = World::new().await;
+        let browser = world.browser();
+        world.clock.jump_wall(ahead);
+        let callback = browser.until_callback("/").await;
+        world.clock.jump_wall(-ahead);
+        assert_eq!(browser.get(&callback).await.status(), status, "{ahead} s");
+    }
+}
+
+#[tokio::test]
+async fn what_is_far_too_long_for_a_code_is_refused_here() {
+    let world = World::new().await;
+    let browser = world.browser();
+    let callback = browser.until_callback("/").await;
+    let long = callback.replace("code=code-", &format!("code={}", "a".repeat(4097)));
+    assert_refused_unasked(&world, &browser, &long).await;
+    assert_eq!(browser.get(&callback).await.status(), 303, "the attempt is still good");
+}
+
+#[tokio::test]
+async fn a_login_does_not_lead_back_to_the_login() {
+    let world = World::new().await;
+    let browser = world.browser();
+    let callback = browser.until_callback("/auth/login%3Fprompt%3Dnone").await;
+    let to = crate::browser::location(&browser.get(&callback).await);
+    assert_eq!(to, format!("{}/", world.base));
+}

@@ -1,8 +1,15 @@
 //! A callback that comes twice: its code is presented once.
 
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
-use tower_token_refresh::testing::Endpoint;
+use tokio::sync::Notify;
+use tower_token_refresh::{LoginRoutes, UserInfo, VerifiedLogin, testing::Endpoint};
 
 use crate::{browser::Browser, world::World};
 
@@ -120,4 +127,85 @@ async fn a_store_that_refuses_the_login_logs_nobody_in() {
     assert_eq!(browser.get(&callback).await.status(), 503);
     assert_eq!(browser.get("/").await.text().await.unwrap(), "nobody");
     assert_eq!(browser.cookie("session"), None);
+}
+
+#[tokio::test]
+async fn a_code_that_was_used_is_not_presented_again_by_a_reload() {
+    let world = World::new().await;
+    let browser = world.browser();
+    let callback = browser.until_callback("/").await;
+    let twin = twin(&world, &browser);
+    // The provider gives the tokens, and then its keys cannot be had.
+    world.issuer().fail_next_at(Endpoint::Jwks, 503, "");
+    assert_eq!(browser.get(&callback).await.status(), 503);
+    assert_eq!(browser.cookie_names(), [""; 0], "the attempt is over");
+    assert_eq!(browser.get(&callback).await.status(), 400);
+    assert_eq!(twin.get(&callback).await.status(), 503, "what came of it");
+    assert_eq!(world.issuer().token_requests(), 1);
+}
+
+/// Says yes to the first login that it is asked about, and no to all others.
+fn once(routes: LoginRoutes, asked: Arc<AtomicUsize>) -> LoginRoutes {
+    routes.on_login(move |_: VerifiedLogin| {
+        let is_first = asked.fetch_add(1, Ordering::SeqCst) == 0;
+        async move { if is_first { Ok(()) } else { Err(axum::http::StatusCode::CONFLICT) } }
+    })
+}
+
+#[tokio::test]
+async fn a_refusal_to_one_of_two_leaves_the_other_its_login() {
+    let asked = Arc::<AtomicUsize>::default();
+    let world = World::setup().routes(move |routes| once(routes, asked)).start().await;
+    let browser = world.browser();
+    let callback = browser.until_callback("/").await;
+    let twin = twin(&world, &browser);
+    assert_eq!(browser.get(&callback).await.status(), 303);
+    assert_eq!(twin.get(&callback).await.status(), 409);
+    assert_eq!([browser.api_status().await, twin.api_status().await], [200, 401]);
+}
+
+#[tokio::test]
+async fn an_old_callback_takes_the_place_of_no_newer_login() {
+    let asked = Arc::<AtomicUsize>::default();
+    let count = asked.clone();
+    let world = World::setup().routes(move |routes| once(routes, count)).start().await;
+    let browser = world.browser();
+    let callback = browser.until_callback("/").await;
+    let old = twin(&world, &browser);
+    assert_eq!(browser.get(&callback).await.status(), 303);
+    // Its login ends, and the browser logs in anew.
+    browser.post("/auth/logout").await;
+    asked.store(0, Ordering::SeqCst);
+    browser.log_in().await;
+    old.set_cookie("session", &browser.cookie("session").unwrap());
+    assert_eq!(old.get(&callback).await.status(), 400);
+    assert_eq!(browser.api_status().await, 200);
+    assert_eq!(asked.load(Ordering::SeqCst), 1, "nobody is asked about a login that has ended");
+}
+
+#[tokio::test]
+async fn a_logout_at_the_provider_while_the_login_is_made_ends_it() {
+    let (begun, go_on) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let (its_begun, its_go_on) = (begun.clone(), go_on.clone());
+    let ask = move |tokens: tower_token_refresh::TokenSet| {
+        let (begun, go_on) = (its_begun.clone(), its_go_on.clone());
+        async move {
+            begun.notify_one();
+            go_on.notified().await;
+            let id_token = support::tab::claims_of(tokens.id_token().expect("an ID token"));
+            Ok(UserInfo::new(id_token["sub"].as_str().expect("a subject")))
+        }
+    };
+    let world = World::setup().routes(|routes| routes.user_info(ask)).start().await;
+    let browser = world.browser();
+    let callback = browser.until_callback("/").await;
+    let logged_out = async {
+        begun.notified().await;
+        let token = world.issuer().logout_token(Some("alice"), None);
+        world.refresher.end_by_logout_token(&token).await.expect("taken");
+        go_on.notify_one();
+    };
+    let (answer, ()) = tokio::join!(browser.get(&callback), logged_out);
+    assert_eq!(answer.status(), 400);
+    assert_eq!(browser.api_status().await, 401);
 }

@@ -125,3 +125,13 @@ async fn a_sender_of_a_wide_answer_is_cut_off() {
     assert_eq!(browser.get(&callback).await.status(), 502);
     assert_eq!(browser.api_status().await, 401);
 }
+
+#[tokio::test]
+async fn a_document_without_keys_logs_nobody_in() {
+    let without = |document: &mut Value| drop(document.as_object_mut().unwrap().remove("jwks_uri"));
+    let world = World::setup().provider(edited_document(without)).start().await;
+    let browser = world.browser();
+    let callback = browser.until_callback("/").await;
+    assert_eq!(browser.get(&callback).await.status(), 500);
+    assert_eq!(browser.api_status().await, 401);
+}

@@ -38,7 +38,7 @@ fn a_wrong_origin_is_named() {
 #[test]
 fn a_wrong_setting_is_named_with_its_value() {
     type Set = fn(LoginRoutes) -> LoginRoutes;
-    let rows: [(&str, Set); 12] = [
+    let rows: [(&str, Set); 15] = [
         (r#""auth""#, |routes| routes.prefix("auth")),
         (r#""/auth/""#, |routes| routes.prefix("/auth/")),
         (r#""login""#, |routes| routes.login_path("login")),
@@ -51,6 +51,12 @@ fn a_wrong_setting_is_named_with_its_value() {
         (r#""profile""#, |routes| routes.scopes(["profile"])),
         (r#""redirect_uri""#, |routes| routes.param("redirect_uri", "x")),
         (r#""soon""#, |routes| routes.param("max_age", "soon")),
+        (r#""/:id""#, |routes| routes.callback_path("/:id")),
+        (r#""/*all""#, |routes| routes.callback_path("/*all")),
+        (r#""60""#, |routes| {
+            let routes = routes.scopes(["read"]).param("max_age", "60");
+            routes.user_info(async |_| Ok(tower_token_refresh::UserInfo::new("alice")))
+        }),
     ];
     for (value, set) in rows {
         let error = error_of("https://shop.example", set);

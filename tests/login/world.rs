@@ -123,6 +123,7 @@ impl Setup {
         let issuer = (self.builder)(StrictIssuer::builder().clock(clock.clock())).build();
         let issuer = issuer.serve().await.expect("a free port");
         (self.provider)(issuer.issuer());
+        let is_discovered = self.configured.is_none();
         let endpoint = match self.configured {
             Some(make) => make(issuer.issuer()),
             None => {
@@ -134,9 +135,10 @@ impl Setup {
         let tokens = ScriptedTokens::new(MemoryTokens::new());
         let refresher = TokenRefresher::builder(endpoint, sessions.clone())
             .token_store(tokens.clone())
-            .clock(clock.clock())
-            .build()
-            .expect("settings that agree");
+            .clock(clock.clock());
+        let refresher =
+            if is_discovered { refresher.back_channel_logout([7; 32]) } else { refresher };
+        let refresher = refresher.build().expect("settings that agree");
 
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let base = format!("http://{}", listener.local_addr().expect("an address"));

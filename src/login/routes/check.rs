@@ -26,7 +26,8 @@ const OWN_PARAMS: [&str; 14] = [
 impl LoginRoutes {
     pub(super) fn check_paths(&self) -> Result<(), ConfigError> {
         let is_path = |path: &str| {
-            safe_return_to(path).as_deref() == Some(path) && !path.contains(['?', '#', '{', '}'])
+            safe_return_to(path).as_deref() == Some(path)
+                && !path.contains(['?', '#', '{', '}', ':', '*'])
         };
         let broken = |what, value: &str, rule| {
             Err(ConfigError::Range { what, value: format!("{value:?}"), rule })
@@ -37,7 +38,7 @@ impl LoginRoutes {
         }
         for path in &self.paths {
             if !is_path(path) {
-                let rule = "must begin with a single `/` and have no query, fragment or braces";
+                let rule = "must begin with a single `/` and have no query, fragment, braces, colon or asterisk";
                 return broken("a path of the login routes", path, rule);
             }
         }
@@ -89,12 +90,20 @@ impl LoginRoutes {
     }
 
     pub(super) fn check_params(&self) -> Result<(), ConfigError> {
+        let is_openid = self.scopes.iter().any(|scope| scope == "openid");
         for (name, value) in &self.params {
             if name.is_empty() || OWN_PARAMS.contains(&name.as_str()) {
                 return Err(ConfigError::Range {
                     what: "the name of a param of the login routes",
                     value: format!("{name:?}"),
                     rule: "must not be empty, nor a parameter that this crate sends itself",
+                });
+            }
+            if name == "max_age" && !is_openid {
+                return Err(ConfigError::Range {
+                    what: "max_age",
+                    value: format!("{value:?}"),
+                    rule: "needs the scope `openid`: the ID token says when the user logged in",
                 });
             }
             if name == "max_age" && value.parse::<u64>().is_err() {

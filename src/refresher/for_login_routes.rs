@@ -3,10 +3,12 @@
 
 use std::time::SystemTime;
 
+use tokio_util::task::TaskTracker;
 use tower_sessions::Session;
 
 use super::{TokenRefresher, adopt, ending, log_in};
 use crate::{
+    back_channel::Tick,
     error::RefreshError,
     token_store::SealKeys,
     tokens::{GrantHandle, TokenSet},
@@ -18,11 +20,22 @@ impl TokenRefresher {
         &self,
         set: TokenSet,
         session_ends: SystemTime,
+        began: Option<Tick>,
     ) -> Result<GrantHandle, RefreshError> {
-        self.0.run_to_the_end(adopt::adopt(self.0.clone(), set, session_ends)).await
+        self.0.run_to_the_end(adopt::adopt(self.0.clone(), set, session_ends, began)).await
     }
 
-    /// As [`log_in`](Self::log_in), with a login that was made before. On any error it ends.
+    /// When a login begins, for logout tokens that come while it is made.
+    pub(crate) fn now_for_logouts(&self) -> Option<Tick> {
+        adopt::now_for_logouts(&self.0)
+    }
+
+    pub(crate) fn tasks(&self) -> &TaskTracker {
+        &self.0.tasks
+    }
+
+    /// As [`log_in`](Self::log_in), with a login that was made before. On any error the session has no
+    /// login; that one goes on.
     pub(crate) async fn give_login(
         &self,
         session: &Session,
