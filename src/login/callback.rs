@@ -11,9 +11,10 @@
 //! | give the session the login | a store fails: nobody is logged in |
 //!
 //! An attempt is good once, whatever came of it; only where the code was certainly not used, since the
-//! provider could not be reached, it stays, so that a reload may succeed. With `response_mode=form_post` the provider has the browser POST its answer. Browsers
-//! send no `SameSite=Lax` cookie with a POST from another site, so the browser is sent on to the
-//! GET.
+//! provider could not be reached, it stays, so that a reload may succeed.
+//!
+//! With `response_mode=form_post` the provider has the browser POST its answer. Browsers send no
+//! `SameSite=Lax` cookie with a POST from another site, so the browser is sent on to the GET.
 
 use std::sync::Arc;
 

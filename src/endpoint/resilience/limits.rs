@@ -24,7 +24,8 @@ use crate::ConfigError;
 /// | [`breaker_failures`](Self::breaker_failures) | 5 | above 0 |
 /// | [`breaker_pause`](Self::breaker_pause) | 1 s to 5 s | above 0, in order |
 ///
-/// The limits apply to refreshes only. Revocations are neither queued nor refused, because a logout
+/// The limits apply to token requests. Refreshes, token exchanges and logins are counted apart, so
+/// that none holds up the other. Revocations are neither queued nor refused, because a logout
 /// must try to revoke, and their outcome says nothing about the token endpoint.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
