@@ -47,6 +47,7 @@
 //! | `GET /` | who is logged in |
 //! | `GET /auth/login?return_to=/path` | to the provider, and from there back to the path |
 //! | `GET /auth/callback` | where the provider sends the browser |
+//! | `GET /auth/me` | who is logged in, as JSON: `name`, `roles`, `expires_at` and `expires_in` (seconds) of the access token; 401 for nobody. In an outage it still names the user, and the last two are `null` |
 //! | `POST /auth/logout` | ends the login here, then at the provider |
 //! | `POST /auth/back-channel-logout` | the provider ends logins with a signed token; 404 without `INDEX_KEY` |
 //! | `/api/{*path}` | to the API with a bearer token; without a login 401, or to the login for a browser that opens a page |

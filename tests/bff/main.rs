@@ -12,6 +12,7 @@ mod cookies;
 mod csrf;
 mod database;
 mod logout;
+mod me;
 mod pages;
 mod proxy;
 mod proxy_answers;

@@ -3,6 +3,7 @@
 //! ```text
 //! same origin -> its cookie -> session -> token layer -> proxy      /api   needs a login
 //!                                                     -> home page  /      works without one
+//!                                      -> who is it       /auth/me  a script asks: never a redirect
 //!                                      -> log in, callback, log out /auth
 //!             -> health                                  no session is read
 //! log out by the provider                                no browser calls it, and no cookie counts
@@ -13,6 +14,7 @@
 //! to everybody.
 
 pub mod cookies;
+mod me;
 pub mod page;
 mod provider;
 pub mod proxy;
@@ -38,6 +40,7 @@ use tower_token_refresh::{
 pub const LAST_REFRESHES: Duration = Duration::from_secs(15);
 
 const LOG_IN: &str = "/auth/login";
+const ME: &str = "/auth/me";
 const LOG_OUT_BY_PROVIDER: &str = "/auth/back-channel-logout";
 
 /// What the handlers share. Cheap to clone.
@@ -46,6 +49,7 @@ pub(crate) struct App(Arc<Parts>);
 
 pub(crate) struct Parts {
     clock: Clock,
+    client_id: String,
     proxy: Arc<Proxy>,
 }
 
@@ -66,7 +70,8 @@ pub async fn start_with(
     let refresher = refresher.build().map_err(cannot_work)?;
     let names = CookieNames::new(settings.base.is_https());
     let proxy = Proxy::new(&settings.upstream, &settings.base, names, clock.clone(), limits);
-    let app = App(Arc::new(Parts { clock, proxy: Arc::new(proxy.map_err(cannot_work)?) }));
+    let proxy = Arc::new(proxy.map_err(cannot_work)?);
+    let app = App(Arc::new(Parts { clock, client_id: settings.client_id.clone(), proxy }));
     let mut router = router(app, settings, &refresher)?;
     if settings.index_key.is_some() {
         // The token's signature says who calls. Cookies and the page's origin play no part.
@@ -98,6 +103,7 @@ fn router(app: App, settings: &Settings, refresher: &TokenRefresher) -> Result<R
         .route("/api/", any(proxy::forward))
         .route("/api/{*path}", any(proxy::forward))
         .layer(tokens)
+        .route(ME, get(me::me).layer(TokenRefreshLayer::new(refresher).lazy()))
         .merge(login_routes(settings, refresher)?)
         .layer(sessions)
         .layer(session_cookie)
