@@ -50,7 +50,7 @@
 //! | `GET /auth/me` | who is logged in, as JSON: `name`, `roles`, `expires_at` and `expires_in` (seconds) of the access token; 401 for nobody. In an outage it still names the user, and the last two are `null` |
 //! | `POST /auth/logout` | ends the login here, then at the provider |
 //! | `POST /auth/back-channel-logout` | the provider ends logins with a signed token; 404 without `INDEX_KEY` |
-//! | `/api/{*path}` | to the API with a bearer token; without a login 401, or to the login for a browser that opens a page |
+//! | `/api/{*path}` | to the API with a bearer token; without a login 401, or to the login for a browser that opens a page. WebSockets get the token at their handshake; they and event streams end with the login |
 //! | `GET /healthz` | 200 while the process serves |
 //!
 //! The application is in `app/`; this file only starts and stops it.

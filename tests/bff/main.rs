@@ -11,6 +11,7 @@ mod binary;
 mod cookies;
 mod csrf;
 mod database;
+mod event_streams;
 mod logout;
 mod me;
 mod pages;
@@ -26,6 +27,7 @@ mod settings;
 mod shutdown;
 mod store_down;
 mod upstream_refuses;
+mod web_sockets;
 mod world;
 
 use support::tab as browser;

@@ -7,13 +7,18 @@
 //!
 //! Redirects are the browser's to follow. What is about one connection only stays here, and so do
 //! our own cookies: see `headers`, `answer` and `cookies`. What can be read in two ways is refused,
-//! as the upstream may read it in the other one: see `path`, and [`check`].
+//! as the upstream may read it in the other one: see `path` and `check`.
+//!
+//! WebSockets and event streams stay open, and end with the login: see `web_socket` and `until_end`.
 
 mod answer;
+mod check;
 mod cookies;
 mod headers;
 mod path;
 mod refusal;
+mod until_end;
+mod web_socket;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
@@ -22,13 +27,15 @@ use answer::Answers;
 use axum::{
     body::Body,
     extract::{ConnectInfo, Request, State},
-    http::{Method, StatusCode, Uri, Version, header, request::Parts, uri::Scheme},
+    http::{StatusCode, Uri, header, uri::Scheme},
     response::{IntoResponse, Response},
 };
 use bytes::Bytes;
+use check::{Asked, check};
 use headers::Via;
 use http_body::Body as _;
 use http_body_util::{BodyExt, Either, Full, Limited};
+use hyper::{body::Incoming, upgrade::OnUpgrade};
 use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
     rt::{TokioExecutor, TokioTimer},
@@ -115,17 +122,21 @@ impl Proxy {
         &self,
         tokens: LoginTokens,
         peer: SocketAddr,
-        request: Request,
+        mut request: Request,
     ) -> Result<Response, Refusal> {
+        let browser = hyper::upgrade::on(&mut request);
         let (mut head, body) = request.into_parts();
-        check(&head)?;
+        let asked = check(&head)?;
         if body.size_hint().lower() > self.limits.request_body as u64 {
             return Err(Refusal::BodyTooLarge);
         }
         let target = self.target(&head.uri)?;
         self.via.outbound(&mut head.headers, peer);
+        if asked == Asked::WebSocket {
+            web_socket::name_it(&mut head.headers);
+        }
 
-        let client = BearerLayer::new(tokens, &self.api).layer(self.client.clone());
+        let client = BearerLayer::new(tokens.clone(), &self.api).layer(self.client.clone());
         let answer = async {
             let mut outbound = Request::new(self.kept_or_streamed(body).await?);
             *outbound.method_mut() = head.method;
@@ -142,21 +153,39 @@ impl Proxy {
             },
         };
 
-        let (head, body) = answer.into_parts();
-        if head.status == StatusCode::SWITCHING_PROTOCOLS {
-            return Err(Refusal::NoAnswer);
+        if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
+            return self.switched(asked, browser, answer, tokens);
         }
         // Whoever believes the other one takes a part of this answer for the next one (RFC 9112,
         // section 6.3).
-        if head.headers.contains_key(header::TRANSFER_ENCODING)
-            && head.headers.contains_key(header::CONTENT_LENGTH)
+        if answer.headers().contains_key(header::TRANSFER_ENCODING)
+            && answer.headers().contains_key(header::CONTENT_LENGTH)
         {
             return Err(Refusal::TwoLengths);
         }
-        let mut response = Response::new(Body::new(body));
+        let (head, body) = answer.into_parts();
+        let mut response = Response::new(until_end::body(&head.headers, body, &tokens));
         *response.status_mut() = head.status;
         *response.headers_mut() = head.headers;
         self.answers.inbound(response.headers_mut());
+        Ok(response)
+    }
+
+    fn switched(
+        &self,
+        asked: Asked,
+        browser: OnUpgrade,
+        mut answer: http::Response<Incoming>,
+        tokens: LoginTokens,
+    ) -> Result<Response, Refusal> {
+        if asked != Asked::WebSocket || !web_socket::is_agreed(answer.headers()) {
+            return Err(Refusal::NoAnswer);
+        }
+        web_socket::join(browser, hyper::upgrade::on(&mut answer), tokens);
+        let mut response = StatusCode::SWITCHING_PROTOCOLS.into_response();
+        *response.headers_mut() = std::mem::take(answer.headers_mut());
+        self.answers.inbound(response.headers_mut());
+        web_socket::name_it(response.headers_mut());
         Ok(response)
     }
 
@@ -187,35 +216,6 @@ impl Proxy {
         }
         Ok(target)
     }
-}
-
-/// Refuses what the upstream may understand in another way than we do.
-fn check(head: &Parts) -> Result<(), Refusal> {
-    // Not TRACE, for example: its answer is the request, and the access token would be in it.
-    let (get, post) = (Method::GET, Method::POST);
-    let allowed =
-        [get, Method::HEAD, post, Method::PUT, Method::PATCH, Method::DELETE, Method::OPTIONS];
-    if !allowed.contains(&head.method) {
-        return Err(Refusal::Method);
-    }
-    // RFC 9112, section 3.2; HTTP/2 has `:authority` in its place.
-    let hosts = head.headers.get_all(header::HOST).iter().count();
-    let is_named = hosts == 1 || (head.version == Version::HTTP_2 && head.uri.host().is_some());
-    if hosts > 1 || !is_named {
-        return Err(Refusal::Host);
-    }
-    // The server takes off `chunked` alone, and would have us pass on the rest as if it were the
-    // content (RFC 9112, section 6.1).
-    let codings = head.headers.get_all(header::TRANSFER_ENCODING);
-    if codings.iter().count() > 1
-        || codings.iter().any(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"chunked"))
-    {
-        return Err(Refusal::TransferCoding);
-    }
-    if head.headers.contains_key(header::UPGRADE) {
-        return Err(Refusal::Upgrade);
-    }
-    Ok(())
 }
 
 /// What was kept can be sent again.

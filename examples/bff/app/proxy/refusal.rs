@@ -49,7 +49,9 @@ impl Refusal {
                 (StatusCode::NOT_IMPLEMENTED, "no transfer coding but chunked is known")
             }
             Self::BodyTooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "the body is too large"),
-            Self::Upgrade => (StatusCode::NOT_IMPLEMENTED, "upgrades are not passed on"),
+            Self::Upgrade => {
+                (StatusCode::NOT_IMPLEMENTED, "of upgrades only a WebSocket's is passed on")
+            }
             Self::NotReached => (StatusCode::BAD_GATEWAY, "the API cannot be reached"),
             Self::NoAnswer => (StatusCode::BAD_GATEWAY, "the API gave no answer"),
             Self::TwoLengths => (StatusCode::BAD_GATEWAY, "the API's answer has two lengths"),
