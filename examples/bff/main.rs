@@ -18,7 +18,8 @@
 //! | `ACCEPT_ISSUERS` | none | other names of the provider, separated by spaces: `https://login.microsoftonline.com/{tenantid}/v2.0` for Microsoft Entra's `common`, `accounts.google.com` for Google. With `{tenantid}` the users of *every* tenant can log in, so your API must check `tid`; see `TokenEndpoint::accept_issuer` |
 //! | `CLIENT_ID` | required | |
 //! | `CLIENT_SECRET` | none: a public client | sent with `client_secret_basic` |
-//! | `UPSTREAM_URL` | required | the API, http; `/api/orders` goes to `orders` below its path |
+//! | `UPSTREAM_URL` | required | the API, http or https; `/api/orders` goes to `orders` below its path |
+//! | `UPSTREAMS` | none | other APIs for paths below `/api`, separated by spaces: `/api/orders=https://orders.example /api/users=http://users:9000/v1`. The longest path wins |
 //! | `BASE_URL` | `http://127.0.0.1:8080` | this application as the browser sees it, without a path |
 //! | `LISTEN` | host and port of `BASE_URL` | `host:port`; required if `BASE_URL` is https, as a proxy does TLS then |
 //! | `SCOPES` | `openid profile email` | separated by spaces; `openid` must be one of them |

@@ -27,6 +27,7 @@ mod settings;
 mod shutdown;
 mod store_down;
 mod upstream_refuses;
+mod upstreams;
 mod web_sockets;
 mod world;
 

@@ -69,8 +69,8 @@ pub async fn start_with(
     let refresher = stores::open(settings, endpoint).await?.clock(clock.clone());
     let refresher = refresher.build().map_err(cannot_work)?;
     let names = CookieNames::new(settings.base.is_https());
-    let proxy = Proxy::new(&settings.upstream, &settings.base, names, clock.clone(), limits);
-    let proxy = Arc::new(proxy.map_err(cannot_work)?);
+    let proxy = Proxy::new(&settings.upstreams, &settings.base, names, &clock, limits);
+    let proxy = Arc::new(proxy?);
     let app = App(Arc::new(Parts { clock, client_id: settings.client_id.clone(), proxy }));
     let mut router = router(app, settings, &refresher)?;
     if settings.index_key.is_some() {

@@ -1,4 +1,4 @@
-//! `/api`: each request goes to the upstream with the user's access token, and its answer comes
+//! `/api`: each request goes to the upstream of its path with the user's access token, and its answer comes
 //! back as it is.
 //!
 //! If the upstream refuses the token with a 401, the request goes out once more with a newer one,
@@ -12,7 +12,9 @@
 //! WebSockets and event streams stay open, and end with the login: see `web_socket` and `until_end`.
 
 mod answer;
+mod backend;
 mod check;
+mod client;
 mod cookies;
 mod headers;
 mod path;
@@ -22,38 +24,28 @@ mod web_socket;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use answer::Answers;
-
 use axum::{
     body::Body,
     extract::{ConnectInfo, Request, State},
-    http::{StatusCode, Uri, header, uri::Scheme},
+    http::{StatusCode, Uri, header},
     response::{IntoResponse, Response},
 };
+use backend::Backend;
 use bytes::Bytes;
 use check::{Asked, check};
+use client::Upstreams;
 use headers::Via;
 use http_body::Body as _;
 use http_body_util::{BodyExt, Either, Full, Limited};
 use hyper::{body::Incoming, upgrade::OnUpgrade};
-use hyper_util::{
-    client::legacy::{Client, connect::HttpConnector},
-    rt::{TokioExecutor, TokioTimer},
-};
 use refusal::Refusal;
 use tower::{Layer, ServiceExt};
-use tower_token_refresh::{ApiHosts, BearerLayer, Clock, ConfigError, LoginTokens, RefreshError};
+use tower_token_refresh::{BearerLayer, Clock, LoginTokens, RefreshError};
 
 use super::{
     cookies::CookieNames,
     settings::{BaseUrl, Upstream},
 };
-
-/// Below what most servers keep an idle connection for (Node: 5 s), so that no request goes out on
-/// one that is being closed.
-const IDLE: Duration = Duration::from_secs(4);
-/// Idle connections to keep: more than one machine has requests at once.
-const IDLE_CONNECTIONS: usize = 512;
 
 /// The largest body that is kept for a second time, in bytes: a form or some JSON.
 const KEPT: u64 = 16 * 1024;
@@ -85,37 +77,28 @@ impl Default for Limits {
 }
 
 pub(crate) struct Proxy {
-    client: Client<HttpConnector, Sent>,
-    api: ApiHosts,
-    upstream: Upstream,
+    client: Upstreams,
+    /// Longest prefix first.
+    backends: Vec<Backend>,
     via: Via,
-    answers: Answers,
     limits: Limits,
 }
 
 impl Proxy {
+    /// An error is one line.
     pub fn new(
-        upstream: &Upstream,
+        upstreams: &[Upstream],
         base: &BaseUrl,
         names: CookieNames,
-        clock: Clock,
+        clock: &Clock,
         limits: Limits,
-    ) -> Result<Self, ConfigError> {
-        let mut connector = HttpConnector::new();
-        connector.set_nodelay(true);
-        connector.set_connect_timeout(Some(limits.connect));
-        let client = Client::builder(TokioExecutor::new())
-            .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(IDLE)
-            .pool_max_idle_per_host(IDLE_CONNECTIONS)
-            .build(connector);
-        // It is near, so whoever set it has chosen to go there by http.
-        let api = ApiHosts::new([upstream.authority.as_str()])?
-            .allow_http_to(upstream.authority.host())?
-            .resend_with(again)
-            .clock(clock);
-        let (via, answers) = (Via::new(base, names), Answers::new(upstream, base, names));
-        Ok(Self { client, api, upstream: upstream.clone(), via, answers, limits })
+    ) -> Result<Self, String> {
+        let client = client::new(upstreams, limits.connect)
+            .map_err(|error| format!("UPSTREAM_URL: https cannot be spoken: {error}"))?;
+        let backend = |upstream| Backend::new(upstream, base, names, clock.clone());
+        let backends = upstreams.iter().map(backend).collect::<Result<_, _>>();
+        let backends = backends.map_err(|error| format!("the settings cannot work: {error}"))?;
+        Ok(Self { client, backends, via: Via::new(base, names), limits })
     }
 
     async fn forward(
@@ -130,13 +113,13 @@ impl Proxy {
         if body.size_hint().lower() > self.limits.request_body as u64 {
             return Err(Refusal::BodyTooLarge);
         }
-        let target = self.target(&head.uri)?;
+        let (backend, target) = self.target(&head.uri)?;
         self.via.outbound(&mut head.headers, peer);
         if asked == Asked::WebSocket {
             web_socket::name_it(&mut head.headers);
         }
 
-        let client = BearerLayer::new(tokens.clone(), &self.api).layer(self.client.clone());
+        let client = BearerLayer::new(tokens.clone(), &backend.api).layer(self.client.clone());
         let answer = async {
             let mut outbound = Request::new(self.kept_or_streamed(body).await?);
             *outbound.method_mut() = head.method;
@@ -154,7 +137,7 @@ impl Proxy {
         };
 
         if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
-            return self.switched(asked, browser, answer, tokens);
+            return switched(backend, asked, browser, answer, tokens);
         }
         // Whoever believes the other one takes a part of this answer for the next one (RFC 9112,
         // section 6.3).
@@ -167,26 +150,20 @@ impl Proxy {
         let mut response = Response::new(until_end::body(&head.headers, body, &tokens));
         *response.status_mut() = head.status;
         *response.headers_mut() = head.headers;
-        self.answers.inbound(response.headers_mut());
+        backend.inbound(response.headers_mut());
         Ok(response)
     }
 
-    fn switched(
-        &self,
-        asked: Asked,
-        browser: OnUpgrade,
-        mut answer: http::Response<Incoming>,
-        tokens: LoginTokens,
-    ) -> Result<Response, Refusal> {
-        if asked != Asked::WebSocket || !web_socket::is_agreed(answer.headers()) {
-            return Err(Refusal::NoAnswer);
+    /// Which upstream a path leads to, and where there. The path has one reading, so that whoever
+    /// serves it takes it for the same.
+    fn target(&self, asked: &Uri) -> Result<(&Backend, Uri), Refusal> {
+        let mut fitting = self.backends.iter();
+        let found = fitting.find_map(|backend| Some((backend, backend.below(asked.path())?)));
+        let (backend, below) = found.ok_or(Refusal::Path)?;
+        if !path::is_canonical(below) {
+            return Err(Refusal::Path);
         }
-        web_socket::join(browser, hyper::upgrade::on(&mut answer), tokens);
-        let mut response = StatusCode::SWITCHING_PROTOCOLS.into_response();
-        *response.headers_mut() = std::mem::take(answer.headers_mut());
-        self.answers.inbound(response.headers_mut());
-        web_socket::name_it(response.headers_mut());
-        Ok(response)
+        Ok((backend, backend.target(below, asked.query())?))
     }
 
     async fn kept_or_streamed(&self, body: Body) -> Result<Sent, Refusal> {
@@ -197,25 +174,25 @@ impl Proxy {
         let kept = body.collect().await.map_err(|_| Refusal::BadRequestBody)?;
         Ok(Either::Left(Full::new(kept.to_bytes())))
     }
+}
 
-    fn target(&self, asked: &Uri) -> Result<Uri, Refusal> {
-        let below = asked.path().strip_prefix("/api").ok_or(Refusal::Path)?;
-        if !path::is_canonical(below) {
-            return Err(Refusal::Path);
-        }
-        let path_and_query = path::joined(&self.upstream.path, below, asked.query());
-        let target = Uri::builder()
-            .scheme(Scheme::HTTP)
-            .authority(self.upstream.authority.clone())
-            .path_and_query(path_and_query)
-            .build()
-            .map_err(|_| Refusal::Path)?;
-        // Whatever the path was, it must not have become another host.
-        if target.authority() != Some(&self.upstream.authority) {
-            return Err(Refusal::Path);
-        }
-        Ok(target)
+/// The upstream speaks another protocol from now on, if that is the one that was asked for.
+fn switched(
+    backend: &Backend,
+    asked: Asked,
+    browser: OnUpgrade,
+    mut answer: http::Response<Incoming>,
+    tokens: LoginTokens,
+) -> Result<Response, Refusal> {
+    if asked != Asked::WebSocket || !web_socket::is_agreed(answer.headers()) {
+        return Err(Refusal::NoAnswer);
     }
+    web_socket::join(browser, hyper::upgrade::on(&mut answer), tokens);
+    let mut response = StatusCode::SWITCHING_PROTOCOLS.into_response();
+    *response.headers_mut() = std::mem::take(answer.headers_mut());
+    backend.inbound(response.headers_mut());
+    web_socket::name_it(response.headers_mut());
+    Ok(response)
 }
 
 /// What was kept can be sent again.

@@ -32,6 +32,8 @@ impl Refusal {
         if causes().any(|cause| cause.is::<LengthLimitError>()) {
             Self::BodyTooLarge
         } else if error.downcast_ref().is_some_and(legacy::Error::is_connect) {
+            // Such as a certificate that is not trusted: only the operator can mend that.
+            tracing::warn!(?error, "an upstream cannot be reached");
             Self::NotReached
         } else if causes().filter_map(|cause| cause.downcast_ref()).any(hyper::Error::is_user) {
             Self::BadRequestBody

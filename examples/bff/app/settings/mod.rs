@@ -6,10 +6,11 @@ mod error;
 mod keys;
 mod params;
 mod seconds;
+mod upstreams;
 
 use std::{ffi::OsString, time::Duration};
 
-use axum::http::{Uri, uri::Authority};
+use axum::http::uri::Authority;
 use tower_token_refresh::token_store::SealKeys;
 use url::{Host, Url};
 
@@ -17,6 +18,7 @@ pub use self::{
     base::BaseUrl,
     error::{SettingError, without_secrets},
     params::Params,
+    upstreams::Upstream,
 };
 
 const BASE_URL: &str = "http://127.0.0.1:8080";
@@ -31,7 +33,8 @@ pub struct Settings {
     pub accept_issuers: Vec<String>,
     pub client_id: String,
     pub client_secret: Option<String>,
-    pub upstream: Upstream,
+    /// Longest prefix first; the last one is for all of `/api`.
+    pub upstreams: Vec<Upstream>,
     pub base: BaseUrl,
     pub listen: String,
     pub scopes: Vec<String>,
@@ -49,14 +52,6 @@ pub struct Settings {
     pub request_timeout: Option<Duration>,
     /// How long one call of the token store may take, where that is not the usual time.
     pub store_timeout: Option<Duration>,
-}
-
-/// The API behind this application.
-#[derive(Clone, Debug)]
-pub struct Upstream {
-    pub authority: Authority,
-    /// Without a slash at its end.
-    pub path: String,
 }
 
 /// Where sessions are kept.
@@ -86,7 +81,8 @@ impl Settings {
         let accept_issuers = accept_issuers(&read("ACCEPT_ISSUERS")?.unwrap_or_default())?;
         let client_id = required("CLIENT_ID")?;
         let client_secret = read("CLIENT_SECRET")?;
-        let upstream = upstream(&required("UPSTREAM_URL")?)?;
+        let upstream = required("UPSTREAM_URL")?;
+        let upstreams = upstreams::parse(&upstream, &read("UPSTREAMS")?.unwrap_or_default())?;
         let base = BaseUrl::parse(&read("BASE_URL")?.unwrap_or_else(|| BASE_URL.to_owned()))?;
         let listen = listen(read("LISTEN")?, &base)?;
         let scopes = scopes(&read("SCOPES")?.unwrap_or_else(|| SCOPES.to_owned()))?;
@@ -105,7 +101,7 @@ impl Settings {
             accept_issuers,
             client_id,
             client_secret,
-            upstream,
+            upstreams,
             base,
             listen,
             scopes,
@@ -155,20 +151,6 @@ fn accept_issuers(value: &str) -> Result<Vec<String>, SettingError> {
             Err(SettingError::shown("ACCEPT_ISSUERS", issuer, rule))
         }
     }
-}
-
-fn upstream(value: &str) -> Result<Upstream, SettingError> {
-    let broken = |rule| SettingError::shown("UPSTREAM_URL", value, rule);
-    let url = Url::parse(value).map_err(|_| broken("it must be an absolute URL"))?;
-    if url.scheme() != "http" {
-        return Err(broken("only http upstreams are supported by this example"));
-    }
-    if has_credentials(&url) || url.query().is_some() || url.fragment().is_some() {
-        return Err(broken("it must have no user name, query or fragment"));
-    }
-    let uri: Uri = url.as_str().parse().map_err(|_| broken("it must be a valid HTTP URL"))?;
-    let authority = uri.authority().cloned().ok_or_else(|| broken("it must have a host"))?;
-    Ok(Upstream { authority, path: uri.path().trim_end_matches('/').to_owned() })
 }
 
 fn listen(value: Option<String>, base: &BaseUrl) -> Result<String, SettingError> {
