@@ -29,6 +29,7 @@
 //! | `DATABASE_URL` | none | sessions and tokens in SQL: `postgres://` or `sqlite:`; without either variable they are in memory |
 //! | `TOKEN_KEYS` | none | seals the tokens in the store: what `openssl rand -base64 32` prints. With `new,old`, the new one seals and both open |
 //! | `INDEX_KEY` | none | lets the provider end logins (OpenID Connect Back-Channel Logout 1.0): another such key |
+//! | `STATIC_DIR` | none: the home page below | a directory with a single-page app, whose `index.html` is served for each page that is no file |
 //! | `REQUEST_TIMEOUT` | 15 | the longest a token request may take, in seconds |
 //! | `STORE_TIMEOUT` | 10 | the longest a call of the token store may take, in seconds |
 //!
@@ -45,7 +46,7 @@
 //!
 //! | route | |
 //! |---|---|
-//! | `GET /` | who is logged in |
+//! | `GET /` | who is logged in; with `STATIC_DIR`, the app and its files |
 //! | `GET /auth/login?return_to=/path` | to the provider, and from there back to the path |
 //! | `GET /auth/callback` | where the provider sends the browser |
 //! | `GET /auth/me` | who is logged in, as JSON: `name`, `roles`, `expires_at` and `expires_in` (seconds) of the access token; 401 for nobody. In an outage it still names the user, and the last two are `null` |

@@ -12,6 +12,7 @@ mod cookies;
 mod csrf;
 mod database;
 mod event_streams;
+mod files;
 mod logout;
 mod me;
 mod pages;

@@ -14,7 +14,7 @@ pub(crate) const GOOD: [(&str, &str); 3] = [
 ];
 
 /// What is wrong, as a whole environment's difference from [`GOOD`], and the line that says so.
-pub(crate) const BAD: [(&[(&str, &str)], &str); 45] = [
+pub(crate) const BAD: [(&[(&str, &str)], &str); 47] = [
     (&[("ISSUER_URL", "")], "ISSUER_URL: it is required, but it is missing or empty"),
     (&[("CLIENT_ID", "")], "CLIENT_ID: it is required, but it is missing or empty"),
     (&[("UPSTREAM_URL", "")], "UPSTREAM_URL: it is required, but it is missing or empty"),
@@ -155,6 +155,11 @@ pub(crate) const BAD: [(&[(&str, &str)], &str); 45] = [
         )],
         INDEX_KEY_RULE,
     ),
+    (
+        &[("STATIC_DIR", "/nowhere/at/all")],
+        "STATIC_DIR \"/nowhere/at/all\": it must be a directory that has an index.html",
+    ),
+    (&[("STATIC_DIR", "src")], "STATIC_DIR \"src\": it must be a directory that has an index.html"),
     (&[("REQUEST_TIMEOUT", "0")], "REQUEST_TIMEOUT \"0\": it must be whole seconds, from 1 to 300"),
     (&[("STORE_TIMEOUT", "2s")], "STORE_TIMEOUT \"2s\": it must be whole seconds, from 1 to 300"),
 ];
@@ -187,6 +192,8 @@ fn the_defaults_are_as_documented() {
         "DATABASE_URL",
         "TOKEN_KEYS",
         "INDEX_KEY",
+        "UPSTREAMS",
+        "STATIC_DIR",
         "REQUEST_TIMEOUT",
         "STORE_TIMEOUT",
     ]

@@ -3,6 +3,7 @@
 //! ```text
 //! same origin -> its cookie -> session -> token layer -> proxy      /api   needs a login
 //!                                                     -> home page  /      works without one
+//!                                                     -> or the files of an app of one's own
 //!                                      -> who is it       /auth/me  a script asks: never a redirect
 //!                                      -> log in, callback, log out /auth
 //!             -> health                                  no session is read
@@ -14,6 +15,7 @@
 //! to everybody.
 
 pub mod cookies;
+pub mod files;
 mod me;
 pub mod page;
 mod provider;
@@ -25,10 +27,11 @@ use std::{future::Future, sync::Arc, time::Duration};
 
 use axum::{
     Router,
-    extract::FromRef,
+    extract::{FromRef, Request},
     routing::{any, get},
 };
 use cookies::CookieNames;
+use files::Files;
 use proxy::{Limits, Proxy};
 use settings::Settings;
 use tower_token_refresh::{
@@ -98,8 +101,14 @@ fn router(app: App, settings: &Settings, refresher: &TokenRefresher) -> Result<R
     // TLS may end in a proxy, and `Host` may differ there: so the browser's origin is given.
     let same_origin = SameOriginLayer::new(settings.base.origin())
         .map_err(|error| format!("BASE_URL cannot be used: {error}"))?;
-    Ok(Router::new()
-        .route("/", get(page::home))
+    let home = match &settings.static_dir {
+        None => Router::new().route("/", get(page::home)),
+        Some(dir) => {
+            let files = Files::new(dir);
+            Router::new().fallback(move |request: Request| files.clone().serve(request))
+        }
+    };
+    Ok(home
         .route("/api/", any(proxy::forward))
         .route("/api/{*path}", any(proxy::forward))
         .layer(tokens)

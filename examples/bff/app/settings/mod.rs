@@ -8,11 +8,13 @@ mod params;
 mod seconds;
 mod upstreams;
 
-use std::{ffi::OsString, time::Duration};
+use std::{ffi::OsString, path::PathBuf, time::Duration};
 
 use axum::http::uri::Authority;
 use tower_token_refresh::token_store::SealKeys;
 use url::{Host, Url};
+
+use super::files::has_index;
 
 pub use self::{
     base::BaseUrl,
@@ -43,6 +45,8 @@ pub struct Settings {
     /// Added to every refresh.
     pub refresh_params: Params,
     pub sessions: Sessions,
+    /// The files of an app that is served in place of the home page.
+    pub static_dir: Option<PathBuf>,
     /// Seals the tokens in the session store.
     pub token_keys: Option<SealKeys>,
     /// With it the session store can find the logins that the provider ends. Without it the
@@ -93,6 +97,7 @@ impl Settings {
         let sessions = sessions(read("REDIS_URL")?, read("DATABASE_URL")?)?;
         let token_keys = read("TOKEN_KEYS")?.as_deref().map(keys::token_keys).transpose()?;
         let index_key = read("INDEX_KEY")?.as_deref().map(keys::index_key).transpose()?;
+        let static_dir = read("STATIC_DIR")?.map(static_dir).transpose()?;
         let seconds = |name| read(name)?.map(|value| seconds::parse(name, &value)).transpose();
         let request_timeout = seconds("REQUEST_TIMEOUT")?;
         let store_timeout = seconds("STORE_TIMEOUT")?;
@@ -108,6 +113,7 @@ impl Settings {
             login_params,
             refresh_params,
             sessions,
+            static_dir,
             token_keys,
             index_key,
             request_timeout,
@@ -218,6 +224,12 @@ fn sessions(redis: Option<String>, database: Option<String>) -> Result<Sessions,
             )),
         },
     }
+}
+
+fn static_dir(value: String) -> Result<PathBuf, SettingError> {
+    let dir = PathBuf::from(&value);
+    let rule = "it must be a directory that has an index.html";
+    has_index(&dir).then_some(dir).ok_or_else(|| SettingError::shown("STATIC_DIR", &value, rule))
 }
 
 fn has_credentials(url: &Url) -> bool {
