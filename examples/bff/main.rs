@@ -15,8 +15,9 @@
 //! | variable | default | what it is |
 //! |---|---|---|
 //! | `ISSUER_URL` | required | the provider, exactly as its discovery document names it; https, or http to loopback |
+//! | `ALLOW_HTTP_ISSUER` | 0 | 1 allows plain http to the provider over a network: whoever is on the way can read all tokens |
 //! | `ACCEPT_ISSUERS` | none | other names of the provider, separated by spaces: `https://login.microsoftonline.com/{tenantid}/v2.0` for Microsoft Entra's `common`, `accounts.google.com` for Google. With `{tenantid}` the users of *every* tenant can log in, so your API must check `tid`; see `TokenEndpoint::accept_issuer` |
-//! | `CLIENT_ID` | required | |
+//! | `CLIENT_ID` | required | the name of this application at the provider |
 //! | `CLIENT_SECRET` | none: a public client | sent with `client_secret_basic` |
 //! | `UPSTREAM_URL` | required | the API, http or https; `/api/orders` goes to `orders` below its path |
 //! | `UPSTREAMS` | none | other APIs for paths below `/api`, separated by spaces: `/api/orders=https://orders.example /api/users=http://users:9000/v1`. The longest path wins |
@@ -39,8 +40,14 @@
 //! With Redis or PostgreSQL, run as many processes of it as you like; with SQLite, as many as you
 //! like on one machine. In memory it is one process.
 //!
-//! An empty variable counts as missing. A setting that cannot work is one line on stderr and exit
-//! code 2. A port or a session store that cannot be used is one line and exit code 1. It starts
+//! | argument | |
+//! |---|---|
+//! | `--help` | prints these tables |
+//! | `--check` | starts nothing: reads the settings, shows them without secrets, asks the provider whether it knows this client, and tries the stores. Exit code 0 if all is well, 1 if something cannot be reached or refuses, 2 if a setting cannot work |
+//!
+//! An empty variable counts as missing. A variable that looks like a misspelt one of these is named in
+//! the log, and is an error for `--check`. A setting that cannot work, or an unknown argument, is one
+//! line on stderr and exit code 2. A port or a session store that cannot be used is one line and exit code 1. It starts
 //! without its provider, which the next login tries again. SIGTERM or ctrl-c stops it: requests get
 //! ten seconds to end, and refreshes fifteen more.
 //!
@@ -65,7 +72,13 @@ use std::{
     process::ExitCode,
 };
 
-use app::{LAST_REFRESHES, serve, settings::Settings};
+use app::{
+    LAST_REFRESHES,
+    arguments::{Command, help},
+    check::check,
+    serve,
+    settings::{Settings, misspelt},
+};
 use mimalloc::MiMalloc;
 use tower_token_refresh::{Clock, serve::Server};
 use tracing::Level;
@@ -85,20 +98,52 @@ async fn main() -> ExitCode {
     let levels = Targets::new().with_default(Level::INFO).with_targets(quiet);
     let lines = fmt::layer().with_writer(io::stderr).with_ansi(io::stderr().is_terminal());
     tracing_subscriber::registry().with(lines.with_filter(levels)).init();
-    let settings = match Settings::read(|name| env::var_os(name)) {
-        Ok(settings) => settings,
-        Err(error) => {
-            eprintln!("{error}");
-            return ExitCode::from(2);
-        }
+    let arguments = env::args_os().skip(1).map(|argument| argument.to_string_lossy().into_owned());
+    let command = match Command::read(arguments) {
+        Ok(command) => command,
+        Err(error) => return failed(2, &[error]),
     };
-    match run(&settings).await {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("{error}");
-            ExitCode::FAILURE
+    let names = env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+    let misspelt = misspelt(names);
+    let settings = Settings::read(|name| env::var_os(name)).map_err(|error| error.to_string());
+    match command {
+        Command::Help => {
+            print!("{}", help());
+            ExitCode::SUCCESS
         }
+        Command::Serve => {
+            for line in &misspelt {
+                tracing::warn!("{line}");
+            }
+            match settings {
+                Err(error) => failed(2, &[error]),
+                Ok(settings) => match run(&settings).await {
+                    Ok(()) => ExitCode::SUCCESS,
+                    Err(error) => failed(1, &[error]),
+                },
+            }
+        }
+        Command::Check => match settings {
+            Err(error) => failed(2, &[misspelt, vec![error]].concat()),
+            Ok(_) if !misspelt.is_empty() => failed(2, &misspelt),
+            Ok(settings) => checked(&settings).await,
+        },
     }
+}
+
+fn failed(code: u8, lines: &[String]) -> ExitCode {
+    for line in lines {
+        eprintln!("{line}");
+    }
+    ExitCode::from(code)
+}
+
+async fn checked(settings: &Settings) -> ExitCode {
+    for (name, value) in settings.shown() {
+        println!("{name}={value}");
+    }
+    let problems = check(settings).await;
+    if problems.is_empty() { ExitCode::SUCCESS } else { failed(1, &problems) }
 }
 
 async fn run(settings: &Settings) -> Result<(), String> {

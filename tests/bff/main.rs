@@ -8,11 +8,13 @@ mod app;
 
 mod back_channel;
 mod binary;
+mod command_line;
 mod cookies;
 mod csrf;
 mod database;
 mod event_streams;
 mod files;
+mod issuer_by_http;
 mod logout;
 mod me;
 mod pages;

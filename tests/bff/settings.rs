@@ -14,7 +14,7 @@ pub(crate) const GOOD: [(&str, &str); 3] = [
 ];
 
 /// What is wrong, as a whole environment's difference from [`GOOD`], and the line that says so.
-pub(crate) const BAD: [(&[(&str, &str)], &str); 47] = [
+pub(crate) const BAD: [(&[(&str, &str)], &str); 48] = [
     (&[("ISSUER_URL", "")], "ISSUER_URL: it is required, but it is missing or empty"),
     (&[("CLIENT_ID", "")], "CLIENT_ID: it is required, but it is missing or empty"),
     (&[("UPSTREAM_URL", "")], "UPSTREAM_URL: it is required, but it is missing or empty"),
@@ -25,8 +25,9 @@ pub(crate) const BAD: [(&[(&str, &str)], &str); 47] = [
     ),
     (
         &[("ISSUER_URL", "http://id.example")],
-        "ISSUER_URL \"http://id.example\": plain http is allowed for loopback only: tokens would travel unencrypted",
+        "ISSUER_URL \"http://id.example\": plain http is allowed for loopback only, as tokens would travel unencrypted; ALLOW_HTTP_ISSUER=1 allows it",
     ),
+    (&[("ALLOW_HTTP_ISSUER", "no")], "ALLOW_HTTP_ISSUER \"no\": it must be 1 or 0"),
     (
         &[("ISSUER_URL", "https://a:hunter2@id.example")],
         "ISSUER_URL \"https://…@id.example\": it must have no user name, query or fragment",
@@ -194,6 +195,7 @@ fn the_defaults_are_as_documented() {
         "INDEX_KEY",
         "UPSTREAMS",
         "STATIC_DIR",
+        "ALLOW_HTTP_ISSUER",
         "REQUEST_TIMEOUT",
         "STORE_TIMEOUT",
     ]
@@ -217,6 +219,16 @@ fn good_settings_are_taken() {
     let accepted = read(&[("ACCEPT_ISSUERS", " id.example  https://id.example/{tenantid}/v2.0 ")]);
     let accepted = accepted.unwrap().accept_issuers;
     assert_eq!(accepted, ["id.example", "https://id.example/{tenantid}/v2.0"]);
+    let by_http = |url, switch| {
+        let settings = read(&[("ISSUER_URL", url), ("ALLOW_HTTP_ISSUER", switch)]);
+        settings.map(|settings| settings.http_to)
+    };
+    let keycloak = "http://keycloak:8080/realms/a";
+    assert_eq!(by_http(keycloak, "1"), Ok(Some("keycloak".to_owned())));
+    assert!(by_http(keycloak, "0").is_err());
+    for url in ["https://id.example", "http://localhost:8080"] {
+        assert_eq!(by_http(url, "1"), Ok(None), "needs no permission");
+    }
     let listen = |base: &str| read(&[("BASE_URL", base)]).unwrap().listen;
     assert_eq!(listen("http://localhost:3000/"), "localhost:3000");
     assert_eq!(listen("http://shop.example"), "shop.example:80");

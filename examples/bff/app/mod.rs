@@ -14,6 +14,8 @@
 //! an `AccessToken` or `LoginTokens` is guarded, one that extracts an `Option<AccessToken>` is open
 //! to everybody.
 
+pub mod arguments;
+pub mod check;
 pub mod cookies;
 pub mod files;
 mod me;

@@ -3,23 +3,29 @@
 
 mod base;
 mod error;
+mod issuer;
 mod keys;
+mod misspelt;
 mod params;
 mod seconds;
+mod shown;
+mod table;
 mod upstreams;
 
 use std::{ffi::OsString, path::PathBuf, time::Duration};
 
 use axum::http::uri::Authority;
 use tower_token_refresh::token_store::SealKeys;
-use url::{Host, Url};
+use url::Url;
 
 use super::files::has_index;
 
 pub use self::{
     base::BaseUrl,
     error::{SettingError, without_secrets},
+    misspelt::misspelt,
     params::Params,
+    table::VARIABLES,
     upstreams::Upstream,
 };
 
@@ -31,6 +37,8 @@ pub const TENANT: &str = "{tenantid}";
 pub struct Settings {
     /// As given: an issuer is compared character by character.
     pub issuer: String,
+    /// The provider's host, where it is reached by plain http over a network.
+    pub http_to: Option<String>,
     /// By which other names the provider may call itself.
     pub accept_issuers: Vec<String>,
     pub client_id: String,
@@ -81,7 +89,9 @@ impl Settings {
             })
         };
 
-        let issuer = issuer(required("ISSUER_URL")?)?;
+        let issuer = required("ISSUER_URL")?;
+        let by_http = switch("ALLOW_HTTP_ISSUER", read("ALLOW_HTTP_ISSUER")?.as_deref())?;
+        let (issuer, http_to) = issuer::parse(issuer, by_http)?;
         let accept_issuers = accept_issuers(&read("ACCEPT_ISSUERS")?.unwrap_or_default())?;
         let client_id = required("CLIENT_ID")?;
         let client_secret = read("CLIENT_SECRET")?;
@@ -103,6 +113,7 @@ impl Settings {
         let store_timeout = seconds("STORE_TIMEOUT")?;
         Ok(Self {
             issuer,
+            http_to,
             accept_issuers,
             client_id,
             client_secret,
@@ -120,31 +131,6 @@ impl Settings {
             store_timeout,
         })
     }
-}
-
-fn issuer(value: String) -> Result<String, SettingError> {
-    let broken = |rule| SettingError::shown("ISSUER_URL", &value, rule);
-    let url = Url::parse(&value).map_err(|_| broken("it must be an absolute URL"))?;
-    let loopback = match url.host() {
-        None => return Err(broken("it must have a host")),
-        Some(Host::Domain(name)) => name == "localhost",
-        Some(Host::Ipv4(address)) => address.is_loopback(),
-        Some(Host::Ipv6(address)) => address.is_loopback(),
-    };
-    match url.scheme() {
-        "https" => {}
-        "http" if loopback => {}
-        "http" => {
-            return Err(broken(
-                "plain http is allowed for loopback only: tokens would travel unencrypted",
-            ));
-        }
-        _ => return Err(broken("it must be https, or http to loopback")),
-    }
-    if has_credentials(&url) || url.query().is_some() || url.fragment().is_some() {
-        return Err(broken("it must have no user name, query or fragment"));
-    }
-    Ok(value)
 }
 
 /// The library's own rule, as a line about the variable.
@@ -223,6 +209,15 @@ fn sessions(redis: Option<String>, database: Option<String>) -> Result<Sessions,
                 "it must be postgres://host/name or sqlite:path",
             )),
         },
+    }
+}
+
+/// On or off. Whoever writes `false` means off, and is not to get on.
+fn switch(variable: &'static str, value: Option<&str>) -> Result<bool, SettingError> {
+    match value {
+        None | Some("0") => Ok(false),
+        Some("1") => Ok(true),
+        Some(value) => Err(SettingError::shown(variable, value, "it must be 1 or 0")),
     }
 }
 
