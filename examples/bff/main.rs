@@ -44,6 +44,7 @@
 //! |---|---|
 //! | `--help` | prints these tables |
 //! | `--check` | starts nothing: reads the settings, shows them without secrets, asks the provider whether it knows this client, and tries the stores. Exit code 0 if all is well, 1 if something cannot be reached or refuses, 2 if a setting cannot work |
+//! | `--demo` | needs no settings: runs with a provider and an API of its own, and prints its URL. An access token lives for a minute there; `POST /demo/expire` lets the caller's expire at once, and `GET /demo/stats` counts `refreshes` and `token_requests` |
 //!
 //! An empty variable counts as missing. A variable that looks like a misspelt one of these is named in
 //! the log, and is an error for `--check`. A setting that cannot work, or an unknown argument, is one
@@ -76,11 +77,12 @@ use app::{
     LAST_REFRESHES,
     arguments::{Command, help},
     check::check,
+    demo::Demo,
     serve,
     settings::{Settings, misspelt},
 };
 use mimalloc::MiMalloc;
-use tower_token_refresh::{Clock, serve::Server};
+use tower_token_refresh::{Clock, TokenRefresher, serve::Server};
 use tracing::Level;
 use tracing_subscriber::{
     Layer, filter::Targets, fmt, layer::SubscriberExt, util::SubscriberInitExt,
@@ -111,6 +113,10 @@ async fn main() -> ExitCode {
             print!("{}", help());
             ExitCode::SUCCESS
         }
+        Command::Demo => match demo().await {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => failed(1, &[error]),
+        },
         Command::Serve => {
             for line in &misspelt {
                 tracing::warn!("{line}");
@@ -154,10 +160,26 @@ async fn run(settings: &Settings) -> Result<(), String> {
         .map_err(|error| format!("LISTEN {:?}: cannot listen there: {error}", settings.listen))?;
     tracing::info!(listen = %settings.listen, url = %settings.base, "serving");
     serve(server, app, stop).await;
+    end(&refresher).await;
+    Ok(())
+}
+
+async fn demo() -> Result<(), String> {
+    let stop = told_to_stop().map_err(|error| format!("signals cannot be received: {error}"))?;
+    let demo = Demo::start().await?;
+    let (app, refresher) = app::start_demo(&demo).await?;
+    println!("{}", demo.url);
+    // The provider serves as long as its handle lives.
+    let (server, _provider) = demo.server();
+    serve(server, app, stop).await;
+    end(&refresher).await;
+    Ok(())
+}
+
+async fn end(refresher: &TokenRefresher) {
     if let Err(error) = refresher.shutdown(LAST_REFRESHES).await {
         tracing::warn!(%error, "tokens may be lost");
     }
-    Ok(())
 }
 
 /// Listens for the signals from now on; the future resolves at the first of them.

@@ -103,6 +103,7 @@ fn a_name_that_nearly_is_one_of_ours_is_named_with_the_one_that_is() {
         ("UPSTREAM", "UPSTREAMS"),
         ("BASE_URI", "BASE_URL"),
         ("SCOPE", "SCOPES"),
+        ("TOKN_KEY", "TOKEN_KEYS"),
         ("REDIRECT_URL", "BASE_URL"),
         ("ISSUER", "ISSUER_URL"),
     ] {

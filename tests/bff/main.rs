@@ -12,6 +12,7 @@ mod command_line;
 mod cookies;
 mod csrf;
 mod database;
+mod demo;
 mod event_streams;
 mod files;
 mod issuer_by_http;

@@ -6,12 +6,14 @@ use super::settings::VARIABLES;
 pub enum Command {
     Serve,
     Check,
+    Demo,
     Help,
 }
 
 /// Name and meaning.
-const ARGUMENTS: [(&str, &str); 2] = [
+const ARGUMENTS: [(&str, &str); 3] = [
     ("--check", "starts nothing: tries the settings, the provider and the stores"),
+    ("--demo", "needs no settings: runs with a provider and an API of its own, and prints its URL"),
     ("--help", "this text"),
 ];
 
@@ -22,6 +24,7 @@ impl Command {
         for argument in arguments {
             let asked = match argument.as_str() {
                 "--check" => Self::Check,
+                "--demo" => Self::Demo,
                 "--help" | "-h" => Self::Help,
                 _ => return Err(format!("{argument:?}: no such argument; --help names them")),
             };

@@ -17,6 +17,7 @@
 pub mod arguments;
 pub mod check;
 pub mod cookies;
+pub mod demo;
 pub mod files;
 mod me;
 pub mod page;
@@ -33,6 +34,7 @@ use axum::{
     routing::{any, get},
 };
 use cookies::CookieNames;
+use demo::Demo;
 use files::Files;
 use proxy::{Limits, Proxy};
 use settings::Settings;
@@ -70,6 +72,21 @@ pub async fn start_with(
     clock: Clock,
     limits: Limits,
 ) -> Result<(Router, TokenRefresher), String> {
+    assemble(settings, clock, limits, Router::new()).await
+}
+
+/// The same with the demo's own routes.
+pub async fn start_demo(demo: &Demo) -> Result<(Router, TokenRefresher), String> {
+    assemble(&demo.settings, demo.clock.clone(), Limits::default(), demo.routes()).await
+}
+
+/// `more` are routes with the layers of the others.
+async fn assemble(
+    settings: &Settings,
+    clock: Clock,
+    limits: Limits,
+    more: Router<App>,
+) -> Result<(Router, TokenRefresher), String> {
     let endpoint = provider::endpoint(settings).await?;
     let refresher = stores::open(settings, endpoint).await?.clock(clock.clone());
     let refresher = refresher.build().map_err(cannot_work)?;
@@ -77,7 +94,7 @@ pub async fn start_with(
     let proxy = Proxy::new(&settings.upstreams, &settings.base, names, &clock, limits);
     let proxy = Arc::new(proxy?);
     let app = App(Arc::new(Parts { clock, client_id: settings.client_id.clone(), proxy }));
-    let mut router = router(app, settings, &refresher)?;
+    let mut router = router(app, settings, &refresher, more)?;
     if settings.index_key.is_some() {
         // The token's signature says who calls. Cookies and the page's origin play no part.
         router = router
@@ -94,7 +111,12 @@ fn cannot_work(error: ConfigError) -> String {
     format!("the settings cannot work: {error}")
 }
 
-fn router(app: App, settings: &Settings, refresher: &TokenRefresher) -> Result<Router, String> {
+fn router(
+    app: App,
+    settings: &Settings,
+    refresher: &TokenRefresher,
+    more: Router<App>,
+) -> Result<Router, String> {
     let names = CookieNames::new(settings.base.is_https());
     let log_in_first = redirect_browsers_to(LOG_IN).map_err(cannot_work)?;
     let tokens = TokenRefreshLayer::new(refresher).lazy().on_rejection(log_in_first);
@@ -111,6 +133,7 @@ fn router(app: App, settings: &Settings, refresher: &TokenRefresher) -> Result<R
         }
     };
     Ok(home
+        .merge(more)
         .route("/api/", any(proxy::forward))
         .route("/api/{*path}", any(proxy::forward))
         .layer(tokens)
