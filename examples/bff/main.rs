@@ -15,10 +15,12 @@
 //! | variable | default | what it is |
 //! |---|---|---|
 //! | `ISSUER_URL` | required | the provider, exactly as its discovery document names it; https, or http to loopback |
+//! | `ALLOW_HTTP_ISSUER` | 0 | 1 allows plain http to the provider over a network: whoever is on the way can read all tokens |
 //! | `ACCEPT_ISSUERS` | none | other names of the provider, separated by spaces: `https://login.microsoftonline.com/{tenantid}/v2.0` for Microsoft Entra's `common`, `accounts.google.com` for Google. With `{tenantid}` the users of *every* tenant can log in, so your API must check `tid`; see `TokenEndpoint::accept_issuer` |
-//! | `CLIENT_ID` | required | |
+//! | `CLIENT_ID` | required | the name of this application at the provider |
 //! | `CLIENT_SECRET` | none: a public client | sent with `client_secret_basic` |
-//! | `UPSTREAM_URL` | required | the API, http; `/api/orders` goes to `orders` below its path |
+//! | `UPSTREAM_URL` | required | the API, http or https; `/api/orders` goes to `orders` below its path |
+//! | `UPSTREAMS` | none | other APIs for paths below `/api`, separated by spaces: `/api/orders=https://orders.example /api/users=http://users:9000/v1`. The longest path wins |
 //! | `BASE_URL` | `http://127.0.0.1:8080` | this application as the browser sees it, without a path |
 //! | `LISTEN` | host and port of `BASE_URL` | `host:port`; required if `BASE_URL` is https, as a proxy does TLS then |
 //! | `SCOPES` | `openid profile email` | separated by spaces; `openid` must be one of them |
@@ -28,6 +30,7 @@
 //! | `DATABASE_URL` | none | sessions and tokens in SQL: `postgres://` or `sqlite:`; without either variable they are in memory |
 //! | `TOKEN_KEYS` | none | seals the tokens in the store: what `openssl rand -base64 32` prints. With `new,old`, the new one seals and both open |
 //! | `INDEX_KEY` | none | lets the provider end logins (OpenID Connect Back-Channel Logout 1.0): another such key |
+//! | `STATIC_DIR` | none: the home page below | a directory with a single-page app, whose `index.html` is served for each page that is no file |
 //! | `REQUEST_TIMEOUT` | 15 | the longest a token request may take, in seconds |
 //! | `STORE_TIMEOUT` | 10 | the longest a call of the token store may take, in seconds |
 //!
@@ -37,19 +40,27 @@
 //! With Redis or PostgreSQL, run as many processes of it as you like; with SQLite, as many as you
 //! like on one machine. In memory it is one process.
 //!
-//! An empty variable counts as missing. A setting that cannot work is one line on stderr and exit
-//! code 2. A port or a session store that cannot be used is one line and exit code 1. It starts
+//! | argument | |
+//! |---|---|
+//! | `--help` | prints these tables |
+//! | `--check` | starts nothing: reads the settings, shows them without secrets, asks the provider whether it knows this client, and tries the stores. Exit code 0 if all is well, 1 if something cannot be reached or refuses, 2 if a setting cannot work |
+//! | `--demo` | needs no settings: runs with a provider and an API of its own, and prints its URL. An access token lives for a minute there; `POST /demo/expire` lets the caller's expire at once, and `GET /demo/stats` counts `refreshes` and `token_requests` |
+//!
+//! An empty variable counts as missing. A variable that looks like a misspelt one of these is named in
+//! the log, and is an error for `--check`. A setting that cannot work, or an unknown argument, is one
+//! line on stderr and exit code 2. A port or a session store that cannot be used is one line and exit code 1. It starts
 //! without its provider, which the next login tries again. SIGTERM or ctrl-c stops it: requests get
 //! ten seconds to end, and refreshes fifteen more.
 //!
 //! | route | |
 //! |---|---|
-//! | `GET /` | who is logged in |
+//! | `GET /` | who is logged in; with `STATIC_DIR`, the app and its files |
 //! | `GET /auth/login?return_to=/path` | to the provider, and from there back to the path |
 //! | `GET /auth/callback` | where the provider sends the browser |
+//! | `GET /auth/me` | who is logged in, as JSON: `name`, `roles`, `expires_at` and `expires_in` (seconds) of the access token; 401 for nobody. In an outage it still names the user, and the last two are `null` |
 //! | `POST /auth/logout` | ends the login here, then at the provider |
 //! | `POST /auth/back-channel-logout` | the provider ends logins with a signed token; 404 without `INDEX_KEY` |
-//! | `/api/{*path}` | to the API with a bearer token; without a login 401, or to the login for a browser that opens a page |
+//! | `/api/{*path}` | to the API with a bearer token; without a login 401, or to the login for a browser that opens a page. WebSockets get the token at their handshake; they and event streams end with the login |
 //! | `GET /healthz` | 200 while the process serves |
 //!
 //! The application is in `app/`; this file only starts and stops it.
@@ -62,9 +73,16 @@ use std::{
     process::ExitCode,
 };
 
-use app::{LAST_REFRESHES, serve, settings::Settings};
+use app::{
+    LAST_REFRESHES,
+    arguments::{Command, help},
+    check::check,
+    demo::Demo,
+    serve,
+    settings::{Settings, misspelt},
+};
 use mimalloc::MiMalloc;
-use tower_token_refresh::{Clock, serve::Server};
+use tower_token_refresh::{Clock, TokenRefresher, serve::Server};
 use tracing::Level;
 use tracing_subscriber::{
     Layer, filter::Targets, fmt, layer::SubscriberExt, util::SubscriberInitExt,
@@ -82,20 +100,56 @@ async fn main() -> ExitCode {
     let levels = Targets::new().with_default(Level::INFO).with_targets(quiet);
     let lines = fmt::layer().with_writer(io::stderr).with_ansi(io::stderr().is_terminal());
     tracing_subscriber::registry().with(lines.with_filter(levels)).init();
-    let settings = match Settings::read(|name| env::var_os(name)) {
-        Ok(settings) => settings,
-        Err(error) => {
-            eprintln!("{error}");
-            return ExitCode::from(2);
-        }
+    let arguments = env::args_os().skip(1).map(|argument| argument.to_string_lossy().into_owned());
+    let command = match Command::read(arguments) {
+        Ok(command) => command,
+        Err(error) => return failed(2, &[error]),
     };
-    match run(&settings).await {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("{error}");
-            ExitCode::FAILURE
+    let names = env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+    let misspelt = misspelt(names);
+    let settings = Settings::read(|name| env::var_os(name)).map_err(|error| error.to_string());
+    match command {
+        Command::Help => {
+            print!("{}", help());
+            ExitCode::SUCCESS
         }
+        Command::Demo => match demo().await {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => failed(1, &[error]),
+        },
+        Command::Serve => {
+            for line in &misspelt {
+                tracing::warn!("{line}");
+            }
+            match settings {
+                Err(error) => failed(2, &[error]),
+                Ok(settings) => match run(&settings).await {
+                    Ok(()) => ExitCode::SUCCESS,
+                    Err(error) => failed(1, &[error]),
+                },
+            }
+        }
+        Command::Check => match settings {
+            Err(error) => failed(2, &[misspelt, vec![error]].concat()),
+            Ok(_) if !misspelt.is_empty() => failed(2, &misspelt),
+            Ok(settings) => checked(&settings).await,
+        },
     }
+}
+
+fn failed(code: u8, lines: &[String]) -> ExitCode {
+    for line in lines {
+        eprintln!("{line}");
+    }
+    ExitCode::from(code)
+}
+
+async fn checked(settings: &Settings) -> ExitCode {
+    for (name, value) in settings.shown() {
+        println!("{name}={value}");
+    }
+    let problems = check(settings).await;
+    if problems.is_empty() { ExitCode::SUCCESS } else { failed(1, &problems) }
 }
 
 async fn run(settings: &Settings) -> Result<(), String> {
@@ -106,10 +160,26 @@ async fn run(settings: &Settings) -> Result<(), String> {
         .map_err(|error| format!("LISTEN {:?}: cannot listen there: {error}", settings.listen))?;
     tracing::info!(listen = %settings.listen, url = %settings.base, "serving");
     serve(server, app, stop).await;
+    end(&refresher).await;
+    Ok(())
+}
+
+async fn demo() -> Result<(), String> {
+    let stop = told_to_stop().map_err(|error| format!("signals cannot be received: {error}"))?;
+    let demo = Demo::start().await?;
+    let (app, refresher) = app::start_demo(&demo).await?;
+    println!("{}", demo.url);
+    // The provider serves as long as its handle lives.
+    let (server, _provider) = demo.server();
+    serve(server, app, stop).await;
+    end(&refresher).await;
+    Ok(())
+}
+
+async fn end(refresher: &TokenRefresher) {
     if let Err(error) = refresher.shutdown(LAST_REFRESHES).await {
         tracing::warn!(%error, "tokens may be lost");
     }
-    Ok(())
 }
 
 /// Listens for the signals from now on; the future resolves at the first of them.

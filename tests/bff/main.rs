@@ -8,10 +8,16 @@ mod app;
 
 mod back_channel;
 mod binary;
+mod command_line;
 mod cookies;
 mod csrf;
 mod database;
+mod demo;
+mod event_streams;
+mod files;
+mod issuer_by_http;
 mod logout;
+mod me;
 mod pages;
 mod proxy;
 mod proxy_answers;
@@ -25,6 +31,8 @@ mod settings;
 mod shutdown;
 mod store_down;
 mod upstream_refuses;
+mod upstreams;
+mod web_sockets;
 mod world;
 
 use support::tab as browser;

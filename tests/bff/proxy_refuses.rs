@@ -160,11 +160,25 @@ async fn a_transfer_coding_that_we_do_not_know_is_a_501() {
 }
 
 #[tokio::test]
-async fn an_upgrade_is_not_passed_on() {
+async fn of_upgrades_only_a_web_sockets_is_passed_on() {
     let raw = Raw::new().await;
-    let upgrade = ["upgrade: websocket", "sec-websocket-version: 13"];
-    let lines = [&["GET /api/live HTTP/1.1", "host: app"][..], &upgrade].concat();
-    assert_eq!(raw.status(&lines, "").await, 501);
+    let key = "sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==";
+    let asked = ["GET /api/live HTTP/1.1", "host: app"];
+    for lines in [
+        // Not without `Connection: upgrade`.
+        &["upgrade: websocket", key][..],
+        &["connection: upgrade", "upgrade: h2c", key],
+        &["connection: upgrade", "upgrade: h2c, websocket", key],
+        &["connection: upgrade", "upgrade: h2c", "upgrade: websocket", key],
+        &["connection: upgrade", "upgrade: websocket"],
+    ] {
+        assert_eq!(raw.status(&[&asked[..], lines].concat(), "").await, 501, "{lines:?}");
+    }
+    let with_body = ["connection: upgrade", "upgrade: websocket", key, "content-length: 5"];
+    assert_eq!(raw.status(&[&asked[..], &with_body].concat(), "hello").await, 501);
+    let posted = ["POST /api/live HTTP/1.1", "host: app", "connection: upgrade"];
+    let posted = [&posted[..], &["upgrade: websocket", key]].concat();
+    assert_eq!(raw.status(&posted, "").await, 501);
 }
 
 /// An upstream that answers everything with these bytes.
@@ -198,4 +212,15 @@ async fn an_answer_with_two_lengths_is_a_502() {
         let browser = world.logged_in().await;
         assert_eq!(soon("an answer", browser.get("/api/orders")).await.status(), status, "{head}");
     }
+}
+
+#[tokio::test]
+async fn an_upstream_that_switches_to_what_nobody_asked_for_is_a_502() {
+    let answer = "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: h2c\r\n\r\n";
+    let world = World::setup().upstream_at(saying(answer).await).start().await;
+    let raw = Raw { browser: world.logged_in().await, world };
+    assert_eq!(raw.get("/api/live").await, 502, "nothing was asked for");
+    let asked = ["GET /api/live HTTP/1.1", "host: app", "connection: upgrade"];
+    let asked = [&asked[..], &["upgrade: websocket", "sec-websocket-key: x"]].concat();
+    assert_eq!(raw.status(&asked, "").await, 502, "a WebSocket was");
 }

@@ -3,7 +3,7 @@
 use std::{ffi::OsString, time::Duration};
 
 use crate::{
-    app::settings::{Sessions, Settings, without_secrets},
+    app::settings::{Sessions, Settings, Upstream, without_secrets},
     world::settings_of,
 };
 
@@ -14,7 +14,7 @@ pub(crate) const GOOD: [(&str, &str); 3] = [
 ];
 
 /// What is wrong, as a whole environment's difference from [`GOOD`], and the line that says so.
-pub(crate) const BAD: [(&[(&str, &str)], &str); 40] = [
+pub(crate) const BAD: [(&[(&str, &str)], &str); 48] = [
     (&[("ISSUER_URL", "")], "ISSUER_URL: it is required, but it is missing or empty"),
     (&[("CLIENT_ID", "")], "CLIENT_ID: it is required, but it is missing or empty"),
     (&[("UPSTREAM_URL", "")], "UPSTREAM_URL: it is required, but it is missing or empty"),
@@ -25,8 +25,9 @@ pub(crate) const BAD: [(&[(&str, &str)], &str); 40] = [
     ),
     (
         &[("ISSUER_URL", "http://id.example")],
-        "ISSUER_URL \"http://id.example\": plain http is allowed for loopback only: tokens would travel unencrypted",
+        "ISSUER_URL \"http://id.example\": plain http is allowed for loopback only, as tokens would travel unencrypted; ALLOW_HTTP_ISSUER=1 allows it",
     ),
+    (&[("ALLOW_HTTP_ISSUER", "no")], "ALLOW_HTTP_ISSUER \"no\": it must be 1 or 0"),
     (
         &[("ISSUER_URL", "https://a:hunter2@id.example")],
         "ISSUER_URL \"https://…@id.example\": it must have no user name, query or fragment",
@@ -53,8 +54,25 @@ pub(crate) const BAD: [(&[(&str, &str)], &str); 40] = [
         "UPSTREAM_URL \"127.0.0.1:9000\": it must be an absolute URL",
     ),
     (
-        &[("UPSTREAM_URL", "https://api.example")],
-        "UPSTREAM_URL \"https://api.example\": only http upstreams are supported by this example",
+        &[("UPSTREAM_URL", "ftp://api.example")],
+        "UPSTREAM_URL \"ftp://api.example\": it must be http or https",
+    ),
+    (&[("UPSTREAMS", "https://orders.example")], UPSTREAMS_RULE),
+    (
+        &[("UPSTREAMS", "/orders=https://orders.example")],
+        "UPSTREAMS \"/orders=https://orders.example\": each must be a path below /api, then = and a URL, such as /api/orders=https://orders.example",
+    ),
+    (
+        &[("UPSTREAMS", "/api/orders=http://a /api/orders=http://b")],
+        "UPSTREAMS \"/api/orders=http://b\": this path is there twice",
+    ),
+    (
+        &[("UPSTREAMS", "/api/orders=https://a:hunter2@orders")],
+        "UPSTREAMS \"https://…@orders\": it must have no user name, query or fragment",
+    ),
+    (
+        &[("UPSTREAMS", "/api/orders=orders:9000")],
+        "UPSTREAMS \"orders:9000\": it must be http or https",
     ),
     (
         &[("UPSTREAM_URL", "http://a:hunter2@api")],
@@ -138,10 +156,16 @@ pub(crate) const BAD: [(&[(&str, &str)], &str); 40] = [
         )],
         INDEX_KEY_RULE,
     ),
+    (
+        &[("STATIC_DIR", "/nowhere/at/all")],
+        "STATIC_DIR \"/nowhere/at/all\": it must be a directory that has an index.html",
+    ),
+    (&[("STATIC_DIR", "src")], "STATIC_DIR \"src\": it must be a directory that has an index.html"),
     (&[("REQUEST_TIMEOUT", "0")], "REQUEST_TIMEOUT \"0\": it must be whole seconds, from 1 to 300"),
     (&[("STORE_TIMEOUT", "2s")], "STORE_TIMEOUT \"2s\": it must be whole seconds, from 1 to 300"),
 ];
 
+const UPSTREAMS_RULE: &str = "UPSTREAMS \"https://orders.example\": each must be a path below /api, then = and a URL, such as /api/orders=https://orders.example";
 const INDEX_KEY_RULE: &str =
     "INDEX_KEY: it must be base64 of at least 32 bytes, such as `openssl rand -base64 32` prints";
 
@@ -169,6 +193,9 @@ fn the_defaults_are_as_documented() {
         "DATABASE_URL",
         "TOKEN_KEYS",
         "INDEX_KEY",
+        "UPSTREAMS",
+        "STATIC_DIR",
+        "ALLOW_HTTP_ISSUER",
         "REQUEST_TIMEOUT",
         "STORE_TIMEOUT",
     ]
@@ -192,6 +219,16 @@ fn good_settings_are_taken() {
     let accepted = read(&[("ACCEPT_ISSUERS", " id.example  https://id.example/{tenantid}/v2.0 ")]);
     let accepted = accepted.unwrap().accept_issuers;
     assert_eq!(accepted, ["id.example", "https://id.example/{tenantid}/v2.0"]);
+    let by_http = |url, switch| {
+        let settings = read(&[("ISSUER_URL", url), ("ALLOW_HTTP_ISSUER", switch)]);
+        settings.map(|settings| settings.http_to)
+    };
+    let keycloak = "http://keycloak:8080/realms/a";
+    assert_eq!(by_http(keycloak, "1"), Ok(Some("keycloak".to_owned())));
+    assert!(by_http(keycloak, "0").is_err());
+    for url in ["https://id.example", "http://localhost:8080"] {
+        assert_eq!(by_http(url, "1"), Ok(None), "needs no permission");
+    }
     let listen = |base: &str| read(&[("BASE_URL", base)]).unwrap().listen;
     assert_eq!(listen("http://localhost:3000/"), "localhost:3000");
     assert_eq!(listen("http://shop.example"), "shop.example:80");
@@ -204,8 +241,29 @@ fn good_settings_are_taken() {
     );
     assert!(read(&[("LISTEN", "[::]:8080")]).is_ok());
     assert!(read(&[("ISSUER_URL", "http://localhost:8080/realms/a")]).is_ok());
-    let upstream = read(&[("UPSTREAM_URL", "http://api:9000/v1/")]).unwrap().upstream;
-    assert_eq!((upstream.authority.as_str(), upstream.path.as_str()), ("api:9000", "/v1"));
+    let upstreams = read(&[
+        ("UPSTREAM_URL", "http://api:9000/v1/"),
+        ("UPSTREAMS", " /api/a=https://a.example  /api/a/b=http://b:1/x "),
+    ]);
+    let upstreams = upstreams.unwrap().upstreams;
+    let upstreams: Vec<_> = upstreams
+        .iter()
+        .map(|upstream| {
+            let Upstream { prefix, scheme, authority, path } = upstream;
+            (prefix.as_str(), scheme.as_str(), authority.as_str(), path.as_str())
+        })
+        .collect();
+    let longest_first = [
+        ("/api/a/b", "http", "b:1", "/x"),
+        ("/api/a", "https", "a.example", ""),
+        ("/api", "http", "api:9000", "/v1"),
+    ];
+    assert_eq!(upstreams, longest_first);
+    for prefix in
+        ["/api", "/api/", "/api/a/", "/api//a", "/api/..", "/api/%61", "/api/a b", "/apis/a"]
+    {
+        assert!(read(&[("UPSTREAMS", &format!("{prefix}=http://a"))]).is_err(), "{prefix}");
+    }
     let sessions = |name, value| read(&[(name, value)]).unwrap().sessions;
     assert!(matches!(sessions("REDIS_URL", "redis://:pw@127.0.0.1:6379/1"), Sessions::Redis(_)));
     assert!(matches!(sessions("DATABASE_URL", "postgres://a:b@db/x"), Sessions::Postgres(_)));

@@ -3,6 +3,8 @@
 //! ```text
 //! same origin -> its cookie -> session -> token layer -> proxy      /api   needs a login
 //!                                                     -> home page  /      works without one
+//!                                                     -> or the files of an app of one's own
+//!                                      -> who is it       /auth/me  a script asks: never a redirect
 //!                                      -> log in, callback, log out /auth
 //!             -> health                                  no session is read
 //! log out by the provider                                no browser calls it, and no cookie counts
@@ -12,7 +14,12 @@
 //! an `AccessToken` or `LoginTokens` is guarded, one that extracts an `Option<AccessToken>` is open
 //! to everybody.
 
+pub mod arguments;
+pub mod check;
 pub mod cookies;
+pub mod demo;
+pub mod files;
+mod me;
 pub mod page;
 mod provider;
 pub mod proxy;
@@ -23,10 +30,12 @@ use std::{future::Future, sync::Arc, time::Duration};
 
 use axum::{
     Router,
-    extract::FromRef,
+    extract::{FromRef, Request},
     routing::{any, get},
 };
 use cookies::CookieNames;
+use demo::Demo;
+use files::Files;
 use proxy::{Limits, Proxy};
 use settings::Settings;
 use tower_token_refresh::{
@@ -38,6 +47,7 @@ use tower_token_refresh::{
 pub const LAST_REFRESHES: Duration = Duration::from_secs(15);
 
 const LOG_IN: &str = "/auth/login";
+const ME: &str = "/auth/me";
 const LOG_OUT_BY_PROVIDER: &str = "/auth/back-channel-logout";
 
 /// What the handlers share. Cheap to clone.
@@ -46,6 +56,7 @@ pub(crate) struct App(Arc<Parts>);
 
 pub(crate) struct Parts {
     clock: Clock,
+    client_id: String,
     proxy: Arc<Proxy>,
 }
 
@@ -61,13 +72,29 @@ pub async fn start_with(
     clock: Clock,
     limits: Limits,
 ) -> Result<(Router, TokenRefresher), String> {
+    assemble(settings, clock, limits, Router::new()).await
+}
+
+/// The same with the demo's own routes.
+pub async fn start_demo(demo: &Demo) -> Result<(Router, TokenRefresher), String> {
+    assemble(&demo.settings, demo.clock.clone(), Limits::default(), demo.routes()).await
+}
+
+/// `more` are routes with the layers of the others.
+async fn assemble(
+    settings: &Settings,
+    clock: Clock,
+    limits: Limits,
+    more: Router<App>,
+) -> Result<(Router, TokenRefresher), String> {
     let endpoint = provider::endpoint(settings).await?;
     let refresher = stores::open(settings, endpoint).await?.clock(clock.clone());
     let refresher = refresher.build().map_err(cannot_work)?;
     let names = CookieNames::new(settings.base.is_https());
-    let proxy = Proxy::new(&settings.upstream, &settings.base, names, clock.clone(), limits);
-    let app = App(Arc::new(Parts { clock, proxy: Arc::new(proxy.map_err(cannot_work)?) }));
-    let mut router = router(app, settings, &refresher)?;
+    let proxy = Proxy::new(&settings.upstreams, &settings.base, names, &clock, limits);
+    let proxy = Arc::new(proxy?);
+    let app = App(Arc::new(Parts { clock, client_id: settings.client_id.clone(), proxy }));
+    let mut router = router(app, settings, &refresher, more)?;
     if settings.index_key.is_some() {
         // The token's signature says who calls. Cookies and the page's origin play no part.
         router = router
@@ -84,7 +111,12 @@ fn cannot_work(error: ConfigError) -> String {
     format!("the settings cannot work: {error}")
 }
 
-fn router(app: App, settings: &Settings, refresher: &TokenRefresher) -> Result<Router, String> {
+fn router(
+    app: App,
+    settings: &Settings,
+    refresher: &TokenRefresher,
+    more: Router<App>,
+) -> Result<Router, String> {
     let names = CookieNames::new(settings.base.is_https());
     let log_in_first = redirect_browsers_to(LOG_IN).map_err(cannot_work)?;
     let tokens = TokenRefreshLayer::new(refresher).lazy().on_rejection(log_in_first);
@@ -93,11 +125,19 @@ fn router(app: App, settings: &Settings, refresher: &TokenRefresher) -> Result<R
     // TLS may end in a proxy, and `Host` may differ there: so the browser's origin is given.
     let same_origin = SameOriginLayer::new(settings.base.origin())
         .map_err(|error| format!("BASE_URL cannot be used: {error}"))?;
-    Ok(Router::new()
-        .route("/", get(page::home))
+    let home = match &settings.static_dir {
+        None => Router::new().route("/", get(page::home)),
+        Some(dir) => {
+            let files = Files::new(dir);
+            Router::new().fallback(move |request: Request| files.clone().serve(request))
+        }
+    };
+    Ok(home
+        .merge(more)
         .route("/api/", any(proxy::forward))
         .route("/api/{*path}", any(proxy::forward))
         .layer(tokens)
+        .route(ME, get(me::me).layer(TokenRefreshLayer::new(refresher).lazy()))
         .merge(login_routes(settings, refresher)?)
         .layer(sessions)
         .layer(session_cookie)

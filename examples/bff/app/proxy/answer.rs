@@ -35,9 +35,9 @@ impl Answers {
     pub(super) fn new(upstream: &Upstream, base: &BaseUrl, names: CookieNames) -> Self {
         Self {
             names,
-            upstream: Url::parse(&format!("http://{}/", upstream.authority)).ok(),
+            upstream: Url::parse(&format!("{}://{}/", upstream.scheme, upstream.authority)).ok(),
             path: upstream.path.clone(),
-            api: base.with_path("/api"),
+            api: base.with_path(&upstream.prefix),
         }
     }
 

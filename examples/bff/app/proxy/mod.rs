@@ -1,4 +1,4 @@
-//! `/api`: each request goes to the upstream with the user's access token, and its answer comes
+//! `/api`: each request goes to the upstream of its path with the user's access token, and its answer comes
 //! back as it is.
 //!
 //! If the upstream refuses the token with a 401, the request goes out once more with a newer one,
@@ -7,46 +7,45 @@
 //!
 //! Redirects are the browser's to follow. What is about one connection only stays here, and so do
 //! our own cookies: see `headers`, `answer` and `cookies`. What can be read in two ways is refused,
-//! as the upstream may read it in the other one: see `path`, and [`check`].
+//! as the upstream may read it in the other one: see `path` and `check`.
+//!
+//! WebSockets and event streams stay open, and end with the login: see `web_socket` and `until_end`.
 
 mod answer;
+mod backend;
+mod check;
+mod client;
 mod cookies;
 mod headers;
 mod path;
 mod refusal;
+mod until_end;
+mod web_socket;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
-
-use answer::Answers;
 
 use axum::{
     body::Body,
     extract::{ConnectInfo, Request, State},
-    http::{Method, StatusCode, Uri, Version, header, request::Parts, uri::Scheme},
+    http::{StatusCode, Uri, header},
     response::{IntoResponse, Response},
 };
+use backend::Backend;
 use bytes::Bytes;
+use check::{Asked, check};
+use client::Upstreams;
 use headers::Via;
 use http_body::Body as _;
 use http_body_util::{BodyExt, Either, Full, Limited};
-use hyper_util::{
-    client::legacy::{Client, connect::HttpConnector},
-    rt::{TokioExecutor, TokioTimer},
-};
+use hyper::{body::Incoming, upgrade::OnUpgrade};
 use refusal::Refusal;
 use tower::{Layer, ServiceExt};
-use tower_token_refresh::{ApiHosts, BearerLayer, Clock, ConfigError, LoginTokens, RefreshError};
+use tower_token_refresh::{BearerLayer, Clock, LoginTokens, RefreshError};
 
 use super::{
     cookies::CookieNames,
     settings::{BaseUrl, Upstream},
 };
-
-/// Below what most servers keep an idle connection for (Node: 5 s), so that no request goes out on
-/// one that is being closed.
-const IDLE: Duration = Duration::from_secs(4);
-/// Idle connections to keep: more than one machine has requests at once.
-const IDLE_CONNECTIONS: usize = 512;
 
 /// The largest body that is kept for a second time, in bytes: a form or some JSON.
 const KEPT: u64 = 16 * 1024;
@@ -78,54 +77,49 @@ impl Default for Limits {
 }
 
 pub(crate) struct Proxy {
-    client: Client<HttpConnector, Sent>,
-    api: ApiHosts,
-    upstream: Upstream,
+    client: Upstreams,
+    /// Longest prefix first.
+    backends: Vec<Backend>,
     via: Via,
-    answers: Answers,
     limits: Limits,
 }
 
 impl Proxy {
+    /// An error is one line.
     pub fn new(
-        upstream: &Upstream,
+        upstreams: &[Upstream],
         base: &BaseUrl,
         names: CookieNames,
-        clock: Clock,
+        clock: &Clock,
         limits: Limits,
-    ) -> Result<Self, ConfigError> {
-        let mut connector = HttpConnector::new();
-        connector.set_nodelay(true);
-        connector.set_connect_timeout(Some(limits.connect));
-        let client = Client::builder(TokioExecutor::new())
-            .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(IDLE)
-            .pool_max_idle_per_host(IDLE_CONNECTIONS)
-            .build(connector);
-        // It is near, so whoever set it has chosen to go there by http.
-        let api = ApiHosts::new([upstream.authority.as_str()])?
-            .allow_http_to(upstream.authority.host())?
-            .resend_with(again)
-            .clock(clock);
-        let (via, answers) = (Via::new(base, names), Answers::new(upstream, base, names));
-        Ok(Self { client, api, upstream: upstream.clone(), via, answers, limits })
+    ) -> Result<Self, String> {
+        let client = client::new(upstreams, limits.connect)
+            .map_err(|error| format!("UPSTREAM_URL: https cannot be spoken: {error}"))?;
+        let backend = |upstream| Backend::new(upstream, base, names, clock.clone());
+        let backends = upstreams.iter().map(backend).collect::<Result<_, _>>();
+        let backends = backends.map_err(|error| format!("the settings cannot work: {error}"))?;
+        Ok(Self { client, backends, via: Via::new(base, names), limits })
     }
 
     async fn forward(
         &self,
         tokens: LoginTokens,
         peer: SocketAddr,
-        request: Request,
+        mut request: Request,
     ) -> Result<Response, Refusal> {
+        let browser = hyper::upgrade::on(&mut request);
         let (mut head, body) = request.into_parts();
-        check(&head)?;
+        let asked = check(&head)?;
         if body.size_hint().lower() > self.limits.request_body as u64 {
             return Err(Refusal::BodyTooLarge);
         }
-        let target = self.target(&head.uri)?;
+        let (backend, target) = self.target(&head.uri)?;
         self.via.outbound(&mut head.headers, peer);
+        if asked == Asked::WebSocket {
+            web_socket::name_it(&mut head.headers);
+        }
 
-        let client = BearerLayer::new(tokens, &self.api).layer(self.client.clone());
+        let client = BearerLayer::new(tokens.clone(), &backend.api).layer(self.client.clone());
         let answer = async {
             let mut outbound = Request::new(self.kept_or_streamed(body).await?);
             *outbound.method_mut() = head.method;
@@ -142,22 +136,34 @@ impl Proxy {
             },
         };
 
-        let (head, body) = answer.into_parts();
-        if head.status == StatusCode::SWITCHING_PROTOCOLS {
-            return Err(Refusal::NoAnswer);
+        if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
+            return switched(backend, asked, browser, answer, tokens);
         }
         // Whoever believes the other one takes a part of this answer for the next one (RFC 9112,
         // section 6.3).
-        if head.headers.contains_key(header::TRANSFER_ENCODING)
-            && head.headers.contains_key(header::CONTENT_LENGTH)
+        if answer.headers().contains_key(header::TRANSFER_ENCODING)
+            && answer.headers().contains_key(header::CONTENT_LENGTH)
         {
             return Err(Refusal::TwoLengths);
         }
-        let mut response = Response::new(Body::new(body));
+        let (head, body) = answer.into_parts();
+        let mut response = Response::new(until_end::body(&head.headers, body, &tokens));
         *response.status_mut() = head.status;
         *response.headers_mut() = head.headers;
-        self.answers.inbound(response.headers_mut());
+        backend.inbound(response.headers_mut());
         Ok(response)
+    }
+
+    /// Which upstream a path leads to, and where there. The path has one reading, so that whoever
+    /// serves it takes it for the same.
+    fn target(&self, asked: &Uri) -> Result<(&Backend, Uri), Refusal> {
+        let mut fitting = self.backends.iter();
+        let found = fitting.find_map(|backend| Some((backend, backend.below(asked.path())?)));
+        let (backend, below) = found.ok_or(Refusal::Path)?;
+        if !path::is_canonical(below) {
+            return Err(Refusal::Path);
+        }
+        Ok((backend, backend.target(below, asked.query())?))
     }
 
     async fn kept_or_streamed(&self, body: Body) -> Result<Sent, Refusal> {
@@ -168,54 +174,25 @@ impl Proxy {
         let kept = body.collect().await.map_err(|_| Refusal::BadRequestBody)?;
         Ok(Either::Left(Full::new(kept.to_bytes())))
     }
-
-    fn target(&self, asked: &Uri) -> Result<Uri, Refusal> {
-        let below = asked.path().strip_prefix("/api").ok_or(Refusal::Path)?;
-        if !path::is_canonical(below) {
-            return Err(Refusal::Path);
-        }
-        let path_and_query = path::joined(&self.upstream.path, below, asked.query());
-        let target = Uri::builder()
-            .scheme(Scheme::HTTP)
-            .authority(self.upstream.authority.clone())
-            .path_and_query(path_and_query)
-            .build()
-            .map_err(|_| Refusal::Path)?;
-        // Whatever the path was, it must not have become another host.
-        if target.authority() != Some(&self.upstream.authority) {
-            return Err(Refusal::Path);
-        }
-        Ok(target)
-    }
 }
 
-/// Refuses what the upstream may understand in another way than we do.
-fn check(head: &Parts) -> Result<(), Refusal> {
-    // Not TRACE, for example: its answer is the request, and the access token would be in it.
-    let (get, post) = (Method::GET, Method::POST);
-    let allowed =
-        [get, Method::HEAD, post, Method::PUT, Method::PATCH, Method::DELETE, Method::OPTIONS];
-    if !allowed.contains(&head.method) {
-        return Err(Refusal::Method);
+/// The upstream speaks another protocol from now on, if that is the one that was asked for.
+fn switched(
+    backend: &Backend,
+    asked: Asked,
+    browser: OnUpgrade,
+    mut answer: http::Response<Incoming>,
+    tokens: LoginTokens,
+) -> Result<Response, Refusal> {
+    if asked != Asked::WebSocket || !web_socket::is_agreed(answer.headers()) {
+        return Err(Refusal::NoAnswer);
     }
-    // RFC 9112, section 3.2; HTTP/2 has `:authority` in its place.
-    let hosts = head.headers.get_all(header::HOST).iter().count();
-    let is_named = hosts == 1 || (head.version == Version::HTTP_2 && head.uri.host().is_some());
-    if hosts > 1 || !is_named {
-        return Err(Refusal::Host);
-    }
-    // The server takes off `chunked` alone, and would have us pass on the rest as if it were the
-    // content (RFC 9112, section 6.1).
-    let codings = head.headers.get_all(header::TRANSFER_ENCODING);
-    if codings.iter().count() > 1
-        || codings.iter().any(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"chunked"))
-    {
-        return Err(Refusal::TransferCoding);
-    }
-    if head.headers.contains_key(header::UPGRADE) {
-        return Err(Refusal::Upgrade);
-    }
-    Ok(())
+    web_socket::join(browser, hyper::upgrade::on(&mut answer), tokens);
+    let mut response = StatusCode::SWITCHING_PROTOCOLS.into_response();
+    *response.headers_mut() = std::mem::take(answer.headers_mut());
+    backend.inbound(response.headers_mut());
+    web_socket::name_it(response.headers_mut());
+    Ok(response)
 }
 
 /// What was kept can be sent again.

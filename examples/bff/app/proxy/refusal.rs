@@ -32,6 +32,8 @@ impl Refusal {
         if causes().any(|cause| cause.is::<LengthLimitError>()) {
             Self::BodyTooLarge
         } else if error.downcast_ref().is_some_and(legacy::Error::is_connect) {
+            // Such as a certificate that is not trusted: only the operator can mend that.
+            tracing::warn!(?error, "an upstream cannot be reached");
             Self::NotReached
         } else if causes().filter_map(|cause| cause.downcast_ref()).any(hyper::Error::is_user) {
             Self::BadRequestBody
@@ -49,7 +51,9 @@ impl Refusal {
                 (StatusCode::NOT_IMPLEMENTED, "no transfer coding but chunked is known")
             }
             Self::BodyTooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "the body is too large"),
-            Self::Upgrade => (StatusCode::NOT_IMPLEMENTED, "upgrades are not passed on"),
+            Self::Upgrade => {
+                (StatusCode::NOT_IMPLEMENTED, "of upgrades only a WebSocket's is passed on")
+            }
             Self::NotReached => (StatusCode::BAD_GATEWAY, "the API cannot be reached"),
             Self::NoAnswer => (StatusCode::BAD_GATEWAY, "the API gave no answer"),
             Self::TwoLengths => (StatusCode::BAD_GATEWAY, "the API's answer has two lengths"),

@@ -3,20 +3,30 @@
 
 mod base;
 mod error;
+mod issuer;
 mod keys;
+mod misspelt;
 mod params;
 mod seconds;
+mod shown;
+mod table;
+mod upstreams;
 
-use std::{ffi::OsString, time::Duration};
+use std::{ffi::OsString, path::PathBuf, time::Duration};
 
-use axum::http::{Uri, uri::Authority};
+use axum::http::uri::Authority;
 use tower_token_refresh::token_store::SealKeys;
-use url::{Host, Url};
+use url::Url;
+
+use super::files::has_index;
 
 pub use self::{
     base::BaseUrl,
     error::{SettingError, without_secrets},
+    misspelt::misspelt,
     params::Params,
+    table::VARIABLES,
+    upstreams::Upstream,
 };
 
 const BASE_URL: &str = "http://127.0.0.1:8080";
@@ -27,11 +37,14 @@ pub const TENANT: &str = "{tenantid}";
 pub struct Settings {
     /// As given: an issuer is compared character by character.
     pub issuer: String,
+    /// The provider's host, where it is reached by plain http over a network.
+    pub http_to: Option<String>,
     /// By which other names the provider may call itself.
     pub accept_issuers: Vec<String>,
     pub client_id: String,
     pub client_secret: Option<String>,
-    pub upstream: Upstream,
+    /// Longest prefix first; the last one is for all of `/api`.
+    pub upstreams: Vec<Upstream>,
     pub base: BaseUrl,
     pub listen: String,
     pub scopes: Vec<String>,
@@ -40,6 +53,8 @@ pub struct Settings {
     /// Added to every refresh.
     pub refresh_params: Params,
     pub sessions: Sessions,
+    /// The files of an app that is served in place of the home page.
+    pub static_dir: Option<PathBuf>,
     /// Seals the tokens in the session store.
     pub token_keys: Option<SealKeys>,
     /// With it the session store can find the logins that the provider ends. Without it the
@@ -49,14 +64,6 @@ pub struct Settings {
     pub request_timeout: Option<Duration>,
     /// How long one call of the token store may take, where that is not the usual time.
     pub store_timeout: Option<Duration>,
-}
-
-/// The API behind this application.
-#[derive(Clone, Debug)]
-pub struct Upstream {
-    pub authority: Authority,
-    /// Without a slash at its end.
-    pub path: String,
 }
 
 /// Where sessions are kept.
@@ -82,11 +89,14 @@ impl Settings {
             })
         };
 
-        let issuer = issuer(required("ISSUER_URL")?)?;
+        let issuer = required("ISSUER_URL")?;
+        let by_http = switch("ALLOW_HTTP_ISSUER", read("ALLOW_HTTP_ISSUER")?.as_deref())?;
+        let (issuer, http_to) = issuer::parse(issuer, by_http)?;
         let accept_issuers = accept_issuers(&read("ACCEPT_ISSUERS")?.unwrap_or_default())?;
         let client_id = required("CLIENT_ID")?;
         let client_secret = read("CLIENT_SECRET")?;
-        let upstream = upstream(&required("UPSTREAM_URL")?)?;
+        let upstream = required("UPSTREAM_URL")?;
+        let upstreams = upstreams::parse(&upstream, &read("UPSTREAMS")?.unwrap_or_default())?;
         let base = BaseUrl::parse(&read("BASE_URL")?.unwrap_or_else(|| BASE_URL.to_owned()))?;
         let listen = listen(read("LISTEN")?, &base)?;
         let scopes = scopes(&read("SCOPES")?.unwrap_or_else(|| SCOPES.to_owned()))?;
@@ -97,52 +107,30 @@ impl Settings {
         let sessions = sessions(read("REDIS_URL")?, read("DATABASE_URL")?)?;
         let token_keys = read("TOKEN_KEYS")?.as_deref().map(keys::token_keys).transpose()?;
         let index_key = read("INDEX_KEY")?.as_deref().map(keys::index_key).transpose()?;
+        let static_dir = read("STATIC_DIR")?.map(static_dir).transpose()?;
         let seconds = |name| read(name)?.map(|value| seconds::parse(name, &value)).transpose();
         let request_timeout = seconds("REQUEST_TIMEOUT")?;
         let store_timeout = seconds("STORE_TIMEOUT")?;
         Ok(Self {
             issuer,
+            http_to,
             accept_issuers,
             client_id,
             client_secret,
-            upstream,
+            upstreams,
             base,
             listen,
             scopes,
             login_params,
             refresh_params,
             sessions,
+            static_dir,
             token_keys,
             index_key,
             request_timeout,
             store_timeout,
         })
     }
-}
-
-fn issuer(value: String) -> Result<String, SettingError> {
-    let broken = |rule| SettingError::shown("ISSUER_URL", &value, rule);
-    let url = Url::parse(&value).map_err(|_| broken("it must be an absolute URL"))?;
-    let loopback = match url.host() {
-        None => return Err(broken("it must have a host")),
-        Some(Host::Domain(name)) => name == "localhost",
-        Some(Host::Ipv4(address)) => address.is_loopback(),
-        Some(Host::Ipv6(address)) => address.is_loopback(),
-    };
-    match url.scheme() {
-        "https" => {}
-        "http" if loopback => {}
-        "http" => {
-            return Err(broken(
-                "plain http is allowed for loopback only: tokens would travel unencrypted",
-            ));
-        }
-        _ => return Err(broken("it must be https, or http to loopback")),
-    }
-    if has_credentials(&url) || url.query().is_some() || url.fragment().is_some() {
-        return Err(broken("it must have no user name, query or fragment"));
-    }
-    Ok(value)
 }
 
 /// The library's own rule, as a line about the variable.
@@ -155,20 +143,6 @@ fn accept_issuers(value: &str) -> Result<Vec<String>, SettingError> {
             Err(SettingError::shown("ACCEPT_ISSUERS", issuer, rule))
         }
     }
-}
-
-fn upstream(value: &str) -> Result<Upstream, SettingError> {
-    let broken = |rule| SettingError::shown("UPSTREAM_URL", value, rule);
-    let url = Url::parse(value).map_err(|_| broken("it must be an absolute URL"))?;
-    if url.scheme() != "http" {
-        return Err(broken("only http upstreams are supported by this example"));
-    }
-    if has_credentials(&url) || url.query().is_some() || url.fragment().is_some() {
-        return Err(broken("it must have no user name, query or fragment"));
-    }
-    let uri: Uri = url.as_str().parse().map_err(|_| broken("it must be a valid HTTP URL"))?;
-    let authority = uri.authority().cloned().ok_or_else(|| broken("it must have a host"))?;
-    Ok(Upstream { authority, path: uri.path().trim_end_matches('/').to_owned() })
 }
 
 fn listen(value: Option<String>, base: &BaseUrl) -> Result<String, SettingError> {
@@ -236,6 +210,21 @@ fn sessions(redis: Option<String>, database: Option<String>) -> Result<Sessions,
             )),
         },
     }
+}
+
+/// On or off. Whoever writes `false` means off, and is not to get on.
+fn switch(variable: &'static str, value: Option<&str>) -> Result<bool, SettingError> {
+    match value {
+        None | Some("0") => Ok(false),
+        Some("1") => Ok(true),
+        Some(value) => Err(SettingError::shown(variable, value, "it must be 1 or 0")),
+    }
+}
+
+fn static_dir(value: String) -> Result<PathBuf, SettingError> {
+    let dir = PathBuf::from(&value);
+    let rule = "it must be a directory that has an index.html";
+    has_index(&dir).then_some(dir).ok_or_else(|| SettingError::shown("STATIC_DIR", &value, rule))
 }
 
 fn has_credentials(url: &Url) -> bool {

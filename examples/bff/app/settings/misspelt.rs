@@ -1,0 +1,57 @@
+//! Names that look like one of ours. A misspelt setting would be ignored without a word, and the
+//! default might even work.
+
+use super::VARIABLES;
+
+/// What others call some of them.
+const CALLED_BY_OTHERS: [(&str, &str); 4] = [
+    ("ISSUER", "ISSUER_URL"),
+    ("OIDC_ISSUER_URL", "ISSUER_URL"),
+    ("REDIRECT_URI", "BASE_URL"),
+    ("REDIRECT_URL", "BASE_URL"),
+];
+
+/// Below this length a second letter makes another word.
+const LONG: usize = 8;
+
+/// A line for each of `names` that is none of ours, and nearly is. It says nothing of their values.
+pub fn misspelt(names: impl IntoIterator<Item = String>) -> Vec<String> {
+    let mut lines: Vec<_> = names.into_iter().filter_map(|name| line(&name)).collect();
+    lines.sort();
+    lines
+}
+
+fn line(name: &str) -> Option<String> {
+    if VARIABLES.iter().any(|variable| variable.name == name) {
+        return None;
+    }
+    let upper = name.to_ascii_uppercase();
+    let called =
+        CALLED_BY_OTHERS.iter().find(|(theirs, _)| *theirs == upper).map(|(_, ours)| *ours);
+    let meant = called.or_else(|| nearest(&upper))?;
+    Some(format!("{} is not a setting; did you mean {meant}?", name.escape_debug()))
+}
+
+fn nearest(name: &str) -> Option<&'static str> {
+    let near = VARIABLES.iter().filter_map(|variable| {
+        let most = if variable.name.len() < LONG { 1 } else { 2 };
+        let distance = distance(name.as_bytes(), variable.name.as_bytes());
+        (distance <= most).then_some((distance, variable.name))
+    });
+    near.min().map(|(_, name)| name)
+}
+
+/// How many letters to add, leave out or change (Levenshtein).
+fn distance(a: &[u8], b: &[u8]) -> usize {
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.iter().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, y) in b.iter().enumerate() {
+            let changed = diagonal + usize::from(x != y);
+            diagonal = row[j + 1];
+            row[j + 1] = changed.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    row[b.len()]
+}
