@@ -18,7 +18,7 @@ use http::HeaderMap;
 use serde::{Deserialize, Serialize};
 use tower_sessions::cookie::{Cookie, SameSite, time};
 
-use crate::{cookies, endpoint::LEEWAY, token_store::SealKeys};
+use crate::{TokenRefresher, cookies, endpoint::LEEWAY, token_store::SealKeys};
 
 /// How long a user may take at the provider.
 const LIFETIME: Duration = Duration::from_secs(600);
@@ -159,6 +159,19 @@ impl Attempts {
     fn head(&self, state: &str, began: u64) -> String {
         format!("login attempt {state} {began} {}", self.scope)
     }
+}
+
+/// For an application without keys of its own.
+pub(super) fn random_keys(refresher: &TokenRefresher) -> SealKeys {
+    if refresher.may_be_one_of_several() {
+        tracing::warn!(
+            "logins under way are sealed with a random key: another process cannot finish them, nor \
+             this one after a restart; set `attempt_keys`, or seal the tokens (`seal_with`)"
+        );
+    }
+    let mut key = [0; 32];
+    rand::fill(&mut key).expect("the operating system gives random bytes");
+    SealKeys::new(key)
 }
 
 /// A state from outside may be anything, and this one becomes part of a header.

@@ -4,7 +4,6 @@ mod check;
 
 use std::{fmt, future::Future, sync::Arc};
 
-use aws_lc_rs::rand;
 use axum::{
     Router,
     response::{IntoResponse, Response},
@@ -15,7 +14,7 @@ use tower::BoxError;
 
 use self::check::check_origin;
 use super::{
-    attempt::Attempts,
+    attempt::{Attempts, random_keys},
     begin, callback,
     error::LoginError,
     log_out,
@@ -342,25 +341,8 @@ where
     get(handler).head(async || StatusCode::METHOD_NOT_ALLOWED)
 }
 
-fn random_keys(refresher: &TokenRefresher) -> SealKeys {
-    if refresher.may_be_one_of_several() {
-        tracing::warn!(
-            "logins under way are sealed with a random key: another process cannot finish them, nor \
-             this one after a restart; set `attempt_keys`, or seal the tokens (`seal_with`)"
-        );
-    }
-    let mut key = [0; 32];
-    rand::fill(&mut key).expect("the operating system gives random bytes");
-    SealKeys::new(key)
-}
-
 impl fmt::Debug for LoginRoutes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("LoginRoutes")
-            .field("origin", &self.origin)
-            .field("prefix", &self.prefix)
-            .field("paths", &self.paths)
-            .field("scopes", &self.scopes)
-            .finish_non_exhaustive()
+        f.debug_struct("LoginRoutes").field("origin", &self.origin).finish_non_exhaustive()
     }
 }

@@ -333,12 +333,6 @@ impl TokenRefresher {
     pub async fn shutdown(&self, limit: Duration) -> Result<(), ShutdownError> {
         shutdown::shutdown(&self.0, limit).await
     }
-
-    /// What this process holds in memory now. It takes longer with more logins.
-    #[must_use]
-    pub fn usage(&self) -> Usage {
-        usage::usage(&self.0)
-    }
 }
 
 impl fmt::Debug for TokenRefresher {

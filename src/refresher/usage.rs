@@ -1,6 +1,6 @@
 //! What a refresher holds in memory.
 
-use super::Core;
+use super::TokenRefresher;
 
 /// What a [`TokenRefresher`](crate::TokenRefresher) holds in memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,9 +21,14 @@ pub struct Usage {
     pub waiting: usize,
 }
 
-pub(super) fn usage(core: &Core) -> Usage {
-    let (cached_tokens, cached_bytes) = core.cache.usage();
-    let last_write_bytes = core.writes.last_bytes();
-    let (unsaved, waiting) = (core.unsaved.count(), core.flights.waiting());
-    Usage { cached_tokens, cached_bytes, last_write_bytes, unsaved, waiting }
+impl TokenRefresher {
+    /// What this process holds in memory now. It takes longer with more logins.
+    #[must_use]
+    pub fn usage(&self) -> Usage {
+        let core = &self.0;
+        let (cached_tokens, cached_bytes) = core.cache.usage();
+        let last_write_bytes = core.writes.last_bytes();
+        let (unsaved, waiting) = (core.unsaved.count(), core.flights.waiting());
+        Usage { cached_tokens, cached_bytes, last_write_bytes, unsaved, waiting }
+    }
 }
