@@ -47,6 +47,8 @@ pub(crate) struct App(Arc<Parts>);
 pub(crate) struct Parts {
     clock: Clock,
     proxy: Arc<Proxy>,
+    /// Whether the home page offers what is there for show only.
+    demo: bool,
 }
 
 /// Opens the session store and puts the application together. The refresher is given back for its
@@ -66,7 +68,8 @@ pub async fn start_with(
     let refresher = refresher.build().map_err(cannot_work)?;
     let names = CookieNames::new(settings.base.is_https());
     let proxy = Proxy::new(&settings.upstream, &settings.base, names, clock.clone(), limits);
-    let app = App(Arc::new(Parts { clock, proxy: Arc::new(proxy.map_err(cannot_work)?) }));
+    let app =
+        App(Arc::new(Parts { clock, proxy: Arc::new(proxy.map_err(cannot_work)?), demo: false }));
     let mut router = router(app, settings, &refresher)?;
     if settings.index_key.is_some() {
         // The token's signature says who calls. Cookies and the page's origin play no part.
@@ -102,6 +105,7 @@ fn router(app: App, settings: &Settings, refresher: &TokenRefresher) -> Result<R
         .layer(sessions)
         .layer(session_cookie)
         .route("/healthz", get(async || "ok"))
+        .fallback(page::not_found)
         .with_state(app)
         .layer(same_origin))
 }
@@ -114,6 +118,7 @@ where
         .login_routes(settings.base.origin())
         .prefix("/auth")
         .scopes(settings.scopes.clone())
+        .after_logout("/?logged_out")
         .on_failure(page::not_logged_in);
     for (name, value) in &settings.login_params {
         routes = routes.param(name, value);
