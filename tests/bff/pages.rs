@@ -10,7 +10,7 @@ use reqwest::Response;
 use tower_token_refresh::testing::Endpoint;
 
 use crate::{
-    app::page::{escaped, home::logged_in},
+    app::page::{home::logged_in, layout::escaped},
     browser::{Browser, location},
     world::{World, soon},
 };

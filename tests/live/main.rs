@@ -6,6 +6,7 @@
 
 mod app;
 mod arrivals;
+mod chromium;
 mod gate;
 mod naive;
 
@@ -20,6 +21,7 @@ mod dpop;
 mod identity;
 mod outage;
 mod outgoing;
+mod pages;
 mod processes;
 mod refused;
 mod stores;

@@ -5,8 +5,7 @@
 
 mod failure;
 pub mod home;
-mod layout;
+pub mod layout;
 
 pub(crate) use failure::{not_found, not_logged_in};
 pub(crate) use home::home;
-pub use layout::escaped;
