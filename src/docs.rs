@@ -9,6 +9,7 @@
 //! | [`token_store`] | the token record, and a store of your own |
 //! | [`encryption_at_rest`] | sealed tokens, and how to change keys |
 //! | [`back_channel_logout`] | the provider ends logins |
+//! | [`bff`] | the example backend for a frontend, and what its pages show |
 //! | [`providers`] | what each provider does at a refresh, and what to set for it |
 //! | [`keycloak`] | realm and client settings |
 //! | [`client_authentication`] | secrets, keys, certificates, workload identity, and how they change |
@@ -57,6 +58,11 @@ pub mod back_channel_logout {}
 #[doc = "[`TokenEndpoint::classify`]: crate::TokenEndpoint::classify\n\n"]
 #[doc = include_str!("../docs/providers.md")]
 pub mod providers {}
+
+#[doc = "[Keycloak]: crate::docs::keycloak\n"]
+#[doc = "[`Identity`]: crate::Identity\n\n"]
+#[doc = include_str!("../docs/bff.md")]
+pub mod bff {}
 
 #[doc = "[replay]: crate::docs::failure_modes#replay\n\n"]
 #[doc = include_str!("../docs/keycloak.md")]
@@ -110,6 +116,7 @@ mod tests {
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
         let docs = fs::read_dir(root.join("docs")).expect("docs is a folder");
         let docs = docs.map(|page| page.expect("it can be read").path());
+        let docs = docs.filter(|page| page.extension().is_some_and(|kind| kind == "md"));
         docs.chain([root.join("README.md")])
             .map(|page| {
                 (page.display().to_string(), fs::read_to_string(&page).expect("a page is text"))

@@ -23,10 +23,10 @@ async fn a_user_is_logged_out_here_and_at_the_provider() {
         to.query_pairs().find(|(key, _)| key == name).map(|(_, value)| value.into_owned())
     };
     assert_eq!(field("client_id").as_deref(), Some("web"));
-    assert_eq!(field("post_logout_redirect_uri"), Some(format!("{}/", world.base)));
+    assert_eq!(field("post_logout_redirect_uri"), Some(format!("{}/?logged_out", world.base)));
     assert!(field("id_token_hint").is_some_and(|hint| issuer.every_secret().contains(&hint)));
 
-    assert_eq!(browser.visit_provider(&response).await, "/");
+    assert_eq!(browser.visit_provider(&response).await, "/?logged_out");
     assert!(!issuer.session_alive(&token));
     assert_eq!(browser.cookie("session"), None, "the cookie is removed");
     browser.set_cookie("session", &session);
@@ -48,7 +48,7 @@ async fn a_log_out_of_nobody_leads_home() {
     let response = world.browser().post("/auth/logout").await;
     assert_eq!(
         (response.status().as_u16(), location(&response)),
-        (303, format!("{}/", world.base))
+        (303, format!("{}/?logged_out", world.base))
     );
 }
 
@@ -67,7 +67,7 @@ async fn a_provider_without_an_end_session_endpoint_keeps_nobody_logged_in() {
     let response = browser.post("/auth/logout").await;
     assert_eq!(
         (response.status().as_u16(), location(&response)),
-        (303, format!("{}/", world.base))
+        (303, format!("{}/?logged_out", world.base))
     );
     assert_eq!(browser.api_status().await, 401);
 }

@@ -4,15 +4,15 @@
 use std::time::Duration;
 
 use axum::{Router, response::Html, routing::get};
-use fantoccini::{Client, ClientBuilder, Locator};
+use fantoccini::{Client, Locator};
 use serde_json::{Value, json};
 use support::{
     bff::{self, Running},
-    providers::{Provider, Refreshes, User, service},
+    providers::{Provider, Refreshes, User},
 };
 use tokio::time::sleep;
 
-use crate::api;
+use crate::{api, chromium};
 
 /// A client of the test realm whose access tokens live for seconds.
 const CLIENT_ID: &str = "web-short";
@@ -32,7 +32,7 @@ async fn a_user_logs_in_stays_logged_in_over_three_expiries_and_logs_out() {
     let program = bff::build(&[]);
     let api = api::serve(Router::new().route("/page", get(async || Html(PAGE)))).await;
     let bff = Running::start(&program, &provider.issuer_url, CLIENT_ID, &api, &[]).await;
-    let browser = open_browser().await;
+    let browser = chromium::open().await;
 
     log_in(&browser, &bff, &user).await;
     assert_eq!(text(&browser, "#name").await, user.name);
@@ -108,23 +108,4 @@ async fn until_dead(provider: &Provider, token: &str) {
     while provider.is_live(token).await {
         sleep(Duration::from_millis(200)).await;
     }
-}
-
-async fn open_browser() -> Client {
-    let arguments = [
-        "--headless=new",
-        // A browser that runs as root has no sandbox of its own.
-        "--no-sandbox",
-        "--disable-gpu",
-        "--no-first-run",
-        "--disable-background-networking",
-        "--disable-component-update",
-        "--disable-sync",
-    ];
-    let capabilities = json!({ "goog:chromeOptions": { "args": arguments } });
-    ClientBuilder::new(hyper_util::client::legacy::connect::HttpConnector::new())
-        .capabilities(capabilities.as_object().expect("an object").clone())
-        .connect(&service("TEST_WEBDRIVER_URL"))
-        .await
-        .expect("the browser opens")
 }

@@ -6,6 +6,7 @@
 
 mod app;
 mod arrivals;
+mod chromium;
 mod gate;
 mod naive;
 
@@ -21,6 +22,7 @@ mod identity;
 mod login;
 mod outage;
 mod outgoing;
+mod pages;
 mod processes;
 mod refused;
 mod stores;

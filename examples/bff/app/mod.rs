@@ -58,6 +58,8 @@ pub(crate) struct Parts {
     clock: Clock,
     client_id: String,
     proxy: Arc<Proxy>,
+    /// Whether the home page offers what is there for show only.
+    demo: bool,
 }
 
 /// Opens the session store and puts the application together. The refresher is given back for its
@@ -72,28 +74,28 @@ pub async fn start_with(
     clock: Clock,
     limits: Limits,
 ) -> Result<(Router, TokenRefresher), String> {
-    assemble(settings, clock, limits, Router::new()).await
+    assemble(settings, clock, limits, None).await
 }
 
 /// The same with the demo's own routes.
 pub async fn start_demo(demo: &Demo) -> Result<(Router, TokenRefresher), String> {
-    assemble(&demo.settings, demo.clock.clone(), Limits::default(), demo.routes()).await
+    assemble(&demo.settings, demo.clock.clone(), Limits::default(), Some(demo)).await
 }
 
-/// `more` are routes with the layers of the others.
 async fn assemble(
     settings: &Settings,
     clock: Clock,
     limits: Limits,
-    more: Router<App>,
+    demo: Option<&Demo>,
 ) -> Result<(Router, TokenRefresher), String> {
     let endpoint = provider::endpoint(settings).await?;
     let refresher = stores::open(settings, endpoint).await?.clock(clock.clone());
     let refresher = refresher.build().map_err(cannot_work)?;
     let names = CookieNames::new(settings.base.is_https());
     let proxy = Proxy::new(&settings.upstreams, &settings.base, names, &clock, limits);
-    let proxy = Arc::new(proxy?);
-    let app = App(Arc::new(Parts { clock, client_id: settings.client_id.clone(), proxy }));
+    let (client_id, proxy) = (settings.client_id.clone(), Arc::new(proxy?));
+    let app = App(Arc::new(Parts { clock, client_id, proxy, demo: demo.is_some() }));
+    let more = demo.map(Demo::routes).unwrap_or_default();
     let mut router = router(app, settings, &refresher, more)?;
     if settings.index_key.is_some() {
         // The token's signature says who calls. Cookies and the page's origin play no part.
@@ -111,6 +113,7 @@ fn cannot_work(error: ConfigError) -> String {
     format!("the settings cannot work: {error}")
 }
 
+/// `more` are routes with the layers of the others.
 fn router(
     app: App,
     settings: &Settings,
@@ -126,7 +129,7 @@ fn router(
     let same_origin = SameOriginLayer::new(settings.base.origin())
         .map_err(|error| format!("BASE_URL cannot be used: {error}"))?;
     let home = match &settings.static_dir {
-        None => Router::new().route("/", get(page::home)),
+        None => Router::new().route("/", get(page::home)).fallback(page::not_found),
         Some(dir) => {
             let files = Files::new(dir);
             Router::new().fallback(move |request: Request| files.clone().serve(request))
@@ -154,6 +157,7 @@ where
         .login_routes(settings.base.origin())
         .prefix("/auth")
         .scopes(settings.scopes.clone())
+        .after_logout("/?logged_out")
         .on_failure(page::not_logged_in);
     for (name, value) in &settings.login_params {
         routes = routes.param(name, value);

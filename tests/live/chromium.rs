@@ -1,0 +1,61 @@
+//! Chromium, driven by WebDriver, and by its own protocol for what WebDriver does not know: the
+//! colours that a user prefers, and the size of a phone.
+
+use fantoccini::{Client, ClientBuilder, error::CmdError, wd::WebDriverCompatibleCommand};
+use http::Method;
+use serde_json::{Value, json};
+use support::providers::service;
+use url::Url;
+
+pub async fn open() -> Client {
+    let arguments = [
+        "--headless=new",
+        // A browser that runs as root has no sandbox of its own.
+        "--no-sandbox",
+        "--disable-gpu",
+        "--no-first-run",
+        "--disable-background-networking",
+        "--disable-component-update",
+        "--disable-sync",
+    ];
+    let capabilities = json!({ "goog:chromeOptions": { "args": arguments } });
+    ClientBuilder::new(hyper_util::client::legacy::connect::HttpConnector::new())
+        .capabilities(capabilities.as_object().expect("an object").clone())
+        .connect(&service("TEST_WEBDRIVER_URL"))
+        .await
+        .expect("the browser opens")
+}
+
+/// `light` or `dark`, from now on.
+pub async fn prefer(browser: &Client, scheme: &str) {
+    let features = json!([{ "name": "prefers-color-scheme", "value": scheme }]);
+    command(browser, "Emulation.setEmulatedMedia", json!({ "features": features })).await;
+}
+
+pub async fn resize(browser: &Client, (width, height): (u32, u32)) {
+    let size = json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": false });
+    command(browser, "Emulation.setDeviceMetricsOverride", size).await;
+}
+
+/// A command of the Chrome DevTools Protocol.
+async fn command(browser: &Client, name: &'static str, parameters: Value) {
+    let sent: Result<Value, CmdError> = browser.issue_cmd(DevTools { name, parameters }).await;
+    sent.unwrap_or_else(|error| panic!("{name}: {error}"));
+}
+
+#[derive(Debug)]
+struct DevTools {
+    name: &'static str,
+    parameters: Value,
+}
+
+impl WebDriverCompatibleCommand for DevTools {
+    fn endpoint(&self, base: &Url, session: Option<&str>) -> Result<Url, url::ParseError> {
+        base.join(&format!("session/{}/goog/cdp/execute", session.unwrap_or_default()))
+    }
+
+    fn method_and_body(&self, _: &Url) -> (Method, Option<String>) {
+        let body = json!({ "cmd": self.name, "params": self.parameters });
+        (Method::POST, Some(body.to_string()))
+    }
+}
