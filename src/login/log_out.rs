@@ -7,7 +7,7 @@ use axum::{extract::State, response::Response};
 use tower_sessions::Session;
 
 use super::{callback::see_other, shared::Shared};
-use crate::Logout;
+use crate::{Logout, RefreshErrorKind, Revocation};
 
 /// Whatever the provider does, the login here has ended. It waits for the provider for 2 s at most.
 pub(super) async fn log_out(State(login): State<Arc<Shared>>, session: Session) -> Response {
@@ -18,5 +18,16 @@ pub(super) async fn log_out(State(login): State<Arc<Shared>>, session: Session) 
     let home = login.settings.url(&login.settings.after_logout);
     // Without an ID token the provider would ask whether to log out, and some would go no further.
     let there = outcome.id_token().and_then(|_| outcome.end_session_url(Some(&home)));
+    let there = there.filter(|_| is_reachable(&outcome.revocation));
     see_other(there.as_deref().unwrap_or(&home), [])
+}
+
+/// A browser that is sent to a provider which does not answer shows an error page of its own, or
+/// nothing for a long time.
+fn is_reachable(revocation: &Revocation) -> bool {
+    match revocation {
+        Revocation::InBackground => false,
+        Revocation::Failed(error) => error.kind() != RefreshErrorKind::Unavailable,
+        _ => true,
+    }
 }

@@ -32,7 +32,7 @@ use crate::{ConfigError, SameOriginLayer, TokenRefresher, TokenSet, token_store:
 /// |---|---|
 /// | `GET /login?return_to=/path` | sends the browser to the provider. `return_to` is where it goes afterwards, if [`safe_return_to`](crate::safe_return_to) takes it. `prompt`, `login_hint`, `max_age`, `acr_values` and `ui_locales` are passed on, unless a [`param`](Self::param) says the same |
 /// | `GET /callback` | where the provider sends the browser back to: register it there as the redirect URI |
-/// | `POST /logout` | ends the login here, then sends the browser to the provider to end its session there (OpenID Connect RP-Initiated Logout 1.0). It refuses forms of other sites |
+/// | `POST /logout` | ends the login here, then sends the browser to the provider to end its session there (OpenID Connect RP-Initiated Logout 1.0), unless it cannot be reached. It refuses forms of other sites |
 ///
 /// | setting | default |
 /// |---|---|

@@ -145,3 +145,23 @@ async fn an_unknown_signing_key_makes_the_keys_be_read_again() {
     assert_eq!(browser.api_status().await, 200);
     assert_eq!(world.issuer().requests(Endpoint::Jwks), 2);
 }
+
+#[tokio::test]
+async fn a_logout_while_the_provider_is_down_leads_home_and_not_there() {
+    let world = World::new().await;
+    let browser = world.logged_in().await;
+    world.issuer().set_down(true);
+    let out = browser.post("/auth/logout").await;
+    assert_eq!((out.status().as_u16(), location(&out)), (303, format!("{}/", world.base)));
+    assert_eq!(browser.api_status().await, 401);
+}
+
+#[tokio::test]
+async fn a_logout_that_another_site_asks_for_is_refused() {
+    let world = World::new().await;
+    let browser = world.logged_in().await;
+    let forged = browser.request_of_anybody(reqwest::Method::POST, "/auth/logout");
+    let answer = browser.send(forged.header("origin", "https://evil.example")).await;
+    assert_eq!(answer.status(), 403);
+    assert_eq!(browser.api_status().await, 200);
+}
