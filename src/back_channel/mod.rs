@@ -29,15 +29,23 @@ pub(crate) use names::Names;
 pub(crate) use replay_cache::{ReplayCache, Work};
 
 use self::named::NamedLately;
-use crate::{clock::Clock, endpoint::Provider, error::ConfigError};
+use crate::{
+    clock::{Clock, Throttle},
+    endpoint::Provider,
+    error::ConfigError,
+};
 
 const SHORTEST_KEY: usize = 32;
+/// The shortest time between two lines about refused logout tokens.
+const REFUSALS_EVERY: Duration = Duration::from_secs(10);
 
 /// What a refresher needs for logout tokens.
 pub(crate) struct BackChannel {
     pub(crate) names: Arc<Names>,
     pub(crate) named: NamedLately,
     pub(crate) replays: ReplayCache,
+    /// Anybody can post here.
+    refusals: Throttle,
 }
 
 impl BackChannel {
@@ -47,6 +55,11 @@ impl BackChannel {
             return broken("on", "the endpoint needs an issuer and a jwks_url, or discovery");
         }
         Ok(())
+    }
+
+    /// Whether to log a refusal. The metric counts all.
+    pub(crate) fn may_log_refusal(&self, clock: &Clock) -> bool {
+        self.refusals.is_due(clock.monotonic())
     }
 
     /// `key`: as the application gave it, not checked yet.
@@ -64,6 +77,7 @@ impl BackChannel {
             names: Arc::new(Names::new(key)),
             named: NamedLately::new(clock.clone(), longest_log_in),
             replays: ReplayCache::new(clock.clone()),
+            refusals: Throttle::due(REFUSALS_EVERY),
         })
     }
 }

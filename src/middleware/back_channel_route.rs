@@ -37,9 +37,8 @@ pub(crate) fn route<S: Clone + Send + Sync + 'static>(
 
 impl TokenRefresher {
     async fn end_logins(&self, request: Request) -> Result<(), BackChannelError> {
-        let token = logout_token(request).await.inspect_err(
-            |fault| tracing::warn!(%fault, "a request to the back-channel logout handler was refused"),
-        )?;
+        let token = logout_token(request).await.map_err(BackChannelError::from);
+        let token = token.inspect_err(|error| self.report_refused_logout(error))?;
         self.end_by_logout_token(&token).await
     }
 }

@@ -4,6 +4,7 @@ use std::{
     any::Any,
     fmt,
     sync::{Arc, atomic::AtomicBool},
+    time::Duration,
 };
 
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -247,8 +248,9 @@ impl TokenRefresherBuilder {
         let provider = &own.provider;
         let claims_verifier = claims_verifier(self.claims_trust, &providers);
         let back_channel = self.back_channel.map(|key| {
-            // It calls the stores five times.
-            BackChannel::new(&key, &clock, self.policy.store_timeout.saturating_mul(6))
+            // It calls the stores five times. The login routes exchange and verify before that.
+            let before = provider.longest_refresh() + Duration::from_secs(60);
+            BackChannel::new(&key, &clock, before + self.policy.store_timeout.saturating_mul(6))
         });
         let back_channel = back_channel.transpose()?;
 

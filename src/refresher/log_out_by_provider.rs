@@ -9,7 +9,7 @@ use futures_util::{StreamExt, stream};
 use serde_json::Value;
 
 use super::{
-    Core,
+    Core, TokenRefresher,
     ending::{Cause, Login},
     errors::unavailable,
     providers::AtProvider,
@@ -35,7 +35,7 @@ pub(super) async fn end_by_logout_token(core: &Core, token: &str) -> Result<(), 
         }
         Err(error @ BackChannelError::Refused(_)) => {
             metrics::back_channel("refused");
-            tracing::warn!(error = %Chain(error), "a logout token was refused");
+            report_refusal(core, error);
         }
         Err(error) => {
             metrics::back_channel("failed");
@@ -43,6 +43,25 @@ pub(super) async fn end_by_logout_token(core: &Core, token: &str) -> Result<(), 
         }
     }
     ended.map(|_| ())
+}
+
+impl TokenRefresher {
+    /// For what is refused before it is read as a logout token.
+    #[cfg(feature = "axum")]
+    pub(crate) fn report_refused_logout(&self, error: &BackChannelError) {
+        report_refusal(&self.0, error);
+    }
+}
+
+/// Anybody can post what is no logout token, as often as they like.
+fn report_refusal(core: &Core, error: &BackChannelError) {
+    let may_log = |channel: &BackChannel| channel.may_log_refusal(&core.clock);
+    if core.back_channel.as_ref().is_none_or(may_log) {
+        tracing::warn!(
+            error = %Chain(error),
+            "a logout token was refused (logged every ten seconds at most)"
+        );
+    }
 }
 
 /// How many logins that were.

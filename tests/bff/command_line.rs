@@ -139,9 +139,9 @@ fn arguments_are_read() {
 async fn help_needs_no_settings_and_an_unknown_argument_is_one_line() {
     let (code, stdout, stderr) = run(&["--help"], &[]).await;
     assert_eq!((code, &*stdout, &*stderr), (Some(0), &*help(), ""));
-    let (code, stdout, stderr) = run(&["--chekc"], &GOOD).await;
+    let (code, stdout, stderr) = run(&["--dry-run"], &GOOD).await;
     assert_eq!((code, &*stdout), (Some(2), ""));
-    assert_eq!(stderr, "\"--chekc\": no such argument; --help names them\n");
+    assert_eq!(stderr, "\"--dry-run\": no such argument; --help names them\n");
 }
 
 #[tokio::test]

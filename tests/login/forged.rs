@@ -128,7 +128,7 @@ async fn a_cookie_of_somebody_else_that_is_no_ascii_is_in_nobodys_way() {
     let name = browser.cookie_names().remove(0);
     let attempt = format!("{name}={}", browser.cookie(&name).unwrap());
     let client = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build();
-    let cookies = [b"theme=caf\xc3\xa9; ", attempt.as_bytes()].concat();
+    let cookies = [b"theme=\xc3\xa9; ", attempt.as_bytes()].concat();
     let request = client.unwrap().get(format!("{}{callback}", world.base));
     let answer = request.header("cookie", cookies).send().await.unwrap();
     assert_eq!(answer.status(), 303);
