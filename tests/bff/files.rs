@@ -156,7 +156,7 @@ async fn nothing_beside_the_app_is_shown() {
         let answer = raw(&world, path).await;
         assert!(!answer.ends_with("secret"), "{path}: {answer}");
     }
-    for path in ["/.env", "/%2eenv", "/.git/config"] {
+    for path in ["/.env", "/%2eenv", "/.git/config", "/assets%2F.env", "/assets%5c%2egit/config"] {
         assert!(raw(&world, path).await.starts_with("HTTP/1.1 404"), "{path}");
     }
 }

@@ -148,6 +148,7 @@ async fn nobody_says_who_the_user_is_but_us() {
         "x-auth-request-access-token",
         "remote-user",
         "x-remote-user",
+        "proxy",
         "true-client-ip",
         "x-client-ip",
         "cf-connecting-ip",

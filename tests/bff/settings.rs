@@ -300,6 +300,10 @@ fn passwords_are_cut_out() {
         "a://b@hunter2@r",
         "x?password=hunter2",
         "x#hunter2",
+        "postgres://app:hunter2#x@db/app",
+        "redis://:hunter2?x@r",
+        "http://u:a@hunter2?c@h",
+        "hunter2?x@r",
     ] {
         let shown = without_secrets(value);
         assert!(!shown.contains("hunter2"), "{shown}");

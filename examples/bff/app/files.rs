@@ -80,13 +80,12 @@ fn is_ours(path: &str) -> bool {
 }
 
 /// What lies in such a directory by mistake (`.git`, `.env`) is nobody's business. An escaped dot is
-/// one, too; `.well-known` is meant for others (RFC 8615).
+/// one, too, and so is one behind an escaped slash; `.well-known` is meant for others (RFC 8615).
 fn is_hidden(path: &str) -> bool {
+    let path = path.to_ascii_lowercase().replace("%2e", ".").replace("%2f", "/");
+    let path = path.replace("%5c", "/").replace('\\', "/");
     let mut segments = path.split('/').skip(1);
-    segments.any(|segment| {
-        let segment = segment.to_ascii_lowercase().replace("%2e", ".");
-        segment.starts_with('.') && segment != ".well-known"
-    })
+    segments.any(|segment| segment.starts_with('.') && segment != ".well-known")
 }
 
 /// Old browsers do not say what they do, but ask scripts and pictures for no HTML.

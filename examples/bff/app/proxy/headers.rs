@@ -32,12 +32,14 @@ const HOP_BY_HOP: [HeaderName; 8] = [
 /// user is, and where the request comes from. The address that the upstream gets is the one that
 /// connects here: the proxy's, where a proxy stands in front. `Expect` is answered here, `Host`
 /// follows from the target, and `Authorization` is the token of the login.
-const NOT_THE_BROWSERS: [HeaderName; 15] = [
+const NOT_THE_BROWSERS: [HeaderName; 16] = [
     header::AUTHORIZATION,
     HeaderName::from_static("cf-connecting-ip"),
     header::EXPECT,
     header::FORWARDED,
     header::HOST,
+    // CGI programs would take it for a setting of their own (httpoxy).
+    HeaderName::from_static("proxy"),
     HeaderName::from_static("remote-user"),
     HeaderName::from_static("true-client-ip"),
     header::VIA,

@@ -33,6 +33,14 @@ impl fmt::Display for SettingError {
 
 /// Whatever might be a password is cut out, even of a value that is no URL.
 pub fn without_secrets(value: &str) -> String {
+    // An unescaped `?` or `#` in a password ends nothing: what follows is still a part of it.
+    if let Some(at) = value.find(['?', '#'])
+        && value[at..].contains('@')
+    {
+        return value.split_once("://").map_or("…".to_owned(), |(scheme, _)| {
+            scheme.chars().take(20).chain("://…".chars()).collect()
+        });
+    }
     let (value, query) = value.split_at(value.find(['?', '#']).unwrap_or(value.len()));
     let query = if query.is_empty() { "" } else { "?…" };
     let shown = match (value.split_once("://"), value.rsplit_once('@')) {
