@@ -26,6 +26,7 @@ const ACCESS_TOKEN: &str = "urn:ietf:params:oauth:token-type:access_token";
 #[derive(Clone, Copy)]
 pub(crate) enum AuthorizationGrant<'a> {
     RefreshToken(&'a SecretString),
+    #[cfg_attr(not(feature = "login"), allow(dead_code, reason = "the login routes use it"))]
     AuthorizationCode(AuthorizationCode<'a>),
     ClientCredentials(&'a TokenTarget),
     JwtBearer(&'a JwtBearer, &'a TokenTarget),

@@ -53,6 +53,7 @@ struct ClaimsCache {
 }
 
 /// Who the user is, as JSON text.
+#[cfg_attr(not(feature = "axum"), allow(dead_code, reason = "the extractor uses it"))]
 struct IdentityClaims {
     json: Box<str>,
     decoded: Decoded,
@@ -168,6 +169,7 @@ impl CachedToken {
         self.claims.decoded.get_or_decode(|| claims::payload(self.access_token.expose()))
     }
 
+    #[cfg(feature = "axum")]
     /// Who the user is, as `T`: from the ID token, or as the application said at log in. None if
     /// neither says it.
     pub(crate) fn identity_as<T: DeserializeOwned + Send + Sync + 'static>(

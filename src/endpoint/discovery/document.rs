@@ -34,6 +34,7 @@ pub(crate) struct Metadata {
 
 /// Where and how a login begins.
 #[derive(Clone, Default)]
+#[cfg_attr(not(feature = "login"), allow(dead_code, reason = "the login routes use it"))]
 pub(crate) struct Authorization {
     /// Where to send the browser (RFC 6749, section 3.1).
     pub(crate) endpoint: Option<Uri>,
@@ -47,6 +48,7 @@ pub(crate) struct Authorization {
 
 #[derive(Clone, Default)]
 pub(crate) struct MtlsAliases {
+    #[cfg_attr(not(feature = "login"), allow(dead_code, reason = "the login routes use it"))]
     pub(crate) pushed: Option<Uri>,
     pub(crate) token: Option<Uri>,
     pub(crate) revocation: Option<Uri>,
@@ -59,6 +61,7 @@ impl Metadata {
     }
 
     /// Where a pushed authorization request goes.
+    #[cfg(feature = "login")]
     pub(crate) fn pushed_url(&self, mtls: bool) -> Option<&Uri> {
         self.mtls.pushed.as_ref().filter(|_| mtls).or(self.authorization.pushed.as_ref())
     }
