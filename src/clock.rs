@@ -138,7 +138,7 @@ fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// As a claim of a JWT counts (RFC 7519, section 2).
+/// As a claim of a JWT counts (RFC 7519, section 2): whole seconds since 1970.
 pub(crate) fn unix_seconds(at: SystemTime) -> u64 {
     at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs()
 }

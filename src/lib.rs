@@ -54,8 +54,8 @@
 //!
 //! `/login`, `/callback` and `/logout` are the [login routes](LoginRoutes). An application with an
 //! OpenID Connect client of its own calls [`log_in`](TokenRefresher::log_in) and
-//! [`log_out`](TokenRefresher::log_out) instead. The README has the whole application, with sessions
-//! that survive a restart.
+//! [`log_out`](TokenRefresher::log_out) instead. The README has the whole application, with
+//! sessions that survive a restart.
 //!
 //! Several processes need a token store that compares and swaps, such as those for Redis and
 //! PostgreSQL: see [`token_store`].
@@ -93,8 +93,8 @@
 //! With [`seal_with`](TokenRefresherBuilder::seal_with), whoever can only read the token store
 //! learns no token.
 //!
-//! The login routes, or your own OpenID Connect client, have verified the first tokens of a login. Each refresh
-//! is compared with them. Tokens of another user or issuer end the login
+//! The login routes, or your own OpenID Connect client, have verified the first tokens of a login.
+//! Each refresh is compared with them. Tokens of another user or issuer end the login
 //! ([`SubjectChanged`](RefreshErrorKind::SubjectChanged)). A refreshed ID token that does not
 //! verify is dropped, and the earlier one is kept with the new access and refresh token.
 //!

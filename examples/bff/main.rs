@@ -46,11 +46,11 @@
 //! | `--check` | starts nothing: reads the settings, shows them without secrets, asks the provider whether it knows this client, and tries the stores. Exit code 0 if all is well, 1 if something cannot be reached or refuses, 2 if a setting cannot work |
 //! | `--demo` | needs no settings: runs with a provider and an API of its own, and prints its URL. An access token lives for a minute there; `POST /demo/expire` lets the caller's expire at once, and `GET /demo/stats` counts `refreshes` and `token_requests` |
 //!
-//! An empty variable counts as missing. A variable that looks like a misspelt one of these is named in
-//! the log, and is an error for `--check`. A setting that cannot work, or an unknown argument, is one
-//! line on stderr and exit code 2. A port or a session store that cannot be used is one line and exit code 1. It starts
-//! without its provider, which the next login tries again. SIGTERM or ctrl-c stops it: requests get
-//! ten seconds to end, and refreshes fifteen more.
+//! An empty variable counts as missing. A variable that looks like a misspelt one of these is named
+//! in the log, and is an error for `--check`. A setting that cannot work, or an unknown argument,
+//! is one line on stderr and exit code 2. A port or a session store that cannot be used is one line
+//! and exit code 1. It starts without its provider, which the next login tries again. SIGTERM or
+//! ctrl-c stops it: requests get ten seconds to end, and refreshes fifteen more.
 //!
 //! | route | |
 //! |---|---|

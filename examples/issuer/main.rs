@@ -1,5 +1,5 @@
-//! A strict identity provider, for the tests of an application in any language: it logs everybody in
-//! without a password, and ends a login when one of its refresh tokens is used twice.
+//! A strict identity provider, for the tests of an application in any language: it logs everybody
+//! in without a password, and ends a login when one of its refresh tokens is used twice.
 //!
 //! ```sh
 //! cargo run --example issuer -- 127.0.0.1:9400 --like keycloak
@@ -7,11 +7,11 @@
 //!
 //! It prints what the application has to know, and then a line for each login and refresh, and for
 //! each refresh token that it has refused. `--help` names the options. An argument that cannot work
-//! is one line on stderr and exit code 2; an address that cannot be listened at is one line and exit
-//! code 1.
+//! is one line on stderr and exit code 2; an address that cannot be listened at is one line and
+//! exit code 1.
 //!
-//! What it does is told in the documentation of `tower_token_refresh::testing`. It forgets everything
-//! when it ends.
+//! What it does is told in the documentation of `tower_token_refresh::testing`. It forgets
+//! everything when it ends.
 
 mod arguments;
 

@@ -1,5 +1,5 @@
-//! Log in, stay logged in, log out: the whole application, with a provider and an API of its own, so
-//! that nothing has to be set up.
+//! Log in, stay logged in, log out: the whole application, with a provider and an API of its own,
+//! so that nothing has to be set up.
 //!
 //! ```sh
 //! cargo run --example login

@@ -1,5 +1,5 @@
-//! A client of your own (`openidconnect`) beside this crate: it logs the user in, and hands over the
-//! tokens. Most applications need no such client: see `examples/login`.
+//! A client of your own (`openidconnect`) beside this crate: it logs the user in, and hands over
+//! the tokens. Most applications need no such client: see `examples/login`.
 //!
 //! ```sh
 //! cargo run --example openidconnect

@@ -42,8 +42,8 @@ impl Issuers {
         *self.own == *issuer || self.accepted.iter().any(|accepted| accepted == issuer)
     }
 
-    /// Whether the answer to an authorization request may name `iss` (RFC 9207). Which tenant it is, the
-    /// ID token tells later.
+    /// Whether the answer to an authorization request may name `iss` (RFC 9207). Which tenant it
+    /// is, the ID token tells later.
     #[cfg(feature = "login")]
     pub(crate) fn may_answer(&self, iss: &str) -> bool {
         *self.own == *iss

@@ -24,8 +24,8 @@ const HEADERS: [(HeaderName, &str); 3] = [
 ];
 
 /// Why nobody was logged in, or out. For
-/// [`LoginRoutes::on_failure`](crate::LoginRoutes::on_failure). It holds no token, code or state; its
-/// sources may be errors of your own [`user_info`](crate::LoginRoutes::user_info).
+/// [`LoginRoutes::on_failure`](crate::LoginRoutes::on_failure). It holds no token, code or state;
+/// its sources may be errors of your own [`user_info`](crate::LoginRoutes::user_info).
 #[derive(Debug, Clone)]
 pub struct LoginError {
     kind: LoginErrorKind,
@@ -43,8 +43,8 @@ pub struct LoginError {
 pub enum LoginErrorKind {
     /// The request is not a valid link to the login, or not a valid answer of the provider. 400
     InvalidRequest,
-    /// This browser has not begun the login that the answer is for, or more than ten minutes ago, or
-    /// the answer was used before. 400
+    /// This browser has not begun the login that the answer is for, or more than ten minutes ago,
+    /// or the answer was used before. 400
     UnknownAttempt,
     /// The provider did not log the user in: see [`LoginError::code`]. 403
     Denied,

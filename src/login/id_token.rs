@@ -10,8 +10,8 @@
 //! | `at_hash` | if present: that of the access token (3.1.3.8) |
 //! | `auth_time` | if `max_age` was asked for: present, and not longer ago than that |
 //!
-//! Where the settings of an endpoint without discovery name no keys, the token is believed because it
-//! came from the token endpoint over TLS (item 6). A discovery document must name them.
+//! Where the settings of an endpoint without discovery name no keys, the token is believed because
+//! it came from the token endpoint over TLS (item 6). A discovery document must name them.
 
 use std::time::SystemTime;
 

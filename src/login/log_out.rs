@@ -1,5 +1,5 @@
-//! `POST /logout`: the login ends here, and then the browser's session at the provider (OpenID Connect
-//! RP-Initiated Logout 1.0).
+//! `POST /logout`: the login ends here, and then the browser's session at the provider (OpenID
+//! Connect RP-Initiated Logout 1.0).
 
 use std::sync::Arc;
 

@@ -36,9 +36,9 @@ const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 /// one after DNS rebinding. A header that comes twice must pass twice. Every other request gets a
 /// 403 as problem JSON (RFC 9457) with `Cache-Control: no-store`, and the code `cross_site`.
 ///
-/// A client that is no browser and does send cookies has to send `Origin` as well. Handlers must not
-/// change anything on GET. Whoever calls without cookies, such as the provider with a logout token,
-/// needs no layer.
+/// A client that is no browser and does send cookies has to send `Origin` as well. Handlers must
+/// not change anything on GET. Whoever calls without cookies, such as the provider with a logout
+/// token, needs no layer.
 ///
 /// ```
 /// # #[cfg(feature = "axum")]

@@ -19,8 +19,8 @@ use crate::{cookies, error::ConfigError};
 ///
 /// tower-sessions 0.14 percent-decodes the *names* of cookies. So beside `__Host-session=alice`, a
 /// sibling domain that plants `%5F_Host-session=mallory` has the user act in mallory's session, or
-/// in none at all: no browser sees the prefix `__Host-` in that name. The layer answers this, on the
-/// request:
+/// in none at all: no browser sees the prefix `__Host-` in that name. The layer answers this, on
+/// the request:
 ///
 /// | cookie | what the layer does |
 /// |---|---|
@@ -32,9 +32,9 @@ use crate::{cookies, error::ConfigError};
 /// A request of which nothing has to change is left as it is, and nothing is allocated unless a
 /// cookie has an escape in its name.
 ///
-/// On the response: tower-sessions removes its cookie without `Secure`, and a browser ignores a line
-/// without it about a name with the prefix `__Host-` or `__Secure-` (RFC 6265bis, section 4.1.3).
-/// The layer adds it, for names with these prefixes.
+/// On the response: tower-sessions removes its cookie without `Secure`, and a browser ignores a
+/// line without it about a name with the prefix `__Host-` or `__Secure-` (RFC 6265bis, section
+/// 4.1.3). The layer adds it, for names with these prefixes.
 ///
 /// Without such a prefix, whoever can plant a second cookie of the session's name can still log the
 /// user out. Over https, so name it `__Host-…`.

@@ -10,8 +10,9 @@ use tower::ServiceExt;
 
 use super::{body::TimedBody, head_timer::HeadTimer, socket::Socket};
 
-/// hyper's buffer. A head that fills it is refused; one that arrives in one piece may overfill it, by
-/// as much again. hyper reads no further ahead, so this bounds the memory of a connection as well.
+/// hyper's buffer. A head that fills it is refused; one that arrives in one piece may overfill it,
+/// by as much again. hyper reads no further ahead, so this bounds the memory of a connection as
+/// well.
 ///
 /// The other limit, 100 header fields, is hyper's default: set by hand, the fields would cost an
 /// allocation for each request.
@@ -35,8 +36,8 @@ impl Default for Limits {
     }
 }
 
-/// Serves all requests of a connection. Once the sender behind `stopping` is gone, it ends after the
-/// one that is under way.
+/// Serves all requests of a connection. Once the sender behind `stopping` is gone, it ends after
+/// the one that is under way.
 pub(super) async fn serve(
     socket: Socket,
     peer: SocketAddr,

@@ -18,17 +18,17 @@
 //! `net.core.somaxconn`, 4096 by default. tokio's and axum's own listeners ask for 1024, the
 //! standard library's for 128; in a burst, the clients beyond that wait a second or more.
 //!
-//! A client that keeps its connection sends its next request while an idle server closes it, now and
-//! then, and gets an error. So the idle limit is longer than the 60 s of the usual proxies (nginx,
-//! AWS ALB): they close first. If yours waits longer, set a longer one.
+//! A client that keeps its connection sends its next request while an idle server closes it, now
+//! and then, and gets an error. So the idle limit is longer than the 60 s of the usual proxies
+//! (nginx, AWS ALB): they close first. If yours waits longer, set a longer one.
 //!
 //! Connections send without delay (`TCP_NODELAY`). A handler finds its client's address in
-//! [`ConnectInfo<SocketAddr>`](axum::extract::ConnectInfo). WebSockets and other upgrades work. If a
-//! handler panics, its connection is closed, and no other one.
+//! [`ConnectInfo<SocketAddr>`](axum::extract::ConnectInfo). WebSockets and other upgrades work. If
+//! a handler panics, its connection is closed, and no other one.
 //!
 //! Deliberately not here: TLS and HTTP/2, which a proxy in front speaks with browsers, and a limit
-//! for how long an answer takes, to compute or to be read: downloads and event streams are long. Set
-//! such a limit where it belongs, as with tower-http's `timeout`.
+//! for how long an answer takes, to compute or to be read: downloads and event streams are long.
+//! Set such a limit where it belongs, as with tower-http's `timeout`.
 //!
 //! ```no_run
 //! use axum::{Router, routing::get};
@@ -174,8 +174,8 @@ impl Server {
 
     /// Serves until `stop` resolves, and returns when all connections have ended.
     ///
-    /// After `stop`, no connection is accepted and idle ones are closed. A request that has begun is
-    /// answered, and then its connection is closed, too. What takes longer than
+    /// After `stop`, no connection is accepted and idle ones are closed. A request that has begun
+    /// is answered, and then its connection is closed, too. What takes longer than
     /// [`drain`](Self::drain) is cut off, with a line in the log.
     ///
     /// Upgraded connections are their handlers' business: nothing here waits for them or closes

@@ -78,8 +78,8 @@ impl IssuerServer {
 }
 
 impl StrictIssuer {
-    /// Serves this issuer on a free port of 127.0.0.1, with gates and latency. From now on, documents
-    /// and tokens name this server.
+    /// Serves this issuer on a free port of 127.0.0.1, with gates and latency. From now on,
+    /// documents and tokens name this server.
     ///
     /// # Errors
     /// There is no free port.
@@ -87,8 +87,8 @@ impl StrictIssuer {
         self.serve_on(("127.0.0.1", 0)).await
     }
 
-    /// The same at an address of your choice, such as `127.0.0.1:9400`. Documents and tokens name it
-    /// as an IP address and a port, so give one that your application can reach.
+    /// The same at an address of your choice, such as `127.0.0.1:9400`. Documents and tokens name
+    /// it as an IP address and a port, so give one that your application can reach.
     ///
     /// # Errors
     /// Nobody can listen there: the port is taken, or the address is not this machine's.

@@ -144,8 +144,8 @@ async fn a_request_has_one_host() {
     assert_eq!(raw.status(&[get, "host: app", "Host: app"], "").await, 400, "one twice");
 }
 
-/// hyper answers a coding that does not end in `chunked` itself, with a 400. One that does gets here
-/// with `chunked` alone taken off.
+/// hyper answers a coding that does not end in `chunked` itself, with a 400. One that does gets
+/// here with `chunked` alone taken off.
 #[tokio::test]
 async fn a_transfer_coding_that_we_do_not_know_is_a_501() {
     let raw = Raw::new().await;

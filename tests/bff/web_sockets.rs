@@ -1,4 +1,5 @@
-//! WebSockets below `/api`: the token at the handshake, bytes both ways, and the end with the login.
+//! WebSockets below `/api`: the token at the handshake, bytes both ways, and the end with the
+//! login.
 
 use std::sync::{
     Arc,

@@ -1,4 +1,5 @@
-//! The login routes at real providers: log in, who it is, two expiries' worth of refreshes, log out.
+//! The login routes at real providers: log in, who it is, two expiries' worth of refreshes, log
+//! out.
 
 use axum::{
     Json, Router,

@@ -1,5 +1,5 @@
-//! The pages of `examples/bff` as people meet them: in light and in dark, on small screens and large
-//! ones, with a keyboard or a screen reader.
+//! The pages of `examples/bff` as people meet them: in light and in dark, on small screens and
+//! large ones, with a keyboard or a screen reader.
 //!
 //! With `TEST_SCREENSHOTS` it leaves pictures in that folder.
 

@@ -1,8 +1,8 @@
 //! `--check`: whether this application could work with its settings, before anybody relies on it.
 //!
-//! Each thing is tried by doing it: the document is fetched, a session is written, read and removed,
-//! and a login with made-up tokens goes through the token store to the provider, which must refuse
-//! these tokens and not this client.
+//! Each thing is tried by doing it: the document is fetched, a session is written, read and
+//! removed, and a login with made-up tokens goes through the token store to the provider, which
+//! must refuse these tokens and not this client.
 
 use std::{sync::Arc, time::Duration};
 

@@ -1,5 +1,6 @@
 //! `--demo`: everything on this machine, with nothing to set. The provider is the strict one of the
-//! tests, which logs everybody in; access tokens live for a minute, so that a visitor sees refreshes.
+//! tests, which logs everybody in; access tokens live for a minute, so that a visitor sees
+//! refreshes.
 //!
 //! | route | |
 //! |---|---|

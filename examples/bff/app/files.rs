@@ -1,6 +1,6 @@
-//! `STATIC_DIR`: the files of a single-page app. Its routes are made by its script, so whoever opens
-//! a page that is no file gets `index.html`. A script or a picture that is missing is a 404: the app's
-//! HTML would be no help there.
+//! `STATIC_DIR`: the files of a single-page app. Its routes are made by its script, so whoever
+//! opens a page that is no file gets `index.html`. A script or a picture that is missing is a 404:
+//! the app's HTML would be no help there.
 
 use std::path::Path;
 
@@ -79,8 +79,9 @@ fn is_ours(path: &str) -> bool {
     OURS.into_iter().filter_map(below).any(|is_below| is_below)
 }
 
-/// What lies in such a directory by mistake (`.git`, `.env`) is nobody's business. An escaped dot is
-/// one, too, and so is one behind an escaped slash; `.well-known` is meant for others (RFC 8615).
+/// What lies in such a directory by mistake (`.git`, `.env`) is nobody's business. An escaped dot
+/// is one, too, and so is one behind an escaped slash; `.well-known` is meant for others (RFC
+/// 8615).
 fn is_hidden(path: &str) -> bool {
     let path = path.to_ascii_lowercase().replace("%2e", ".").replace("%2f", "/");
     let path = path.replace("%5c", "/").replace('\\', "/");

@@ -1,7 +1,7 @@
 //! `GET /auth/me`: who is logged in, for a page's script.
 //!
-//! Who the user is was verified at log in, so it is known in an outage, too. What only a fresh access
-//! token could tell is `null` or empty then.
+//! Who the user is was verified at log in, so it is known in an outage, too. What only a fresh
+//! access token could tell is `null` or empty then.
 
 use axum::{
     Json,

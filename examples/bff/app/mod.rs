@@ -43,7 +43,8 @@ use tower_token_refresh::{
     rejection::redirect_browsers_to, serve::Server,
 };
 
-/// How long refreshes may take once serving has ended: a little longer than one write of new tokens.
+/// How long refreshes may take once serving has ended: a little longer than one write of new
+/// tokens.
 pub const LAST_REFRESHES: Duration = Duration::from_secs(15);
 
 const LOG_IN: &str = "/auth/login";

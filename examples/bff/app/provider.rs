@@ -6,8 +6,8 @@ use tower_token_refresh::{ClientAuth, Discover, DiscoveryError, TokenEndpoint};
 
 use super::settings::Settings;
 
-/// Discovers the provider. If it cannot be reached, that is logged, and the first login tries again.
-/// A document that is wrong is an error: waiting would not mend it.
+/// Discovers the provider. If it cannot be reached, that is logged, and the first login tries
+/// again. A document that is wrong is an error: waiting would not mend it.
 pub(super) async fn endpoint(settings: &Settings) -> Result<TokenEndpoint, String> {
     let endpoint = described(settings);
     match endpoint.clone().await {

@@ -33,8 +33,8 @@ impl Provider {
         }
     }
 
-    /// The tokens that `code` stands for (RFC 6749, section 4.1.3). It is sent again as a refresh is:
-    /// only if the provider has certainly not acted on it.
+    /// The tokens that `code` stands for (RFC 6749, section 4.1.3). It is sent again as a refresh
+    /// is: only if the provider has certainly not acted on it.
     pub(crate) async fn redeem(
         &self,
         code: AuthorizationCode<'_>,
@@ -43,8 +43,8 @@ impl Provider {
         self.obtain(AuthorizationGrant::AuthorizationCode(code), key).await
     }
 
-    /// Sends an authorization request to the provider itself and gives the `request_uri` that stands
-    /// for it (RFC 9126, section 2).
+    /// Sends an authorization request to the provider itself and gives the `request_uri` that
+    /// stands for it (RFC 9126, section 2).
     pub(crate) async fn push(
         &self,
         metadata: &Metadata,

@@ -87,9 +87,9 @@ pub(crate) fn logged_in(
     page(StatusCode::OK, "Welcome", &content)
 }
 
-/// The page of a user who has no token at the moment. In an outage it is a 503, although it says all
-/// that it can: what the user came for is not there, and whoever watches this server, or caches its
-/// answers, must not take this for the usual page.
+/// The page of a user who has no token at the moment. In an outage it is a 503, although it says
+/// all that it can: what the user came for is not there, and whoever watches this server, or caches
+/// its answers, must not take this for the usual page.
 fn without_token(name: &str, error: &RefreshError) -> Response {
     let status = error.kind().status();
     if status != StatusCode::SERVICE_UNAVAILABLE {

@@ -1,7 +1,8 @@
-//! The pages of this application: one for whoever is logged in or not, and one for each way to fail.
+//! The pages of this application: one for whoever is logged in or not, and one for each way to
+//! fail.
 //!
-//! Each is whole without its script. They share a frame, with one style and one script that stand in
-//! the page itself: see `layout`.
+//! Each is whole without its script. They share a frame, with one style and one script that stand
+//! in the page itself: see `layout`.
 
 mod failure;
 pub mod home;

@@ -71,8 +71,8 @@ impl Answers {
         };
     }
 
-    /// Where a `Location` leads that names the upstream's host. A path alone is the browser's own to
-    /// resolve.
+    /// Where a `Location` leads that names the upstream's host. A path alone is the browser's own
+    /// to resolve.
     fn internal(&self, location: &HeaderValue) -> Option<Url> {
         let upstream = self.upstream.as_ref()?;
         let location = str::from_utf8(location.as_bytes()).ok()?.trim();

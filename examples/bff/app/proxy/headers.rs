@@ -93,7 +93,8 @@ impl Via {
 
 /// Any name of these may be one that a proxy in front of the upstream gives a meaning.
 fn is_for_proxies(name: &str) -> bool {
-    // CGI and its heirs read `-` and `_` alike, so `x_forwarded_for` would pass for `x-forwarded-for`.
+    // CGI and its heirs read `-` and `_` alike, so `x_forwarded_for` would pass for
+    // `x-forwarded-for`.
     name.contains('_') || name.starts_with("x-forwarded") || name.starts_with("x-auth-request-")
 }
 

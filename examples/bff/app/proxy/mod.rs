@@ -1,5 +1,5 @@
-//! `/api`: each request goes to the upstream of its path with the user's access token, and its answer comes
-//! back as it is.
+//! `/api`: each request goes to the upstream of its path with the user's access token, and its
+//! answer comes back as it is.
 //!
 //! If the upstream refuses the token with a 401, the request goes out once more with a newer one,
 //! and the browser sees nothing of it. That needs its body again: a small one is kept until then.
@@ -9,7 +9,8 @@
 //! our own cookies: see `headers`, `answer` and `cookies`. What can be read in two ways is refused,
 //! as the upstream may read it in the other one: see `path` and `check`.
 //!
-//! WebSockets and event streams stay open, and end with the login: see `web_socket` and `until_end`.
+//! WebSockets and event streams stay open, and end with the login: see `web_socket` and
+//! `until_end`.
 
 mod answer;
 mod backend;

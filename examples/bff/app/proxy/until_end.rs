@@ -1,5 +1,5 @@
-//! An event stream is open for as long as the page is. So it ends with the login: a browser in which
-//! somebody has logged out is told nothing more.
+//! An event stream is open for as long as the page is. So it ends with the login: a browser in
+//! which somebody has logged out is told nothing more.
 
 use std::{
     pin::Pin,

@@ -1,4 +1,5 @@
-//! `UPSTREAM_URL` and `UPSTREAMS`: the APIs behind this application, by the paths that lead to them.
+//! `UPSTREAM_URL` and `UPSTREAMS`: the APIs behind this application, by the paths that lead to
+//! them.
 
 use axum::http::{
     Uri,
