@@ -6,6 +6,7 @@
 use std::borrow::Cow;
 
 use http::{HeaderMap, header};
+use percent_encoding::percent_decode;
 
 /// The pairs of name and value that `headers` send, in order. A part without `=` is a value without
 /// a name, as browsers send it (RFC 6265bis, section 5.6.3).
@@ -43,11 +44,7 @@ pub fn decoded_name(name: &[u8]) -> Cow<'_, [u8]> {
     if !name.contains(&b'%') {
         return Cow::Borrowed(name);
     }
-    let (mut decoded, mut rest) = (Vec::with_capacity(name.len()), name);
-    while let Some((byte, after)) = next_decoded(rest) {
-        decoded.push(byte);
-        rest = after;
-    }
+    let decoded: Vec<u8> = percent_decode(name).collect();
     Cow::Owned(trimmed(&decoded).to_vec())
 }
 
@@ -66,15 +63,4 @@ pub(crate) fn name_and_value(part: &[u8]) -> (&[u8], &[u8]) {
 
 fn trimmed(name: &[u8]) -> &[u8] {
     std::str::from_utf8(name).map_or(name.trim_ascii(), |name| name.trim().as_bytes())
-}
-
-/// One byte, decoded, and what follows it. A `%` without two hex digits stands for itself.
-fn next_decoded(bytes: &[u8]) -> Option<(u8, &[u8])> {
-    let hex = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
-    if let [b'%', high, low, rest @ ..] = bytes
-        && let (Some(high), Some(low)) = (hex(*high), hex(*low))
-    {
-        return Some((high * 16 + low, rest));
-    }
-    bytes.split_first().map(|(byte, rest)| (*byte, rest))
 }

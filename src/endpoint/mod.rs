@@ -75,5 +75,7 @@ pub(crate) use resilience::is_held_back;
 pub use resolver::EndpointResolver;
 pub(crate) use response::Granted;
 pub use target::TokenTarget;
+#[cfg(feature = "login")]
+pub(crate) use target::is_scope_word;
 pub use token_endpoint::TokenEndpoint;
 pub use transport::{NotSent, Transport};

@@ -139,7 +139,7 @@ impl Provider {
     ) -> Result<TokenSet, EndpointError> {
         let (presented, fingerprint) = (Presented { grant, key }, grant.fingerprint());
         match self.request(presented, fingerprint, &mut AlwaysSend).await {
-            Ok(Granted::Tokens(tokens)) => Ok(tokens),
+            Ok(Granted::Tokens(tokens)) => Ok(*tokens),
             Ok(Granted::RefreshTokenOnly(_, error)) | Err(RefreshFailure::Endpoint(error)) => {
                 Err(error)
             }

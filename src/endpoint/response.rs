@@ -55,7 +55,7 @@ use crate::{
 
 /// What a provider gave for a refresh token.
 pub(crate) enum Granted {
-    Tokens(TokenSet),
+    Tokens(Box<TokenSet>),
     /// The access token is missing, or cannot be used. The new refresh token is kept all the same:
     /// the old one is used up.
     RefreshTokenOnly(NewRefreshToken, EndpointError),
@@ -87,7 +87,7 @@ pub(super) fn token_answer(
         return Err(error.maybe_consumed());
     }
     let Unusable { error, refresh_token } = match read {
-        Ok(tokens) => return Ok(Granted::Tokens(tokens)),
+        Ok(tokens) => return Ok(Granted::Tokens(Box::new(tokens))),
         Err(unusable) => unusable,
     };
     let invalid = |error| invalid("is not a token response").with_source(error);
@@ -133,8 +133,8 @@ pub(super) fn revocation_answer(answer: &Answer) -> Result<(), EndpointError> {
     if answer.status.is_success() { Ok(()) } else { Err(refusal(answer)) }
 }
 
-/// Reads the answer to a pushed authorization request (RFC 9126, section 2.2): 201, or 200 of those who
-/// do not know better.
+/// Reads the answer to a pushed authorization request (RFC 9126, section 2.2): 201, or 200 of those
+/// who do not know better.
 #[cfg(feature = "login")]
 pub(super) fn pushed_answer(answer: Answer) -> Result<bytes::Bytes, EndpointError> {
     if !answer.status.is_success() {

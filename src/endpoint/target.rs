@@ -124,11 +124,13 @@ impl TokenTarget {
 }
 
 fn is_scope(scope: &str) -> bool {
-    let is_word = |word: &str| {
-        let fits = |byte: u8| byte.is_ascii_graphic() && byte != b'"' && byte != b'\\';
-        !word.is_empty() && word.bytes().all(fits)
-    };
-    scope.split(' ').all(is_word)
+    scope.split(' ').all(is_scope_word)
+}
+
+/// One `scope-token` (RFC 6749, section 3.3).
+pub(crate) fn is_scope_word(word: &str) -> bool {
+    let fits = |byte: u8| byte.is_ascii_graphic() && byte != b'"' && byte != b'\\';
+    !word.is_empty() && word.bytes().all(fits)
 }
 
 impl fmt::Debug for TokenTarget {

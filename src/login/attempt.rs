@@ -18,7 +18,9 @@ use http::HeaderMap;
 use serde::{Deserialize, Serialize};
 use tower_sessions::cookie::{Cookie, SameSite, time};
 
-use crate::{TokenRefresher, cookies, endpoint::LEEWAY, token_store::SealKeys};
+use crate::{
+    TokenRefresher, clock::unix_seconds, cookies, endpoint::LEEWAY, token_store::SealKeys,
+};
 
 /// How long a user may take at the provider.
 const LIFETIME: Duration = Duration::from_secs(600);
@@ -50,7 +52,7 @@ pub(super) struct Attempts {
 
 impl Attempt {
     pub(super) fn new(return_to: String, max_age: Option<u64>) -> Self {
-        Self { nonce: random_text(16), verifier: random_text(32), return_to, max_age }
+        Self { nonce: random_text::<16>(), verifier: random_text::<32>(), return_to, max_age }
     }
 
     /// The `code_challenge` of its verifier, by S256 (RFC 7636, section 4.2).
@@ -61,7 +63,7 @@ impl Attempt {
 
 /// A new state.
 pub(super) fn random_state() -> String {
-    random_text(16)
+    random_text::<16>()
 }
 
 impl Attempts {
@@ -180,13 +182,8 @@ fn is_state(text: &str) -> bool {
     text.len() == STATE_LENGTH && text.bytes().all(is_ours)
 }
 
-fn random_text(bytes: usize) -> String {
-    let mut random = [0; 32];
-    let random = &mut random[..bytes.min(32)];
-    rand::fill(random).expect("the operating system gives random bytes");
+fn random_text<const BYTES: usize>() -> String {
+    let mut random = [0; BYTES];
+    rand::fill(&mut random).expect("the operating system gives random bytes");
     BASE64_URL_SAFE_NO_PAD.encode(random)
-}
-
-fn unix_seconds(at: SystemTime) -> u64 {
-    at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs()
 }

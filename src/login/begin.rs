@@ -85,7 +85,7 @@ async fn begin_login(
         cookie.ok_or_else(|| LoginError::new(Kind::Internal, "the attempt cannot be sealed"))?;
     let forgotten = login.attempts.surplus(headers, &cookie);
     let removals = forgotten.iter().map(|state| login.attempts.removal(state));
-    Ok(see_other(to.as_str(), removals.chain([cookie.clone()])))
+    Ok(see_other(to.as_str(), removals.chain([cookie])))
 }
 
 /// What ends a login at the token endpoint is a refusal of this application here.
@@ -150,7 +150,7 @@ fn request(
     let always = [
         ("response_type", "code"),
         ("client_id", client_id),
-        ("redirect_uri", &settings.redirect_uri),
+        ("redirect_uri", &login.redirect_uri),
         ("state", state),
         ("code_challenge", &challenge),
         ("code_challenge_method", "S256"),

@@ -10,8 +10,8 @@
 //! | ask the application | its hook refuses: nobody is logged in, and the browser gets its answer |
 //! | give the session the login | a store fails: nobody is logged in |
 //!
-//! An attempt is good once, whatever came of it; only where the code was certainly not used, since the
-//! provider could not be reached, it stays, so that a reload may succeed.
+//! An attempt is good once, whatever came of it; only where the code was certainly not used, since
+//! the provider could not be reached, it stays, so that a reload may succeed.
 //!
 //! With `response_mode=form_post` the provider has the browser POST its answer. Browsers send no
 //! `SameSite=Lax` cookie with a POST from another site, so the browser is sent on to the GET.
@@ -38,8 +38,8 @@ use crate::endpoint::EndpointError;
 
 /// The longest form of a callback.
 const MAX_FORM: usize = 64 * 1024;
-/// The longest of its parameters. What is longer is no code, and a firewall before the provider might
-/// refuse it in a way that holds up others.
+/// The longest of its parameters. What is longer is no code, and a firewall before the provider
+/// might refuse it in a way that holds up others.
 const LONGEST_VALUE: usize = 4096;
 
 /// The codes of an authorization endpoint: RFC 6749, 4.1.2.1; OpenID Connect Core 1.0, 3.1.2.6;
@@ -126,20 +126,31 @@ async fn finish(
         let why = "the login that this callback made has ended";
         return Err(LoginError::new(Kind::UnknownAttempt, why));
     }
-    if let Err(refusal) = ask_application(login, session, &redeemed).await? {
-        tracing::info!("the application refused a login");
+    let handed_over = hand_over(login, session, &redeemed).await;
+    if !matches!(handed_over, Ok(Ok(()))) {
         redeemed.drop_unless_given(&login.refresher).await;
-        return Ok(with_security_headers(refusal, None));
     }
-    let given = login.refresher.give_login(session, &redeemed.login).await;
-    match given {
-        Ok(()) => redeemed.mark_given(),
-        Err(error) => {
-            redeemed.drop_unless_given(&login.refresher).await;
-            return Err(error.into());
+    match handed_over? {
+        Ok(()) => Ok(see_other(&login.settings.url(&return_to), [])),
+        Err(refusal) => {
+            tracing::info!("the application refused a login");
+            Ok(with_security_headers(refusal, None))
         }
     }
-    Ok(see_other(&login.settings.url(&return_to), []))
+}
+
+/// Gives the session the login, unless the application refuses.
+async fn hand_over(
+    login: &Shared,
+    session: &Session,
+    redeemed: &Redeemed,
+) -> Result<Result<(), Response>, LoginError> {
+    if let Err(refusal) = ask_application(login, session, redeemed).await? {
+        return Ok(Err(refusal));
+    }
+    login.refresher.give_login(session, &redeemed.login).await?;
+    redeemed.mark_given();
+    Ok(Ok(()))
 }
 
 /// What the application's hook says, if there is one.
@@ -154,14 +165,11 @@ async fn ask_application(
         session: session.clone(),
         tokens: login.refresher.tokens(&redeemed.login),
     };
-    match tokio::time::timeout(APPLICATION_LIMIT, hook(verified)).await {
-        Ok(said) => Ok(said),
-        Err(_elapsed) => {
-            redeemed.drop_unless_given(&login.refresher).await;
-            let why = "the application's on_login did not end in time (10 s)";
-            Err(LoginError::new(Kind::Unavailable, why))
-        }
-    }
+    let said = tokio::time::timeout(APPLICATION_LIMIT, hook(verified)).await;
+    said.map_err(|_elapsed| {
+        let why = "the application's on_login did not end in time (10 s)";
+        LoginError::new(Kind::Unavailable, why)
+    })
 }
 
 /// The answer names the provider that the browser was sent to (RFC 9207, section 2.4): another
@@ -180,8 +188,8 @@ async fn check_issuer(login: &Shared, iss: Option<&str>) -> Result<(), LoginErro
     if is_ours { Ok(()) } else { Err(invalid_answer("names another issuer (iss)")) }
 }
 
-/// RFC 6749, section 4.1.2.1; OpenID Connect Core 1.0, section 3.1.2.6. The description is anybody's
-/// text, and is neither shown nor logged.
+/// RFC 6749, section 4.1.2.1; OpenID Connect Core 1.0, section 3.1.2.6. The description is
+/// anybody's text, and is neither shown nor logged.
 fn denied(code: &str) -> LoginError {
     let code = CODES.into_iter().find(|known| *known == code).unwrap_or("unregistered code");
     let message = format!("the provider answered the login with an error: {code}");
@@ -203,14 +211,14 @@ pub(super) async fn form_post(State(login): State<Arc<Shared>>, body: Body) -> R
     let read = axum::body::to_bytes(body, MAX_FORM).await;
     let answer = read.map_err(|_| invalid_answer("is over 64 KiB, or broke off"));
     match answer.and_then(|form| Answer::read(&form)) {
-        Ok(answer) => see_other(&answer.as_link(&login.settings.redirect_uri), []),
+        Ok(answer) => see_other(&answer.as_link(&login.redirect_uri), []),
         Err(error) => login.fail(&error),
     }
 }
 
 impl Answer {
-    /// A parameter that comes twice is refused (RFC 6749, section 3.1): who knows which one somebody
-    /// else has read.
+    /// A parameter that comes twice is refused (RFC 6749, section 3.1): who knows which one
+    /// somebody else has read.
     fn read(pairs: &[u8]) -> Result<Self, LoginError> {
         let mut answer = Self::default();
         for (name, value) in form_urlencoded::parse(pairs) {

@@ -1,10 +1,10 @@
 //! The code of a callback becomes a login: once per state, whoever asks how often.
 //!
-//! Browsers send one callback twice: a double click, a reload, a restored tab. A provider takes a code
-//! once, and ends the login of one that comes back (RFC 6749, section 4.1.2). So all callbacks of one
-//! state share one token request, in a task that nobody who waits for it owns, and what came of it is
-//! kept for a minute. It is not shared with other processes: two that get one callback at once both
-//! send the code.
+//! Browsers send one callback twice: a double click, a reload, a restored tab. A provider takes a
+//! code once, and ends the login of one that comes back (RFC 6749, section 4.1.2). So all callbacks
+//! of one state share one token request, in a task that nobody who waits for it owns, and what came
+//! of it is kept for a minute. It is not shared with other processes: two that get one callback at
+//! once both send the code.
 
 use std::{
     sync::{
@@ -40,6 +40,7 @@ const KEPT: Duration = Duration::from_secs(60);
 const MOST_KEPT: u64 = 10_000;
 /// Longer than any redemption takes: each of its steps has a limit of its own.
 const NET: Duration = Duration::from_secs(15 * 60);
+
 /// A login that no session holds yet, or the session of another callback of the same state.
 pub(super) struct Redeemed {
     pub(super) login: GrantHandle,
@@ -129,7 +130,7 @@ async fn redeem(login: &Shared, callback: &Callback) -> Result<Redeemed, LoginEr
     let key = login.settings.dpop.then(DpopKey::generate);
     let code = AuthorizationCode {
         code: &callback.code,
-        redirect_uri: &login.settings.redirect_uri,
+        redirect_uri: &login.redirect_uri,
         verifier: &callback.attempt.verifier,
     };
     let tokens = at.logins.redeem(code, key.as_ref()).await?;

@@ -12,15 +12,15 @@ use axum::{
 use http::StatusCode;
 use tower::BoxError;
 
-use self::check::check_origin;
+use self::check::{check_origin, check_paths};
 use super::{
     attempt::{Attempts, random_keys},
     begin, callback,
     error::LoginError,
     log_out,
     redeem::Redemptions,
-    shared::{OnFailure, Settings, Shared},
-    user::{self, AskUserInfo, OnLogin, UserInfo, VerifiedLogin},
+    shared::{Settings, Shared},
+    user::{self, UserInfo, VerifiedLogin},
 };
 use crate::{ConfigError, SameOriginLayer, TokenRefresher, TokenSet, token_store::SealKeys};
 
@@ -42,11 +42,12 @@ use crate::{ConfigError, SameOriginLayer, TokenRefresher, TokenSet, token_store:
 /// | [`home`](Self::home), [`after_logout`](Self::after_logout) | `/` |
 /// | [`attempt_keys`](Self::attempt_keys) | those of [`seal_with`](crate::TokenRefresherBuilder::seal_with), else a random one |
 ///
-/// A login in progress is kept in a sealed cookie of that browser for ten minutes; each one has its own,
-/// at most eight, of 4 KiB together. So it needs no session, and another browser cannot answer it: not with its own code, nor with a link to the
-/// callback. The ID token is verified (signature, `iss`, `aud`, `azp`, `exp`, `nonce`, `at_hash`;
-/// `auth_time` if `max_age` was asked for), and so is the provider's `iss` (RFC 9207). A callback
-/// that comes twice redeems its code once in this process.
+/// A login in progress is kept in a sealed cookie of that browser for ten minutes; each one has its
+/// own, at most eight, of 4 KiB together. So it needs no session, and another browser cannot answer
+/// it: not with its own code, nor with a link to the callback. The ID token is verified (signature,
+/// `iss`, `aud`, `azp`, `exp`, `nonce`, `at_hash`; `auth_time` if `max_age` was asked for), and so
+/// is the provider's `iss` (RFC 9207). A callback that comes twice redeems its code once in this
+/// process.
 ///
 /// The routes need the session layer around them, but no token refresh layer. With
 /// [`form_post`](Self::form_post), put no CSRF middleware around the callback.
@@ -71,43 +72,36 @@ use crate::{ConfigError, SameOriginLayer, TokenRefresher, TokenSet, token_store:
 #[must_use]
 pub struct LoginRoutes {
     refresher: TokenRefresher,
-    origin: String,
     prefix: String,
+    /// Log in, callback, log out.
     paths: [String; 3],
-    scopes: Vec<String>,
-    params: Vec<(String, String)>,
-    form_post: bool,
-    pushed: bool,
-    dpop: bool,
-    home: String,
-    after_logout: String,
     attempt_keys: Option<SealKeys>,
-    on_login: Option<OnLogin>,
-    user_info: Option<AskUserInfo>,
-    on_failure: Option<OnFailure>,
+    settings: Settings,
 }
 
 impl TokenRefresher {
     /// Begins the routes that log users in and out at this refresher's provider. `origin` is this
-    /// application as the browser sees it: `https://shop.example.com`. [`build`](LoginRoutes::build) checks
-    /// it.
+    /// application as the browser sees it: `https://shop.example.com`.
+    /// [`build`](LoginRoutes::build) checks it.
     pub fn login_routes(&self, origin: impl Into<String>) -> LoginRoutes {
         LoginRoutes {
             refresher: self.clone(),
-            origin: origin.into(),
             prefix: String::new(),
             paths: ["/login", "/callback", "/logout"].map(str::to_owned),
-            scopes: ["openid", "profile", "email"].map(str::to_owned).into(),
-            params: Vec::new(),
-            form_post: false,
-            pushed: false,
-            dpop: false,
-            home: "/".to_owned(),
-            after_logout: "/".to_owned(),
             attempt_keys: None,
-            on_login: None,
-            user_info: None,
-            on_failure: None,
+            settings: Settings {
+                origin: origin.into(),
+                scopes: ["openid", "profile", "email"].map(str::to_owned).into(),
+                params: Vec::new(),
+                form_post: false,
+                pushed: false,
+                dpop: false,
+                home: "/".to_owned(),
+                after_logout: "/".to_owned(),
+                on_login: None,
+                user_info: None,
+                on_failure: None,
+            },
         }
     }
 }
@@ -138,77 +132,79 @@ impl LoginRoutes {
         self
     }
 
-    /// Sets the scopes to ask for (RFC 6749, section 3.3). Without `openid` there is no ID token, and
-    /// [`user_info`](Self::user_info) must say who the user is. Many providers give a refresh token
-    /// only for `offline_access`: see [`docs::providers`](crate::docs::providers).
+    /// Sets the scopes to ask for (RFC 6749, section 3.3). Without `openid` there is no ID token,
+    /// and [`user_info`](Self::user_info) must say who the user is. Many providers give a refresh
+    /// token only for `offline_access`: see [`docs::providers`](crate::docs::providers).
     pub fn scopes<S: Into<String>>(mut self, scopes: impl IntoIterator<Item = S>) -> Self {
-        self.scopes = scopes.into_iter().map(Into::into).collect();
+        self.settings.scopes = scopes.into_iter().map(Into::into).collect();
         self
     }
 
-    /// Adds a parameter to the authorization request: `prompt`, `max_age` (in seconds; the ID token's
-    /// `auth_time` is checked then), `acr_values`, or one of the provider's own, such as `audience`
-    /// or `access_type`. Links to the login cannot change it. It must not be one that this crate sends
-    /// itself.
+    /// Adds a parameter to the authorization request: `prompt`, `max_age` (in seconds; the ID
+    /// token's `auth_time` is checked then), `acr_values`, or one of the provider's own, such as
+    /// `audience` or `access_type`. Links to the login cannot change it. It must not be one that
+    /// this crate sends itself.
     pub fn param(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
-        self.params.push((name.into(), value.into()));
+        self.settings.params.push((name.into(), value.into()));
         self
     }
 
     /// Has the provider answer by a form (OAuth 2.0 Form Post Response Mode) instead of a link, for
-    /// providers that want it, such as Apple. The browser is sent on to the callback by a link, since
-    /// it sends no `SameSite=Lax` cookie with a form of another site.
+    /// providers that want it, such as Apple. The browser is sent on to the callback by a link,
+    /// since it sends no `SameSite=Lax` cookie with a form of another site.
     pub fn form_post(mut self) -> Self {
-        self.form_post = true;
+        self.settings.form_post = true;
         self
     }
 
-    /// Sends the authorization request to the provider itself (RFC 9126), even if the provider would
-    /// also take it from the browser. Where the discovery document says
+    /// Sends the authorization request to the provider itself (RFC 9126), even if the provider
+    /// would also take it from the browser. Where the discovery document says
     /// `require_pushed_authorization_requests`, it is done anyway. Each click on "log in" is then a
     /// request to the provider.
     pub fn pushed(mut self) -> Self {
-        self.pushed = true;
+        self.settings.pushed = true;
         self
     }
 
-    /// Binds the tokens of each login to a [`DpopKey`](crate::DpopKey) of its own (RFC 9449, section
-    /// 5). What is called with them must know DPoP, as [`BearerLayer`](crate::BearerLayer) does.
+    /// Binds the tokens of each login to a [`DpopKey`](crate::DpopKey) of its own (RFC 9449,
+    /// section 5). What is called with them must know DPoP, as [`BearerLayer`](crate::BearerLayer)
+    /// does.
     pub fn dpop(mut self) -> Self {
-        self.dpop = true;
+        self.settings.dpop = true;
         self
     }
 
     /// Sets the path that a browser is sent to after a login whose link named none.
     pub fn home(mut self, path: impl Into<String>) -> Self {
-        self.home = path.into();
+        self.settings.home = path.into();
         self
     }
 
     /// Sets the path that a browser is sent to after a logout. Register its whole address at the
     /// provider as a post-logout redirect URI.
     pub fn after_logout(mut self, path: impl Into<String>) -> Self {
-        self.after_logout = path.into();
+        self.settings.after_logout = path.into();
         self
     }
 
     /// Seals the attempts with these keys. Needed where several processes serve one application and
-    /// [`seal_with`](crate::TokenRefresherBuilder::seal_with) is not used: a login that begins at one
-    /// process may come back to another, which cannot open what was sealed with
-    /// that one's random key.
+    /// [`seal_with`](crate::TokenRefresherBuilder::seal_with) is not used: a login that begins at
+    /// one process may come back to another, which cannot open what was sealed with that one's
+    /// random key.
     pub fn attempt_keys(mut self, keys: SealKeys) -> Self {
         self.attempt_keys = Some(keys);
         self
     }
 
-    /// Asks `hook` about each login that the provider has confirmed, before the session gets it. It may
-    /// put things into the session, or refuse with an answer for the browser; then nobody is logged
-    /// in, and the tokens are dropped.
+    /// Asks `hook` about each login that the provider has confirmed, before the session gets it. It
+    /// may put things into the session, or refuse with an answer for the browser; then nobody is
+    /// logged in, and the tokens are dropped.
     ///
-    /// It has 10 s. It is dropped if the browser goes away, and asked again if the same callback comes
-    /// again, so it must do no harm if it runs twice. What it puts into the session stays there even if
-    /// the login fails after all, and so does what the session held before: a session may have been
-    /// another user's. Put in last what only a user may have, and replace what is the user's own.
+    /// It has 10 s. It is dropped if the browser goes away, and asked again if the same callback
+    /// comes again, so it must do no harm if it runs twice. What it puts into the session stays
+    /// there even if the login fails after all, and so does what the session held before: a session
+    /// may have been another user's. Put in last what only a user may have, and replace what is the
+    /// user's own.
     ///
     /// ```
     /// # use tower_token_refresh::{LoginRoutes, StandardClaims, VerifiedLogin};
@@ -233,14 +229,14 @@ impl LoginRoutes {
         R: Future<Output = Result<(), E>> + Send + 'static,
         E: IntoResponse,
     {
-        self.on_login = Some(user::on_login(hook));
+        self.settings.on_login = Some(user::on_login(hook));
         self
     }
 
-    /// Asks `ask` who the user is, at a provider without ID tokens, such as GitHub. What it says takes the
-    /// place of the ID token's claims, for [`Identity`](crate::Identity) and
-    /// [`on_login`](Self::on_login); where there is an ID token, its `sub` must be the subject. It has
-    /// 10 s. An error logs nobody in (503).
+    /// Asks `ask` who the user is, at a provider without ID tokens, such as GitHub. What it says
+    /// takes the place of the ID token's claims, for [`Identity`](crate::Identity) and
+    /// [`on_login`](Self::on_login); where there is an ID token, its `sub` must be the subject. It
+    /// has 10 s. An error logs nobody in (503).
     ///
     /// ```
     /// # use tower_token_refresh::{LoginRoutes, TokenSet, UserInfo};
@@ -264,7 +260,7 @@ impl LoginRoutes {
         F: Fn(TokenSet) -> R + Send + Sync + 'static,
         R: Future<Output = Result<UserInfo, BoxError>> + Send + 'static,
     {
-        self.user_info = Some(Arc::new(move |tokens| Box::pin(ask(tokens))));
+        self.settings.user_info = Some(Arc::new(move |tokens| Box::pin(ask(tokens))));
         self
     }
 
@@ -274,51 +270,38 @@ impl LoginRoutes {
         mut self,
         answer: impl Fn(&LoginError) -> Response + Send + Sync + 'static,
     ) -> Self {
-        self.on_failure = Some(Arc::new(answer));
+        self.settings.on_failure = Some(Arc::new(answer));
         self
     }
 
     /// The router with the three routes.
     ///
     /// # Errors
-    /// A setting that cannot work, by its name and value: an origin with a path, a path that does not
-    /// begin with a single `/`, a scope with a space in it, a parameter that this crate sends itself,
-    /// two paths that are the same, a `max_age` that is no number or has no ID token to be checked by, a
-    /// refresher whose endpoint does not say where a browser logs in, and nothing that says who the user
-    /// is.
+    /// A setting that cannot work, by its name and value: an origin with a path, a path that does
+    /// not begin with a single `/`, a scope with a space in it, a parameter that this crate sends
+    /// itself, two paths that are the same, a `max_age` that is no number or has no ID token to be
+    /// checked by, a refresher whose endpoint does not say where a browser logs in, and nothing
+    /// that says who the user is.
     pub fn build<S: Clone + Send + Sync + 'static>(self) -> Result<Router<S>, ConfigError> {
-        let origin = check_origin(&self.origin)?;
-        self.check_paths()?;
-        self.check_scopes()?;
-        self.check_params()?;
-        let [log_in, back, log_out] = self.paths.map(|path| format!("{}{path}", self.prefix));
-        let own = self.refresher.providers().own();
-        let redirect_uri = format!("{origin}{back}");
-        let keys = match self.attempt_keys.or_else(|| self.refresher.seal_keys().cloned()) {
+        let Self { refresher, prefix, paths, attempt_keys, settings } = self;
+        let settings = Settings { origin: check_origin(&settings.origin)?, ..settings };
+        check_paths(&prefix, &paths)?;
+        settings.check(&refresher.providers().own().provider)?;
+        let [log_in, back, log_out] = paths.map(|path| format!("{prefix}{path}"));
+        let keys = match attempt_keys.or_else(|| refresher.seal_keys().cloned()) {
             Some(keys) => keys,
-            None => random_keys(&self.refresher),
+            None => random_keys(&refresher),
         };
-        let is_https = origin.starts_with("https:");
-        let same_origin = SameOriginLayer::new(&origin)?;
+        let (redirect_uri, is_https) = (settings.url(&back), settings.origin.starts_with("https:"));
+        let same_origin = SameOriginLayer::new(&settings.origin)?;
+        let own = refresher.providers().own();
         let login = Shared {
             attempts: Attempts::new(keys, own.provider.issuer_id(), &redirect_uri, is_https),
-            redemptions: Redemptions::new(self.refresher.tasks().clone()),
-            refresher: self.refresher,
-            settings: Settings {
-                origin,
-                redirect_uri,
-                scopes: self.scopes,
-                params: self.params,
-                form_post: self.form_post,
-                pushed: self.pushed,
-                dpop: self.dpop,
-                home: self.home,
-                after_logout: self.after_logout,
-                on_login: self.on_login,
-                user_info: self.user_info,
-            },
+            redemptions: Redemptions::new(refresher.tasks().clone()),
+            redirect_uri,
             login_path: log_in.clone(),
-            on_failure: self.on_failure,
+            refresher,
+            settings,
         };
         let mut callback = get_only(callback::callback);
         if login.settings.form_post {
@@ -343,6 +326,6 @@ where
 
 impl fmt::Debug for LoginRoutes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("LoginRoutes").field("origin", &self.origin).finish_non_exhaustive()
+        f.debug_struct("LoginRoutes").field("origin", &self.settings.origin).finish_non_exhaustive()
     }
 }

@@ -18,16 +18,15 @@ pub(super) type OnFailure = Arc<dyn Fn(&LoginError) -> Response + Send + Sync>;
 pub(super) struct Shared {
     pub(super) refresher: TokenRefresher,
     pub(super) settings: Settings,
+    pub(super) redirect_uri: String,
+    pub(super) login_path: String,
     pub(super) attempts: Attempts,
     pub(super) redemptions: Redemptions,
-    pub(super) login_path: String,
-    pub(super) on_failure: Option<OnFailure>,
 }
 
-/// Settings that work.
+/// What the application has set. The handlers get settings that work.
 pub(super) struct Settings {
     pub(super) origin: String,
-    pub(super) redirect_uri: String,
     pub(super) scopes: Vec<String>,
     pub(super) params: Vec<(String, String)>,
     pub(super) form_post: bool,
@@ -37,6 +36,7 @@ pub(super) struct Settings {
     pub(super) after_logout: String,
     pub(super) on_login: Option<OnLogin>,
     pub(super) user_info: Option<AskUserInfo>,
+    pub(super) on_failure: Option<OnFailure>,
 }
 
 impl Settings {
@@ -55,7 +55,7 @@ impl Shared {
     /// What a browser gets that was not logged in, or out.
     pub(super) fn fail(&self, error: &LoginError) -> Response {
         error.log();
-        let response = match &self.on_failure {
+        let response = match &self.settings.on_failure {
             Some(answer) => answer(error),
             None => error.page(&self.login_path),
         };

@@ -4,11 +4,14 @@ use std::{fmt, future::Future, pin::Pin, sync::Arc, time::Duration};
 
 use axum::response::{IntoResponse, Response};
 use serde::{Serialize, de::DeserializeOwned};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use tower::BoxError;
 use tower_sessions::Session;
 
-use crate::{ClaimsError, LoginTokens, TokenSet, TokenSetError};
+use crate::{
+    ClaimsError, LoginTokens, TokenSet, TokenSetError,
+    tokens::{claims, claims_of},
+};
 
 /// How long the application's own code may take.
 pub(super) const APPLICATION_LIMIT: Duration = Duration::from_secs(10);
@@ -40,9 +43,7 @@ impl VerifiedLogin {
     /// # Errors
     /// They do not fit `T`.
     pub fn claims<T: DeserializeOwned>(&self) -> Result<T, ClaimsError> {
-        crate::tokens::claims::from_json(
-            Value::Object((*self.claims).clone()).to_string().as_bytes(),
-        )
+        claims::from_json(json!(*self.claims).to_string().as_bytes())
     }
 
     /// The session that gets the login. What is put into it is saved with the login.
@@ -75,26 +76,20 @@ pub struct UserInfo {
 }
 
 impl UserInfo {
-    /// `subject`: what tells the user apart from all others at this provider and never changes, such
-    /// as GitHub's numeric `id`. Never a name or an e-mail address, which somebody else may get.
+    /// `subject`: what tells the user apart from all others at this provider and never changes,
+    /// such as GitHub's numeric `id`. Never a name or an e-mail address, which somebody else may
+    /// get.
     pub fn new(subject: impl Into<String>) -> Self {
         Self { subject: subject.into(), claims: Map::new() }
     }
 
-    /// Adds what [`Identity`](crate::Identity) is to know of the user. It is stored with the login, so
-    /// keep it small. `sub` is always the subject.
+    /// Adds what [`Identity`](crate::Identity) is to know of the user. It is stored with the login,
+    /// so keep it small. `sub` is always the subject.
     ///
     /// # Errors
     /// `claims` do not serialize to a JSON object.
     pub fn with_claims(mut self, claims: impl Serialize) -> Result<Self, TokenSetError> {
-        // The error of a foreign `Serialize` may quote what it could not write.
-        match serde_json::to_value(claims).map_err(|_| TokenSetError::NotSerializable)? {
-            Value::Object(claims) => self.claims.extend(claims),
-            _ => {
-                let rule = "are not a JSON object";
-                return Err(TokenSetError::Field { field: "user info claims", rule });
-            }
-        }
+        self.claims.extend(claims_of("user info", claims)?);
         Ok(self)
     }
 

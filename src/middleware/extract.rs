@@ -4,14 +4,13 @@ use std::{error::Error, fmt, ops::Deref, sync::Arc};
 
 use axum::{
     body::Body,
-    extract::{FromRequestParts, OptionalFromRequestParts},
     response::{IntoResponse, Response},
 };
 use http::request::Parts;
 use serde::de::DeserializeOwned;
 
 use super::{
-    place::{Only, Place},
+    place::Place,
     problem,
     service::{rejected, session_in},
 };
@@ -138,46 +137,57 @@ pub(super) fn refresher<P: Place>(parts: &Parts) -> Result<&TokenRefresher, Refr
     })
 }
 
-impl<S: Sync> FromRequestParts<S> for AccessToken {
-    type Rejection = RefreshError;
+/// What a handler of the application's only provider extracts, as axum wants it. axum's trait for
+/// an `Option` cannot be implemented for all types at once.
+macro_rules! extractor {
+    ($(#[$of_option:meta])* $name:ident $(<$claims:ident>)?) => {
+        impl<S, $($claims)?> axum::extract::FromRequestParts<S> for $name $(<$claims>)?
+        where
+            S: Sync,
+            $($claims: serde::de::DeserializeOwned + Send + Sync + 'static,)?
+        {
+            type Rejection = crate::error::RefreshError;
 
-    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, RefreshError> {
-        extracted::<Only, _>(parts).await
-    }
+            async fn from_request_parts(
+                parts: &mut http::request::Parts,
+                _state: &S,
+            ) -> Result<Self, Self::Rejection> {
+                $crate::middleware::extract::extracted::<$crate::middleware::place::Only, _>(parts)
+                    .await
+            }
+        }
+
+        $(#[$of_option])*
+        impl<S, $($claims)?> axum::extract::OptionalFromRequestParts<S> for $name $(<$claims>)?
+        where
+            S: Sync,
+            $($claims: serde::de::DeserializeOwned + Send + Sync + 'static,)?
+        {
+            type Rejection = crate::error::RefreshError;
+
+            async fn from_request_parts(
+                parts: &mut http::request::Parts,
+                _state: &S,
+            ) -> Result<Option<Self>, Self::Rejection> {
+                use $crate::middleware::{extract::extracted_if_any, place::Only};
+                extracted_if_any::<Only, _>(parts).await
+            }
+        }
+    };
 }
 
-/// None if nobody is logged in, or the login has expired or ended. Every other failure rejects the
-/// request: a provider that is down makes nobody anonymous.
-impl<S: Sync> OptionalFromRequestParts<S> for AccessToken {
-    type Rejection = RefreshError;
+pub(super) use extractor;
 
-    async fn from_request_parts(
-        parts: &mut Parts,
-        _state: &S,
-    ) -> Result<Option<Self>, RefreshError> {
-        extracted_if_any::<Only, _>(parts).await
-    }
+extractor! {
+    /// None if nobody is logged in, or the login has expired or ended. Every other failure rejects
+    /// the request: a provider that is down makes nobody anonymous.
+    AccessToken
 }
-
-impl<S: Sync> FromRequestParts<S> for LoginTokens {
-    type Rejection = RefreshError;
-
-    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, RefreshError> {
-        extracted::<Only, _>(parts).await
-    }
+extractor! {
+    /// None where `Option<AccessToken>` is.
+    LoginTokens
 }
-
-/// None where `Option<AccessToken>` is.
-impl<S: Sync> OptionalFromRequestParts<S> for LoginTokens {
-    type Rejection = RefreshError;
-
-    async fn from_request_parts(
-        parts: &mut Parts,
-        _state: &S,
-    ) -> Result<Option<Self>, RefreshError> {
-        extracted_if_any::<Only, _>(parts).await
-    }
-}
+extractor!(Claims<T>);
 
 /// The claims of the access token, as `T`. The access token must be a JWT (RFC 9068 or Keycloak's).
 ///
@@ -201,8 +211,9 @@ impl<S: Sync> OptionalFromRequestParts<S> for LoginTokens {
 /// # let _ = admin;
 /// ```
 ///
-/// `Option<Claims>` is None where `Option<AccessToken>` is, and where the access token is opaque: the
-/// first one is logged at ERROR. Who the user is, [`Identity`](crate::Identity) knows then, too.
+/// `Option<Claims>` is None where `Option<AccessToken>` is, and where the access token is opaque:
+/// the first one is logged at ERROR. Who the user is, [`Identity`](crate::Identity) knows then,
+/// too.
 pub struct Claims<T = StandardClaims>(Arc<T>);
 
 impl<T> Deref for Claims<T> {
@@ -222,33 +233,6 @@ impl<T> Clone for Claims<T> {
 impl<T: fmt::Debug> fmt::Debug for Claims<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
-    }
-}
-
-impl<S, T> FromRequestParts<S> for Claims<T>
-where
-    S: Sync,
-    T: DeserializeOwned + Send + Sync + 'static,
-{
-    type Rejection = RefreshError;
-
-    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, RefreshError> {
-        extracted::<Only, _>(parts).await
-    }
-}
-
-impl<S, T> OptionalFromRequestParts<S> for Claims<T>
-where
-    S: Sync,
-    T: DeserializeOwned + Send + Sync + 'static,
-{
-    type Rejection = RefreshError;
-
-    async fn from_request_parts(
-        parts: &mut Parts,
-        _state: &S,
-    ) -> Result<Option<Self>, RefreshError> {
-        extracted_if_any::<Only, _>(parts).await
     }
 }
 

@@ -2,13 +2,12 @@
 
 use std::{fmt, ops::Deref, sync::Arc};
 
-use axum::extract::{FromRequestParts, OptionalFromRequestParts};
 use http::request::Parts;
 use serde::de::DeserializeOwned;
 
 use super::{
-    extract::{Extract, ExtractIfAny, extracted, extracted_if_any, refresher},
-    place::{Only, Place},
+    extract::{Extract, ExtractIfAny, extractor, refresher},
+    place::Place,
     service::session_in,
 };
 use crate::{
@@ -40,16 +39,17 @@ use crate::{
 /// It needs a [`TokenRefreshLayer`](crate::TokenRefreshLayer), as `AccessToken` does; for public
 /// pages a [`lazy`](crate::TokenRefreshLayer::lazy) one.
 ///
-/// If a refresh brings a new ID token, the claims are those of that one, which was verified as well; it
-/// may say less (`acr`, `auth_time`). What `with_identity` or
+/// If a refresh brings a new ID token, the claims are those of that one, which was verified as
+/// well; it may say less (`acr`, `auth_time`). What `with_identity` or
 /// [`user_info`](crate::LoginRoutes::user_info) said stays as it was.
 ///
-/// It learns of an end at the provider only by a refresh or a logout token. While the token store is
-/// down, a login that this process knows counts as good.
+/// It learns of an end at the provider only by a refresh or a logout token. While the token store
+/// is down, a login that this process knows counts as good.
 ///
 /// # Errors
-/// As a required extractor: 401 if nobody is logged in, 500 if nothing is known of the user or it does
-/// not fit `T`, 503 if a store is down and this process does not know the login. `Debug` is that of `T`.
+/// As a required extractor: 401 if nobody is logged in, 500 if nothing is known of the user or it
+/// does not fit `T`, 503 if a store is down and this process does not know the login. `Debug` is
+/// that of `T`.
 pub struct Identity<T = StandardClaims>(Arc<T>);
 
 impl<T> Deref for Identity<T> {
@@ -96,29 +96,4 @@ impl<T: DeserializeOwned + Send + Sync + 'static> Extract for Identity<T> {
 
 impl<T: DeserializeOwned + Send + Sync + 'static> ExtractIfAny for Identity<T> {}
 
-impl<S, T> FromRequestParts<S> for Identity<T>
-where
-    S: Sync,
-    T: DeserializeOwned + Send + Sync + 'static,
-{
-    type Rejection = RefreshError;
-
-    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, RefreshError> {
-        extracted::<Only, _>(parts).await
-    }
-}
-
-impl<S, T> OptionalFromRequestParts<S> for Identity<T>
-where
-    S: Sync,
-    T: DeserializeOwned + Send + Sync + 'static,
-{
-    type Rejection = RefreshError;
-
-    async fn from_request_parts(
-        parts: &mut Parts,
-        _state: &S,
-    ) -> Result<Option<Self>, RefreshError> {
-        extracted_if_any::<Only, _>(parts).await
-    }
-}
+extractor!(Identity<T>);

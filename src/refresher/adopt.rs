@@ -49,7 +49,7 @@ impl TokenRefresher {
     pub async fn adopt(&self, set: TokenSet) -> Result<GrantHandle, RefreshError> {
         // No session: the record lasts as long as its tokens.
         let no_session = self.0.clock.now();
-        let began = now_for_logouts(&self.0);
+        let began = self.0.now_for_logouts();
         self.0.run_to_the_end(adopt(self.0.clone(), set, no_session, began)).await
     }
 
@@ -74,11 +74,6 @@ impl TokenRefresher {
     pub async fn end(&self, handle: &GrantHandle) -> Result<Revocation, RefreshError> {
         self.0.run_to_the_end(end(self.0.clone(), handle.0)).await
     }
-}
-
-/// When a login begins, if the provider may tell of logouts.
-pub(super) fn now_for_logouts(core: &Core) -> Option<Tick> {
-    core.back_channel.as_ref().map(|channel| channel.named.now())
 }
 
 pub(super) async fn adopt(

@@ -4,7 +4,7 @@
 //! the most, counted from when the read began that showed it. One read of a login runs at a time,
 //! in a task of its own.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::SystemTime};
 
 use super::{
     Core, FlightResult,
@@ -21,6 +21,29 @@ use crate::{
 /// A read that began long before a request came does not answer it, nor may the next one. After
 /// this many the request takes what there is.
 const MOST_READS: usize = 3;
+
+/// What the cache has, if the token store has shown it lately and it is what the caller wants at
+/// the present time. Waits for nobody: in the second half of `confirm_after`, the record is read in
+/// the background.
+pub(super) fn lately_confirmed(
+    core: &Arc<Core>,
+    grant: GrantId,
+    is_wanted: impl FnOnce(&CachedToken, SystemTime) -> bool,
+) -> Option<Arc<CachedToken>> {
+    let token = core.cache.get(grant)?;
+    if core.ended_here.get(token.key).is_some() {
+        return None;
+    }
+    let now = core.clock.moment();
+    let age = now.since(token.confirmed_at());
+    if age > core.policy.confirm_after || !is_wanted(&token, now.wall) {
+        return None;
+    }
+    if age > core.policy.confirm_after / 2 {
+        confirm_early(core, grant);
+    }
+    Some(token)
+}
 
 /// The newest token of a login, as the token store has shown it lately.
 pub(super) async fn confirmed(
@@ -81,7 +104,7 @@ pub(super) fn unconfirmed(
 
 /// Reads the token record in the background. One read serves all who found the token to be in the
 /// second half of `confirm_after`: it may have ended since they looked.
-pub(super) fn confirm_early(core: &Arc<Core>, grant: GrantId) {
+fn confirm_early(core: &Arc<Core>, grant: GrantId) {
     let is_due = |token: &Arc<CachedToken>| {
         core.clock.since(token.confirmed_at()) > core.policy.confirm_after / 2
     };

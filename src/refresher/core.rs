@@ -19,7 +19,7 @@ use super::{
     revoker::Revoker, unsaved::Unsaved, watchers::Watchers, writes::Writes,
 };
 use crate::{
-    back_channel::BackChannel,
+    back_channel::{BackChannel, Tick},
     clock::Clock,
     error::RefreshError,
     policy::RefreshPolicy,
@@ -88,6 +88,11 @@ impl Core {
 
     pub(super) fn access_token(&self, token: Arc<CachedToken>) -> AccessToken {
         AccessToken::new(token, self.claims_verifier.clone())
+    }
+
+    /// When a login begins, if the provider may tell of logouts.
+    pub(super) fn now_for_logouts(&self) -> Option<Tick> {
+        self.back_channel.as_ref().map(|channel| channel.named.now())
     }
 
     /// Warns once if tokens live too short for a refresh ahead of time to hide a crash.

@@ -27,15 +27,15 @@ impl TokenRefresher {
 
     /// When a login begins, for logout tokens that come while it is made.
     pub(crate) fn now_for_logouts(&self) -> Option<Tick> {
-        adopt::now_for_logouts(&self.0)
+        self.0.now_for_logouts()
     }
 
     pub(crate) fn tasks(&self) -> &TaskTracker {
         &self.0.tasks
     }
 
-    /// As [`log_in`](Self::log_in), with a login that was made before. On any error the session has no
-    /// login; that one goes on.
+    /// As [`log_in`](Self::log_in), with a login that was made before. On any error the session has
+    /// no login; that one goes on.
     pub(crate) async fn give_login(
         &self,
         session: &Session,

@@ -8,15 +8,12 @@ use std::sync::{Arc, atomic::Ordering};
 use tower_sessions::Session;
 
 use super::{
-    Core, TokenRefresher,
+    TokenRefresher,
     asker::Asker,
-    confirm::{confirm_early, confirmed},
+    confirm::{confirmed, lately_confirmed},
     valid_token::grant_of,
 };
-use crate::{
-    error::RefreshError,
-    tokens::{CachedToken, GrantId},
-};
+use crate::{error::RefreshError, tokens::CachedToken};
 
 impl TokenRefresher {
     /// The newest token of the login that `session` holds, expired or not.
@@ -26,7 +23,7 @@ impl TokenRefresher {
     ) -> Result<Arc<CachedToken>, RefreshError> {
         let core = &self.0;
         let grant = grant_of(core, session).await?;
-        if let Some(token) = at_once(core, grant) {
+        if let Some(token) = lately_confirmed(core, grant, |_, _| true) {
             return Ok(token);
         }
         core.listening.begin(core);
@@ -48,17 +45,4 @@ impl TokenRefresher {
         error.mark_logged();
         error
     }
-}
-
-/// What the cache has, if the token store has shown it lately.
-fn at_once(core: &Arc<Core>, grant: GrantId) -> Option<Arc<CachedToken>> {
-    let token = core.cache.get(grant)?;
-    let age = core.clock.since(token.confirmed_at());
-    if core.ended_here.get(token.key).is_some() || age > core.policy.confirm_after {
-        return None;
-    }
-    if age > core.policy.confirm_after / 2 {
-        confirm_early(core, grant);
-    }
-    Some(token)
 }

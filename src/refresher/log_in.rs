@@ -26,7 +26,7 @@ pub(super) async fn log_in(
     session: Session,
     set: TokenSet,
 ) -> Result<(), RefreshError> {
-    let began = core.back_channel.as_ref().map(|channel| channel.named.now());
+    let began = core.now_for_logouts();
     let grant = GrantId::random();
     core.listening.begin(&core);
     // A session that cannot be read is no place for a login.
@@ -52,7 +52,8 @@ pub(super) async fn give(
     let before = pointer_of(&core, &session).await?;
     let (its_core, its_session) = (core.clone(), session.clone());
     let work = tokio::spawn(async move {
-        // Before, so that an ended login takes the place of no other; and after, as it may take long.
+        // Before, so that an ended login takes the place of no other; and after, as it may take
+        // long.
         its_core.endings.check(Login::of(grant).key)?;
         point(&its_core, &its_session, grant).await?;
         its_core.endings.check(Login::of(grant).key)

@@ -302,7 +302,7 @@ impl Flight<'_> {
         }
         match answer {
             Ok(Granted::Tokens(answer)) => {
-                let next = found.tokens.next(answer, sent_at, core.policy.fallback_lifetime);
+                let next = found.tokens.next(*answer, sent_at, core.policy.fallback_lifetime);
                 answer::granted(self, &at, &found.tokens, next, nonce).await
             }
             Ok(Granted::RefreshTokenOnly(token, error)) => {

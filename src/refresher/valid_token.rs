@@ -30,7 +30,7 @@ use tower_sessions::Session;
 use super::{
     Core, FlightKey, FlightResult,
     asker::Asker,
-    confirm::{confirm_early, confirmed, not_stored_yet, unconfirmed},
+    confirm::{confirmed, lately_confirmed, not_stored_yet, unconfirmed},
     ending::Login,
     errors::{SOON, internal, is_under_way_elsewhere, pointer_failed, unavailable, wait_timeout},
     refresh::{self, RefreshRequest},
@@ -118,19 +118,7 @@ pub(super) async fn grant_of(core: &Core, session: &Session) -> Result<GrantId, 
 
 /// What a request gets that waits for nobody: nearly every one.
 fn at_once(core: &Arc<Core>, grant: GrantId) -> Option<Arc<CachedToken>> {
-    let token = core.cache.get(grant)?;
-    if core.ended_here.get(token.key).is_some() {
-        return None;
-    }
-    let now = core.clock.moment();
-    let age = now.since(token.confirmed_at());
-    if age > core.policy.confirm_after || core.standing(&token, now.wall) != Standing::Fresh {
-        return None;
-    }
-    if age > core.policy.confirm_after / 2 {
-        confirm_early(core, grant);
-    }
-    Some(token)
+    lately_confirmed(core, grant, |token, now| core.standing(token, now) == Standing::Fresh)
 }
 
 /// None if the limit of the request comes first.

@@ -8,7 +8,6 @@ use std::{
 
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
 
 use super::{
     Nonce, RecordError, RecordState, TokenRecord,
@@ -66,7 +65,7 @@ impl Codec {
             scope: tokens.scope.clone(),
             subject: tokens.subject.as_deref().map(str::to_owned),
             sid: tokens.sid.clone(),
-            identity: tokens.identity.as_deref().cloned(),
+            identity: tokens.identity.as_deref().map(str::to_owned),
             obtained_at: to_millis(tokens.obtained_at),
             refresh_expires_at: tokens.refresh_expires_at.map(to_millis),
         };
@@ -162,7 +161,7 @@ struct Tokens {
     #[serde(skip_serializing_if = "Option::is_none")]
     sid: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    identity: Option<Map<String, Value>>,
+    identity: Option<String>,
     obtained_at: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     refresh_expires_at: Option<u64>,

@@ -1,5 +1,5 @@
-//! What a process keeps of a grant to serve its requests: the access token and who the user is, never
-//! a refresh token or an ID token.
+//! What a process keeps of a grant to serve its requests: the access token and who the user is,
+//! never a refresh token or an ID token.
 
 use std::{
     any::{Any, TypeId},
@@ -11,6 +11,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use secrecy::ExposeSecret;
 use serde::de::DeserializeOwned;
 
 use super::{
@@ -52,11 +53,19 @@ struct ClaimsCache {
     verified: OnceLock<()>,
 }
 
-/// Who the user is, as JSON text.
+/// Who the user is, still encoded: most logins are never asked.
 #[cfg_attr(not(feature = "axum"), allow(dead_code, reason = "the extractor uses it"))]
 struct IdentityClaims {
-    json: Box<str>,
+    text: IdentityText,
     decoded: Decoded,
+}
+
+#[cfg_attr(not(feature = "axum"), allow(dead_code, reason = "the extractor uses it"))]
+enum IdentityText {
+    /// As the application said at log in.
+    Json(Arc<str>),
+    /// The middle part of the ID token.
+    Payload(Box<str>),
 }
 
 /// Claims as the first type that was asked for. Another type is decoded each time.
@@ -99,7 +108,7 @@ impl CachedToken {
             expires_at: tokens.expires_at,
             has_refresh_token: tokens.refresh_token.is_some(),
             claims: ClaimsCache::default(),
-            identity: tokens.identity_json().map(IdentityClaims::new),
+            identity: IdentityClaims::of(tokens),
             confirmed_at: AtomicMoment::new(confirmed_at),
             in_use: AtomicBool::new(true),
         }
@@ -169,28 +178,50 @@ impl CachedToken {
         self.claims.decoded.get_or_decode(|| claims::payload(self.access_token.expose()))
     }
 
+    /// Who the user is, as `T`: as the application said at log in, or else from the ID token. None
+    /// if neither says it.
     #[cfg(feature = "axum")]
-    /// Who the user is, as `T`: from the ID token, or as the application said at log in. None if
-    /// neither says it.
     pub(crate) fn identity_as<T: DeserializeOwned + Send + Sync + 'static>(
         &self,
     ) -> Option<Result<Arc<T>, ClaimsError>> {
         let identity = self.identity.as_ref()?;
-        Some(identity.decoded.get_or_decode(|| claims::from_json(identity.json.as_bytes())))
+        let decoded = identity.decoded.get_or_decode(|| match &identity.text {
+            IdentityText::Json(json) => claims::from_json(json.as_bytes()),
+            IdentityText::Payload(payload) => claims::from_payload(payload),
+        });
+        match decoded {
+            // An ID token that nobody can read says nothing.
+            Err(ClaimsError::NotBase64Url | ClaimsError::NotJson { .. }) => None,
+            decoded => Some(decoded),
+        }
     }
 
     /// About how many bytes this takes, for the bound of the cache.
     pub(crate) fn weight(&self) -> usize {
         // The token lies here once, and may lie here as claims of about its own size.
         let key = if self.dpop_key.is_some() { DpopKey::WEIGHT } else { 0 };
-        let identity = self.identity.as_ref().map_or(0, |identity| 2 * identity.json.len());
+        let identity = self.identity.as_ref().map_or(0, |identity| 2 * identity.text.len());
         size_of::<Self>() + 2 * self.access_token.header().len() + key + identity
     }
 }
 
 impl IdentityClaims {
-    fn new(json: String) -> Self {
-        Self { json: json.into(), decoded: Decoded::default() }
+    fn of(tokens: &GrantTokens) -> Option<Self> {
+        let told = tokens.identity.clone().map(IdentityText::Json);
+        let text = told.or_else(|| {
+            let id_token = tokens.id_token.as_ref()?.expose_secret();
+            Some(IdentityText::Payload(claims::payload_part(id_token).ok()?.into()))
+        });
+        text.map(|text| Self { text, decoded: Decoded::default() })
+    }
+}
+
+impl IdentityText {
+    fn len(&self) -> usize {
+        match self {
+            Self::Json(text) => text.len(),
+            Self::Payload(text) => text.len(),
+        }
     }
 }
 

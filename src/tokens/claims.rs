@@ -21,6 +21,11 @@ pub use self::{
 
 /// The payload of `jwt` as a `T`, without any verification.
 pub(crate) fn payload<T: DeserializeOwned>(jwt: &str) -> Result<T, ClaimsError> {
+    from_payload(payload_part(jwt)?)
+}
+
+/// The payload of `jwt`, still encoded.
+pub(crate) fn payload_part(jwt: &str) -> Result<&str, ClaimsError> {
     let mut parts = jwt.split('.');
     // The fourth part of an encrypted token (JWE) is no payload.
     let (Some(_header), Some(payload), Some(_signature), None) =
@@ -28,11 +33,16 @@ pub(crate) fn payload<T: DeserializeOwned>(jwt: &str) -> Result<T, ClaimsError> 
     else {
         return Err(ClaimsError::NotAJwt);
     };
+    Ok(payload)
+}
+
+/// The claims of an encoded payload.
+pub(crate) fn from_payload<T: DeserializeOwned>(payload: &str) -> Result<T, ClaimsError> {
     let json = lenient_base64(payload).map_err(|_| ClaimsError::NotBase64Url)?;
     from_json(&json)
 }
 
-/// Claims that were read before.
+/// Claims as JSON text.
 pub(crate) fn from_json<T: DeserializeOwned>(json: &[u8]) -> Result<T, ClaimsError> {
     serde_json::from_slice(json).map_err(|error| ClaimsError::without_content(&error))
 }

@@ -6,11 +6,10 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use secrecy::{ExposeSecret, SecretString};
-use serde_json::{Map, Value};
+use secrecy::SecretString;
 
 use super::{
-    Generation, HeaderToken, Lifetime, NewRefreshToken, TokenSet, claims,
+    Generation, HeaderToken, Lifetime, NewRefreshToken, TokenSet,
     lifetime::{LifetimeSources, saturating_add},
 };
 use crate::dpop::DpopKey;
@@ -29,8 +28,8 @@ pub(crate) struct GrantTokens {
     /// The user, as told at log in: a grant keeps the one it began with.
     pub(crate) subject: Option<Arc<str>>,
     pub(crate) sid: Option<String>,
-    /// What the application said of the user at log in.
-    pub(crate) identity: Option<Arc<Map<String, Value>>>,
+    /// What the application said of the user at log in: a JSON object.
+    pub(crate) identity: Option<Arc<str>>,
     pub(crate) obtained_at: SystemTime,
     pub(crate) expires_at: SystemTime,
     pub(crate) refresh_expires_at: Option<SystemTime>,
@@ -146,17 +145,6 @@ impl GrantTokens {
             refresh_expires_at: self.refresh_expires_at.map(&by_it),
             ..self
         }
-    }
-
-    /// Who the user is, as JSON text: as the application said at log in, or else the claims of the ID
-    /// token.
-    pub(crate) fn identity_json(&self) -> Option<String> {
-        if let Some(told) = &self.identity {
-            return Some(serde_json::json!(**told).to_string());
-        }
-        let id_token = self.id_token.as_ref()?.expose_secret();
-        let claims: Map<String, Value> = claims::payload(id_token).ok()?;
-        Some(serde_json::json!(claims).to_string())
     }
 
     pub(crate) fn lifetime(&self) -> Lifetime {

@@ -22,4 +22,6 @@ pub(crate) use grant_tokens::GrantTokens;
 pub(crate) use header_token::{HeaderToken, Scheme};
 pub(crate) use lifetime::{Lifetime, Standing, saturating_add};
 pub(crate) use token_response::{NewRefreshToken, Unusable};
+#[cfg(feature = "login")]
+pub(crate) use token_set::claims_of;
 pub use token_set::{TokenSet, TokenSetError};

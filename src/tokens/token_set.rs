@@ -8,7 +8,7 @@ use std::{
 
 use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::{
     HeaderToken, NewRefreshToken, Scheme,
@@ -52,8 +52,8 @@ pub struct TokenSet {
     pub(crate) issuer: Option<Arc<str>>,
     pub(crate) subject: Option<String>,
     pub(crate) sid: Option<String>,
-    /// As the application says.
-    pub(crate) identity: Option<Arc<Map<String, Value>>>,
+    /// Claims, as the application says: a JSON object.
+    pub(crate) identity: Option<Arc<str>>,
     pub(crate) obtained_at: Option<SystemTime>,
     /// As the application says.
     pub(crate) expires_at: Option<SystemTime>,
@@ -128,14 +128,7 @@ impl TokenSet {
     /// # Errors
     /// `claims` do not serialize to a JSON object.
     pub fn with_identity(mut self, claims: impl Serialize) -> Result<Self, TokenSetError> {
-        // The error of a foreign `Serialize` may quote what it could not write.
-        match serde_json::to_value(claims).map_err(|_| TokenSetError::NotSerializable)? {
-            Value::Object(claims) => self.identity = Some(Arc::new(claims)),
-            _ => {
-                let rule = "is not a JSON object";
-                return Err(TokenSetError::Field { field: "identity", rule });
-            }
-        }
+        self.identity = Some(json!(claims_of("identity", claims)?).to_string().into());
         Ok(self)
     }
 
@@ -211,6 +204,18 @@ impl TokenSet {
     pub fn with_expires_at(mut self, at: SystemTime) -> Self {
         self.expires_at = Some(at);
         self
+    }
+}
+
+/// What the application says of a user.
+pub(crate) fn claims_of(
+    field: &'static str,
+    claims: impl Serialize,
+) -> Result<Map<String, Value>, TokenSetError> {
+    // The error of a foreign `Serialize` may quote what it could not write.
+    match serde_json::to_value(claims).map_err(|_| TokenSetError::NotSerializable)? {
+        Value::Object(claims) => Ok(claims),
+        _ => Err(TokenSetError::Field { field, rule: "is not a JSON object" }),
     }
 }
 

@@ -4,7 +4,7 @@ use axum::{Router, routing::get};
 use support::log::Log;
 use tower_token_refresh::{Claims, TokenRefreshLayer};
 
-use crate::world::World;
+use crate::world::{World, ask};
 
 #[tokio::test]
 async fn the_log_says_once_what_to_use_and_an_optional_one_is_none() {
@@ -16,11 +16,7 @@ async fn the_log_says_once_what_to_use_and_an_optional_one_is_none() {
         .layer(TokenRefreshLayer::new(&world.refresher).lazy())
         .layer(world.refresher.session_layer().with_name("session").with_secure(false));
     let cookie = format!("session={}", browser.cookie("session").unwrap());
-    let get = async |path: &str| {
-        let request = http::Request::get(path).header("cookie", &cookie);
-        let request = request.body(axum::body::Body::empty()).unwrap();
-        tower::ServiceExt::oneshot(app.clone(), request).await.unwrap()
-    };
+    let get = async |path: &str| ask(&app, path, &cookie).await;
 
     let log = Log::of_this_thread();
     for _ in 0..2 {

@@ -2,14 +2,13 @@
 
 use std::time::Duration;
 
-use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use http::Response;
 use serde_json::{Value, json};
 use tower_token_refresh::testing::{Endpoint, StrictIssuer};
 
 use crate::{
     browser::{Browser, location},
-    world::{Setup, World, edited_document},
+    world::{Setup, World, edit_claims, edited_document},
 };
 
 /// The statuses of the callback and of the API behind it.
@@ -23,16 +22,6 @@ async fn log_in(
     let status = browser.get(&callback).await.status().as_u16();
     let api = browser.api_status().await;
     (status, api, browser)
-}
-
-/// The ID token of the answer with other claims, well signed.
-fn edit_claims(issuer: &StrictIssuer, answer: &mut Value, edit: impl FnOnce(&mut Value)) {
-    let id_token = answer["id_token"].as_str().expect("an ID token");
-    let payload = id_token.split('.').nth(1).expect("a JWT");
-    let payload = BASE64_URL_SAFE_NO_PAD.decode(payload).expect("base64url");
-    let mut claims = serde_json::from_slice(&payload).expect("JSON");
-    edit(&mut claims);
-    answer["id_token"] = json!(issuer.sign_jwt(json!({}), &claims));
 }
 
 #[tokio::test]

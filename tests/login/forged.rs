@@ -5,11 +5,10 @@ use tower_token_refresh::{
     ClientAuth, TokenEndpoint, TokenRefresher, token_store::SealKeys, tower_sessions::MemoryStore,
 };
 
-use crate::{browser::Browser, world::World};
-
-fn state_of(callback: &str) -> &str {
-    callback.split(['?', '&']).find_map(|pair| pair.strip_prefix("state=")).expect("a state")
-}
+use crate::{
+    browser::{Browser, state_of},
+    world::{World, ask},
+};
 
 async fn assert_refused_unasked(world: &World, browser: &Browser, callback: &str) {
     let before = world.issuer().token_requests();
@@ -73,7 +72,7 @@ async fn an_attempt_sealed_for_another_provider_or_callback_is_none() {
         crate::world::app(&refresher, routes)
     };
     let one = app("http://127.0.0.1:2/one", "/callback");
-    let begun = send(&one, Method::GET, "/login", None).await;
+    let begun = ask(&one, "/login", "").await;
     assert_eq!(begun.status(), 303);
     let cookie = begun.headers()["set-cookie"].to_str().unwrap().split(';').next().unwrap();
     let state = cookie.split(['-', '=']).nth(1).unwrap();
@@ -82,28 +81,14 @@ async fn an_attempt_sealed_for_another_provider_or_callback_is_none() {
         (app("http://127.0.0.1:2/two", "/callback"), "/callback"),
         (app("http://127.0.0.1:2/one", "/elsewhere"), "/elsewhere"),
     ] {
-        let status = send(&app, Method::GET, &answer(path), Some(cookie)).await.status();
+        let status = ask(&app, &answer(path), cookie).await.status();
         assert_eq!(status, 400, "{path}");
     }
     // Another process of the same application has the same keys.
     let again = app("http://127.0.0.1:2/one", "/callback");
-    let status = send(&again, Method::GET, &answer("/callback"), Some(cookie)).await.status();
+    let status = ask(&again, &answer("/callback"), cookie).await.status();
     assert_eq!(status, 403, "it is found, and the provider has said no");
     drop(world);
-}
-
-async fn send(
-    app: &axum::Router,
-    method: Method,
-    path: &str,
-    cookie: Option<&str>,
-) -> http::Response<axum::body::Body> {
-    let mut request = http::Request::builder().method(method).uri(path);
-    if let Some(cookie) = cookie {
-        request = request.header("cookie", cookie);
-    }
-    let request = request.body(axum::body::Body::empty()).expect("a request");
-    tower::ServiceExt::oneshot(app.clone(), request).await.expect("infallible")
 }
 
 #[tokio::test]

@@ -9,7 +9,10 @@ use tower_token_refresh::{
     tower_sessions::SessionStore,
 };
 
-use crate::{browser::location, world::World};
+use crate::{
+    browser::{location, state_of},
+    world::World,
+};
 
 #[tokio::test]
 async fn a_hook_sees_the_user_and_fills_the_session() {
@@ -57,7 +60,7 @@ async fn an_application_answers_failures_in_its_own_way() {
         .await;
     let browser = world.browser();
     let callback = browser.until_callback("/").await;
-    let state = callback.split(['?', '&']).find_map(|pair| pair.strip_prefix("state=")).unwrap();
+    let state = state_of(&callback);
     let denied = format!(
         "/auth/callback?error=login_required&state={state}&iss={}",
         world.issuer.issuer_url()

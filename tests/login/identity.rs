@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use support::TokenOp;
 
-use crate::world::World;
+use crate::world::{World, ask, edit_claims};
 
 #[tokio::test]
 async fn it_is_the_verified_id_token() {
@@ -68,10 +68,9 @@ async fn a_refreshed_id_token_tells_the_news() {
     world.clock.advance(Duration::from_secs(301));
     let issuer = world.issuer().clone();
     world.issuer().edit_next(move |answer| {
-        let id_token = answer["id_token"].as_str().expect("an ID token");
-        let mut claims = support::tab::claims_of(id_token);
-        claims["preferred_username"] = json!("alice cooper");
-        answer["id_token"] = json!(issuer.sign_jwt(json!({}), &claims));
+        edit_claims(&issuer, answer, |claims| {
+            claims["preferred_username"] = json!("alice cooper");
+        });
     });
     assert_eq!(browser.api_status().await, 200);
     assert_eq!(browser.get("/").await.text().await.unwrap(), "alice cooper");
@@ -90,9 +89,7 @@ async fn a_process_that_knows_the_login_reads_nothing_and_another_one_reads_once
     let other = world.another_process();
     let cookie = format!("session={}", browser.cookie("session").unwrap());
     for _ in 0..3 {
-        let request = http::Request::get("/").header("cookie", &cookie);
-        let request = request.body(axum::body::Body::empty()).unwrap();
-        let answer = tower::ServiceExt::oneshot(other.clone(), request).await.unwrap();
+        let answer = ask(&other, "/", &cookie).await;
         let body = axum::body::to_bytes(answer.into_body(), 100).await.unwrap();
         assert_eq!(&body[..], b"alice");
     }
@@ -115,9 +112,7 @@ async fn another_process_ends_it_within_a_minute() {
     let browser = world.logged_in().await;
     let other = world.another_process();
     let cookie = format!("session={}", browser.cookie("session").unwrap());
-    let request = http::Request::get("/end").header("cookie", &cookie);
-    let request = request.body(axum::body::Body::empty()).unwrap();
-    assert_eq!(tower::ServiceExt::oneshot(other, request).await.unwrap().status(), 200);
+    assert_eq!(ask(&other, "/end", &cookie).await.status(), 200);
     world.clock.advance(Duration::from_secs(61));
     assert_eq!(browser.get("/").await.text().await.unwrap(), "nobody");
 }

@@ -11,7 +11,10 @@ use std::{
 use tokio::sync::Notify;
 use tower_token_refresh::{LoginRoutes, UserInfo, VerifiedLogin, testing::Endpoint};
 
-use crate::{browser::Browser, world::World};
+use crate::{
+    browser::{Browser, state_of},
+    world::World,
+};
 
 /// A second browser with the first one's cookies, as they were when it was about to call back.
 fn twin(world: &World, of: &Browser) -> Browser {
@@ -65,14 +68,9 @@ async fn a_refusal_is_kept_as_well() {
     assert_eq!(browser.get(&junk).await.status(), 400);
     for _ in 0..3 {
         assert_eq!(twin.get(&junk).await.status(), 400);
-        twin.set_cookie(&browser_attempt(&callback), "");
+        twin.set_cookie(&format!("login-{}", state_of(&callback)), "");
     }
     assert_eq!(world.issuer().token_requests(), 1);
-}
-
-fn browser_attempt(callback: &str) -> String {
-    let state = callback.split(['?', '&']).find_map(|pair| pair.strip_prefix("state="));
-    format!("login-{}", state.expect("a state"))
 }
 
 #[tokio::test]

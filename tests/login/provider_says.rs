@@ -7,17 +7,13 @@ use tower_token_refresh::testing::StrictIssuer;
 
 use crate::{
     browser::location,
-    world::{World, edited_document},
+    world::{World, edit_claims, edited_document},
 };
 
 /// The ID token of the next answer with other claims, well signed.
 fn edit_next_id_token(issuer: &StrictIssuer, edit: impl FnOnce(&mut Value) + Send + 'static) {
     let signer = issuer.clone();
-    issuer.edit_next(move |answer| {
-        let mut claims = support::tab::claims_of(answer["id_token"].as_str().expect("an ID token"));
-        edit(&mut claims);
-        answer["id_token"] = json!(signer.sign_jwt(json!({}), &claims));
-    });
+    issuer.edit_next(move |answer| edit_claims(&signer, answer, edit));
 }
 
 #[tokio::test]

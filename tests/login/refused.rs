@@ -4,7 +4,10 @@
 use reqwest::Response;
 use tower_token_refresh::testing::StrictIssuer;
 
-use crate::{browser::Browser, world::World};
+use crate::{
+    browser::{Browser, state_of},
+    world::World,
+};
 
 /// Gives the page, after looking at what every refusal has in common.
 async fn refused(browser: &Browser, response: Response, status: u16) -> String {
@@ -50,8 +53,7 @@ async fn what_is_no_callback_is_refused() {
     let world = World::new().await;
     let browser = world.browser();
     let callback = browser.until_callback("/").await;
-    let state =
-        callback.split(['?', '&']).find_map(|pair| pair.strip_prefix("state=")).unwrap().to_owned();
+    let state = state_of(&callback).to_owned();
     for query in [
         "",
         "?",
@@ -83,8 +85,7 @@ async fn the_providers_refusal_is_a_page_without_its_words() {
         let world = World::new().await;
         let browser = world.browser();
         let callback = browser.until_callback("/").await;
-        let state =
-            callback.split(['?', '&']).find_map(|pair| pair.strip_prefix("state=")).unwrap();
+        let state = state_of(&callback);
         let answer = {
             let iss = world.issuer.issuer_url();
             format!(

@@ -2,10 +2,17 @@
 
 use std::sync::Arc;
 
-use axum::{Json, Router, extract::State, routing::get};
+use axum::{
+    Json, Router,
+    body::Body,
+    extract::State,
+    http::{Request, Response, header},
+    routing::get,
+};
 use serde_json::{Value, json};
-use support::ScriptedTokens;
+use support::{ScriptedTokens, tab::claims_of};
 use tokio::{net::TcpListener, task::JoinHandle};
+use tower::ServiceExt;
 use tower_token_refresh::{
     AccessToken, ClientAuth, Discover, Identity, LoginRoutes, LoginTokens, TokenEndpoint,
     TokenRefreshLayer, TokenRefresher,
@@ -185,7 +192,7 @@ async fn orders(token: AccessToken) -> Json<Value> {
     Json(json!({ "headers": { "authorization": [header.to_str().expect("ASCII")] } }))
 }
 
-/// The provider with its document or keys edited.
+/// What makes the provider's next document an edited one.
 pub(crate) fn edited_document(
     edit: impl Fn(&mut Value) + Send + Sync + 'static,
 ) -> impl FnOnce(&StrictIssuer) {
@@ -199,4 +206,25 @@ pub(crate) fn edited_document(
             http::Response::builder().status(200).body(document.to_string().into()).unwrap();
         issuer.answer_next_at(tower_token_refresh::testing::Endpoint::Discovery, answer);
     }
+}
+
+/// One GET with these cookies; empty for none.
+pub(crate) async fn ask(app: &Router, path: &str, cookies: &str) -> Response<Body> {
+    let mut request = Request::get(path);
+    if !cookies.is_empty() {
+        request = request.header(header::COOKIE, cookies);
+    }
+    let request = request.body(Body::empty()).expect("a request");
+    app.clone().oneshot(request).await.expect("infallible")
+}
+
+/// The ID token of the answer with other claims, well signed.
+pub(crate) fn edit_claims(
+    issuer: &StrictIssuer,
+    answer: &mut Value,
+    edit: impl FnOnce(&mut Value),
+) {
+    let mut claims = claims_of(answer["id_token"].as_str().expect("an ID token"));
+    edit(&mut claims);
+    answer["id_token"] = json!(issuer.sign_jwt(json!({}), &claims));
 }

@@ -135,7 +135,8 @@ impl Provider {
             .map_err(|error| if key.is_some() { explain_proof(error) } else { error })?;
         Ok(match granted {
             Granted::Tokens(tokens) => {
-                Granted::Tokens(tokens.with_obtained_at(sent_at).with_provider_date(date, sent_at))
+                let tokens = tokens.with_obtained_at(sent_at).with_provider_date(date, sent_at);
+                Granted::Tokens(Box::new(tokens))
             }
             kept => kept,
         })

@@ -113,7 +113,7 @@ impl Provider {
         token: &SecretString,
     ) -> Result<TokenSet, EndpointError> {
         match self.refresh(token, None, &mut AlwaysSend).await {
-            Ok(Granted::Tokens(tokens)) => Ok(tokens),
+            Ok(Granted::Tokens(tokens)) => Ok(*tokens),
             Ok(Granted::RefreshTokenOnly(_, error)) | Err(RefreshFailure::Endpoint(error)) => {
                 Err(error)
             }

@@ -2,8 +2,12 @@
 
 use url::Url;
 
-use super::LoginRoutes;
-use crate::{ConfigError, endpoint::without_secrets, return_path::safe_return_to};
+use crate::{
+    ConfigError,
+    endpoint::{Provider, is_scope_word, without_secrets},
+    login::shared::Settings,
+    return_path::safe_return_to,
+};
 
 /// What an authorization request of this crate says itself.
 const OWN_PARAMS: [&str; 14] = [
@@ -23,99 +27,84 @@ const OWN_PARAMS: [&str; 14] = [
     "state",
 ];
 
-impl LoginRoutes {
-    pub(super) fn check_paths(&self) -> Result<(), ConfigError> {
-        let is_path = |path: &str| {
-            safe_return_to(path).as_deref() == Some(path)
-                && !path.contains(['?', '#', '{', '}', ':', '*'])
-        };
-        let broken = |what, value: &str, rule| {
-            Err(ConfigError::Range { what, value: format!("{value:?}"), rule })
-        };
-        if !self.prefix.is_empty() && (!is_path(&self.prefix) || self.prefix.ends_with('/')) {
-            let rule = "must be empty, or begin with a single `/` and not end with one";
-            return broken("the prefix of the login routes", &self.prefix, rule);
+/// The prefix and the paths of the three routes.
+pub(super) fn check_paths(prefix: &str, paths: &[String; 3]) -> Result<(), ConfigError> {
+    let is_path = |path: &str| is_own_path(path) && !path.contains(['?', '#', '{', '}', ':', '*']);
+    if !prefix.is_empty() && (!is_path(prefix) || prefix.ends_with('/')) {
+        let rule = "must be empty, or begin with a single `/` and not end with one";
+        return broken("the prefix of the login routes", prefix, rule);
+    }
+    for (index, path) in paths.iter().enumerate() {
+        if !is_path(path) {
+            let rule = "must begin with a single `/` and have no query, fragment, braces, colon or asterisk";
+            return broken("a path of the login routes", path, rule);
         }
-        for path in &self.paths {
-            if !is_path(path) {
-                let rule = "must begin with a single `/` and have no query, fragment, braces, colon or asterisk";
-                return broken("a path of the login routes", path, rule);
-            }
-        }
-        if let Some(path) = self
-            .paths
-            .iter()
-            .enumerate()
-            .find_map(|(index, path)| self.paths[..index].contains(path).then_some(path))
-        {
+        if paths[..index].contains(path) {
             return broken("a path of the login routes", path, "must differ from the others");
         }
+    }
+    Ok(())
+}
+
+impl Settings {
+    /// Checks all but the origin.
+    pub(super) fn check(&self, provider: &Provider) -> Result<(), ConfigError> {
         for (what, path) in [("home", &self.home), ("after_logout", &self.after_logout)] {
-            if safe_return_to(path).as_ref() != Some(path) {
+            if !is_own_path(path) {
                 return broken(what, path, "must be a path of this application");
             }
         }
-        Ok(())
+        self.check_scopes(provider)?;
+        self.params.iter().try_for_each(|param| self.check_param(param))
     }
 
-    pub(super) fn check_scopes(&self) -> Result<(), ConfigError> {
-        let range = |what, value: String, rule| Err(ConfigError::Range { what, value, rule });
-        // RFC 6749, section 3.3.
-        let is_scope = |scope: &String| {
-            let allowed = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'"' | b'\\');
-            !scope.is_empty() && scope.bytes().all(allowed)
+    fn check_scopes(&self, provider: &Provider) -> Result<(), ConfigError> {
+        if let Some(scope) = self.scopes.iter().find(|scope| !is_scope_word(scope)) {
+            return broken("a scope", scope, "must be one ASCII word (RFC 6749, 3.3)");
+        }
+        let incomplete = |value: &str, rule| {
+            let what = "the endpoint of the login routes";
+            Err(ConfigError::Range { what, value: value.into(), rule })
         };
-        if let Some(scope) = self.scopes.iter().find(|scope| !is_scope(scope)) {
-            return range(
-                "a scope",
-                format!("{scope:?}"),
-                "must be one ASCII word (RFC 6749, 3.3)",
-            );
-        }
-        let provider = &self.refresher.providers().own().provider;
         if !provider.can_log_in() {
-            let rule = "needs `authorization_url`, or discovery";
-            return range("the endpoint of the login routes", "incomplete".into(), rule);
+            return incomplete("incomplete", "needs `authorization_url`, or discovery");
         }
-        if !self.scopes.iter().any(|scope| scope == "openid") {
-            if self.user_info.is_none() {
-                let rule = "need `openid` among them, or `user_info`: nothing says who the user is";
-                return range("the scopes", format!("{:?}", self.scopes.join(" ")), rule);
-            }
-        } else if provider.issuers().is_none() {
+        if !self.is_openid() && self.user_info.is_none() {
+            let rule = "need `openid` among them, or `user_info`: nothing says who the user is";
+            return broken("the scopes", &self.scopes.join(" "), rule);
+        }
+        if self.is_openid() && provider.issuers().is_none() {
             let rule = "needs an `issuer`, or discovery: ID tokens are verified by it";
-            return range("the endpoint of the login routes", "without an issuer".into(), rule);
+            return incomplete("without an issuer", rule);
         }
         Ok(())
     }
 
-    pub(super) fn check_params(&self) -> Result<(), ConfigError> {
-        let is_openid = self.scopes.iter().any(|scope| scope == "openid");
-        for (name, value) in &self.params {
-            if name.is_empty() || OWN_PARAMS.contains(&name.as_str()) {
-                return Err(ConfigError::Range {
-                    what: "the name of a param of the login routes",
-                    value: format!("{name:?}"),
-                    rule: "must not be empty, nor a parameter that this crate sends itself",
-                });
-            }
-            if name == "max_age" && !is_openid {
-                return Err(ConfigError::Range {
-                    what: "max_age",
-                    value: format!("{value:?}"),
-                    rule: "needs the scope `openid`: the ID token says when the user logged in",
-                });
-            }
-            if name == "max_age" && value.parse::<u64>().is_err() {
-                return Err(ConfigError::Range {
-                    what: "max_age",
-                    value: format!("{value:?}"),
-                    rule: "must be whole seconds",
-                });
-            }
+    fn check_param(&self, (name, value): &(String, String)) -> Result<(), ConfigError> {
+        if name.is_empty() || OWN_PARAMS.contains(&name.as_str()) {
+            let rule = "must not be empty, nor a parameter that this crate sends itself";
+            return broken("the name of a param of the login routes", name, rule);
         }
-        Ok(())
+        if name != "max_age" {
+            return Ok(());
+        }
+        if !self.is_openid() {
+            let rule = "needs the scope `openid`: the ID token says when the user logged in";
+            return broken("max_age", value, rule);
+        }
+        match value.parse::<u64>() {
+            Ok(_) => Ok(()),
+            Err(_) => broken("max_age", value, "must be whole seconds"),
+        }
     }
+}
+
+fn is_own_path(path: &str) -> bool {
+    safe_return_to(path).as_deref() == Some(path)
+}
+
+fn broken(what: &'static str, value: &str, rule: &'static str) -> Result<(), ConfigError> {
+    Err(ConfigError::Range { what, value: format!("{value:?}"), rule })
 }
 
 pub(super) fn check_origin(origin: &str) -> Result<String, ConfigError> {

@@ -1,6 +1,6 @@
-//! A browser that talks to an application by HTTP: it keeps cookies by the rules of RFC 6265bis that
-//! matter here, and follows redirects where a test wants it. The login is at `/auth`, the API at
-//! `/api`.
+//! A browser that talks to an application by HTTP: it keeps cookies by the rules of RFC 6265bis
+//! that matter here, and follows redirects where a test wants it. The login is at `/auth`, the API
+//! at `/api`.
 
 use std::{
     collections::BTreeMap,
@@ -160,4 +160,10 @@ pub fn claims_of(jwt: &str) -> serde_json::Value {
     let payload = jwt.split('.').nth(1).expect("a JWT");
     let payload = BASE64_URL_SAFE_NO_PAD.decode(payload).expect("base64url");
     serde_json::from_slice(&payload).expect("JSON")
+}
+
+/// The state of a callback's path.
+pub fn state_of(callback: &str) -> &str {
+    let state = callback.split(['?', '&']).find_map(|pair| pair.strip_prefix("state="));
+    state.expect("a state")
 }
