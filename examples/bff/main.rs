@@ -48,8 +48,8 @@
 //!
 //! An empty variable counts as missing. A variable that looks like a misspelt one of these is named
 //! in the log, and is an error for `--check`. A setting that cannot work, or an unknown argument,
-//! is one line on stderr and exit code 2. A port or a session store that cannot be used is one line
-//! and exit code 1. It starts without its provider, which the next login tries again. SIGTERM or
+//! is one line on stderr and exit code 2. A port or a session store that cannot be used, or a
+//! discovery document that is not this provider's, is one line and exit code 1. It starts without its provider, which the next login tries again. SIGTERM or
 //! ctrl-c stops it: requests get ten seconds to end, and refreshes fifteen more.
 //!
 //! | route | |
@@ -78,6 +78,7 @@ use app::{
     arguments::{Command, help},
     check::check,
     demo::Demo,
+    proxy::Limits,
     serve,
     settings::{Settings, misspelt},
 };
@@ -159,7 +160,7 @@ async fn run(settings: &Settings) -> Result<(), String> {
         .await
         .map_err(|error| format!("LISTEN {:?}: cannot listen there: {error}", settings.listen))?;
     tracing::info!(listen = %settings.listen, url = %settings.base, "serving");
-    serve(server, app, stop).await;
+    serve(server, app, Limits::of(settings), stop).await;
     end(&refresher).await;
     Ok(())
 }
@@ -169,9 +170,10 @@ async fn demo() -> Result<(), String> {
     let demo = Demo::start().await?;
     let (app, refresher) = app::start_demo(&demo).await?;
     println!("{}", demo.url);
+    let limits = Limits::of(&demo.settings);
     // The provider serves as long as its handle lives.
     let (server, _provider) = demo.server();
-    serve(server, app, stop).await;
+    serve(server, app, limits, stop).await;
     end(&refresher).await;
     Ok(())
 }

@@ -2,8 +2,9 @@
 
 use std::{future::Future, io, net::SocketAddr, sync::Arc, time::Duration};
 
+use socket2::{SockRef, TcpKeepalive};
 use tokio::{
-    net::{TcpListener, TcpSocket, ToSocketAddrs, lookup_host},
+    net::{TcpListener, TcpSocket, TcpStream, ToSocketAddrs, lookup_host},
     sync::Semaphore,
     time::sleep,
 };
@@ -12,6 +13,9 @@ use super::socket::Socket;
 
 /// How many connections wait in the kernel: what Linux allows unless it is told otherwise.
 const BACKLOG: u32 = 4096;
+/// After how long a silent client is asked whether it is still there, and how often then.
+const SILENT: Duration = Duration::from_secs(60);
+const PROBES: Duration = Duration::from_secs(15);
 /// How long nothing is accepted after an error that the next connection would meet as well.
 const AFTER_ERROR: Duration = Duration::from_secs(1);
 
@@ -37,14 +41,26 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
 }
 
 /// The next connection, once there may be one more. Cancelled, it takes none.
-pub(super) async fn next(listener: &TcpListener, permits: &Arc<Semaphore>) -> (Socket, SocketAddr) {
+pub(super) async fn next(
+    listener: &TcpListener,
+    permits: &Arc<Semaphore>,
+    write: Option<Duration>,
+) -> (Socket, SocketAddr) {
     // An error would say that the semaphore is closed, which nobody does.
     let permit = permits.clone().acquire_owned().await.ok();
     let (stream, peer) = patiently(|| listener.accept()).await;
+    prepare(&stream);
+    (Socket::new(stream, permit, write), peer)
+}
+
+fn prepare(stream: &TcpStream) {
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "a connection may be slow");
     }
-    (Socket::new(stream, permit), peer)
+    let probes = TcpKeepalive::new().with_time(SILENT).with_interval(PROBES);
+    if let Err(error) = SockRef::from(stream).set_tcp_keepalive(&probes) {
+        tracing::debug!(%error, "a client that is gone may go unnoticed");
+    }
 }
 
 /// Repeats `accept` until it works.
@@ -79,6 +95,18 @@ mod tests {
 
     /// EMFILE: there are too many open files.
     const NO_MORE_FILES: i32 = 24;
+
+    #[tokio::test]
+    async fn a_connection_sends_at_once_and_a_silent_client_is_asked_for() {
+        let listener = bind("127.0.0.1:0").await.unwrap();
+        let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        assert!(!SockRef::from(&stream).keepalive().unwrap());
+        prepare(&stream);
+        assert!(stream.nodelay().unwrap());
+        assert!(SockRef::from(&stream).keepalive().unwrap());
+        #[cfg(target_os = "linux")]
+        assert_eq!(SockRef::from(&stream).tcp_keepalive_time().unwrap(), SILENT);
+    }
 
     #[tokio::test(start_paused = true)]
     async fn without_open_files_it_tries_again_after_a_second() {

@@ -18,12 +18,13 @@ use super::{body::TimedBody, head_timer::HeadTimer, socket::Socket};
 /// allocation for each request.
 const HEAD_SIZE: usize = 32 * 1024;
 
-/// How long a client may take. No body limit: for ever.
+/// How long a client may take. No limit: for ever.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Limits {
     pub(super) header: Duration,
     pub(super) idle: Duration,
     pub(super) body: Option<Duration>,
+    pub(super) write: Option<Duration>,
 }
 
 impl Default for Limits {
@@ -32,6 +33,7 @@ impl Default for Limits {
             header: Duration::from_secs(10),
             idle: Duration::from_secs(75),
             body: Some(Duration::from_secs(30)),
+            write: Some(Duration::from_secs(60)),
         }
     }
 }

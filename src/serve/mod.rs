@@ -11,6 +11,7 @@
 //! | [a request's head](Server::header_timeout), from its first byte; the first one from the connection's begin | 10 s | the connection is closed |
 //! | its size, and the number of its header fields | 32 KiB (twice that if it comes in one piece), 100 | 431, and the connection is closed |
 //! | [a request's body](Server::body_timeout), from the first time that the handler waits for it | 30 s | reading it fails with [`BodyTimeout`], and the connection is closed |
+//! | [a client that takes no more of its answer](Server::write_timeout) | 60 s | the connection is closed |
 //! | [no request on a connection](Server::idle_timeout) | 75 s | it is closed |
 //! | [requests under way when it has to stop](Server::drain) | 10 s | they are cut off |
 //!
@@ -22,12 +23,14 @@
 //! and then, and gets an error. So the idle limit is longer than the 60 s of the usual proxies
 //! (nginx, AWS ALB): they close first. If yours waits longer, set a longer one.
 //!
-//! Connections send without delay (`TCP_NODELAY`). A handler finds its client's address in
+//! Connections send without delay (`TCP_NODELAY`), and the kernel asks a silent client after a
+//! minute whether it is still there (`SO_KEEPALIVE`), so that a WebSocket whose client has lost
+//! its network ends within some minutes. A handler finds its client's address in
 //! [`ConnectInfo<SocketAddr>`](axum::extract::ConnectInfo). WebSockets and other upgrades work. If
 //! a handler panics, its connection is closed, and no other one.
 //!
 //! Deliberately not here: TLS and HTTP/2, which a proxy in front speaks with browsers, and a limit
-//! for how long an answer takes, to compute or to be read: downloads and event streams are long.
+//! for how long an answer takes to compute, or as a whole: downloads and event streams are long.
 //! Set such a limit where it belongs, as with tower-http's `timeout`.
 //!
 //! ```no_run
@@ -165,6 +168,16 @@ impl Server {
         self
     }
 
+    /// Sets how long a client may take nothing of what is there for it, 60 s by default: of an
+    /// answer, or of an upgraded connection such as a WebSocket. Each byte that it takes begins the
+    /// time anew, and a connection for which there is nothing to send has none. `None` is for ever.
+    ///
+    /// After it the connection is closed, and the rest of the answer is dropped.
+    pub fn write_timeout(mut self, limit: impl Into<Option<Duration>>) -> Self {
+        self.limits.write = limit.into();
+        self
+    }
+
     /// Sets how long the requests under way may still take once it has to stop, 10 s by default.
     /// Zero cuts them off at once.
     pub fn drain(mut self, limit: Duration) -> Self {
@@ -201,7 +214,7 @@ impl Server {
                 () = &mut stop => break,
                 // Before accepting: it cannot starve that, as what is not accepted does not end.
                 Some(ended) = connections.join_next() => note(ended),
-                (socket, peer) = accept::next(&listener, &permits) => {
+                (socket, peer) = accept::next(&listener, &permits, limits.write) => {
                     let (router, stopping) = (router.clone(), stopping.clone());
                     connections.spawn(connection::serve(socket, peer, router, limits, stopping));
                 }

@@ -1,4 +1,5 @@
-//! A connection as the server sees it: one of those that may be open, and heard when it speaks.
+//! A connection as the server sees it: one of those that may be open, heard when it speaks, and
+//! given up when it takes nothing of what is there for it.
 
 use std::{
     io::{self, IoSlice},
@@ -8,6 +9,7 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
     task::{Context, Poll, ready},
+    time::Duration,
 };
 
 use tokio::{
@@ -15,10 +17,11 @@ use tokio::{
     net::TcpStream,
     sync::OwnedSemaphorePermit,
 };
+use tokio_io_timeout::TimeoutWriter;
 
 /// Whoever holds the socket holds its permit: a handler that has upgraded the connection does, too.
 pub(super) struct Socket {
-    stream: TcpStream,
+    stream: Pin<Box<TimeoutWriter<TcpStream>>>,
     heard: Heard,
     _permit: Option<OwnedSemaphorePermit>,
 }
@@ -28,8 +31,14 @@ pub(super) struct Socket {
 pub(super) struct Heard(Arc<AtomicBool>);
 
 impl Socket {
-    pub(super) fn new(stream: TcpStream, permit: Option<OwnedSemaphorePermit>) -> Self {
-        Self { stream, heard: Heard::default(), _permit: permit }
+    pub(super) fn new(
+        stream: TcpStream,
+        permit: Option<OwnedSemaphorePermit>,
+        write: Option<Duration>,
+    ) -> Self {
+        let mut stream = TimeoutWriter::new(stream);
+        stream.set_timeout(write);
+        Self { stream: Box::pin(stream), heard: Heard::default(), _permit: permit }
     }
 
     pub(super) fn heard(&self) -> Heard {
@@ -51,7 +60,7 @@ impl AsyncRead for Socket {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
-        ready!(Pin::new(&mut self.stream).poll_read(cx, buf))?;
+        ready!(self.stream.as_mut().poll_read(cx, buf))?;
         if buf.filled().len() > before {
             self.heard.0.store(true, Ordering::Relaxed);
         }
@@ -65,7 +74,7 @@ impl AsyncWrite for Socket {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, buf)
+        self.stream.as_mut().poll_write(cx, buf)
     }
 
     fn poll_write_vectored(
@@ -73,7 +82,7 @@ impl AsyncWrite for Socket {
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
+        self.stream.as_mut().poll_write_vectored(cx, bufs)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -81,10 +90,10 @@ impl AsyncWrite for Socket {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
+        self.stream.as_mut().poll_flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
+        self.stream.as_mut().poll_shutdown(cx)
     }
 }

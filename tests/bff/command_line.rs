@@ -154,6 +154,7 @@ async fn a_check_of_what_works_shows_the_settings_and_starts_nothing() {
     assert!(stdout.contains("CLIENT_SECRET=(set)\n") && !stdout.contains(KEY), "{stdout}");
     for well in [
         "the provider's discovery document",
+        "the routes",
         "the session store",
         "the token store, and the client",
     ] {

@@ -11,7 +11,7 @@ use tokio::{
 };
 
 use crate::{
-    app::{self, demo::Demo},
+    app::{self, demo::Demo, proxy::Limits},
     browser::Browser,
     world::{World, soon},
 };
@@ -23,7 +23,7 @@ async fn visitor() -> Browser {
     let url = demo.url.clone();
     tokio::spawn(async move {
         let (server, _provider) = demo.server();
-        app::serve(server, app, future::pending()).await;
+        app::serve(server, app, Limits::default(), future::pending()).await;
     });
     Browser::new(&url, &url)
 }

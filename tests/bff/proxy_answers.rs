@@ -30,8 +30,30 @@ async fn an_answer_is_kept_nowhere_and_is_what_it_says_unless_the_upstream_says_
     let plain = answer(&[]).await;
     assert_eq!(all(&plain, "cache-control"), ["private, no-store"]);
     assert_eq!(all(&plain, "x-content-type-options"), ["nosniff"]);
+    assert_eq!(all(&plain, "vary"), [""; 0]);
     let own = answer(&[("cache-control", "public, max-age=60")]).await;
     assert_eq!(all(&own, "cache-control"), ["public, max-age=60"]);
+}
+
+/// To the upstream the request had `Authorization`, so that a bare `max-age` is for the browser.
+#[tokio::test]
+async fn no_cache_in_between_keeps_a_users_answer_unless_the_upstream_says_that_it_may() {
+    for (said, seen) in [
+        ("max-age=60", &["max-age=60", "private"][..]),
+        ("max-age=60, must-revalidate", &["max-age=60, must-revalidate", "private"]),
+        ("max-age=60, x=\"public\"", &["max-age=60, x=\"public\"", "private"]),
+        ("max-age=60, Private", &["max-age=60, Private"]),
+        ("no-store", &["no-store", "private"]),
+    ] {
+        let lines = [("cache-control", said), ("vary", "Accept")];
+        let answer = answer(Box::leak(Box::new(lines))).await;
+        assert_eq!(all(&answer, "cache-control"), seen);
+        assert_eq!(all(&answer, "vary"), ["Accept", "Cookie"], "{said}");
+    }
+    for shared in ["Public, max-age=60", "s-maxage=60", "max-age=1,  s-maxage = 9"] {
+        let answer = answer(Box::leak(Box::new([("cache-control", shared)]))).await;
+        assert_eq!(all(&answer, "cache-control"), [shared]);
+    }
 }
 
 #[tokio::test]
@@ -41,6 +63,16 @@ async fn what_is_about_our_origin_is_not_the_upstreams_to_say() {
         ("clear-site-data", "\"*\""),
         ("alt-svc", "h2=\"evil.example:443\""),
         ("service-worker-allowed", "/"),
+        ("accept-ch", "sec-ch-ua-model"),
+        ("cdn-cache-control", "max-age=60"),
+        ("critical-ch", "sec-ch-ua-model"),
+        ("nel", "{\"report_to\":\"x\",\"max_age\":60}"),
+        ("origin-agent-cluster", "?0"),
+        ("report-to", "{\"max_age\":60}"),
+        ("reporting-endpoints", "x=\"https://evil.example\""),
+        ("set-login", "logged-out"),
+        ("surrogate-control", "max-age=60"),
+        ("timing-allow-origin", "*"),
         ("access-control-allow-origin", "https://evil.example"),
         ("access-control-allow-credentials", "true"),
         ("access-control-expose-headers", "x-kept"),
@@ -89,14 +121,23 @@ async fn a_redirect_within_the_upstream_leads_to_our_address_of_it() {
         ("HTTP://UPSTREAM/v1/", "/api/"),
         ("//UPSTREAM/v1/a", "/api/a"),
         ("http://user@UPSTREAM/v1/a", "/api/a"),
+        ("https://UPSTREAM/v1/a", "/api/a"),
+        ("/v1/orders/7?x=1", "/api/orders/7?x=1"),
+        ("/v1/x/../a", "/api/a"),
     ] {
         assert_eq!(redirected(to).await, Some(format!("{HTTPS}{seen}")), "{to}");
     }
     // What lies beside the API has no address here, and nobody learns the internal one.
-    for to in ["http://UPSTREAM/login", "http://UPSTREAM/v10", "//UPSTREAM/v1/../x"] {
+    for to in [
+        "http://UPSTREAM/login",
+        "http://UPSTREAM/v10",
+        "//UPSTREAM/v1/../x",
+        "/elsewhere",
+        "/v1/..",
+    ] {
         assert_eq!(redirected(to).await, None, "{to}");
     }
-    for to in ["/elsewhere", "orders/8", "https://id.example/v1", "//other.example/v1"] {
+    for to in ["orders/8", "?page=2", "https://id.example/v1", "//other.example/v1"] {
         assert_eq!(redirected(to).await.as_deref(), Some(to));
     }
 }

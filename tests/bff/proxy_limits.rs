@@ -15,7 +15,8 @@ use tokio::{net::TcpListener, sync::mpsc};
 use crate::{
     app::proxy::Limits,
     browser::Browser,
-    world::{Setup, World, soon},
+    settings::GOOD,
+    world::{Setup, World, settings_of, soon},
 };
 
 fn small() -> Limits {
@@ -45,6 +46,15 @@ async fn a_body_over_the_limit_is_refused_whether_or_not_it_says_so() {
 /// An upstream behind which nobody ever answers.
 fn silent() -> Setup {
     World::setup().upstream(Router::new().fallback(async || future::pending::<()>().await))
+}
+
+#[test]
+fn a_token_request_that_may_take_long_is_waited_for() {
+    let answer = |seconds: &str| {
+        let settings = settings_of(&[&GOOD[..], &[("REQUEST_TIMEOUT", seconds)]].concat()).unwrap();
+        Limits::of(&settings).answer.as_secs()
+    };
+    assert_eq!([answer(""), answer("15"), answer("40")], [30, 30, 55]);
 }
 
 #[tokio::test]

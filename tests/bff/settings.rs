@@ -14,7 +14,7 @@ pub(crate) const GOOD: [(&str, &str); 3] = [
 ];
 
 /// What is wrong, as a whole environment's difference from [`GOOD`], and the line that says so.
-pub(crate) const BAD: [(&[(&str, &str)], &str); 48] = [
+pub(crate) const BAD: [(&[(&str, &str)], &str); 50] = [
     (&[("ISSUER_URL", "")], "ISSUER_URL: it is required, but it is missing or empty"),
     (&[("CLIENT_ID", "")], "CLIENT_ID: it is required, but it is missing or empty"),
     (&[("UPSTREAM_URL", "")], "UPSTREAM_URL: it is required, but it is missing or empty"),
@@ -44,6 +44,11 @@ pub(crate) const BAD: [(&[(&str, &str)], &str); 48] = [
         &[("LOGIN_PARAMS", "audience=https://api.example&state=mine")],
         "LOGIN_PARAMS \"state\": must have a name, and not one that this application sends itself",
     ),
+    (
+        &[("LOGIN_PARAMS", "response_mode=form_post")],
+        "LOGIN_PARAMS \"response_mode\": must have a name, and not one that this application sends itself",
+    ),
+    (&[("LOGIN_PARAMS", "max_age=soon")], "LOGIN_PARAMS \"soon\": max_age must be whole seconds"),
     (
         &[("REFRESH_PARAMS", "=hunter2")],
         "REFRESH_PARAMS \"\": must have a name, and not one that this application sends itself",

@@ -10,7 +10,10 @@ use tokio::{
 
 use tower_token_refresh::serve::Server;
 
-use crate::{app::serve, world::soon};
+use crate::{
+    app::{proxy::Limits, serve},
+    world::soon,
+};
 
 struct Serving {
     url: String,
@@ -39,7 +42,7 @@ async fn serving(last_requests: Duration, finish: oneshot::Receiver<()>) -> Serv
     let (stop, stopped) = oneshot::channel::<()>();
     let stopped = async { stopped.await.expect("the test says stop") };
     let app = Router::new().route("/", get(handler));
-    let ended = tokio::spawn(serve(server, app, stopped));
+    let ended = tokio::spawn(serve(server, app, Limits::default(), stopped));
     Serving { url, stop, ended, arrived }
 }
 

@@ -17,7 +17,7 @@ use axum::{
     routing::any,
 };
 use futures_util::{SinkExt, StreamExt};
-use tokio::{net::TcpStream, sync::mpsc};
+use tokio::{io::AsyncWriteExt, net::TcpStream, sync::mpsc};
 use tokio_tungstenite::{
     WebSocketStream, client_async,
     tungstenite::{Error, Message, client::IntoClientRequest},
@@ -116,6 +116,19 @@ async fn messages_go_both_ways_and_the_handshake_has_the_token() {
     }
     socket.close(None).await.unwrap();
     soon("the upstream's end", ends.recv()).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_side_that_only_stops_sending_ends_the_socket() {
+    let (world, mut ends) = echoing().await;
+    let browser = world.logged_in().await;
+    let mut socket = own(&world, &browser).await.expect("a WebSocket");
+    text(&mut socket).await;
+    text(&mut socket).await;
+    // It could still be sent to.
+    socket.get_mut().shutdown().await.unwrap();
+    soon("the upstream's end", ends.recv()).await.unwrap();
+    assert!(is_cut(&mut socket).await);
 }
 
 #[tokio::test]

@@ -163,7 +163,7 @@ async fn serve(
     let settings = Settings::read(|name| variables.get(name).map(OsString::from));
     let settings = settings.unwrap_or_else(|error| panic!("{error}"));
     let (router, _) = app::start_with(&settings, clock.clock(), limits).await.expect("it starts");
-    tokio::spawn(app::serve(Server::from_listener(listener), router, future::pending()))
+    tokio::spawn(app::serve(Server::from_listener(listener), router, limits, future::pending()))
 }
 
 fn url_of(listener: &TcpListener) -> String {

@@ -6,3 +6,4 @@ mod heads;
 mod stopping;
 mod upgrades;
 mod world;
+mod writes;

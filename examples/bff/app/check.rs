@@ -15,6 +15,7 @@ use tower_token_refresh::{
 use super::{
     provider,
     provider::with_causes,
+    proxy::Limits,
     settings::{Sessions, Settings},
     stores,
 };
@@ -43,6 +44,7 @@ pub async fn check(settings: &Settings) -> Vec<String> {
         Ok(builder) => match builder.clock(Clock::system()).build() {
             Err(error) => problems.push(super::cannot_work(error)),
             Ok(refresher) => {
+                note(routes(&refresher, settings), &mut problems);
                 note(session(&refresher, settings).await, &mut problems);
                 if is_known {
                     note(login(&refresher, settings).await, &mut problems);
@@ -58,6 +60,12 @@ fn note(tried: Result<&'static str, String>, problems: &mut Vec<String>) {
         Ok(well) => println!("ok: {well}"),
         Err(problem) => problems.push(problem),
     }
+}
+
+/// As they are served, with each setting in its place.
+fn routes(refresher: &TokenRefresher, settings: &Settings) -> Result<&'static str, String> {
+    super::router(settings, refresher, Clock::system(), Limits::of(settings), None)
+        .map(|_| "the routes")
 }
 
 async fn session(refresher: &TokenRefresher, settings: &Settings) -> Result<&'static str, String> {

@@ -66,7 +66,7 @@ pub(crate) struct Parts {
 /// Opens the session store and puts the application together. The refresher is given back for its
 /// shutdown. An error is one line without secrets.
 pub async fn start(settings: &Settings, clock: Clock) -> Result<(Router, TokenRefresher), String> {
-    start_with(settings, clock, Limits::default()).await
+    start_with(settings, clock, Limits::of(settings)).await
 }
 
 /// The same with other limits, for tests that reach them.
@@ -80,7 +80,8 @@ pub async fn start_with(
 
 /// The same with the demo's own routes.
 pub async fn start_demo(demo: &Demo) -> Result<(Router, TokenRefresher), String> {
-    assemble(&demo.settings, demo.clock.clone(), Limits::default(), Some(demo)).await
+    let limits = Limits::of(&demo.settings);
+    assemble(&demo.settings, demo.clock.clone(), limits, Some(demo)).await
 }
 
 async fn assemble(
@@ -92,16 +93,8 @@ async fn assemble(
     let endpoint = provider::endpoint(settings).await?;
     let refresher = stores::open(settings, endpoint).await?.clock(clock.clone());
     let refresher = refresher.build().map_err(cannot_work)?;
-    let names = CookieNames::new(settings.base.is_https());
-    let proxy = Proxy::new(&settings.upstreams, &settings.base, names, &clock, limits);
-    let (client_id, proxy) = (settings.client_id.clone(), Arc::new(proxy?));
-    let app = App(Arc::new(Parts { clock, client_id, proxy, demo: demo.is_some() }));
-    let more = demo.map(Demo::routes).unwrap_or_default();
-    let mut router = router(app, settings, &refresher, more)?;
+    let router = router(settings, &refresher, clock, limits, demo)?;
     if settings.index_key.is_some() {
-        // The token's signature says who calls. Cookies and the page's origin play no part.
-        router = router
-            .route(LOG_OUT_BY_PROVIDER, refresher.back_channel_logout().map_err(cannot_work)?);
         tracing::info!(
             url = settings.base.with_path(LOG_OUT_BY_PROVIDER),
             "the provider can end logins here"
@@ -114,14 +107,18 @@ fn cannot_work(error: ConfigError) -> String {
     format!("the settings cannot work: {error}")
 }
 
-/// `more` are routes with the layers of the others.
+/// All routes and their layers. Nothing is asked or opened for it.
 fn router(
-    app: App,
     settings: &Settings,
     refresher: &TokenRefresher,
-    more: Router<App>,
+    clock: Clock,
+    limits: Limits,
+    demo: Option<&Demo>,
 ) -> Result<Router, String> {
     let names = CookieNames::new(settings.base.is_https());
+    let proxy = Proxy::new(&settings.upstreams, &settings.base, names, &clock, limits);
+    let (client_id, proxy) = (settings.client_id.clone(), Arc::new(proxy?));
+    let app = App(Arc::new(Parts { clock, client_id, proxy, demo: demo.is_some() }));
     let log_in_first = redirect_browsers_to(LOG_IN).map_err(cannot_work)?;
     let tokens = TokenRefreshLayer::new(refresher).lazy().on_rejection(log_in_first);
     let sessions = refresher.session_layer().with_name(names.session()).with_secure(names.secure());
@@ -129,15 +126,8 @@ fn router(
     // TLS may end in a proxy, and `Host` may differ there: so the browser's origin is given.
     let same_origin = SameOriginLayer::new(settings.base.origin())
         .map_err(|error| format!("BASE_URL cannot be used: {error}"))?;
-    let home = match &settings.static_dir {
-        None => Router::new().route("/", get(page::home)).fallback(page::not_found),
-        Some(dir) => {
-            let files = Files::new(dir);
-            Router::new().fallback(move |request: Request| files.clone().serve(request))
-        }
-    };
-    Ok(home
-        .merge(more)
+    let router = home(settings)
+        .merge(demo.map(Demo::routes).unwrap_or_default())
         .route("/api/", any(proxy::forward))
         .route("/api/{*path}", any(proxy::forward))
         .layer(tokens)
@@ -147,7 +137,24 @@ fn router(
         .layer(session_cookie)
         .route("/healthz", get(async || "ok"))
         .with_state(app)
-        .layer(same_origin))
+        .layer(same_origin);
+    if settings.index_key.is_none() {
+        return Ok(router);
+    }
+    // The token's signature says who calls. Cookies and the page's origin play no part.
+    let ended_by_provider = refresher.back_channel_logout().map_err(cannot_work)?;
+    Ok(router.route(LOG_OUT_BY_PROVIDER, ended_by_provider))
+}
+
+/// The page that says who is logged in, or the files of an app of one's own.
+fn home(settings: &Settings) -> Router<App> {
+    match &settings.static_dir {
+        None => Router::new().route("/", get(page::home)).fallback(page::not_found),
+        Some(dir) => {
+            let files = Files::new(dir);
+            Router::new().fallback(move |request: Request| files.clone().serve(request))
+        }
+    }
 }
 
 fn login_routes<S>(settings: &Settings, refresher: &TokenRefresher) -> Result<Router<S>, String>
@@ -169,8 +176,8 @@ where
 /// Serves until `stop`, and then ten seconds longer at most: the server's limits are ours, but for
 /// bodies. Those for `/api` have a limit of the proxy's, which says so to the client and is not to
 /// be overtaken.
-pub async fn serve(server: Server, app: Router, stop: impl Future<Output = ()>) {
-    let body = Limits::default().answer + Duration::from_secs(5);
+pub async fn serve(server: Server, app: Router, limits: Limits, stop: impl Future<Output = ()>) {
+    let body = limits.answer + Duration::from_secs(5);
     server.body_timeout(body).serve(app, stop).await;
 }
 

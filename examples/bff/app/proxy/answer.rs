@@ -10,12 +10,24 @@ use super::{super::cookies::CookieNames, cookies, headers::remove_hop_by_hop};
 use crate::app::settings::{BaseUrl, Upstream};
 
 /// About the origin, and not about a resource of the upstream's: for how long it is https, what the
-/// browser forgets of it, where else it is, and how far a service worker reaches.
-const NOT_THE_UPSTREAMS: [HeaderName; 4] = [
+/// browser forgets of it, sends to it, reports about it and isolates it from, where else it is, who
+/// is logged in there, and how far a service worker reaches. And what caches in between are told
+/// past `Cache-Control`.
+const NOT_THE_UPSTREAMS: [HeaderName; 14] = [
+    HeaderName::from_static("accept-ch"),
     header::ALT_SVC,
+    HeaderName::from_static("cdn-cache-control"),
     HeaderName::from_static("clear-site-data"),
+    HeaderName::from_static("critical-ch"),
+    HeaderName::from_static("nel"),
+    HeaderName::from_static("origin-agent-cluster"),
+    HeaderName::from_static("report-to"),
+    HeaderName::from_static("reporting-endpoints"),
     HeaderName::from_static("service-worker-allowed"),
+    HeaderName::from_static("set-login"),
     header::STRICT_TRANSPORT_SECURITY,
+    HeaderName::from_static("surrogate-control"),
+    HeaderName::from_static("timing-allow-origin"),
 ];
 
 /// Challenges for which a browser asks the user, who would type a password for this application.
@@ -52,9 +64,7 @@ impl Answers {
         drop_prompts(headers);
         cookies::drop_ours_set(self.names, headers);
         self.mend_location(headers);
-        // They are a user's, and a cache in between would not know whose.
-        let private = HeaderValue::from_static("private, no-store");
-        headers.entry(header::CACHE_CONTROL).or_insert(private);
+        keep_private(headers);
         let nosniff = HeaderValue::from_static("nosniff");
         headers.entry(header::X_CONTENT_TYPE_OPTIONS).or_insert(nosniff);
     }
@@ -71,15 +81,16 @@ impl Answers {
         };
     }
 
-    /// Where a `Location` leads that names the upstream's host. A path alone is the browser's own
-    /// to resolve.
+    /// Where a `Location` leads that names the upstream's host, or no host but a path from its
+    /// root. What is relative to the request's own path means the same on both sides.
     fn internal(&self, location: &HeaderValue) -> Option<Url> {
         let upstream = self.upstream.as_ref()?;
         let location = str::from_utf8(location.as_bytes()).ok()?.trim();
-        let slash = |byte: Option<&u8>| matches!(byte, Some(b'/' | b'\\'));
-        let names_a_host = slash(location.as_bytes().first()) && slash(location.as_bytes().get(1));
-        let target = if names_a_host { upstream.join(location) } else { Url::parse(location) };
-        target.ok().filter(|target| target.origin() == upstream.origin())
+        let from_root = location.starts_with(['/', '\\']);
+        let target = if from_root { upstream.join(location) } else { Url::parse(location) };
+        // By any scheme: behind a proxy of its own, an upstream may be wrong about it.
+        let host = |url: &Url| (url.host().map(|host| host.to_owned()), url.port());
+        target.ok().filter(|target| host(target) == host(upstream))
     }
 
     fn seen_from_outside(&self, target: &Url) -> Option<HeaderValue> {
@@ -91,6 +102,30 @@ impl Answers {
         let fragment = target.fragment().map(|part| format!("#{part}")).unwrap_or_default();
         let is_below = below.starts_with('/');
         is_below.then(|| format!("{}{below}{query}{fragment}", self.api).try_into().ok()).flatten()
+    }
+}
+
+/// The upstream got the request with `Authorization`, and no shared cache keeps an answer to such a
+/// one unless it says that it may (RFC 9111, section 3.5). The browser's request has a cookie
+/// instead, of which caches know nothing. So what holds for the one is said for the other.
+fn keep_private(headers: &mut HeaderMap) {
+    let said = headers.get_all(header::CACHE_CONTROL).iter();
+    let said: Vec<_> = said.flat_map(|line| line.as_bytes().split(|byte| *byte == b',')).collect();
+    let says = |name: &[u8]| {
+        said.iter().any(|directive| {
+            let directive = directive.split(|byte| *byte == b'=').next().unwrap_or_default();
+            directive.trim_ascii().eq_ignore_ascii_case(name)
+        })
+    };
+    if said.is_empty() {
+        let nothing_kept = HeaderValue::from_static("private, no-store");
+        headers.insert(header::CACHE_CONTROL, nothing_kept);
+    } else if !says(b"public") && !says(b"s-maxage") {
+        if !says(b"private") {
+            headers.append(header::CACHE_CONTROL, HeaderValue::from_static("private"));
+        }
+        // The next user of this browser has another cookie.
+        headers.append(header::VARY, HeaderValue::from_static("Cookie"));
     }
 }
 

@@ -52,6 +52,20 @@ const NOT_THE_BROWSERS: [HeaderName; 16] = [
     HeaderName::from_static("x-original-host"),
 ];
 
+/// How the names begin under which proxies say who the user is and how the request came to them:
+/// any of them, oauth2-proxy, Azure App Service, AWS load balancers, Google's Identity-Aware Proxy,
+/// Cloudflare Access, Grafana's and Gitea's.
+const OF_PROXIES: [&str; 8] = [
+    "cf-access-",
+    "x-amzn-oidc-",
+    "x-auth-request-",
+    "x-authenticated-",
+    "x-forwarded",
+    "x-goog-",
+    "x-ms-client-principal",
+    "x-webauth-",
+];
+
 /// What this application says of itself.
 pub(super) struct Via {
     names: CookieNames,
@@ -95,7 +109,7 @@ impl Via {
 fn is_for_proxies(name: &str) -> bool {
     // CGI and its heirs read `-` and `_` alike, so `x_forwarded_for` would pass for
     // `x-forwarded-for`.
-    name.contains('_') || name.starts_with("x-forwarded") || name.starts_with("x-auth-request-")
+    name.contains('_') || OF_PROXIES.iter().any(|prefix| name.starts_with(prefix))
 }
 
 pub(super) fn remove_hop_by_hop(headers: &mut HeaderMap) {

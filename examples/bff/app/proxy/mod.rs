@@ -39,17 +39,21 @@ use headers::Via;
 use http_body::Body as _;
 use http_body_util::{BodyExt, Either, Full, Limited};
 use hyper::{body::Incoming, upgrade::OnUpgrade};
+use percent_encoding::percent_decode_str;
 use refusal::Refusal;
 use tower::{Layer, ServiceExt};
 use tower_token_refresh::{BearerLayer, Clock, LoginTokens, RefreshError};
 
 use super::{
     cookies::CookieNames,
-    settings::{BaseUrl, Upstream},
+    settings::{BaseUrl, Settings, Upstream},
 };
 
 /// The largest body that is kept for a second time, in bytes: a form or some JSON.
 const KEPT: u64 = 16 * 1024;
+
+/// How long the upstream has, at the least, after a refresh that took as long as it may.
+const AFTER_REFRESH: Duration = Duration::from_secs(15);
 
 /// A body that was kept, or one that passes through.
 type Sent = Either<Full<Bytes>, Limited<Body>>;
@@ -74,6 +78,15 @@ impl Default for Limits {
             connect: Duration::from_secs(3),
             answer: Duration::from_secs(30),
         }
+    }
+}
+
+impl Limits {
+    /// A token request that may take longer than usual is waited for.
+    pub fn of(settings: &Settings) -> Self {
+        let usual = Self::default();
+        let refresh = settings.request_timeout.unwrap_or_default();
+        Self { answer: usual.answer.max(refresh + AFTER_REFRESH), ..usual }
     }
 }
 
@@ -158,13 +171,20 @@ impl Proxy {
     /// Which upstream a path leads to, and where there. The path has one reading, so that whoever
     /// serves it takes it for the same.
     fn target(&self, asked: &Uri) -> Result<(&Backend, Uri), Refusal> {
-        let mut fitting = self.backends.iter();
-        let found = fitting.find_map(|backend| Some((backend, backend.below(asked.path())?)));
-        let (backend, below) = found.ok_or(Refusal::Path)?;
+        let (backend, below) = self.backend(asked.path()).ok_or(Refusal::Path)?;
         if !path::is_canonical(below) {
             return Err(Refusal::Path);
         }
+        // Another spelling of the path does not lead past the upstream that it is for.
+        let decoded = percent_decode_str(asked.path()).decode_utf8_lossy();
+        if !self.backend(&decoded).is_some_and(|(meant, _)| std::ptr::eq(meant, backend)) {
+            return Err(Refusal::Path);
+        }
         Ok((backend, backend.target(below, asked.query())?))
+    }
+
+    fn backend<'a>(&self, path: &'a str) -> Option<(&Backend, &'a str)> {
+        self.backends.iter().find_map(|backend| Some((backend, backend.below(path)?)))
     }
 
     async fn kept_or_streamed(&self, body: Body) -> Result<Sent, Refusal> {

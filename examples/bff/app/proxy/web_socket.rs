@@ -10,7 +10,7 @@ use std::io;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Version, header, request::Parts};
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
-use tokio::io::copy_bidirectional;
+use tokio::io::{copy, split};
 use tower_token_refresh::LoginTokens;
 
 const WEBSOCKET: &[u8] = b"websocket";
@@ -56,7 +56,14 @@ pub(super) fn join(browser: OnUpgrade, upstream: OnUpgrade, tokens: LoginTokens)
 async fn copied(browser: OnUpgrade, upstream: OnUpgrade) -> io::Result<()> {
     let (browser, upstream) =
         tokio::try_join!(browser, upstream).map_err(|error| io::Error::other(error.to_string()))?;
-    copy_bidirectional(&mut TokioIo::new(browser), &mut TokioIo::new(upstream)).await?;
+    let (mut from_browser, mut to_browser) = split(TokioIo::new(browser));
+    let (mut from_upstream, mut to_upstream) = split(TokioIo::new(upstream));
+    // Deliberately not both: a side that has said its last word wants no answer. After a close
+    // handshake it is the upstream that ends its connection first (RFC 6455, section 7.1.1).
+    tokio::select! {
+        sent = copy(&mut from_browser, &mut to_upstream) => sent,
+        received = copy(&mut from_upstream, &mut to_browser) => received,
+    }?;
     Ok(())
 }
 

@@ -100,10 +100,8 @@ impl Settings {
         let base = BaseUrl::parse(&read("BASE_URL")?.unwrap_or_else(|| BASE_URL.to_owned()))?;
         let listen = listen(read("LISTEN")?, &base)?;
         let scopes = scopes(&read("SCOPES")?.unwrap_or_else(|| SCOPES.to_owned()))?;
-        let login_params = read("LOGIN_PARAMS")?.unwrap_or_default();
-        let login_params = params::parse("LOGIN_PARAMS", &login_params, false)?;
-        let refresh_params = read("REFRESH_PARAMS")?.unwrap_or_default();
-        let refresh_params = params::parse("REFRESH_PARAMS", &refresh_params, true)?;
+        let login_params = params::login(&read("LOGIN_PARAMS")?.unwrap_or_default())?;
+        let refresh_params = params::refresh(&read("REFRESH_PARAMS")?.unwrap_or_default())?;
         let sessions = sessions(read("REDIS_URL")?, read("DATABASE_URL")?)?;
         let token_keys = read("TOKEN_KEYS")?.as_deref().map(keys::token_keys).transpose()?;
         let index_key = read("INDEX_KEY")?.as_deref().map(keys::index_key).transpose()?;
