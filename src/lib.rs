@@ -145,6 +145,7 @@ mod login;
 mod loopback;
 mod metrics;
 mod middleware;
+pub mod operate;
 mod outbound;
 mod policy;
 #[cfg(feature = "redis")]

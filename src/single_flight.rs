@@ -121,6 +121,11 @@ where
         }
     }
 
+    /// How many wait for the flight of `key` now.
+    pub(crate) fn waiting_for(&self, key: &K) -> usize {
+        self.running.get(key).map_or(0, |flight| flight.waiting())
+    }
+
     /// How many wait now. It looks at every running flight, too.
     pub(crate) fn waiting(&self) -> usize {
         self.running.iter().map(|(_, flight)| flight.waiting()).sum()

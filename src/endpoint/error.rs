@@ -62,6 +62,23 @@ pub(crate) enum EndpointErrorKind {
     Misconfigured,
 }
 
+impl EndpointErrorKind {
+    /// The label of metrics.
+    pub(super) fn name(&self) -> &'static str {
+        match self {
+            Self::Unreachable => "unreachable",
+            Self::NoCredentials => "no_credentials",
+            Self::NoAnswer => "no_answer",
+            Self::Unavailable { .. } => "unavailable",
+            Self::TryLater { .. } => "try_later",
+            Self::InvalidGrant => "invalid_grant",
+            Self::Rejected { .. } => "rejected",
+            Self::InvalidResponse { .. } => "invalid_response",
+            Self::Misconfigured => "misconfigured",
+        }
+    }
+}
+
 impl EndpointError {
     pub(super) fn new(kind: EndpointErrorKind) -> Self {
         Self {

@@ -68,10 +68,9 @@ pub use jwt_bearer::JwtBearer;
 pub(crate) use provider::AuthorizationRequest;
 pub(crate) use provider::{Provider, Revocation};
 pub(crate) use request::TokenTypeHint;
-#[cfg(test)]
 pub(crate) use resilience::HeldBack;
-pub use resilience::ProviderLimits;
 pub(crate) use resilience::is_held_back;
+pub use resilience::{BreakerState, ProviderLimits};
 pub use resolver::EndpointResolver;
 pub(crate) use response::Granted;
 pub use target::TokenTarget;

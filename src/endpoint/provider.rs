@@ -42,14 +42,16 @@ use super::{
     exchange::{Answer, Exchange},
     issuers::Issuers,
     request::{self, Params, TokenTypeHint},
-    resilience::{Admission, Fingerprint, HeldBack, ProviderLimits, pause_before_retry, random},
+    resilience::{
+        Admission, BreakerState, Fingerprint, HeldBack, ProviderLimits, pause_before_retry, random,
+    },
     response::{self, Granted},
 };
 use crate::{
     Clock,
     dpop::{DpopKey, ServerNonce},
     error::Chain,
-    metrics,
+    metrics::ProviderMeter,
     tokens::TokenSet,
 };
 
@@ -78,6 +80,7 @@ pub(crate) struct Provider {
     pub(super) classify: Classify,
     pub(super) clock: Clock,
     pub(super) admission: Arc<Admission>,
+    pub(super) meter: ProviderMeter,
     /// What the token endpoint wants to see in the next proof.
     pub(super) dpop_nonce: ServerNonce,
 }
@@ -92,9 +95,19 @@ impl Provider {
     ///
     /// It starts with a new breaker and queue, so call it before you clone the provider.
     pub(crate) fn with_clock(mut self, clock: Clock) -> Self {
-        self.admission = Arc::new(Admission::new(&self.limits, clock.clone()));
+        let meter = self.meter.clone();
+        self.admission = Arc::new(Admission::new(&self.limits, clock.clone(), meter));
         self.clock = clock;
         self
+    }
+
+    /// The same provider with a breaker and a queue of their own for these requests; the name is a
+    /// label of metrics.
+    pub(crate) fn for_requests(mut self, requests: &'static str) -> Self {
+        self.meter = self.meter.of(requests);
+        self.meter.breaker_is(BreakerState::Closed as u8);
+        let clock = self.clock.clone();
+        self.with_clock(clock)
     }
 
     /// Lets no refresh wait longer for its turn than a request waits for the refresh.
@@ -118,8 +131,10 @@ impl Provider {
     ) -> Result<Granted, RefreshFailure> {
         let presented = Presented { grant: AuthorizationGrant::RefreshToken(refresh_token), key };
         let fingerprint = presented.grant.fingerprint();
-        self.admission.refuse_dead(&fingerprint)?;
-        let answer = self.request(presented, fingerprint, before).await;
+        let answer = match self.admission.refuse_dead(&fingerprint) {
+            Ok(()) => self.request(presented, fingerprint, before).await,
+            Err(dead) => Err(self.held_back(dead).into()),
+        };
         if let Err(RefreshFailure::Endpoint(error)) = &answer
             && *error.kind() == Kind::InvalidGrant
         {
@@ -165,9 +180,10 @@ impl Provider {
                 last_start,
                 self.admission.admit(fingerprint, waited_until, self.longest_wait),
             );
-            let pass = admitted
+            let admitted = admitted
                 .await
-                .unwrap_or_else(|_elapsed| Err(HeldBack::NoTimeLeft.into_error(None)))?;
+                .unwrap_or_else(|_elapsed| Err(HeldBack::NoTimeLeft.into_error(None)));
+            let pass = admitted.map_err(|error| self.held_back(error))?;
             let error = match self.attempt(pass, presented, before, last_start, &mut may_obey).await
             {
                 Err(RefreshFailure::Endpoint(error)) => error,
@@ -181,7 +197,7 @@ impl Provider {
             if pause.deadline() > last_start {
                 return Err(error.into());
             }
-            metrics::request_resent();
+            self.meter.resent();
             tracing::debug!(error = %Chain(&error), ?wait, "retrying the token request");
             pause.await;
         }
@@ -191,9 +207,25 @@ impl Provider {
         match timeout_at(last_start, self.metadata()).await {
             Ok(found) => Ok(found?),
             Err(_elapsed) => {
-                Err(EndpointError::new(Kind::Unreachable).with_source(HeldBack::NoTimeLeft))
+                let late = EndpointError::new(Kind::Unreachable).with_source(HeldBack::NoTimeLeft);
+                Err(self.held_back(late))
             }
         }
+    }
+
+    /// Counts a request that was not sent.
+    fn held_back(&self, error: EndpointError) -> EndpointError {
+        self.meter.held_back(&error);
+        error
+    }
+
+    pub(crate) fn meter(&self) -> &ProviderMeter {
+        &self.meter
+    }
+
+    /// What its circuit breaker does with refreshes now.
+    pub(crate) fn breaker_state(&self) -> BreakerState {
+        self.admission.breaker_state()
     }
 
     /// Revokes `token` (RFC 7009). Providers also confirm the revocation of a token that they do

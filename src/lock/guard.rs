@@ -6,9 +6,12 @@ use async_trait::async_trait;
 use tokio_util::sync::CancellationToken;
 
 use super::LockError;
+use crate::metrics;
 
 /// A key that is held. Dropping it releases the key in the background, also while a panic unwinds.
 pub struct LockGuard {
+    /// Whose it is: a label of metrics.
+    backend: &'static str,
     key: Box<str>,
     acquired_at: SystemTime,
     /// None once it is released.
@@ -39,8 +42,14 @@ pub(crate) trait Lease: Send + Sync + 'static {
 }
 
 impl LockGuard {
-    pub(crate) fn new(key: &str, acquired_at: SystemTime, held: Box<dyn Lease>) -> Self {
-        Self { key: key.into(), acquired_at, held: Some(held) }
+    pub(crate) fn new(
+        backend: &'static str,
+        key: &str,
+        acquired_at: SystemTime,
+        held: Box<dyn Lease>,
+    ) -> Self {
+        metrics::lock_held(backend);
+        Self { backend, key: key.into(), acquired_at, held: Some(held) }
     }
 
     /// The key, as it was asked for.
@@ -98,6 +107,7 @@ impl LockGuard {
 
 impl Drop for LockGuard {
     fn drop(&mut self) {
+        metrics::lock_let_go(self.backend);
         if let Some(held) = self.held.take() {
             held.release_later();
         }

@@ -17,7 +17,7 @@ use super::{
     guard::Lease,
     leases::{Leases, Owner, millis},
 };
-use crate::{error::Chain, key_locks::Turn};
+use crate::{error::Chain, key_locks::Turn, metrics};
 
 /// The guard of a key that the server has given to `owner`, who asked at `asked_at`.
 pub(super) fn guard(
@@ -35,7 +35,7 @@ pub(super) fn guard(
     let renewing = hold.clone();
     let renewal = AbortOnDropHandle::new(tokio::spawn(async move { renewing.renew().await }));
     let held = Held { hold, turn, renewal, runtime: Handle::current() };
-    LockGuard::new(name, leases.clock.now(), Box::new(held))
+    LockGuard::new(leases.server.backend(), name, leases.clock.now(), Box::new(held))
 }
 
 /// A lease at the server.
@@ -77,6 +77,7 @@ impl Hold {
                 Ok(Err(_)) | Err(_) => break,
             }
         }
+        metrics::lease_lost(self.leases.server.backend());
         tracing::warn!("a lock was lost before it was released");
         self.lost.cancel();
     }

@@ -25,7 +25,10 @@ use rustc_hash::FxBuildHasher;
 use tokio::{sync::Notify, time::timeout};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::{LockError, LockGuard, LockKey, LockService, held};
+use super::{
+    LockError, LockGuard, LockKey, LockService, held,
+    measured::{always, measured},
+};
 use crate::{
     clock::Clock,
     error::Chain,
@@ -50,6 +53,9 @@ pub(super) type Owner = [u8; 16];
 /// What a server is asked. Each is one step for everybody who shares it.
 #[async_trait]
 pub(super) trait Server: Send + Sync + 'static {
+    /// A label of metrics.
+    fn backend(&self) -> &'static str;
+
     /// Gives the key to `owner` if it is free.
     async fn take(&self, key: LockKey, owner: Owner, lease: Duration) -> Result<Taken, LockError>;
 
@@ -217,19 +223,25 @@ enum Given {
 #[async_trait]
 impl LockService for Leases {
     async fn acquire_within(&self, key: &str, limit: Duration) -> Result<LockGuard, LockError> {
-        match timeout(limit, self.wait(key)).await {
-            Ok(answer) => answer,
-            Err(_elapsed) => Err(LockError::Timeout { limit }),
-        }
+        let asked = async {
+            match timeout(limit, self.wait(key)).await {
+                Ok(answer) => answer.map(Some),
+                Err(_elapsed) => Err(LockError::Timeout { limit }),
+            }
+        };
+        measured(self.server.backend(), &self.clock, asked).await.and_then(always)
     }
 
     async fn try_acquire(&self, name: &str) -> Result<Option<LockGuard>, LockError> {
-        let key = self.key(name)?;
-        let Some(turn) = self.queues.enter(key).try_turn() else { return Ok(None) };
-        match self.take(name, key, turn).await? {
-            Given::Yes(guard) => Ok(Some(guard)),
-            Given::No { .. } => Ok(None),
-        }
+        let asked = async {
+            let key = self.key(name)?;
+            let Some(turn) = self.queues.enter(key).try_turn() else { return Ok(None) };
+            match self.take(name, key, turn).await? {
+                Given::Yes(guard) => Ok(Some(guard)),
+                Given::No { .. } => Ok(None),
+            }
+        };
+        measured(self.server.backend(), &self.clock, asked).await
     }
 
     async fn released(&self, name: &str) -> Result<(), LockError> {

@@ -4,11 +4,18 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 
-use super::{LockError, LockGuard, LockKey, LockService, guard::Lease};
+use super::{
+    LockError, LockGuard, LockKey, LockService,
+    guard::Lease,
+    measured::{always, measured},
+};
 use crate::{
     clock::Clock,
     key_locks::{Queues, Turn},
 };
+
+/// A label of metrics.
+const BACKEND: &str = "local";
 
 /// A [`LockService`] for the tasks of one process. Whoever has waited longest is next. Cheap to
 /// clone; clones share one.
@@ -27,7 +34,7 @@ impl LocalLock {
 
     fn guard(&self, key: &str, turn: Turn<LockKey>) -> LockGuard {
         let now = self.clock.now();
-        LockGuard::new(key, now, Box::new(turn))
+        LockGuard::new(BACKEND, key, now, Box::new(turn))
     }
 }
 
@@ -47,16 +54,22 @@ impl Lease for Turn<LockKey> {
 #[async_trait]
 impl LockService for LocalLock {
     async fn acquire_within(&self, key: &str, limit: Duration) -> Result<LockGuard, LockError> {
-        let turn = self.queues.enter(LockKey::of(key, None)?).turn();
-        match tokio::time::timeout(limit, turn).await {
-            Ok(turn) => Ok(self.guard(key, turn)),
-            Err(_elapsed) => Err(LockError::Timeout { limit }),
-        }
+        let asked = async {
+            let turn = self.queues.enter(LockKey::of(key, None)?).turn();
+            match tokio::time::timeout(limit, turn).await {
+                Ok(turn) => Ok(Some(self.guard(key, turn))),
+                Err(_elapsed) => Err(LockError::Timeout { limit }),
+            }
+        };
+        measured(BACKEND, &self.clock, asked).await.and_then(always)
     }
 
     async fn try_acquire(&self, key: &str) -> Result<Option<LockGuard>, LockError> {
-        let turn = self.queues.enter(LockKey::of(key, None)?).try_turn();
-        Ok(turn.map(|turn| self.guard(key, turn)))
+        let asked = async {
+            let turn = self.queues.enter(LockKey::of(key, None)?).try_turn();
+            Ok(turn.map(|turn| self.guard(key, turn)))
+        };
+        measured(BACKEND, &self.clock, asked).await
     }
 
     async fn released(&self, key: &str) -> Result<(), LockError> {

@@ -40,6 +40,7 @@ mod key;
 #[cfg(any(feature = "postgres", feature = "redis", feature = "sqlite"))]
 mod leases;
 mod local;
+mod measured;
 #[cfg(feature = "postgres")]
 mod postgres;
 #[cfg(feature = "redis")]

@@ -103,6 +103,10 @@ impl AtPostgres {
 
 #[async_trait]
 impl Server for Arc<AtPostgres> {
+    fn backend(&self) -> &'static str {
+        "postgres"
+    }
+
     async fn take(&self, key: LockKey, owner: Owner, lease: Duration) -> Result<Taken, LockError> {
         let (pool, reap) = (self.pool.clone(), self.statements.reap.clone());
         self.reaper.run_if_due(|| async move {

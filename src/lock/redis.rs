@@ -94,6 +94,10 @@ impl AtRedis {
 
 #[async_trait]
 impl Server for AtRedis {
+    fn backend(&self) -> &'static str {
+        "redis"
+    }
+
     async fn take(&self, key: LockKey, owner: Owner, lease: Duration) -> Result<Taken, LockError> {
         let mut take = eval(TAKE, &self.name(key));
         take.arg(&owner).arg(millis(lease));

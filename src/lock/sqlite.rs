@@ -63,6 +63,10 @@ impl SqliteLock {
 
 #[async_trait]
 impl Server for Arc<AtSqlite> {
+    fn backend(&self) -> &'static str {
+        "sqlite"
+    }
+
     async fn take(&self, key: LockKey, owner: Owner, lease: Duration) -> Result<Taken, LockError> {
         let (pool, reap) = (self.pool.clone(), self.statements.reap.clone());
         self.reaper.run_if_due(|| async move {

@@ -14,6 +14,7 @@ use super::{
 };
 use crate::{
     error::{RefreshError, RefreshErrorKind},
+    operate::Stage,
     token_store::{Nonce, Put},
     tokens::{CachedToken, Generation, GrantTokens},
 };
@@ -110,10 +111,12 @@ async fn store(
     let Write { tokens, .. } = &*write;
     // Before the store is asked: if this task dies meanwhile, the set must not be lost.
     core.unsaved.keep(write.clone());
+    flight.entry.enter(Stage::Write);
     let stored_at = core.clock.moment();
     match core.writes.put(&write).await {
         Ok(Put::Stored) => core.unsaved.release(key, tokens.generation),
         Ok(Put::NotNewer) => {
+            core.meter.swap_lost("put");
             core.unsaved.release(key, tokens.generation);
             core.presentations.settled(key);
             // Somebody replayed this refresh, and was faster.
@@ -146,6 +149,7 @@ async fn store(
 /// its set may be on the way to the store only now.
 pub(super) async fn refused(flight: &Flight<'_>, presented: &GrantTokens) -> Refreshed {
     let (core, login) = (flight.core, flight.asked.login);
+    flight.entry.enter(Stage::Read);
     for pause in PAUSES {
         tokio::time::sleep(pause).await;
         match core.records.read(login.key).await? {
@@ -174,6 +178,7 @@ fn lost_race(flight: &Flight<'_>, tokens: &GrantTokens) -> Result<Arc<CachedToke
         "the provider refused a refresh token that another process had presented before; a \
          provider that punishes reuse ends such a login"
     );
+    flight.core.audit.reuse_suspected(flight.asked.login.key, tokens.subject.as_deref());
     flight.core.presentations.settled(flight.asked.login.key);
     flight.publish(tokens, flight.core.clock.moment())
 }

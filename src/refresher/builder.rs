@@ -12,9 +12,11 @@ use tower_sessions::SessionStore;
 
 use super::{
     Core, TokenRefresher,
+    audit::Audit,
     claims_verifier::{ClaimsTrustCheck, claims_verifier},
     ended_here::EndedHere,
     ending::Endings,
+    flight_log::FlightLog,
     listening::Listening,
     one_process::OneProcess,
     presentation::Presentations,
@@ -22,7 +24,7 @@ use super::{
     records::Records,
     refresh_lock::{ForUser, RefreshLock},
     revoker::Revoker,
-    unsaved::Unsaved,
+    unsaved::{Runs, Unsaved},
     watchers::Watchers,
     writes::Writes,
 };
@@ -32,6 +34,7 @@ use crate::{
     endpoint::{EndpointResolver, TokenEndpoint},
     error::ConfigError,
     lock::LockService,
+    metrics::{self, Meter},
     policy::RefreshPolicy,
     session::{GuardedStore, Pointer},
     single_flight::SingleFlight,
@@ -55,6 +58,7 @@ use crate::{
 /// | [`endpoint_resolver`](Self::endpoint_resolver) | none: one provider |
 /// | [`lock`](Self::lock) | none |
 /// | [`lock_if`](Self::lock_if) | for everybody |
+/// | [`audit_key`](Self::audit_key) | a random one |
 /// | [`clock`](Self::clock) | [`Clock::system`] |
 #[must_use]
 pub struct TokenRefresherBuilder {
@@ -73,6 +77,7 @@ pub struct TokenRefresherBuilder {
     claims_trust: ClaimsTrust,
     lock: Option<Arc<dyn LockService>>,
     lock_if: Option<ForUser>,
+    audit_key: Option<Vec<u8>>,
     clock: Clock,
 }
 
@@ -98,6 +103,7 @@ impl TokenRefresherBuilder {
             claims_trust: ClaimsTrust::default(),
             lock: None,
             lock_if: None,
+            audit_key: None,
             clock: Clock::system(),
         }
     }
@@ -210,6 +216,14 @@ impl TokenRefresherBuilder {
         self
     }
 
+    /// Sets the key by which audit lines and [snapshots](crate::operate::Snapshot) hash a user's
+    /// subject: at least 32 bytes of randomness, the same in all processes. Without it each process
+    /// has a random one, and a user has another hash in each.
+    pub fn audit_key(mut self, key: impl AsRef<[u8]>) -> Self {
+        self.audit_key = Some(key.as_ref().to_vec());
+        self
+    }
+
     /// Sets where the time comes from.
     pub fn clock(mut self, clock: Clock) -> Self {
         self.clock = clock;
@@ -246,6 +260,9 @@ impl TokenRefresherBuilder {
         let providers = Arc::new(Providers::new(&self.endpoint, self.resolver, make)?);
         let own = providers.own();
         let provider = &own.provider;
+        metrics::describe();
+        let meter = Arc::new(Meter::new(provider.meter().clone()));
+        let audit = Audit::new(self.audit_key.as_deref(), provider.issuer_id())?;
         let claims_verifier = claims_verifier(self.claims_trust, &providers);
         let back_channel = self.back_channel.map(|key| {
             // It calls the stores five times. The login routes exchange and verify before that.
@@ -271,6 +288,7 @@ impl TokenRefresherBuilder {
             clock.clone(),
             self.policy.store_timeout,
             (!providers.are_several()).then(|| provider.issuer_id().into()),
+            meter.clone(),
         ));
         let writes = Arc::new(Writes::new(
             records.clone(),
@@ -278,15 +296,19 @@ impl TokenRefresherBuilder {
             clock.clone(),
             self.policy.last_writes_stay(),
         ));
-        let revoker = Revoker::new(providers.clone(), self.revoke_on_log_out);
+        let revoker = Revoker::new(providers.clone(), meter.clone(), self.revoke_on_log_out);
         let unsaved = Unsaved::new(
             records.clone(),
             writes.clone(),
             ended_here.clone(),
             revoker.clone(),
-            clock.clone(),
-            tasks.clone(),
-            closing.clone(),
+            audit.clone(),
+            Runs {
+                clock: clock.clone(),
+                meter: meter.clone(),
+                tasks: tasks.clone(),
+                closing: closing.clone(),
+            },
         );
         let endings = Arc::new(Endings {
             here: ended_here.clone(),
@@ -298,6 +320,8 @@ impl TokenRefresherBuilder {
             revoker: revoker.clone(),
             tasks: tasks.clone(),
             clock: clock.clone(),
+            meter: meter.clone(),
+            audit: audit.clone(),
         });
         let pointer = Pointer::new(self.session_key);
         Ok(TokenRefresher(Arc::new(Core {
@@ -308,7 +332,7 @@ impl TokenRefresherBuilder {
                 Box::new(ended_here.clone()),
                 is_token_record,
             ),
-            presentations: Presentations::new(clock.clone(), mark_deadline),
+            presentations: Presentations::new(clock.clone(), mark_deadline, meter.clone()),
             reads: SingleFlight::new(longest, tasks.clone()),
             policy: self.policy,
             providers,
@@ -327,6 +351,9 @@ impl TokenRefresherBuilder {
             revoker,
             watchers,
             flights,
+            flight_log: Arc::new(FlightLog::new(clock.clone(), meter.clone(), audit.clone())),
+            meter,
+            audit,
             mark_deadline,
             warned_of_short_life: AtomicBool::new(false),
             #[cfg(feature = "axum")]

@@ -14,14 +14,16 @@ use std::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
-    ended_here::EndedHere, ending::Endings, errors, listening::Listening, one_process::OneProcess,
-    presentation::Presentations, providers::Providers, records::Records, refresh_lock::RefreshLock,
-    revoker::Revoker, unsaved::Unsaved, watchers::Watchers, writes::Writes,
+    audit::Audit, ended_here::EndedHere, ending::Endings, errors, flight_log::FlightLog,
+    listening::Listening, one_process::OneProcess, presentation::Presentations,
+    providers::Providers, records::Records, refresh_lock::RefreshLock, revoker::Revoker,
+    unsaved::Unsaved, watchers::Watchers, writes::Writes,
 };
 use crate::{
     back_channel::{BackChannel, Tick},
     clock::Clock,
     error::RefreshError,
+    metrics::Meter,
     policy::RefreshPolicy,
     session::{GuardedStore, Pointer},
     single_flight::SingleFlight,
@@ -62,6 +64,9 @@ pub(super) struct Core {
     pub(super) revoker: Revoker,
     pub(super) watchers: Arc<Watchers>,
     pub(super) flights: Arc<SingleFlight<FlightKey, FlightResult>>,
+    pub(super) flight_log: Arc<FlightLog>,
+    pub(super) meter: Arc<Meter>,
+    pub(super) audit: Audit,
     /// Reads of token records.
     pub(super) reads: SingleFlight<RecordKey, FlightResult>,
     pub(super) policy: RefreshPolicy,

@@ -25,6 +25,7 @@ use tokio_util::task::TaskTracker;
 
 use super::{
     FlightKey, FlightResult,
+    audit::Audit,
     ended_here::EndedHere,
     errors::ended,
     prolong,
@@ -36,7 +37,7 @@ use super::{
 use crate::{
     clock::Clock,
     error::{RefreshError, RefreshErrorKind},
-    metrics,
+    metrics::Meter,
     single_flight::SingleFlight,
     token_cache::TokenCache,
     token_store::{Ended, Ending, EndingReason, TokenRecord},
@@ -106,6 +107,8 @@ pub(super) struct Endings {
     pub(super) revoker: Revoker,
     pub(super) tasks: TaskTracker,
     pub(super) clock: Clock,
+    pub(super) meter: Arc<Meter>,
+    pub(super) audit: Audit,
 }
 
 impl Endings {
@@ -125,12 +128,11 @@ impl Endings {
         let mut revoke = ending.revoke;
         let known = if ending.revoke { self.known(key).await } else { None };
         let unsaved = self.unsaved.pending(key);
+        let mut has_ended = false;
         let (stored, refused) = match self.writes.end(key, ending, None).await {
             Ok(ended) => {
                 self.here.note_stored(key);
-                if matches!(ended, Ended::Replaced(_)) {
-                    metrics::login_ended(ending.reason.name());
-                }
+                has_ended = matches!(ended, Ended::Replaced(_));
                 if let Ended::Before(before) = &ended {
                     // Whoever ended it before has revoked what there was, if that was to be.
                     revoke = false;
@@ -156,6 +158,9 @@ impl Endings {
         });
         let newest = stored.into_iter().chain(unsaved).chain(known);
         let newest = newest.max_by_key(|tokens| tokens.generation);
+        if has_ended {
+            self.note_ended(key, ending, newest.as_ref());
+        }
         if revoke && !own.revoke && refused.is_none() {
             self.revoke_for_logout(key, newest.clone());
         }
@@ -197,8 +202,12 @@ impl Endings {
                 self.mark(login, before, true);
                 Ok(None)
             }
-            Ended::Replaced(_) => {
-                metrics::login_ended(ending.reason.name());
+            Ended::Replaced(record) => {
+                self.note_ended(
+                    login.key,
+                    ending,
+                    self.records.open(login.key, &record).ok().as_ref(),
+                );
                 self.mark(login, ending, true);
                 Ok(None)
             }
@@ -232,6 +241,12 @@ impl Endings {
             self.flights.settle(|flight| flight.key == login.key, &Err(error));
         }
         self.here.get(login.key).unwrap_or(ending)
+    }
+
+    /// The token store has taken the ending, and no other one before.
+    fn note_ended(&self, key: RecordKey, ending: Ending, of: Option<&GrantTokens>) {
+        self.meter.login_ended(ending.reason.name());
+        self.audit.ended(key, of.and_then(|tokens| tokens.subject.as_deref()), ending.reason);
     }
 
     fn ending(&self, cause: Cause, session_ends: Option<SystemTime>) -> Ending {

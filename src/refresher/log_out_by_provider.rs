@@ -18,7 +18,6 @@ use crate::{
     back_channel::{BackChannel, BackChannelError, Fault, LogoutToken, ReplayCache, Work, verify},
     endpoint::{JwtClaims, VerifyError},
     error::{Chain, RefreshError, RefreshErrorKind},
-    metrics,
     tokens::{RecordKey, claims},
 };
 
@@ -30,15 +29,15 @@ pub(super) async fn end_by_logout_token(core: &Core, token: &str) -> Result<(), 
     let ended = end_by_token(core, token).await;
     match &ended {
         Ok(logins) => {
-            metrics::back_channel("ended");
+            core.meter.back_channel("ended");
             tracing::info!(logins, "the provider has ended logins");
         }
         Err(error @ BackChannelError::Refused(_)) => {
-            metrics::back_channel("refused");
+            core.meter.back_channel("refused");
             report_refusal(core, error);
         }
         Err(error) => {
-            metrics::back_channel("failed");
+            core.meter.back_channel("failed");
             tracing::error!(error = %Chain(error), "logins that the provider ended may still stand here");
         }
     }

@@ -8,6 +8,7 @@ use crate::{
     clock::Moment,
     endpoint::{Aborted, BeforeAttempt},
     error::{Chain, RefreshError},
+    operate::Stage,
     policy::LONGEST_MARKING,
     token_store::{Nonce, RecordStateKind, RecordVersion},
 };
@@ -51,12 +52,14 @@ impl BeforeAttempt for Marker<'_> {
             core.presentations.marking(key, generation, self.nonce, self.replay);
         }
         if self.stored {
+            self.flight.entry.enter(Stage::Mark);
             self.mark(began).await.map_err(|stop| {
                 self.stop = Some(stop);
                 Aborted
             })?;
         }
         core.presentations.presenting(key, generation);
+        self.flight.entry.enter(Stage::Request);
         self.sent = true;
         Ok(())
     }
@@ -83,7 +86,10 @@ impl<'a> Marker<'a> {
             // The answer to an earlier swap may have got lost.
             Ok(None) => match core.records.holds(key, self.nonce).await {
                 Ok(true) => self.marked = Some(self.version()),
-                Ok(false) => return Err(Stop::Again),
+                Ok(false) => {
+                    core.meter.swap_lost("mark");
+                    return Err(Stop::Again);
+                }
                 Err(error) => return Err(Stop::Refused(error)),
             },
             Err(error) => match core.records.holds(key, self.nonce).await {

@@ -4,6 +4,7 @@
 mod adopt;
 mod answer;
 mod asker;
+mod audit;
 mod builder;
 mod claims_verifier;
 mod confirm;
@@ -12,8 +13,10 @@ mod ended_here;
 mod ending;
 pub(crate) mod errors;
 mod failed;
+mod flight_log;
 #[cfg(feature = "login")]
 mod for_login_routes;
+mod health;
 #[cfg(feature = "axum")]
 mod identity;
 mod kept_answers;
@@ -38,6 +41,7 @@ mod rejections;
 mod revoker;
 mod seen_marks;
 mod shutdown;
+mod stats;
 mod store_clock;
 mod subject_check;
 mod unsaved;

@@ -7,7 +7,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::{Core, records::Found};
-use crate::{metrics, tokens::Generation};
+use crate::tokens::Generation;
 
 #[derive(Default)]
 pub(super) struct OneProcess {
@@ -25,7 +25,7 @@ impl OneProcess {
         {
             return;
         }
-        metrics::second_process();
+        core.meter.second_process();
         if !self.has_warned.swap(true, Ordering::Relaxed) {
             tracing::warn!(
                 login = %key,

@@ -22,7 +22,7 @@
 //!
 //! What this process remembers it may forget: the mark in the store says that there is a doubt.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use dashmap::DashMap;
 use rustc_hash::FxBuildHasher;
@@ -37,6 +37,7 @@ use crate::{
     backoff::doubled,
     clock::{Clock, Moment},
     error::RefreshError,
+    metrics::Meter,
     token_store::Nonce,
     tokens::{CachedToken, Generation, RecordKey, jitter},
 };
@@ -53,6 +54,7 @@ pub(super) struct Presentations {
     kept_answers: KeptAnswers,
     seen_marks: SeenMarks,
     clock: Clock,
+    meter: Arc<Meter>,
 }
 
 /// Refreshes of one generation that did not bring a new set so far.
@@ -94,10 +96,10 @@ pub(super) enum Decision {
 }
 
 impl Presentations {
-    pub(super) fn new(clock: Clock, deadline: Duration) -> Self {
+    pub(super) fn new(clock: Clock, deadline: Duration, meter: Arc<Meter>) -> Self {
         let kept_answers = KeptAnswers::new(clock.clone());
         let seen_marks = SeenMarks::new(clock.clone(), deadline);
-        Self { by_login: DashMap::default(), kept_answers, seen_marks, clock }
+        Self { by_login: DashMap::default(), kept_answers, seen_marks, clock, meter }
     }
 
     /// `ahead`: the access token of a later generation, whose refresh token nobody has any more.
@@ -116,6 +118,7 @@ impl Presentations {
             if !left.is_zero() {
                 return Decision::Wait(left);
             }
+            self.meter.mark_is_overdue();
         } else if !attempts.is_some_and(|attempts| attempts.in_doubt) && ahead.is_none() {
             let answer = self.kept_answers.in_pause(key, found.tokens.generation);
             return answer.map_or(Decision::Present { replay: false }, Decision::Refuse);

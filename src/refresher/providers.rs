@@ -64,14 +64,14 @@ pub(super) struct Make {
 impl Make {
     fn provider(&self, endpoint: &TokenEndpoint) -> Result<AtProvider, ConfigError> {
         let provider = endpoint.validate()?.with_clock(self.clock.clone());
-        let provider = provider.with_wait_limit(self.policy.wait_timeout);
+        let provider = provider.for_requests("refresh").with_wait_limit(self.policy.wait_timeout);
         self.trust.check(&provider)?;
         if self.back_channel {
             BackChannel::check(&provider)?;
         }
-        let exchanges = provider.clone().with_clock(self.clock.clone());
+        let exchanges = provider.clone().for_requests("exchange");
         #[cfg(feature = "login")]
-        let logins = provider.clone().with_clock(self.clock.clone());
+        let logins = provider.clone().for_requests("login");
         let keys = Keys::new(provider.clone(), self.clock.clone());
         let rejections = Rejections::new(self.policy.end_after_rejections, self.clock.clone());
         Ok(AtProvider {

@@ -11,6 +11,7 @@ use std::{
 };
 
 use futures_util::FutureExt;
+use tracing::Instrument;
 
 use super::{
     errors::{internal, misconfigured, record_failed, sealed_shut, store_failed, unavailable},
@@ -20,6 +21,7 @@ use super::{
 use crate::{
     clock::{Clock, Moment, Throttle},
     error::{Chain, RefreshError},
+    metrics::Meter,
     token_store::{
         Ending, NameKey, Nonce, RecordListener, RecordState, StoreError, TokenRecord, TokenStore,
         codec::{Codec, CodecError},
@@ -107,8 +109,9 @@ impl Records {
         clock: Clock,
         limit: Duration,
         issuer: Option<Arc<str>>,
+        meter: Arc<Meter>,
     ) -> Self {
-        let store_clock = StoreClock::new(clock.clone());
+        let store_clock = StoreClock::new(clock.clone(), meter);
         let warnings = Throttle::due(Duration::from_secs(10));
         Self { store, codec, clock, limit, issuer, store_clock, warnings }
     }
@@ -120,7 +123,7 @@ impl Records {
 
     pub(super) async fn read(&self, key: RecordKey) -> Result<Read, RefreshError> {
         let read_at = self.clock.moment();
-        let loaded = self.ask(async { self.store.load(key).await }).await?;
+        let loaded = self.ask("load", async { self.store.load(key).await }).await?;
         let answered_at = self.clock.moment();
         let offset = self.store_clock.observe(read_at, loaded.now);
         let now = loaded.now.unwrap_or(answered_at.wall);
@@ -134,7 +137,7 @@ impl Records {
 
     /// Whether the store holds the mark of `nonce`: a swap whose answer got lost has worked then.
     pub(super) async fn holds(&self, key: RecordKey, nonce: Nonce) -> Result<bool, RefreshError> {
-        let loaded = self.ask(async { self.store.load(key).await }).await?;
+        let loaded = self.ask("load", async { self.store.load(key).await }).await?;
         Ok(loaded.record.is_some_and(|record| {
             matches!(record.state(), RecordState::Presenting { .. })
                 && record.version().nonce == nonce
@@ -143,12 +146,12 @@ impl Records {
 
     /// The records of the logins that a provider may mean by `name`.
     pub(super) async fn find(&self, name: NameKey) -> Result<Vec<RecordKey>, RefreshError> {
-        self.ask(async { self.store.find(name).await }).await
+        self.ask("find", async { self.store.find(name).await }).await
     }
 
     /// Whether the logout token of `key` was carried out, by any process.
     pub(super) async fn was_used(&self, key: RecordKey) -> Result<bool, RefreshError> {
-        Ok(self.ask(async { self.store.load(key).await }).await?.record.is_some())
+        Ok(self.ask("load", async { self.store.load(key).await }).await?.record.is_some())
     }
 
     /// Asks for the store's time, where the last answer is long ago: for a record that is written
@@ -212,9 +215,11 @@ impl Records {
     /// `call` must not ask the store before it is polled: a store may panic at once.
     pub(super) async fn ask<T>(
         &self,
+        operation: &'static str,
         call: impl Future<Output = Result<T, StoreError>>,
     ) -> Result<T, RefreshError> {
-        let call = AssertUnwindSafe(call).catch_unwind();
+        let span = tracing::debug_span!("token_refresh.store", operation);
+        let call = AssertUnwindSafe(call).catch_unwind().instrument(span);
         let answer = match tokio::time::timeout(self.limit, call).await {
             Ok(Ok(answer)) => answer.map_err(store_failed),
             Ok(Err(_panic)) => Err(internal()),

@@ -26,6 +26,7 @@ use super::{
         under_way_elsewhere,
     },
     failed,
+    flight_log::Entry,
     kept_answers::Repeats,
     marker::{Marker, Stop},
     newest::{self, Newest},
@@ -37,7 +38,7 @@ use crate::{
     clock::Moment,
     endpoint::{Granted, RefreshFailure, is_held_back},
     error::{Chain, RefreshError, RefreshErrorKind},
-    metrics,
+    operate::Stage,
     tokens::{CachedToken, Generation, GrantId, GrantTokens},
 };
 
@@ -66,33 +67,33 @@ pub(super) const LOST_RACE: Outcome = "lost_race";
 /// Another process refreshes the login now.
 const OTHER_PROCESS: Outcome = "other_process";
 
-/// `user`: as told at login.
-pub(super) async fn run(
-    core: Arc<Core>,
-    asked: RefreshRequest,
-    user: Option<Arc<str>>,
-) -> FlightResult {
-    let flight = Flight { core: &core, asked };
-    let waiting = core.refresh_lock.acquire(asked.login.key, user.as_deref(), asked.early);
+pub(super) async fn run(core: Arc<Core>, asked: RefreshRequest, entry: Entry) -> FlightResult {
+    let flight = Flight { core: &core, asked, entry: &entry };
+    let user = entry.key().user.as_deref();
+    let waiting = core.refresh_lock.acquire(asked.login.key, user, asked.early, &entry);
     let _acquired = match core.closing.run_until_cancelled(waiting).await {
         Some(Acquired::Elsewhere) => {
             core.presentations.refreshed_elsewhere(asked.login.key, asked.than);
+            entry.end(OTHER_PROCESS, 0);
             return Err(under_way_elsewhere(Duration::ZERO));
         }
         acquired => acquired,
     };
     let mut result = flight.run().await;
     let login = asked.login.key;
+    let outcome = match &result {
+        Ok((_, outcome)) => outcome,
+        Err(error) if is_under_way_elsewhere(error) => OTHER_PROCESS,
+        Err(error) => error.kind().name(),
+    };
+    let waiters = core.flights.waiting_for(entry.key());
+    entry.end(outcome, waiters);
     match &mut result {
-        Ok((token, outcome)) => {
-            metrics::flight_ended(outcome);
+        Ok((token, _)) => {
             let generation = token.generation.0;
             tracing::debug!(%login, generation, outcome, "token refresh ended");
         }
         Err(error) => {
-            let outcome =
-                if is_under_way_elsewhere(error) { OTHER_PROCESS } else { error.kind().name() };
-            metrics::flight_ended(outcome);
             let chain = Chain(error);
             match error.kind() {
                 _ if outcome == OTHER_PROCESS && asked.early => {
@@ -118,6 +119,7 @@ pub(super) async fn run(
 pub(super) struct Flight<'a> {
     pub(super) core: &'a Arc<Core>,
     pub(super) asked: RefreshRequest,
+    pub(super) entry: &'a Entry,
 }
 
 pub(super) type Refreshed = Result<(Arc<CachedToken>, Outcome), RefreshError>;
@@ -199,6 +201,7 @@ impl Flight<'_> {
                     if self.asked.early || waited > core.mark_deadline * 2 {
                         return Err(under_way_elsewhere(left));
                     }
+                    self.entry.enter(Stage::Wait);
                     let look = hearing.time_to_look(left);
                     if core.closing.run_until_cancelled(look).await.is_none() {
                         return Err(unavailable("this process is shutting down"));
@@ -218,6 +221,7 @@ impl Flight<'_> {
     pub(super) async fn newest(&self) -> Result<(Box<Found>, Option<RefreshError>), RefreshError> {
         let core = self.core;
         let (grant, login) = (self.asked.grant, self.asked.login);
+        self.entry.enter(Stage::Read);
         match newest::newest(core, grant).await? {
             Newest::Held { found, refused } => Ok((found, refused)),
             Newest::Ended => Err(core.endings.error_of(login.key).unwrap_or_else(logged_out)),
@@ -294,7 +298,7 @@ impl Flight<'_> {
             at.provider.refresh(refresh_token, found.tokens.dpop_key.as_ref(), &mut marker).await;
         let (nonce, sent) = (marker.nonce, marker.sent);
         if replay && sent {
-            metrics::replayed();
+            core.meter.replayed();
             tracing::warn!(
                 login = %key,
                 "a refresh token was presented again, whose last presentation had no usable answer"

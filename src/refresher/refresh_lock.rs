@@ -10,11 +10,13 @@ use std::{fmt, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use futures_util::FutureExt;
 
+use super::flight_log::Entry;
 use crate::{
     clock::{Clock, Throttle},
     error::Chain,
     hex,
     lock::{LockError, LockGuard, LockService},
+    operate::Stage,
     tokens::RecordKey,
 };
 
@@ -47,18 +49,24 @@ impl RefreshLock {
         Self { lock, for_user, limit, warnings: Throttle::due(Duration::from_secs(10)), clock }
     }
 
+    pub(super) fn service(&self) -> Option<&dyn LockService> {
+        self.lock.as_deref()
+    }
+
     /// Waits until the flight of a login may begin. `early`: nobody waits for it.
     pub(super) async fn acquire(
         &self,
         key: RecordKey,
         user: Option<&str>,
         early: bool,
+        entry: &Entry,
     ) -> Acquired {
         let without = Acquired::Begin { _held: None };
         let Some(lock) = &self.lock else { return without };
         if self.for_user.as_ref().is_some_and(|accepts| !accepts(user.unwrap_or_default())) {
             return without;
         }
+        entry.enter(Stage::Lock);
         let name = format!("refresh {}", hex::digits(key.to_bytes()));
         // Whatever the service does: one that hangs or panics costs time and nothing else.
         let limit = self.limit;

@@ -8,18 +8,20 @@ use super::{errors::endpoint_failed, providers::Providers};
 use crate::{
     endpoint::{Revocation, TokenTypeHint},
     error::{Chain, RefreshError},
+    metrics::Meter,
     tokens::{CachedToken, GrantTokens, HeaderToken, RecordKey},
 };
 
 #[derive(Clone)]
 pub(super) struct Revoker {
     providers: Arc<Providers>,
+    meter: Arc<Meter>,
     enabled: bool,
 }
 
 impl Revoker {
-    pub(super) fn new(providers: Arc<Providers>, enabled: bool) -> Self {
-        Self { providers, enabled }
+    pub(super) fn new(providers: Arc<Providers>, meter: Arc<Meter>, enabled: bool) -> Self {
+        Self { providers, meter, enabled }
     }
 
     /// Whether the application wants tokens revoked.
@@ -76,6 +78,11 @@ impl Revoker {
             at.provider.revoke(token, hint).await.map_err(endpoint_failed)
         }
         .await;
+        self.meter.revoked(match &revoked {
+            Ok(Revocation::Revoked) => "revoked",
+            Ok(Revocation::NotSupported) => "not_supported",
+            Err(error) => error.kind().name(),
+        });
         if let Err(error) = &revoked {
             tracing::warn!(login = %key, error = %Chain(error), "the provider did not revoke the tokens");
         }

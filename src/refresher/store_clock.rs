@@ -3,7 +3,7 @@
 
 use std::{
     sync::{
-        Mutex, PoisonError,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     time::{Duration, SystemTime},
@@ -11,7 +11,7 @@ use std::{
 
 use crate::{
     clock::{Clock, Moment},
-    metrics,
+    metrics::Meter,
     tokens::{GrantTokens, saturating_add},
 };
 
@@ -24,6 +24,7 @@ const KNOWN_FOR: Duration = Duration::from_secs(60);
 
 pub(super) struct StoreClock {
     clock: Clock,
+    meter: Arc<Meter>,
     /// As the last read has shown it, and when by the monotonic clock.
     last: Mutex<Option<(Offset, Duration)>>,
     has_warned: AtomicBool,
@@ -39,8 +40,8 @@ pub(super) enum Offset {
 }
 
 impl StoreClock {
-    pub(super) fn new(clock: Clock) -> Self {
-        Self { clock, last: Mutex::new(None), has_warned: AtomicBool::new(false) }
+    pub(super) fn new(clock: Clock, meter: Arc<Meter>) -> Self {
+        Self { clock, meter, last: Mutex::new(None), has_warned: AtomicBool::new(false) }
     }
 
     /// A read that began at `began` has shown the time `now`; none if the store has no clock.
@@ -51,7 +52,7 @@ impl StoreClock {
         if let Offset::Ahead(by) | Offset::Behind(by) = offset
             && by > SKEW
         {
-            metrics::clock_skewed();
+            self.meter.clock_skewed();
             if !self.has_warned.swap(true, Ordering::Relaxed) {
                 tracing::warn!(
                     seconds = by.as_secs(),

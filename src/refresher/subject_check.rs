@@ -30,7 +30,6 @@ use super::providers::AtProvider;
 use crate::{
     endpoint::{Expected, Issuers, KeysError, VerifyError},
     error::Chain,
-    metrics,
     policy::LONGEST_VERIFYING,
     tokens::{
         GrantTokens, RecordKey,
@@ -67,7 +66,7 @@ pub(super) async fn check(
     if let Some(id_token) = new_id_token(before, &next)
         && let Err(error) = verify_id_token(at, id_token).await
     {
-        report(login, &error);
+        report(at, login, &error);
         next.id_token.clone_from(&before.id_token);
         next.sid.clone_from(&before.sid);
     }
@@ -85,10 +84,10 @@ async fn verify_id_token(at: &AtProvider, id_token: &SecretString) -> Result<(),
     }
 }
 
-fn report(login: RecordKey, error: &VerifyError) {
+fn report(at: &AtProvider, login: RecordKey, error: &VerifyError) {
     const WHAT: &str = "a refreshed ID token was dropped, the earlier one is kept";
     let keys_are_missing = matches!(error, VerifyError::Keys(_));
-    metrics::id_token_dropped(if keys_are_missing { "no_keys" } else { "unverified" });
+    at.provider.meter().id_token_dropped(if keys_are_missing { "no_keys" } else { "unverified" });
     if keys_are_missing {
         tracing::warn!(%login, error = %Chain(error), "{WHAT}");
     } else {

@@ -23,6 +23,7 @@ use rustc_hash::FxBuildHasher;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
+    audit::Audit,
     ended_here::EndedHere,
     errors::unavailable,
     records::Records,
@@ -33,7 +34,7 @@ use super::{
 use crate::{
     clock::Clock,
     error::{Chain, RefreshError, RefreshErrorKind},
-    metrics,
+    metrics::Meter,
     token_store::{Ended, Ending, Put},
     tokens::{Generation, RecordKey},
 };
@@ -44,6 +45,14 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 const ATTEMPT: Duration = Duration::from_secs(2);
 /// Whoever replays a refresh that it takes for lost must meet the set first.
 const _: () = assert!(LONGEST_PAUSE.as_millis() + ATTEMPT.as_millis() < BETWEEN_LOOKS.as_millis());
+
+/// By what its tasks run.
+pub(super) struct Runs {
+    pub(super) clock: Clock,
+    pub(super) meter: Arc<Meter>,
+    pub(super) tasks: TaskTracker,
+    pub(super) closing: CancellationToken,
+}
 
 /// Cheap to clone; clones are one.
 #[derive(Clone)]
@@ -56,6 +65,8 @@ struct Inner {
     ended_here: Arc<EndedHere>,
     revoker: Revoker,
     clock: Clock,
+    meter: Arc<Meter>,
+    audit: Audit,
     tasks: TaskTracker,
     closing: CancellationToken,
 }
@@ -84,12 +95,22 @@ impl Unsaved {
         writes: Arc<Writes>,
         ended_here: Arc<EndedHere>,
         revoker: Revoker,
-        clock: Clock,
-        tasks: TaskTracker,
-        closing: CancellationToken,
+        audit: Audit,
+        runs: Runs,
     ) -> Self {
-        let kept = DashMap::default();
-        Self(Arc::new(Inner { kept, records, writes, ended_here, revoker, clock, tasks, closing }))
+        let (kept, Runs { clock, meter, tasks, closing }) = (DashMap::default(), runs);
+        Self(Arc::new(Inner {
+            kept,
+            records,
+            writes,
+            ended_here,
+            revoker,
+            clock,
+            meter,
+            audit,
+            tasks,
+            closing,
+        }))
     }
 
     /// Keeps a set that is about to be stored.
@@ -106,7 +127,7 @@ impl Unsaved {
 
     /// The store has refused the set that is kept: a task goes on trying.
     pub(super) fn try_again(&self, key: RecordKey, error: &RefreshError) {
-        metrics::set_unsaved();
+        self.0.meter.unsaved("tokens");
         tracing::error!(
             login = %key,
             error = %Chain(error),
@@ -122,6 +143,7 @@ impl Unsaved {
             error = %Chain(error),
             "the token store does not take the end of a login; it is tried again"
         );
+        self.0.meter.unsaved("ending");
         self.0.kept.entry(key).or_default().ending.get_or_insert(ending);
         self.start_writer(key);
     }
@@ -133,14 +155,16 @@ impl Unsaved {
 
     /// How many logins there are of which the store has refused something so far.
     pub(super) fn count(&self) -> usize {
-        let is_refused = |kept: &Kept| kept.is_refused && kept.is_pending();
-        self.0.kept.iter().filter(|kept| is_refused(kept)).count()
+        self.0.count()
     }
 
     fn start_writer(&self, key: RecordKey) {
         let mut kept = self.0.kept.entry(key).or_default();
         kept.is_refused = true;
-        if !std::mem::replace(&mut kept.has_writer, true) {
+        let has_writer = std::mem::replace(&mut kept.has_writer, true);
+        drop(kept);
+        self.0.meter.unsaved_logins(self.0.count());
+        if !has_writer {
             self.0.tasks.spawn(self.0.clone().write_until_saved(key));
         }
     }
@@ -171,12 +195,18 @@ enum Attempt {
 }
 
 impl Inner {
+    fn count(&self) -> usize {
+        let is_refused = |kept: &Kept| kept.is_refused && kept.is_pending();
+        self.kept.iter().filter(|kept| is_refused(kept)).count()
+    }
+
     async fn write_until_saved(self: Arc<Self>, key: RecordKey) {
         // However this ends, by a panic too: the next refusal starts another task.
         let _stopped = defer(|| {
             if let Some(mut kept) = self.kept.get_mut(&key) {
                 kept.has_writer = false;
             }
+            self.meter.unsaved_logins(self.count());
         });
         let mut pause = FIRST_PAUSE;
         loop {
@@ -261,7 +291,7 @@ impl Inner {
     ) {
         self.ended_here.note_stored(key);
         match &ended {
-            Ended::Replaced(_) => metrics::login_ended(ending.reason.name()),
+            Ended::Replaced(_) => self.meter.login_ended(ending.reason.name()),
             Ended::Before(before) => self.ended_here.mark(key, *before, true),
             Ended::Newer(_) | Ended::Absent => {}
         }
@@ -277,7 +307,12 @@ impl Inner {
             Ended::Before(_) | Ended::Newer(_) | Ended::Absent => None,
         };
         let set = set.map(|set| set.tokens.clone());
+        let is_ended = replaced.is_some();
         let newest = replaced.into_iter().chain(set).max_by_key(|tokens| tokens.generation);
+        if is_ended {
+            let subject = newest.as_ref().and_then(|tokens| tokens.subject.as_deref());
+            self.audit.ended(key, subject, ending.reason);
+        }
         if let Some(tokens) = newest.filter(|_| ending.revoke) {
             self.revoker.revoke_unwanted(key, &tokens).await;
         }

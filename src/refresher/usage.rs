@@ -1,9 +1,11 @@
 //! What a refresher holds in memory.
 
+use serde::Serialize;
+
 use super::TokenRefresher;
 
 /// What a [`TokenRefresher`](crate::TokenRefresher) holds in memory.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Usage {
     /// Access tokens in the cache. Those that nobody asks for leave it within two minutes, as other

@@ -26,6 +26,7 @@ use std::{
 use http::StatusCode;
 use tokio::{select, time::Sleep};
 use tower_sessions::Session;
+use tracing::{Instrument, Span};
 
 use super::{
     Core, FlightKey, FlightResult,
@@ -37,6 +38,7 @@ use super::{
 };
 use crate::{
     error::{RefreshError, RefreshErrorKind},
+    metrics::From,
     policy::OnUnavailable,
     single_flight::{Joined, Start},
     tokens::{AccessToken, CachedToken, Generation, GrantId, Standing, saturating_add},
@@ -60,6 +62,7 @@ pub(super) async fn valid_token_of(
     asker: Asker<'_>,
 ) -> Result<AccessToken, RefreshError> {
     if let Some(token) = at_once(core, grant) {
+        core.meter.served_from_cache();
         return Ok(core.access_token(token));
     }
     // What may wait is boxed: every request carries this future, and few go further than here.
@@ -152,7 +155,10 @@ async fn slow(
             core.endings.check(token.key)?;
         }
         match core.standing(&token, core.clock.now()) {
-            Standing::Fresh | Standing::DueSoon => Ok(core.access_token(token)),
+            Standing::Fresh | Standing::DueSoon => {
+                core.meter.served(From::Record);
+                Ok(core.access_token(token))
+            }
             Standing::Expired => wait_for_fresh(core, asker, grant, token, limit).await,
         }
     }
@@ -171,14 +177,19 @@ async fn wait_for_fresh(
     limit: Pin<&mut Sleep>,
 ) -> Result<AccessToken, RefreshError> {
     match newer_than(core, asker, grant, &held, held.generation, limit).await {
-        Ok(token) => Ok(core.access_token(token)),
+        Ok(token) => {
+            core.meter.served(From::Refresh);
+            Ok(core.access_token(token))
+        }
         Err(error) if error.kind().status() == StatusCode::UNAUTHORIZED => Err(error),
         Err(error) => {
             core.endings.check(held.key)?;
             if core.clock.now() < held.expires_at {
                 // Within the leeway the old one is better than none.
+                core.meter.served(From::Expired);
                 Ok(core.access_token(held))
             } else if may_serve_expired(core, &held, &error) {
+                core.meter.served(From::Expired);
                 Ok(core.access_token(held).marked_stale())
             } else {
                 Err(error)
@@ -205,7 +216,10 @@ async fn newer_than(
     than: Generation,
     limit: Pin<&mut Sleep>,
 ) -> Result<Arc<CachedToken>, RefreshError> {
-    match within(limit, wait_for_newer(core, asker, grant, held, than)).await {
+    let began = core.clock.moment();
+    let span = tracing::info_span!("token_refresh.request", login = %held.key);
+    let waiting = wait_for_newer(core, asker, grant, held, than).instrument(span);
+    let answer = match within(limit, waiting).await {
         Some(answer) => answer,
         None => {
             core.endings.check(held.key)?;
@@ -217,7 +231,10 @@ async fn newer_than(
             let newer = newer.find(|token| token.generation > than && core.is_good(token));
             newer.ok_or_else(|| wait_timeout(rest))
         }
-    }
+    };
+    let outcome = answer.as_ref().map_or_else(|error| error.kind().name(), |_| "served");
+    core.meter.waited(outcome, core.clock.since(began));
+    answer
 }
 
 async fn wait_for_newer(
@@ -232,6 +249,9 @@ async fn wait_for_newer(
         let (result, started) = match join_or_start(core, asked, held) {
             Joined::Known(result) => (result, false),
             Joined::Waiting { answer, started } => {
+                if let Some(flight) = core.flight_log.span_of(held.key) {
+                    Span::current().follows_from(&flight);
+                }
                 (answer.await.unwrap_or_else(|_lost| Err(internal())), started)
             }
         };
@@ -286,11 +306,14 @@ fn join_or_start(
         // A flight that ended between this caller's look and this moment.
         let newer = core.cache.get(asked.grant).filter(|token| token.generation > asked.than);
         if let Some(token) = newer.filter(|token| core.is_good(token)) {
+            core.meter.late_caller();
             return Start::No(Ok(token));
         }
         if core.closing.is_cancelled() {
             return Start::No(Err(unavailable("this process is shutting down")));
         }
-        Start::Flight(refresh::run(core.clone(), asked, held.subject.clone()))
+        let entry = core.flight_log.begin(key.clone(), asked.early);
+        let span = entry.span().clone();
+        Start::Flight(refresh::run(core.clone(), asked, entry).instrument(span))
     })
 }

@@ -82,7 +82,9 @@ impl Writes {
     pub(super) async fn create(&self, write: &Write) -> Result<(), RefreshError> {
         let (records, names) = (&self.records, self.names_of(&write.tokens));
         let store = &records.store;
-        records.ask(async { store.create(write.key, &write.record, &names).await }).await?;
+        records
+            .ask("create", async { store.create(write.key, &write.record, &names).await })
+            .await?;
         self.last.keep(write.key, &write.record);
         Ok(())
     }
@@ -121,7 +123,7 @@ impl Writes {
         let keep_until = found.record.keep_until();
         let new = self.encode(key, &found.tokens, found.offset, state, nonce, keep_until)?;
         let store = &self.records.store;
-        match self.records.ask(async { store.swap(key, expected, &new).await }).await? {
+        match self.records.ask("swap", async { store.swap(key, expected, &new).await }).await? {
             Swapped::Done => Ok(Some(new.version())),
             Swapped::Changed => Ok(None),
         }
@@ -131,7 +133,7 @@ impl Writes {
     pub(super) async fn put(&self, write: &Write) -> Result<Put, RefreshError> {
         let (records, names) = (&self.records, self.names_of(&write.tokens));
         let put = async { records.store.put_newer(write.key, &write.record, &names).await };
-        let put = records.ask(put).await?;
+        let put = records.ask("put", put).await?;
         if put == Put::Stored {
             self.last.keep(write.key, &write.record);
         }
@@ -146,7 +148,7 @@ impl Writes {
         up_to: Option<u64>,
     ) -> Result<Ended, RefreshError> {
         let store = &self.records.store;
-        let ended = self.records.ask(async { store.end(key, &ending, up_to).await }).await?;
+        let ended = self.records.ask("end", async { store.end(key, &ending, up_to).await }).await?;
         if !matches!(ended, Ended::Newer(_)) {
             self.last.forget(key);
         }
@@ -165,7 +167,7 @@ impl Writes {
         let ending = Ending { reason, revoke, with_session, keep_until };
         let record = TokenRecord::of_ending(ending, issuer);
         let store = &self.records.store;
-        self.records.ask(async { store.create(key, &record, &[]).await }).await
+        self.records.ask("create", async { store.create(key, &record, &[]).await }).await
     }
 
     /// The set that this process stored last, if that is newer than `than`.

@@ -118,7 +118,7 @@ impl FakeLock {
         let hold =
             Arc::new(Hold { guard: Mutex::new(Some(guard)), lost: CancellationToken::new() });
         lock(&self.script).held.insert(key.to_owned(), hold.clone());
-        LockGuard::new(key, self.clock.now(), Box::new(FakeLease(hold)))
+        LockGuard::new("fake", key, self.clock.now(), Box::new(FakeLease(hold)))
     }
 }
 

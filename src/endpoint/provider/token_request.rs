@@ -7,6 +7,7 @@ use std::{
 
 use http::Uri;
 use tokio::time::{Instant, sleep};
+use tracing::{Instrument, field::Empty};
 
 use super::{Provider, credentials::explain_proof};
 use crate::{
@@ -22,7 +23,6 @@ use crate::{
         resilience::{HeldBack, Pass},
         response::{self, Granted},
     },
-    metrics,
 };
 
 /// What a token request presents.
@@ -69,7 +69,7 @@ impl Provider {
         let mut sent = self.send_once(metadata, presented, before, last_start, None).await?;
         let wanted = sent.nonce.clone().filter(|_| sent.wants_nonce());
         if let Some(nonce) = wanted.filter(|_| std::mem::take(may_obey)) {
-            metrics::request_resent();
+            self.meter.resent();
             sent = self.send_once(metadata, presented, before, last_start, Some(&nonce)).await?;
             sent.nonce.get_or_insert(nonce);
         }
@@ -97,7 +97,7 @@ impl Provider {
             return Err(RefreshFailure::Aborted);
         }
         if sleep(Duration::ZERO).deadline() > last_start {
-            return Err(HeldBack::NoTimeLeft.into_error(None).into());
+            return Err(self.held_back(HeldBack::NoTimeLeft.into_error(None)).into());
         }
         Ok(self.post(to, credentials, presented, &fields, nonce).await)
     }
@@ -110,14 +110,34 @@ impl Provider {
         fields: &Fields<'_>,
         nonce: Option<&str>,
     ) -> Sent {
-        let sent_at = self.clock.now();
+        let (began, sent_at) = (self.clock.monotonic(), self.clock.now());
         let proof = presented.key.map(|key| self.proof(key, to, nonce, sent_at));
-        let answer = match self.send(request::token(to, credentials, fields, proof)).await {
-            Ok(answer) => answer,
-            Err(error) => return Sent { outcome: Err(error), nonce: None },
+        // As OpenTelemetry names what an HTTP client does.
+        let span = tracing::info_span!(
+            "token_refresh.token_request",
+            otel.kind = "client",
+            http.request.method = "POST",
+            server.address = to.host(),
+            server.port = to.port_u16().or_else(|| default_port(to)),
+            url.path = to.path(),
+            http.response.status_code = Empty,
+            error.type = Empty
+        );
+        let request = request::token(to, credentials, fields, proof);
+        let sent = match self.send(request).instrument(span.clone()).await {
+            Ok(answer) => {
+                span.record("http.response.status_code", answer.status.as_u16());
+                let nonce = presented.key.and_then(|_| ServerNonce::of(&answer.headers));
+                Sent { outcome: self.read(answer, presented, sent_at), nonce }
+            }
+            Err(error) => Sent { outcome: Err(error), nonce: None },
         };
-        let nonce = presented.key.and_then(|_| ServerNonce::of(&answer.headers));
-        Sent { outcome: self.read(answer, presented, sent_at), nonce }
+        let outcome = sent.outcome.as_ref().map_or_else(|error| error.kind().name(), |_| "granted");
+        if sent.outcome.is_err() {
+            span.record("error.type", outcome);
+        }
+        self.meter.answered(outcome, self.clock.monotonic().saturating_sub(began));
+        sent
     }
 
     fn read(
@@ -140,5 +160,13 @@ impl Provider {
             }
             kept => kept,
         })
+    }
+}
+
+fn default_port(url: &Uri) -> Option<u16> {
+    match url.scheme_str()? {
+        "https" => Some(443),
+        "http" => Some(80),
+        _ => None,
     }
 }

@@ -16,7 +16,7 @@ use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
 use super::{
-    breaker::{Breaker, BreakerRefusal, Signal, Ticket},
+    breaker::{Breaker, BreakerRefusal, BreakerState, Signal, Ticket},
     bulkhead::{Bulkhead, Load, NoPermit, Permit},
     dead_tokens::{DeadTokens, Fingerprint},
     limits::ProviderLimits,
@@ -26,11 +26,12 @@ use super::{
 use crate::{
     Clock,
     endpoint::error::{EndpointError, EndpointErrorKind as Kind},
-    metrics,
+    metrics::ProviderMeter,
 };
 
 pub(crate) struct Admission {
     clock: Clock,
+    meter: ProviderMeter,
     breaker: Mutex<Breaker>,
     refusals: Mutex<Refusals>,
     rate_limited: Mutex<RateLimited>,
@@ -62,12 +63,7 @@ pub(crate) enum HeldBack {
 }
 
 impl HeldBack {
-    pub(super) fn count(self) {
-        metrics::request_refused(self.reason());
-    }
-
     pub(crate) fn into_error(self, retry_after: Option<Duration>) -> EndpointError {
-        self.count();
         let kind = match self {
             Self::DeadToken => Kind::InvalidGrant,
             _ => Kind::Unavailable { retry_after },
@@ -76,7 +72,7 @@ impl HeldBack {
     }
 
     /// The label of the metric.
-    fn reason(self) -> &'static str {
+    pub(crate) fn reason(self) -> &'static str {
         match self {
             Self::BreakerOpen => "breaker_open",
             Self::BreakerHalfOpen => "breaker_half_open",
@@ -156,8 +152,9 @@ impl From<NoPermit> for EndpointError {
 }
 
 impl Admission {
-    pub(crate) fn new(limits: &ProviderLimits, clock: Clock) -> Self {
+    pub(crate) fn new(limits: &ProviderLimits, clock: Clock, meter: ProviderMeter) -> Self {
         Self {
+            meter,
             breaker: Mutex::new(Breaker::new(limits.breaker)),
             refusals: Mutex::default(),
             rate_limited: Mutex::default(),
@@ -204,7 +201,7 @@ impl Admission {
         lock(&self.breaker).check(now())?;
         lock(&self.refusals).check(token, now())?;
         let permit = self.bulkhead.acquire(wait).await?;
-        let ticket = Some(lock(&self.breaker).admit(now())?);
+        let ticket = Some(self.note_state(|breaker| breaker.admit(now()))?);
         let mut pass = Pass { admission: self, token, ticket, epoch: 0, permit };
         pass.epoch = lock(&self.refusals).admit(token, now())?;
         Ok(pass)
@@ -228,10 +225,27 @@ impl Admission {
         self.clock.monotonic().saturating_add(wait)
     }
 
+    /// What the breaker does with a request now.
+    pub(crate) fn breaker_state(&self) -> BreakerState {
+        lock(&self.breaker).state()
+    }
+
+    /// Tells the meter if the breaker is in another state after `change`.
+    fn note_state<T>(&self, change: impl FnOnce(&mut Breaker) -> T) -> T {
+        let mut breaker = lock(&self.breaker);
+        let before = breaker.state();
+        let changed = change(&mut breaker);
+        if breaker.state() != before {
+            self.meter.breaker_is(breaker.state() as u8);
+        }
+        changed
+    }
+
     fn record(&self, ticket: Ticket, signal: Signal) {
-        let opened = lock(&self.breaker).record(ticket, signal, self.clock.monotonic(), random());
+        let now = self.clock.monotonic();
+        let opened = self.note_state(|breaker| breaker.record(ticket, signal, now, random()));
         if opened {
-            metrics::breaker_opened();
+            self.meter.breaker_opened();
             tracing::warn!(
                 "the circuit breaker opened: the provider failed too often in a row, and token \
                  requests pause for a while"

@@ -33,6 +33,8 @@
 
 use std::time::Duration;
 
+use serde::Serialize;
+
 use super::{Fingerprint, SEVERAL};
 use crate::backoff::doubled;
 
@@ -97,6 +99,18 @@ enum State {
     HalfOpen { since: Duration },
 }
 
+/// What a circuit breaker does with requests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BreakerState {
+    /// It lets them pass.
+    Closed,
+    /// One request finds out whether the provider answers again; the others are refused.
+    HalfOpen,
+    /// It refuses them; the first one after its pause is let through.
+    Open,
+}
+
 /// Failures in a row.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 struct Row {
@@ -130,6 +144,14 @@ impl Breaker {
             openings: 0,
             not_before: Duration::ZERO,
             failed_probe: None,
+        }
+    }
+
+    pub(crate) fn state(&self) -> BreakerState {
+        match self.state {
+            State::Closed(_) => BreakerState::Closed,
+            State::HalfOpen { .. } => BreakerState::HalfOpen,
+            State::Open { .. } => BreakerState::Open,
         }
     }
 

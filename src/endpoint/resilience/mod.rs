@@ -26,6 +26,7 @@ mod retry;
 const SEVERAL: usize = 3;
 
 pub(crate) use admission::{Admission, HeldBack, Pass, is_held_back, random};
+pub use breaker::BreakerState;
 pub(crate) use dead_tokens::Fingerprint;
 pub use limits::ProviderLimits;
 pub(crate) use retry::pause_before_retry;

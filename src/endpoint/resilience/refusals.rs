@@ -37,7 +37,6 @@ impl Refusals {
         if now >= until {
             return Ok(());
         }
-        HeldBack::RefusedToAll.count();
         Err(self.told_now(error, until - now))
     }
 

@@ -17,6 +17,7 @@ use crate::{
         resilience::Admission,
         transport::Transport,
     },
+    metrics::ProviderMeter,
 };
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
@@ -53,9 +54,12 @@ impl TokenEndpoint {
         self.check_certificate(issuer.as_deref())?;
         issuers::check(&self.accepted_issuers, issuer.as_deref())?;
         let clock = Clock::system();
+        let issuers = issuer.as_deref().map(|own| Issuers::new(own, &self.accepted_issuers));
+        let issuer_id = issuer.unwrap_or(located.fallback_id);
+        let meter = ProviderMeter::new(&issuer_id, self.auth.client_id());
         Ok(Provider {
-            issuers: issuer.as_deref().map(|own| Issuers::new(own, &self.accepted_issuers)),
-            issuer_id: issuer.unwrap_or(located.fallback_id).into(),
+            issuers,
+            issuer_id: issuer_id.into(),
             auth: self.auth.clone(),
             exchange: Exchange {
                 transport: self.make_transport(&located.first_request)?,
@@ -64,7 +68,8 @@ impl TokenEndpoint {
                 headers: extras.headers,
             },
             addresses: located.addresses,
-            admission: Arc::new(Admission::new(&self.limits, clock.clone())),
+            admission: Arc::new(Admission::new(&self.limits, clock.clone(), meter.clone())),
+            meter,
             limits: self.limits.clone(),
             longest_wait: self.request_timeout,
             refresh_params: extras.params,

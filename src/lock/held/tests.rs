@@ -20,6 +20,10 @@ struct Silent;
 
 #[async_trait]
 impl Server for Silent {
+    fn backend(&self) -> &'static str {
+        "silent"
+    }
+
     async fn take(&self, _: LockKey, _: Owner, _: Duration) -> Result<Taken, LockError> {
         Ok(Taken::Yes)
     }

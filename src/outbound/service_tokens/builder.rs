@@ -133,7 +133,7 @@ impl ServiceTokensBuilder {
         if let Some(bearer) = &jwt_bearer {
             bearer.check()?;
         }
-        let provider = endpoint.validate()?.with_clock(clock.clone());
+        let provider = endpoint.validate()?.with_clock(clock.clone()).for_requests("service");
         let provider = provider.with_wait_limit(policy.wait_timeout);
         let flight_timeout = provider.longest_refresh().saturating_add(LONGEST_FLIGHT);
         let slots = Slots::new(MOST_TARGETS, policy, flight_timeout, clock);

@@ -2,6 +2,7 @@ use std::time::SystemTime;
 
 use super::*;
 use crate::{
+    metrics::Meter,
     testing::ManualClock,
     token_store::{RecordState, codec::Codec},
     tokens::GrantTokens,
@@ -22,7 +23,7 @@ struct World {
 impl World {
     fn new() -> Self {
         let clock = ManualClock::new();
-        let presentations = Presentations::new(clock.clock(), DEADLINE);
+        let presentations = Presentations::new(clock.clock(), DEADLINE, Meter::sample());
         clock.advance(LIFE);
         Self { clock, presentations }
     }

@@ -1,0 +1,175 @@
+//! What is measured of one refresher: counted here, for those without a recorder, and handed to the
+//! recorder.
+
+use std::{
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
+
+use metrics::Counter;
+
+use super::{ProviderMeter, name};
+
+/// Where the token came from that a request got.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum From {
+    /// A token record, which was read for it or for somebody else.
+    Record,
+    /// A refresh that it waited for.
+    Refresh,
+    /// An outage: the token has expired.
+    Expired,
+}
+
+/// The counters that a refresher keeps itself.
+#[derive(Default)]
+pub(crate) struct Counts {
+    pub(crate) from_cache: AtomicU64,
+    pub(crate) from_record: AtomicU64,
+    pub(crate) from_refresh: AtomicU64,
+    pub(crate) expired: AtomicU64,
+    pub(crate) late_callers: AtomicU64,
+    pub(crate) refreshed: AtomicU64,
+    pub(crate) already_newer: AtomicU64,
+    pub(crate) other_process: AtomicU64,
+    pub(crate) lost_races: AtomicU64,
+    pub(crate) failed: AtomicU64,
+    pub(crate) replays: AtomicU64,
+    pub(crate) logins: AtomicU64,
+    pub(crate) logins_ended: AtomicU64,
+}
+
+pub(crate) struct Meter {
+    labels: ProviderMeter,
+    /// Its own handle, as nearly every request counts here.
+    served_from_cache: Counter,
+    pub(crate) counts: Counts,
+}
+
+macro_rules! labels {
+    ($kind:ident, $name:expr, $meter:expr $(, $label:literal => $value:expr)*) => {
+        metrics::$kind!(
+            $name,
+            "issuer" => $meter.labels.issuer.clone(),
+            "client" => $meter.labels.client.clone()
+            $(, $label => $value)*
+        )
+    };
+}
+
+fn add(counter: &AtomicU64) {
+    counter.fetch_add(1, Ordering::Relaxed);
+}
+
+impl Meter {
+    /// For tests of what is measured elsewhere.
+    #[cfg(test)]
+    pub(crate) fn sample() -> std::sync::Arc<Self> {
+        std::sync::Arc::new(Self::new(ProviderMeter::new("https://id.example", "web")))
+    }
+
+    pub(crate) fn new(labels: ProviderMeter) -> Self {
+        let served_from_cache = metrics::counter!(
+            name::SERVED,
+            "issuer" => labels.issuer.clone(),
+            "client" => labels.client.clone(),
+            "from" => "cache"
+        );
+        Self { labels, served_from_cache, counts: Counts::default() }
+    }
+
+    pub(crate) fn served_from_cache(&self) {
+        add(&self.counts.from_cache);
+        self.served_from_cache.increment(1);
+    }
+
+    pub(crate) fn served(&self, from: From) {
+        let (counter, from) = match from {
+            From::Record => (&self.counts.from_record, "record"),
+            From::Refresh => (&self.counts.from_refresh, "refresh"),
+            From::Expired => (&self.counts.expired, "expired"),
+        };
+        add(counter);
+        labels!(counter, name::SERVED, self, "from" => from).increment(1);
+    }
+
+    /// `outcome`: `served`, or the kind of the error.
+    pub(crate) fn waited(&self, outcome: &'static str, waited: Duration) {
+        labels!(histogram, name::WAIT, self, "outcome" => outcome).record(waited);
+    }
+
+    pub(crate) fn late_caller(&self) {
+        add(&self.counts.late_callers);
+        labels!(counter, name::LATE_CALLERS, self).increment(1);
+    }
+
+    /// `waiters`: at its end.
+    pub(crate) fn flight_ended(&self, outcome: &'static str, took: Duration, waiters: usize) {
+        add(match outcome {
+            "refreshed" => &self.counts.refreshed,
+            "already_newer" => &self.counts.already_newer,
+            "other_process" => &self.counts.other_process,
+            "lost_race" => &self.counts.lost_races,
+            _ => &self.counts.failed,
+        });
+        labels!(counter, name::FLIGHTS, self, "outcome" => outcome).increment(1);
+        labels!(histogram, name::FLIGHT_DURATION, self, "outcome" => outcome).record(took);
+        #[allow(clippy::cast_precision_loss, reason = "nobody has as many as 2^52")]
+        labels!(histogram, name::FLIGHT_WAITERS, self).record(waiters as f64);
+    }
+
+    pub(crate) fn stage_ended(&self, stage: &'static str, took: Duration) {
+        labels!(histogram, name::STAGE_DURATION, self, "stage" => stage).record(took);
+    }
+
+    pub(crate) fn replayed(&self) {
+        add(&self.counts.replays);
+        labels!(counter, name::REPLAYS, self).increment(1);
+    }
+
+    pub(crate) fn mark_is_overdue(&self) {
+        labels!(counter, name::OVERDUE_MARKS, self).increment(1);
+    }
+
+    /// `write`: `mark` or `put`.
+    pub(crate) fn swap_lost(&self, write: &'static str) {
+        labels!(counter, name::LOST_SWAPS, self, "write" => write).increment(1);
+    }
+
+    /// `what`: `tokens` or `ending`.
+    pub(crate) fn unsaved(&self, what: &'static str) {
+        labels!(counter, name::UNSAVED, self, "what" => what).increment(1);
+    }
+
+    pub(crate) fn unsaved_logins(&self, logins: usize) {
+        #[allow(clippy::cast_precision_loss, reason = "nobody has as many as 2^52")]
+        labels!(gauge, name::UNSAVED_LOGINS, self).set(logins as f64);
+    }
+
+    pub(crate) fn login_began(&self) {
+        add(&self.counts.logins);
+        labels!(counter, name::LOGINS, self).increment(1);
+    }
+
+    pub(crate) fn login_ended(&self, reason: &'static str) {
+        add(&self.counts.logins_ended);
+        labels!(counter, name::LOGINS_ENDED, self, "reason" => reason).increment(1);
+    }
+
+    /// `outcome`: `revoked`, `not_supported`, or the kind of the error.
+    pub(crate) fn revoked(&self, outcome: &'static str) {
+        labels!(counter, name::REVOCATIONS, self, "outcome" => outcome).increment(1);
+    }
+
+    pub(crate) fn back_channel(&self, outcome: &'static str) {
+        labels!(counter, name::BACK_CHANNEL, self, "outcome" => outcome).increment(1);
+    }
+
+    pub(crate) fn second_process(&self) {
+        labels!(counter, name::SECOND_PROCESS, self).increment(1);
+    }
+
+    pub(crate) fn clock_skewed(&self) {
+        labels!(counter, name::CLOCK_SKEW, self).increment(1);
+    }
+}

@@ -1,0 +1,18 @@
+//! What the people who run an application want to know of it: whether it is
+//! [well](crate::TokenRefresher::health), what it [has done](crate::TokenRefresher::stats), and
+//! which [refreshes](crate::TokenRefresher::snapshot) are under way.
+//!
+//! `docs/operations.md` has the metrics, the log and the audit lines.
+
+mod flight;
+mod health;
+mod numbers;
+#[cfg(feature = "axum")]
+mod routes;
+
+pub use self::{
+    flight::{Flight, Stage},
+    health::{Health, Probe},
+    numbers::{Flights, Served, Snapshot, Stats},
+};
+pub use crate::endpoint::BreakerState;

@@ -1,0 +1,242 @@
+//! The refreshes under way and the last ones that ended, for whoever looks: when each of them came
+//! to which stage, and what came of it.
+
+use std::{
+    collections::VecDeque,
+    fmt,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use dashmap::DashMap;
+use rustc_hash::FxBuildHasher;
+use tokio::sync::watch;
+use tracing::Span;
+
+use super::{audit::Audit, core::FlightKey, refresh::Outcome};
+use crate::{
+    clock::{Clock, Moment},
+    metrics::Meter,
+    operate::{Flight, Stage},
+    tokens::RecordKey,
+};
+
+/// How many of those that ended are remembered.
+const REMEMBERED: usize = 256;
+/// How many stages of one refresh are: one that waits for another process looks again and again.
+const MOST_STAGES: usize = 64;
+
+pub(super) struct FlightLog {
+    running: DashMap<u64, Arc<Logged>, FxBuildHasher>,
+    by_login: DashMap<RecordKey, Arc<Logged>, FxBuildHasher>,
+    ended: Mutex<VecDeque<Flight>>,
+    next: AtomicU64,
+    /// Counts what has happened.
+    changes: watch::Sender<u64>,
+    clock: Clock,
+    meter: Arc<Meter>,
+    audit: Audit,
+}
+
+/// A refresh under way.
+pub(super) struct Logged {
+    id: u64,
+    key: FlightKey,
+    early: bool,
+    began: Moment,
+    pub(super) span: Span,
+    stages: Mutex<Vec<(Stage, Duration)>>,
+}
+
+/// What a flight holds: it ends with it, by a panic too.
+pub(super) struct Entry {
+    log: Arc<FlightLog>,
+    logged: Arc<Logged>,
+    outcome: Outcome,
+    waiters: usize,
+}
+
+impl FlightLog {
+    pub(super) fn new(clock: Clock, meter: Arc<Meter>, audit: Audit) -> Self {
+        Self {
+            running: DashMap::default(),
+            by_login: DashMap::default(),
+            ended: Mutex::default(),
+            next: AtomicU64::new(1),
+            changes: watch::Sender::new(0),
+            clock,
+            meter,
+            audit,
+        }
+    }
+
+    pub(super) fn begin(self: &Arc<Self>, key: FlightKey, early: bool) -> Entry {
+        let id = self.next.fetch_add(1, Ordering::Relaxed);
+        let span = tracing::info_span!(
+            "token_refresh.flight",
+            login = %key.key,
+            early,
+            outcome = tracing::field::Empty
+        );
+        let began = self.clock.moment();
+        let logged = Arc::new(Logged { id, key, early, began, span, stages: Mutex::default() });
+        self.running.insert(id, logged.clone());
+        self.by_login.insert(logged.key.key, logged.clone());
+        self.changed();
+        Entry { log: self.clone(), logged, outcome: "lost", waiters: 0 }
+    }
+
+    /// The span of the login's refresh, for those who wait for it.
+    pub(super) fn span_of(&self, key: RecordKey) -> Option<Span> {
+        Some(self.by_login.get(&key)?.span.clone())
+    }
+
+    /// Tells of each change.
+    pub(super) fn changes(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
+    }
+
+    /// Those under way, by their begin. `waiters` says how many wait for one.
+    pub(super) fn running(&self, waiters: impl Fn(&FlightKey) -> usize) -> Vec<Flight> {
+        let now = self.clock.moment();
+        let running = self
+            .running
+            .iter()
+            .map(|logged| self.seen(&logged, now.since(logged.began), waiters(&logged.key), None));
+        let mut running: Vec<_> = running.collect();
+        running.sort_by_key(|flight| flight.id);
+        running
+    }
+
+    /// The last ones that ended, by their end.
+    pub(super) fn ended(&self) -> Vec<Flight> {
+        lock(&self.ended).iter().cloned().collect()
+    }
+
+    pub(super) fn count(&self) -> usize {
+        self.running.len()
+    }
+
+    fn seen(
+        &self,
+        logged: &Logged,
+        age: Duration,
+        waiters: usize,
+        outcome: Option<Outcome>,
+    ) -> Flight {
+        Flight {
+            id: logged.id,
+            login: logged.key.key.to_string(),
+            user: logged.key.user.as_deref().map(|user| self.audit.user(user)),
+            early: logged.early,
+            began: logged.began.wall,
+            took: age,
+            waiters,
+            stages: lock(&logged.stages).clone(),
+            outcome,
+        }
+    }
+
+    fn end(&self, logged: &Arc<Logged>, outcome: Outcome, waiters: usize) {
+        let took = self.clock.since(logged.began);
+        logged.span.record("outcome", outcome);
+        for (stage, took) in durations(&lock(&logged.stages), took) {
+            self.meter.stage_ended(stage.name(), took);
+        }
+        self.meter.flight_ended(outcome, took, waiters);
+        let flight = self.seen(logged, took, waiters, Some(outcome));
+        self.running.remove(&logged.id);
+        self.by_login.remove_if(&logged.key.key, |_, latest| Arc::ptr_eq(latest, logged));
+        let mut ended = lock(&self.ended);
+        if ended.len() == REMEMBERED {
+            ended.pop_front();
+        }
+        ended.push_back(flight);
+        drop(ended);
+        self.changed();
+    }
+
+    fn changed(&self) {
+        self.changes.send_modify(|changes| *changes = changes.wrapping_add(1));
+    }
+}
+
+/// How long each stage took in all.
+fn durations(stages: &[(Stage, Duration)], whole: Duration) -> Vec<(Stage, Duration)> {
+    let ends = stages.iter().skip(1).map(|(_, began)| *began).chain([whole]);
+    let mut took: Vec<(Stage, Duration)> = Vec::new();
+    for ((stage, began), end) in stages.iter().zip(ends) {
+        let this = end.saturating_sub(*began);
+        match took.iter_mut().find(|(known, _)| known == stage) {
+            Some((_, sum)) => *sum += this,
+            None => took.push((*stage, this)),
+        }
+    }
+    took
+}
+
+impl Entry {
+    pub(super) fn span(&self) -> &Span {
+        &self.logged.span
+    }
+
+    pub(super) fn key(&self) -> &FlightKey {
+        &self.logged.key
+    }
+
+    pub(super) fn enter(&self, stage: Stage) {
+        let after = self.log.clock.since(self.logged.began);
+        let mut stages = lock(&self.logged.stages);
+        if stages.len() < MOST_STAGES && stages.last().is_none_or(|(last, _)| *last != stage) {
+            stages.push((stage, after));
+            drop(stages);
+            self.log.changed();
+        }
+    }
+
+    pub(super) fn end(mut self, outcome: Outcome, waiters: usize) {
+        (self.outcome, self.waiters) = (outcome, waiters);
+    }
+}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        self.log.end(&self.logged, self.outcome, self.waiters);
+    }
+}
+
+impl fmt::Debug for FlightLog {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FlightLog").field("running", &self.running.len()).finish_non_exhaustive()
+    }
+}
+
+/// Ignores poisoning: no code under these locks panics half way through a change.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stage_that_comes_again_is_added_up() {
+        let millis = Duration::from_millis;
+        let stages = [
+            (Stage::Read, millis(0)),
+            (Stage::Wait, millis(3)),
+            (Stage::Read, millis(10)),
+            (Stage::Mark, millis(14)),
+        ];
+        let took = durations(&stages, millis(20));
+        assert_eq!(
+            took,
+            [(Stage::Read, millis(7)), (Stage::Wait, millis(7)), (Stage::Mark, millis(6))]
+        );
+        assert_eq!(durations(&[], millis(20)), []);
+    }
+}
