@@ -108,6 +108,7 @@
 //! | `redis` | no | sessions, tokens and locks in Redis or Valkey |
 //! | `postgres`, `sqlite` | no | tokens and locks in PostgreSQL or SQLite |
 //! | `reqwest-middleware` | no | `BearerMiddleware`: [`BearerLayer`] for a client of reqwest-middleware |
+//! | `inspect` | no | `TokenRefresher::inspect`: a page with the refreshes of a process |
 //! | `serve` | no | the `serve` module: a server for axum with deadlines, limits and a bounded stop |
 //! | `testing` | no | the `testing` module: a strict provider and a clock for your own tests |
 //!

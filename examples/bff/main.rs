@@ -30,7 +30,7 @@
 //! | `DATABASE_URL` | none | sessions and tokens in SQL: `postgres://` or `sqlite:`; without either variable they are in memory |
 //! | `TOKEN_KEYS` | none | seals the tokens in the store: what `openssl rand -base64 32` prints. With `new,old`, the new one seals and both open |
 //! | `INDEX_KEY` | none | lets the provider end logins (OpenID Connect Back-Channel Logout 1.0): another such key |
-//! | `STATIC_DIR` | none: the home page below | a directory with a single-page app, whose `index.html` is served for each page that is no file |
+//! | `STATIC_DIR` | none: a page that says who is logged in | a directory with a single-page app, whose `index.html` is served for each page that is no file |
 //! | `REQUEST_TIMEOUT` | 15 | the longest a token request may take, in seconds |
 //! | `STORE_TIMEOUT` | 10 | the longest a call of the token store may take, in seconds |
 //!
@@ -43,7 +43,7 @@
 //! | argument | |
 //! |---|---|
 //! | `--help` | prints these tables |
-//! | `--check` | starts nothing: reads the settings, shows them without secrets, asks the provider whether it knows this client, and tries the stores. Exit code 0 if all is well, 1 if something cannot be reached or refuses, 2 if a setting cannot work |
+//! | `--check` | serves nothing: reads the settings, shows them without secrets, asks the provider whether it knows this client, tries the stores, and connects to the APIs. Exit code 0 if all is well, 1 if something cannot be reached or refuses, 2 if a setting cannot work |
 //! | `--demo` | needs no settings: runs with a provider and an API of its own, and prints its URL. An access token lives for a minute there; `POST /demo/expire` lets the caller's expire at once, and `GET /demo/stats` counts `refreshes` and `token_requests` |
 //!
 //! An empty variable counts as missing. A variable that looks like a misspelt one of these is named
@@ -57,7 +57,7 @@
 //! | `GET /` | who is logged in; with `STATIC_DIR`, the app and its files |
 //! | `GET /auth/login?return_to=/path` | to the provider, and from there back to the path |
 //! | `GET /auth/callback` | where the provider sends the browser |
-//! | `GET /auth/me` | who is logged in, as JSON: `name`, `roles`, `expires_at` and `expires_in` (seconds) of the access token; 401 for nobody. In an outage it still names the user, and the last two are `null` |
+//! | `GET /auth/me` | who is logged in, as JSON: `name`, `roles`, `expires_at` and `expires_in` (seconds) of the access token; 401 for nobody. In an outage it still names the user, and the others are `null` |
 //! | `POST /auth/logout` | ends the login here, then at the provider |
 //! | `POST /auth/back-channel-logout` | the provider ends logins with a signed token; 404 without `INDEX_KEY` |
 //! | `/api/{*path}` | to the API with a bearer token; without a login 401, or to the login for a browser that opens a page. WebSockets get the token at their handshake; they and event streams end with the login |
@@ -84,7 +84,7 @@ use app::{
 };
 use mimalloc::MiMalloc;
 use tower_token_refresh::{Clock, TokenRefresher, serve::Server};
-use tracing::Level;
+use tracing::{Level, level_filters::LevelFilter};
 use tracing_subscriber::{
     Layer, filter::Targets, fmt, layer::SubscriberExt, util::SubscriberInitExt,
 };
@@ -98,14 +98,18 @@ static ALLOCATOR: MiMalloc = MiMalloc;
 async fn main() -> ExitCode {
     // tower-sessions opens a span for each request, which would cost more than all other logging.
     let quiet = [("tower_sessions", Level::WARN), ("sqlx", Level::WARN)];
-    let levels = Targets::new().with_default(Level::INFO).with_targets(quiet);
-    let lines = fmt::layer().with_writer(io::stderr).with_ansi(io::stderr().is_terminal());
-    tracing_subscriber::registry().with(lines.with_filter(levels)).init();
+    let mut levels = Targets::new().with_default(Level::INFO).with_targets(quiet);
     let arguments = env::args_os().skip(1).map(|argument| argument.to_string_lossy().into_owned());
     let command = match Command::read(arguments) {
         Ok(command) => command,
         Err(error) => return failed(2, &[error]),
     };
+    if command == Command::Check {
+        // A check tries a made-up login, of which the library warns. What failed it says itself.
+        levels = levels.with_target("tower_token_refresh", LevelFilter::OFF);
+    }
+    let lines = fmt::layer().with_writer(io::stderr).with_ansi(io::stderr().is_terminal());
+    tracing_subscriber::registry().with(lines.with_filter(levels)).init();
     let names = env::vars_os().filter_map(|(name, _)| name.into_string().ok());
     let misspelt = misspelt(names);
     let settings = Settings::read(|name| env::var_os(name)).map_err(|error| error.to_string());

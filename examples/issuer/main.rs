@@ -6,7 +6,7 @@
 //! ```
 //!
 //! It prints what the application has to know, and then a line for each login and refresh, and for
-//! each refresh token that it has refused. `--help` names the options. An argument that cannot work
+//! each refresh token and each client that it has refused. `--help` names the options. An argument that cannot work
 //! is one line on stderr and exit code 2; an address that cannot be listened at is one line and
 //! exit code 1.
 //!

@@ -166,7 +166,7 @@ impl Attempts {
 /// For an application without keys of its own.
 pub(super) fn random_keys(refresher: &TokenRefresher) -> SealKeys {
     if refresher.may_be_one_of_several() {
-        tracing::warn!(
+        tracing::info!(
             "logins under way are sealed with a random key: another process cannot finish them, nor \
              this one after a restart; set `attempt_keys`, or seal the tokens (`seal_with`)"
         );

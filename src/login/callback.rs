@@ -29,7 +29,9 @@ use url::form_urlencoded;
 
 use super::{
     attempt::Attempt,
-    error::{LoginError, LoginErrorKind as Kind, with_security_headers},
+    error::{
+        LoginError, LoginErrorKind as Kind, NoSession, no_session_layer, with_security_headers,
+    },
     redeem::{self, Redeemed},
     shared::Shared,
     user::{APPLICATION_LIMIT, VerifiedLogin},
@@ -76,10 +78,11 @@ struct Answer {
 
 pub(super) async fn callback(
     State(login): State<Arc<Shared>>,
-    session: Session,
+    session: Result<Session, NoSession>,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Response {
+    let Ok(session) = session else { return login.fail(&no_session_layer()) };
     let answer = match Answer::read(query.unwrap_or_default().as_bytes()) {
         Ok(answer) => answer,
         Err(error) => return login.fail(&error),
@@ -88,7 +91,9 @@ pub(super) async fn callback(
     let now = login.refresher.clock().now();
     // First of all: a browser without an attempt of this state has not begun this login.
     let Some(attempt) = login.attempts.find(&headers, &state, now) else {
-        let why = "no attempt of this browser has the state of the callback";
+        let why = "no attempt of this browser has the state of the callback: it began more than ten \
+                   minutes ago, at another host than the origin of the login routes, or at a process \
+                   with other keys (`attempt_keys`)";
         return login.fail(&LoginError::new(Kind::UnknownAttempt, why));
     };
     let (mut response, may_try_again) = match finish(&login, &session, answer, attempt).await {

@@ -142,7 +142,7 @@ impl LoginError {
     }
 
     pub(super) fn log(&self) {
-        const WHAT: &str = "nobody was logged in, or out";
+        const WHAT: &str = "a login or a logout failed";
         let (error, kind) = (Chain(self), self.kind);
         match kind {
             LoginErrorKind::InvalidRequest
@@ -166,6 +166,15 @@ impl LoginError {
         );
         (status, Html(body)).into_response()
     }
+}
+
+/// What axum says of it is for nobody.
+pub(super) type NoSession = (StatusCode, &'static str);
+
+pub(super) fn no_session_layer() -> LoginError {
+    let why = "the login routes have no session layer: add `.layer(refresher.session_layer())` below \
+               the line that merges them";
+    LoginError::new(LoginErrorKind::Misconfigured, why)
 }
 
 /// The answers of these routes are for one browser, once.

@@ -6,11 +6,19 @@ use std::sync::Arc;
 use axum::{extract::State, response::Response};
 use tower_sessions::Session;
 
-use super::{callback::see_other, shared::Shared};
+use super::{
+    callback::see_other,
+    error::{NoSession, no_session_layer},
+    shared::Shared,
+};
 use crate::{Logout, RefreshErrorKind, Revocation};
 
 /// Whatever the provider does, the login here has ended. It waits for the provider for 2 s at most.
-pub(super) async fn log_out(State(login): State<Arc<Shared>>, session: Session) -> Response {
+pub(super) async fn log_out(
+    State(login): State<Arc<Shared>>,
+    session: Result<Session, NoSession>,
+) -> Response {
+    let Ok(session) = session else { return login.fail(&no_session_layer()) };
     let outcome = match login.refresher.log_out(&session, Logout::EndSession).await {
         Ok(outcome) => outcome,
         Err(error) => return login.fail(&error.into()),

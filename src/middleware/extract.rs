@@ -132,7 +132,7 @@ pub(super) fn refresher<P: Place>(parts: &Parts) -> Result<&TokenRefresher, Refr
         RefreshError::new(
             RefreshErrorKind::Misconfigured,
             "the route has no token refresh layer: add `.layer(TokenRefreshLayer::new(&refresher))`, \
-             with `.provider()` if the handler asks for a provider by its name",
+             with `.lazy()` for pages that work without a login, and with `.provider()` if the handler asks for a provider by its name",
         )
     })
 }

@@ -6,10 +6,14 @@
 
 mod flight;
 mod health;
+#[cfg(feature = "inspect")]
+mod inspect;
 mod numbers;
 #[cfg(feature = "axum")]
 mod routes;
 
+#[cfg(feature = "inspect")]
+pub use self::inspect::from_loopback;
 pub use self::{
     flight::{Flight, Stage},
     health::{Health, Probe},

@@ -95,6 +95,7 @@ impl FlightLog {
     }
 
     /// Tells of each change.
+    #[cfg(feature = "inspect")]
     pub(super) fn changes(&self) -> watch::Receiver<u64> {
         self.changes.subscribe()
     }

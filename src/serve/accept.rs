@@ -24,7 +24,9 @@ pub(super) async fn bind(address: impl ToSocketAddrs) -> io::Result<TcpListener>
     for address in lookup_host(address).await? {
         match listen(address) {
             Ok(listener) => return Ok(listener),
-            Err(error) => refused = Some(error),
+            Err(error) => {
+                refused = Some(io::Error::new(error.kind(), format!("{address}: {error}")));
+            }
         }
     }
     Err(refused

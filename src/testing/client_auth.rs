@@ -35,6 +35,16 @@ impl StrictIssuer {
         headers: &HeaderMap,
         form: &Form,
     ) -> Result<(), OAuthError> {
+        let accepted = self.accept(endpoint, headers, form);
+        accepted.inspect_err(|_| tracing::debug!(?endpoint, "the client was refused"))
+    }
+
+    fn accept(
+        &self,
+        endpoint: Endpoint,
+        headers: &HeaderMap,
+        form: &Form,
+    ) -> Result<(), OAuthError> {
         let (client, rules) = (&self.inner.clients.client, self.inner.rules);
         if !form.contains_key("client_assertion") && !form.contains_key("client_assertion_type") {
             return client.authenticate(headers, form, rules);

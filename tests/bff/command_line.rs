@@ -28,9 +28,11 @@ async fn run(arguments: &[&str], settings: &[(&str, &str)]) -> (Option<i32>, Str
     (status.code(), text(stdout), text(stderr))
 }
 
-/// `--check` before this issuer, with more settings.
+/// `--check` before this issuer and an API that can be connected to, with more settings.
 async fn check(issuer: &str, more: &[(&str, &str)]) -> (Option<i32>, String, String) {
-    let settings = [("ISSUER_URL", issuer), ("CLIENT_SECRET", "secret")];
+    let api = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let api = (format!("http://{}", api.local_addr().expect("an address")), api);
+    let settings = [("ISSUER_URL", issuer), ("CLIENT_SECRET", "secret"), ("UPSTREAM_URL", &api.0)];
     run(&["--check"], &[&GOOD[..], &settings, more].concat()).await
 }
 
@@ -155,12 +157,14 @@ async fn a_check_of_what_works_shows_the_settings_and_starts_nothing() {
     for well in [
         "the provider's discovery document",
         "the routes",
+        "a connection to an API",
         "the session store",
         "the token store, and the client",
     ] {
         assert!(stdout.contains(&format!("ok: {well}")), "{well} in {stdout}");
     }
     assert_eq!(issuer.issuer().refreshes(), 0, "nobody was logged in");
+    assert_eq!(stderr, "", "nothing that reads like a failure");
 }
 
 /// The last line on stderr, which says what to change.
@@ -197,6 +201,10 @@ async fn a_check_says_what_to_change() {
 
     let store = problem(&url, &[("DATABASE_URL", "sqlite:/nowhere/at/all.db")]).await;
     assert!(store.starts_with("DATABASE_URL \"sqlite:/nowhere/at/all.db\": "), "{store}");
+
+    let nowhere = "/api/a=http://127.0.0.1:9";
+    let api = problem(&url, &[("UPSTREAMS", nowhere)]).await;
+    assert!(api.starts_with("UPSTREAMS: 127.0.0.1:9 cannot be reached: "), "{api}");
 
     issuer.shut_down().await;
     let down = problem(&url, &[]).await;

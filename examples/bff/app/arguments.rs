@@ -12,7 +12,7 @@ pub enum Command {
 
 /// Name and meaning.
 const ARGUMENTS: [(&str, &str); 3] = [
-    ("--check", "starts nothing: tries the settings, the provider and the stores"),
+    ("--check", "serves nothing: tries the settings, the provider, the stores and the APIs"),
     ("--demo", "needs no settings: runs with a provider and an API of its own, and prints its URL"),
     ("--help", "this text"),
 ];
@@ -42,7 +42,8 @@ pub fn help() -> String {
     for (name, what) in ARGUMENTS {
         help += &format!("  {name:8} {what}\n");
     }
-    help += "\nSettings are environment variables:\n";
+    help += "\nAt the provider, register BASE_URL/auth/callback as a redirect URI, and BASE_URL/ for after a \
+             logout.\n\nSettings are environment variables:\n";
     for variable in &VARIABLES {
         let (default, what) = (plain(variable.default), plain(variable.what));
         help += &format!("\n  {} ({default})\n      {what}\n", variable.name);

@@ -2,11 +2,13 @@
 //!
 //! Each thing is tried by doing it: the document is fetched, a session is written, read and
 //! removed, and a login with made-up tokens goes through the token store to the provider, which
-//! must refuse these tokens and not this client.
+//! must refuse these tokens and not this client. Of the APIs only the connection is tried: nobody is
+//! logged in who could call them.
 
 use std::{sync::Arc, time::Duration};
 
 use serde_json::json;
+use tokio::{net::TcpStream, time::timeout};
 use tower_token_refresh::{
     Clock, RefreshErrorKind as Kind, TokenRefresher, TokenSet,
     tower_sessions::{Expiry, Session, cookie::time},
@@ -16,7 +18,7 @@ use super::{
     provider,
     provider::with_causes,
     proxy::Limits,
-    settings::{Sessions, Settings},
+    settings::{Sessions, Settings, Upstream},
     stores,
 };
 
@@ -39,6 +41,9 @@ pub async fn check(settings: &Settings) -> Vec<String> {
     // A store is tried also where the provider is not there.
     let is_known = endpoint.is_some();
     let endpoint = endpoint.unwrap_or_else(|| provider::undiscovered(settings));
+    for upstream in &settings.upstreams {
+        note(api(upstream).await, &mut problems);
+    }
     match stores::open(settings, endpoint).await {
         Err(problem) => problems.push(problem),
         Ok(builder) => match builder.clock(Clock::system()).build() {
@@ -53,6 +58,19 @@ pub async fn check(settings: &Settings) -> Vec<String> {
         },
     }
     problems
+}
+
+async fn api(upstream: &Upstream) -> Result<&'static str, String> {
+    let port = upstream.authority.port_u16().unwrap_or(if upstream.is_https() { 443 } else { 80 });
+    let host = upstream.authority.host().trim_matches(['[', ']']);
+    let connect = timeout(Limits::default().connect, TcpStream::connect((host, port))).await;
+    let setting = if upstream.prefix == "/api" { "UPSTREAM_URL" } else { "UPSTREAMS" };
+    let at = &upstream.authority;
+    match connect {
+        Ok(Ok(_)) => Ok("a connection to an API"),
+        Ok(Err(error)) => Err(format!("{setting}: {at} cannot be reached: {error}")),
+        Err(_) => Err(format!("{setting}: {at} cannot be reached: it does not answer")),
+    }
 }
 
 fn note(tried: Result<&'static str, String>, problems: &mut Vec<String>) {

@@ -1,7 +1,7 @@
 //! `GET /auth/me`: who is logged in, for a page's script.
 //!
 //! Who the user is was verified at log in, so it is known in an outage, too. What only a fresh
-//! access token could tell is `null` or empty then.
+//! access token could tell is `null` then.
 
 use axum::{
     Json,
@@ -30,7 +30,7 @@ pub(super) async fn me(
     let left = |token: &AccessToken| token.expires_at().duration_since(now).unwrap_or_default();
     let answer = json!({
         "name": name_of(&user),
-        "roles": token.as_ref().map(|token| roles_of(token, &app.client_id)).unwrap_or_default(),
+        "roles": token.as_ref().map(|token| roles_of(token, &app.client_id)),
         "expires_at": token.as_ref().map(|token| httpdate::fmt_http_date(token.expires_at())),
         "expires_in": token.as_ref().map(|token| left(token).as_secs()),
     });

@@ -46,7 +46,7 @@ pub enum DiscoveryError {
     /// Connect Discovery 1.0, section 4.3), unless
     /// [`accept_issuer`](crate::TokenEndpoint::accept_issuer) accepts the other one.
     #[error(
-        "the discovery document of {expected:?} names the issuer {found:?}; a trailing slash counts"
+        "the discovery document of {expected:?} names the issuer {found:?}: give it that name, to the letter"
     )]
     IssuerMismatch {
         /// The configured issuer.

@@ -104,7 +104,7 @@ async fn another_issuer_is_refused_and_both_are_named() {
     assert_eq!(
         error.to_string(),
         "the discovery document of \"https://id.example/realms/a\" names the issuer \
-         \"https://id.example/realms/a/\"; a trailing slash counts"
+         \"https://id.example/realms/a/\": give it that name, to the letter"
     );
     assert_eq!(EndpointError::from(error).kind(), &Kind::Misconfigured);
 }

@@ -16,7 +16,7 @@ use super::lenient::{lenient_number, lenient_text, lenient_texts, lenient_words}
 /// |---|---|
 /// | text | a string; a whole number of at most 64 bits becomes text (`42` is `"42"`); anything else counts as absent |
 /// | `aud` | one text or a list; members of a list that are no text are left out |
-/// | `exp`, `iat`, `nbf` | a number of seconds, or a string of one; anything else counts as absent |
+/// | `exp`, `iat`, `nbf`, `auth_time` | a number of seconds, or a string of one; anything else counts as absent |
 /// | `scope` | words, or a list of strings; anything else counts as absent |
 /// | roles | lists of strings in objects; anything else is no role |
 ///
@@ -43,6 +43,11 @@ pub struct StandardClaims {
     pub jti: Option<String>,
     /// The client that it was issued to.
     pub azp: Option<String>,
+    /// When the user proved to the provider who it is, in seconds since 1970 (OpenID Connect Core,
+    /// 2).
+    pub auth_time: Option<u64>,
+    /// How well the user proved it, in words of the provider (OpenID Connect Core, 2).
+    pub acr: Option<String>,
     /// The login at the provider (OpenID Connect Back-Channel Logout, 2.1).
     pub sid: Option<String>,
     /// The scopes, separated by spaces. A list in the token is joined.
@@ -81,6 +86,8 @@ impl StandardClaims {
             nbf: seconds("nbf"),
             jti: text("jti"),
             azp: text("azp"),
+            auth_time: seconds("auth_time"),
+            acr: text("acr"),
             sid: text("sid"),
             scope: claims.get("scope").and_then(lenient_words),
             preferred_username: text("preferred_username"),

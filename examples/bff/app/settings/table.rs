@@ -76,7 +76,7 @@ pub const VARIABLES: [Variable; 19] = [
     ),
     variable(
         "STATIC_DIR",
-        "none: the home page below",
+        "none: a page that says who is logged in",
         "a directory with a single-page app, whose `index.html` is served for each page that is no file",
     ),
     variable("REQUEST_TIMEOUT", "15", "the longest a token request may take, in seconds"),
