@@ -43,7 +43,7 @@ pub async fn click(browser: &Client, what: Locator<'_>) {
 pub async fn text(browser: &Client, css: &str) -> String {
     let waited = browser.wait().for_element(Locator::Css(css)).await;
     waited.unwrap_or_else(|error| panic!("{css}: {error}"));
-    let script = "return document.querySelector(arguments[0]).innerText";
+    let script = "return document.querySelector(arguments[0])?.innerText ?? ''";
     let text = browser.execute(script, vec![json!(css)]).await.unwrap();
     text.as_str().expect("text").to_owned()
 }
