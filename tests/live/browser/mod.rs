@@ -1,4 +1,4 @@
-//! `examples/bff` in a real browser, at real providers: one story per file, each at both of them.
+//! `examples/bff` in a real browser: one story per file, told at both providers where it needs one.
 
 mod demo;
 mod ended_there;
