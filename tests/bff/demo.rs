@@ -1,14 +1,10 @@
 //! The demo: nothing to set, a refresh to see, and routes that are nowhere else.
 
-use std::{future, process::Stdio};
+use std::future;
 
 use serde_json::{Value, json};
-use support::bff::build;
-use tokio::{
-    io::{AsyncBufReadExt, BufReader},
-    process::Command,
-    task::spawn_blocking,
-};
+use support::bff::{Running, build};
+use tokio::task::spawn_blocking;
 
 use crate::{
     app::{self, demo::Demo, proxy::Limits},
@@ -78,12 +74,8 @@ async fn nowhere_else_are_there_such_routes() {
 #[tokio::test]
 async fn the_program_prints_its_url_and_needs_no_settings() {
     let program = spawn_blocking(|| build(&[])).await.expect("it builds");
-    let mut command = Command::new(program);
-    command.arg("--demo").env_clear().stdout(Stdio::piped()).stderr(Stdio::null());
-    let mut running = command.kill_on_drop(true).spawn().expect("it runs");
-    let mut lines = BufReader::new(running.stdout.take().expect("piped")).lines();
-    let url = soon("a line", lines.next_line()).await.expect("text").expect("the URL");
-    let browser = Browser::new(&url, &url);
+    let running = soon("it serves", Running::demo(&program)).await;
+    let browser = Browser::new(&running.url, &running.url);
     browser.log_in().await;
     assert_eq!(browser.api_status().await, 200);
 }

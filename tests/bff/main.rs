@@ -13,6 +13,7 @@ mod cookies;
 mod csrf;
 mod database;
 mod demo;
+mod echo;
 mod event_streams;
 mod files;
 mod issuer_by_http;

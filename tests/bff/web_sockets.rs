@@ -8,11 +8,8 @@ use std::sync::{
 
 use axum::{
     Router,
-    extract::{
-        WebSocketUpgrade,
-        ws::{Message as ApiMessage, WebSocket},
-    },
-    http::{HeaderMap, StatusCode, header},
+    extract::WebSocketUpgrade,
+    http::{HeaderMap, StatusCode},
     response::{IntoResponse, Response},
     routing::any,
 };
@@ -26,43 +23,18 @@ use tower_token_refresh::testing::Endpoint;
 
 use crate::{
     browser::Browser,
+    echo,
     world::{Setup, World, soon},
 };
 
 /// The world, and what its API tells of each WebSocket that ends there.
 async fn echoing() -> (World, mpsc::UnboundedReceiver<()>) {
     let (tell, ends) = mpsc::unbounded_channel();
-    let live = any(move |headers: HeaderMap, upgrade: WebSocketUpgrade| {
-        let tell = tell.clone();
-        async move {
-            upgrade.on_upgrade(move |socket| async move {
-                serve(socket, headers).await;
-                tell.send(()).expect("the test looks");
-            })
-        }
-    });
-    (setup(Router::new().route("/live", live)).start().await, ends)
+    (setup(echo::router(tell)).start().await, ends)
 }
 
 fn setup(upstream: Router) -> Setup {
     World::setup().upstream(upstream)
-}
-
-/// Says what the handshake had, then echoes.
-async fn serve(mut socket: WebSocket, headers: HeaderMap) {
-    for name in [header::AUTHORIZATION, header::COOKIE] {
-        let value = headers.get(name).map_or("none", |value| value.to_str().expect("ASCII"));
-        if socket.send(ApiMessage::Text(value.into())).await.is_err() {
-            return;
-        }
-    }
-    while let Some(Ok(message @ (ApiMessage::Text(_) | ApiMessage::Binary(_)))) =
-        socket.recv().await
-    {
-        if socket.send(message).await.is_err() {
-            return;
-        }
-    }
 }
 
 type Socket = WebSocketStream<TcpStream>;
@@ -178,7 +150,7 @@ async fn a_refused_token_is_healed_at_the_handshake() {
             if is_first {
                 return StatusCode::UNAUTHORIZED.into_response();
             }
-            let answer: Response = upgrade.on_upgrade(|socket| serve(socket, headers));
+            let answer: Response = upgrade.on_upgrade(|socket| echo::serve(socket, headers));
             answer
         }
     });

@@ -11,18 +11,16 @@ use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use serde_json::Value;
 use support::{
     bff::{self, Running},
-    providers::{Browser, Provider, Refreshes, User},
+    providers::{Browser, CLIENT_SECRET, Provider, Refreshes, User},
 };
 use tokio::{net::TcpListener, time::sleep};
 use tower_sessions::{MemoryStore, Session, session::Id};
 use tower_token_refresh::{
     ClientAuth, Clock, RefreshErrorKind, TokenEndpoint, TokenRefresher, TokenSet, tower_sessions,
 };
-use uuid::Uuid;
 
 use crate::api;
 
-const SECRET: &str = "secret";
 const INDEX_KEY: &str = "aW5kZXgta2V5LWluZGV4LWtleS1pbmRleC1rZXktMDE=";
 
 /// An application that its provider informs of log outs.
@@ -35,10 +33,9 @@ impl App {
     /// `by_session`: whether Keycloak is to name the session, or the user alone.
     async fn at_keycloak(by_session: bool) -> Self {
         let (listener, url) = address().await;
-        let id: &'static str = new_client_id().leak();
         let keycloak = Provider::keycloak().await;
-        keycloak.admin().create_back_channel_client(id, SECRET, &url, by_session).await;
-        Self::start(keycloak.with_client(id, Some(SECRET)), listener).await
+        let id = keycloak.admin().create_back_channel_client(&url, by_session).await;
+        Self::start(keycloak.with_client(id.leak(), Some(CLIENT_SECRET)), listener).await
     }
 
     async fn at_oidc_provider() -> Self {
@@ -145,11 +142,7 @@ async fn a_session_that_its_user_ends_at_oidc_provider_is_over_here() {
 async fn the_bff_ends_a_login_that_keycloak_has_ended() {
     let provider = Provider::keycloak().await;
     let user = provider.new_user().await;
-    let (client_id, program) = (new_client_id(), bff::build(&[]));
-    let (api, settings) = (api::serve(Router::new()).await, [("INDEX_KEY", INDEX_KEY)]);
-    let bff = Running::start(&program, &provider.issuer_url, &client_id, &api, &settings).await;
-    let url = format!("{}/auth/back-channel-logout", bff.url);
-    provider.admin().create_back_channel_client(&client_id, SECRET, &url, true).await;
+    let (provider, bff) = bff_of_a_client(&provider, Router::new()).await;
     let (browser, other) = (Browser::new(), Browser::new());
     let claims = claims_of(&log_in_at(&bff, &browser, &user).await);
     log_in_at(&bff, &other, &user).await;
@@ -174,8 +167,16 @@ async fn address() -> (TcpListener, String) {
     (listener, url)
 }
 
-fn new_client_id() -> String {
-    format!("back-channel-{}", Uuid::new_v4().simple())
+/// The bff with a client of its own, and that is told of log outs.
+pub async fn bff_of_a_client(provider: &Provider, api: Router) -> (Provider, Running) {
+    let url = bff::free_url();
+    let told_at = format!("{url}/auth/back-channel-logout");
+    let provider = provider.with_back_channel_client(&told_at).await;
+    let settings = [("INDEX_KEY", INDEX_KEY), ("CLIENT_SECRET", provider.client_secret())];
+    let (program, api) = (bff::build(&[]), api::serve(api).await);
+    let (issuer, id) = (&provider.issuer_url, provider.client_id());
+    let bff = Running::start_at(&url, &program, issuer, id, &api, &settings).await;
+    (provider, bff)
 }
 
 fn orders(bff: &Running) -> String {

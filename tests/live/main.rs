@@ -12,6 +12,8 @@ mod naive;
 
 #[path = "../bff/api.rs"]
 mod api;
+#[path = "../bff/echo.rs"]
+mod echo;
 
 mod back_channel;
 mod browser;

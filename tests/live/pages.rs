@@ -14,12 +14,12 @@ use support::{
     bff::{self, Running},
     providers::service,
 };
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 use tower_token_refresh::testing::{Endpoint, StrictIssuer};
 
 use crate::{
     api,
-    chromium::{self, prefer, resize},
+    chromium::{self, click, prefer, resize, text, until},
 };
 
 const SCHEMES: [&str; 2] = ["light", "dark"];
@@ -84,10 +84,6 @@ fn overloaded() -> Response<Bytes> {
     answer.body(Bytes::new()).expect("a response")
 }
 
-async fn click(browser: &Client, what: Locator<'_>) {
-    browser.find(what).await.unwrap().click().await.unwrap();
-}
-
 /// In both schemes and at all sizes. The style is in force, so the policy allows it.
 async fn assert_usable(browser: &Client, axe: &str, page: &str) {
     browser.execute(axe, vec![]).await.expect("axe-core runs");
@@ -109,17 +105,8 @@ async fn assert_usable(browser: &Client, axe: &str, page: &str) {
 
 /// The script runs, so the policy allows it.
 async fn assert_counts_down(browser: &Client) {
-    let seconds = async || {
-        let script = "return document.getElementById('seconds').textContent";
-        browser.execute(script, vec![]).await.unwrap()
-    };
-    let first = seconds().await;
-    let counted = async {
-        while seconds().await == first {
-            sleep(Duration::from_millis(100)).await;
-        }
-    };
-    timeout(Duration::from_secs(5), counted).await.expect("the seconds are counted");
+    let first = text(browser, "#seconds").await;
+    until("the seconds are counted", async || text(browser, "#seconds").await != first).await;
 }
 
 async fn picture(browser: &Client, page: &str) {

@@ -3,15 +3,12 @@
 
 use std::{sync::Arc, time::Duration};
 
-use support::providers::{Browser, Provider, User};
+use support::providers::{Browser, CLIENT_SECRET, Provider, User};
 use tower_sessions::{MemoryStore, Session, session::Id};
 use tower_token_refresh::{
     ClientAuth, RefreshErrorKind, TokenEndpoint, TokenRefresher, TokenSet, testing::ManualClock,
     tower_sessions,
 };
-use uuid::Uuid;
-
-const SECRET: &str = "secret";
 
 /// An application of its own client, with a user who is logged in.
 struct App {
@@ -25,15 +22,10 @@ struct App {
 
 impl App {
     async fn start() -> Self {
-        let client: &'static str = format!("refused-{}", Uuid::new_v4().simple()).leak();
-        let keycloak = Provider::keycloak().await;
-        keycloak
-            .admin()
-            .create_back_channel_client(client, SECRET, "http://127.0.0.1:9/nobody", true)
-            .await;
-        let provider = keycloak.with_client(client, Some(SECRET));
-        let endpoint =
-            TokenEndpoint::discover(&provider.issuer_url, ClientAuth::basic(client, SECRET));
+        let nobody = "http://127.0.0.1:9/nobody";
+        let provider = Provider::keycloak().await.with_back_channel_client(nobody).await;
+        let auth = ClientAuth::basic(provider.client_id(), provider.client_secret());
+        let endpoint = TokenEndpoint::discover(&provider.issuer_url, auth);
         let clock = ManualClock::new();
         let refresher =
             TokenRefresher::builder(endpoint.await.expect("found"), MemoryStore::default())
@@ -88,7 +80,7 @@ async fn another_client_secret_logs_nobody_out() {
     let client = app.provider.client_id();
     app.provider.admin().set_secret(client, "another").await;
     assert_eq!(app.refreshed().await, Err(RefreshErrorKind::Misconfigured));
-    app.provider.admin().set_secret(client, SECRET).await;
+    app.provider.admin().set_secret(client, CLIENT_SECRET).await;
     let token = app.refreshed().await.expect("as before");
     assert!(app.provider.is_live(&token).await);
 }

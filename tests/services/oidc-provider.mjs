@@ -1,5 +1,6 @@
 // A second strict provider by other hands: node's oidc-provider, rotating, where a refresh token that comes back ends its
-// whole grant. Everything is in memory. Whoever comes with `login_hint` is logged in as that account, without a form.
+// whole grant. Everything is in memory. Whoever comes with `login_hint` is logged in as that account; anybody else has a
+// form, where the password is the name.
 //
 //   GET  /control/accounts/{account}   how many refreshes of that account were granted and refused
 //   PUT  /control/delay                body: milliseconds that the token endpoint takes before it answers
@@ -40,7 +41,7 @@ const provider = new Provider(issuer, {
     // Tokens of two and four seconds, for tests of what comes after their end.
     confidential('web-brief'),
     // Tokens of eight seconds, for tests that see several expiries.
-    confidential('web-short'),
+    confidential('web-short', { post_logout_redirect_uris: ['http://127.0.0.1/?logged_out'] }),
     {
       client_id: 'spa',
       grant_types: ['authorization_code', 'refresh_token'],
@@ -98,6 +99,18 @@ provider.on('grant.error', (ctx) => {
   if (ofRefresh(ctx)) counters(owners.get(ctx.oidc.params.refresh_token) ?? '').refused += 1;
 });
 
+// What the account says in the form, once it is right. With a hint nobody needs it.
+const whoLogsIn = async (ctx, hint) => {
+  if (hint) return hint;
+  if (ctx.method !== 'POST') return undefined;
+  const said = new URLSearchParams(await readBody(ctx.req));
+  return said.get('username') === said.get('password') ? said.get('username') : undefined;
+};
+
+const loginPage = (action) => `<!doctype html><title>Log in</title><form method="post" action="${action}">
+<input name="username" aria-label="Name"><input name="password" type="password" aria-label="Password">
+<button type="submit">Log in</button></form>`;
+
 const readBody = async (req) => {
   let body = '';
   for await (const chunk of req) body += chunk;
@@ -117,7 +130,13 @@ provider.use(async (ctx, next) => {
     const { params, prompt, grantId, session } = await provider.interactionDetails(ctx.req, ctx.res);
     const result = {};
     if (prompt.name === 'login') {
-      result.login = { accountId: params.login_hint ?? 'alice' };
+      const accountId = await whoLogsIn(ctx, params.login_hint);
+      if (!accountId) {
+        ctx.type = 'html';
+        ctx.body = loginPage(ctx.href);
+        return;
+      }
+      result.login = { accountId };
     } else {
       const grant = grantId
         ? await provider.Grant.find(grantId)

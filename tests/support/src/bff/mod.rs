@@ -4,7 +4,7 @@ mod running;
 
 use std::path::PathBuf;
 
-pub use self::running::Running;
+pub use self::running::{Running, free_url};
 use crate::program::build_example;
 
 /// Builds it with these flags more; says where it lies.

@@ -36,21 +36,47 @@ impl Running {
         upstream_url: &str,
         more: &[(&str, &str)],
     ) -> Self {
-        let authority = format!("127.0.0.1:{}", free_port());
-        let url = format!("http://{authority}");
-        let mut process = Command::new(program)
+        let url = free_url();
+        Self::start_at(&url, program, issuer_url, client_id, upstream_url, more).await
+    }
+
+    /// The same at a URL that somebody had to know before.
+    pub async fn start_at(
+        url: &str,
+        program: &Path,
+        issuer_url: &str,
+        client_id: &str,
+        upstream_url: &str,
+        more: &[(&str, &str)],
+    ) -> Self {
+        let mut command = Command::new(program);
+        command
             .env_clear()
             .envs([
                 ("ISSUER_URL", issuer_url),
                 ("CLIENT_ID", client_id),
                 ("CLIENT_SECRET", "secret"),
             ])
-            .envs([("UPSTREAM_URL", upstream_url), ("BASE_URL", &url), ("LISTEN", &authority)])
-            .envs(more.iter().copied())
-            .stderr(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()
-            .expect("the bff starts");
+            .envs([
+                ("UPSTREAM_URL", upstream_url),
+                ("BASE_URL", url),
+                ("LISTEN", url.trim_start_matches("http://")),
+            ])
+            .envs(more.iter().copied());
+        Self::serving(spawn(command), url.to_owned()).await
+    }
+
+    /// Starts its demo, which says itself where it is.
+    pub async fn demo(program: &Path) -> Self {
+        let mut command = Command::new(program);
+        command.arg("--demo").env_clear().stdout(Stdio::piped());
+        let mut process = spawn(command);
+        let mut lines = BufReader::new(process.stdout.take().expect("a pipe")).lines();
+        let url = lines.next_line().await.expect("text").expect("its URL");
+        Self::serving(process, url).await
+    }
+
+    async fn serving(mut process: Child, url: String) -> Self {
         let log = Log::default();
         tokio::spawn(keep(process.stderr.take().expect("a pipe"), log.clone()));
         let mut running = Self { url, process, log };
@@ -89,6 +115,10 @@ impl Running {
     }
 }
 
+fn spawn(mut command: Command) -> Child {
+    command.stderr(Stdio::piped()).kill_on_drop(true).spawn().expect("the bff starts")
+}
+
 async fn keep(output: impl AsyncRead + Unpin, log: Log) {
     let mut lines = BufReader::new(output).lines();
     while let Ok(Some(line)) = lines.next_line().await {
@@ -96,6 +126,11 @@ async fn keep(output: impl AsyncRead + Unpin, log: Log) {
         log.push_str(&line);
         log.push('\n');
     }
+}
+
+/// Where nobody listens yet.
+pub fn free_url() -> String {
+    format!("http://127.0.0.1:{}", free_port())
 }
 
 /// Below the range from which outgoing connections get theirs, and never the same one twice: nobody

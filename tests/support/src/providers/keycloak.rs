@@ -2,6 +2,9 @@
 
 use reqwest::{Client, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::CLIENT_SECRET;
 
 const KEY_PROVIDER: &str = "org.keycloak.keys.KeyProvider";
 
@@ -37,19 +40,15 @@ impl Admin {
         location.rsplit('/').next().expect("an id").to_owned()
     }
 
-    /// Makes a client like `web`, with `url` for the logout tokens of sessions, or of users alone.
-    /// Its access tokens live for ten minutes, so that no refresh plays a part in what a test sees.
-    pub async fn create_back_channel_client(
-        &self,
-        id: &str,
-        secret: &str,
-        url: &str,
-        by_session: bool,
-    ) {
+    /// Makes a client like `web`, with `url` for the logout tokens of sessions, or of users alone;
+    /// gives its id. Its access tokens live for ten minutes, so that no refresh plays a part in
+    /// what a test sees.
+    pub async fn create_back_channel_client(&self, url: &str, by_session: bool) -> String {
+        let id = format!("back-channel-{}", Uuid::new_v4().simple());
         self.create_client(&json!({
             "clientId": id,
             "enabled": true,
-            "secret": secret,
+            "secret": CLIENT_SECRET,
             "clientAuthenticatorType": "client-secret",
             "standardFlowEnabled": true,
             "redirectUris": ["*"],
@@ -60,6 +59,7 @@ impl Admin {
             },
         }))
         .await;
+        id
     }
 
     /// Makes a client of its representation.

@@ -168,8 +168,19 @@ impl Provider {
         User { name, subject }
     }
 
-    /// The same for a new client of oidc-provider, which posts its logout tokens to `url`.
+    /// The same for a new client, which is told at `url` of each session that ends.
     pub async fn with_back_channel_client(&self, url: &str) -> Self {
+        match &self.kind {
+            Kind::Keycloak(admin) => {
+                let id = admin.create_back_channel_client(url, true).await;
+                self.with_client(id.leak(), Some(CLIENT_SECRET))
+            }
+            Kind::OidcProvider => self.with_registered_client(url).await,
+            Kind::Strict(_) => panic!("a strict issuer calls nobody"),
+        }
+    }
+
+    async fn with_registered_client(&self, url: &str) -> Self {
         let metadata = json!({
             "application_type": "native",
             "grant_types": ["authorization_code", "refresh_token"],
