@@ -37,6 +37,6 @@ async fn a_user_who_is_logged_in_is_not_taken_for_nobody() {
     assert_try_again_soon(browser.get("/").await).await;
     assert!(log.text().contains("a request failed"), "{}", log.text());
     assert_try_again_soon(browser.get(&callback).await).await;
-    assert!(log.text().contains("nobody was logged in"), "{}", log.text());
+    assert!(log.text().contains("a login or a logout failed"), "{}", log.text());
     assert_eq!(browser.api_status().await, 503);
 }

@@ -264,4 +264,7 @@ async fn a_refusal_that_comes_late_ends_no_newer_tokens() {
         warnings.iter().any(|line| line.contains("another process had presented before")),
         "{warnings:#?}"
     );
+    let audit = log.lines_at("INFO");
+    let is_suspected = |line: &String| line.contains("audit") && line.contains("reuse_suspected");
+    assert!(audit.iter().any(is_suspected), "{audit:#?}");
 }

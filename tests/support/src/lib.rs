@@ -9,6 +9,7 @@ pub mod log;
 pub mod program;
 pub mod providers;
 pub mod races;
+pub mod scrape;
 pub mod script;
 pub mod seal;
 pub mod sessions;

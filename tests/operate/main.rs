@@ -1,0 +1,9 @@
+//! What the people who run an application get to know of it.
+
+mod audit;
+mod health;
+mod inspect;
+mod locks;
+mod metrics;
+mod snapshot;
+mod spans;
