@@ -16,7 +16,7 @@ const INDEX: &str = "index.html";
 const FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
 
 /// What is served here is this application's own, so no file answers for them.
-const OURS: [&str; 3] = ["/api", "/auth", "/healthz"];
+const OURS: [&str; 4] = ["/api", "/auth", "/healthz", "/readyz"];
 
 /// Scripts and styles are the app's own choice; where they may lead, and who may frame it, is not.
 const POLICY: &str = "base-uri 'self'; frame-ancestors 'none'; object-src 'none'";

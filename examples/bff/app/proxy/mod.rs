@@ -85,7 +85,7 @@ impl Limits {
     /// A token request that may take longer than usual is waited for.
     pub fn of(settings: &Settings) -> Self {
         let usual = Self::default();
-        let refresh = settings.request_timeout.unwrap_or_default();
+        let refresh = settings.refresh.request_timeout.unwrap_or_default();
         Self { answer: usual.answer.max(refresh + AFTER_REFRESH), ..usual }
     }
 }
