@@ -17,6 +17,7 @@ mod echo;
 mod event_streams;
 mod files;
 mod issuer_by_http;
+mod last_words;
 mod logout;
 mod me;
 mod metrics;

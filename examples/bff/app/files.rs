@@ -4,6 +4,7 @@
 
 use std::path::Path;
 
+use super::proxy::plain;
 use axum::{
     extract::Request,
     http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header},
@@ -74,6 +75,8 @@ impl Files {
 }
 
 fn is_ours(path: &str) -> bool {
+    // As `ServeDir` finds a file.
+    let path = plain(path);
     let below =
         |ours: &str| path.strip_prefix(ours).map(|rest| rest.is_empty() || rest.starts_with('/'));
     OURS.into_iter().filter_map(below).any(|is_below| is_below)
