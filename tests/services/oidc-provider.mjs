@@ -1,5 +1,6 @@
 // A second strict provider by other hands: node's oidc-provider, rotating, where a refresh token that comes back ends its
-// whole grant. Everything is in memory. Whoever comes with `login_hint` is logged in as that account, without a form.
+// whole grant. Everything is in memory. Whoever comes with `login_hint`, or with `x-account` in a
+// header, is logged in as that account, without a form.
 //
 //   GET  /control/accounts/{account}   how many refreshes of that account were granted and refused
 //   GET  /control/clients/{client}     the same of a client, how many refresh tokens of it are good,
@@ -153,7 +154,7 @@ provider.use(async (ctx, next) => {
     const { params, prompt, grantId, session } = await provider.interactionDetails(ctx.req, ctx.res);
     const result = {};
     if (prompt.name === 'login') {
-      result.login = { accountId: params.login_hint ?? 'alice' };
+      result.login = { accountId: params.login_hint ?? (ctx.get('x-account') || 'alice') };
     } else {
       const grant = grantId
         ? await provider.Grant.find(grantId)

@@ -1,5 +1,8 @@
 // A browser: it keeps cookies, follows redirects at a login, and makes many requests at once.
+import { randomUUID } from 'node:crypto';
 import http from 'node:http';
+
+import { provider } from './provider.mjs';
 
 export class Visitor {
   #jars = new Map();
@@ -7,6 +10,8 @@ export class Visitor {
   // `ports`: where requests go, in turns; the first one is where the login happens.
   constructor(peer, ports) {
     this.peer = peer;
+    // Everybody is another one: some peers keep tokens by user, not by session.
+    this.account = randomUUID();
     this.ports = ports;
     this.agent = new http.Agent({ keepAlive: true, maxSockets: Infinity, maxFreeSockets: Infinity });
   }
@@ -49,6 +54,7 @@ export class Visitor {
 
   async #browse(method, url, form) {
     const headers = { origin: url.origin, accept: 'text/html', 'sec-fetch-site': 'same-origin' };
+    if (url.origin === provider.issuer) headers['x-account'] = this.account;
     if (method === 'GET') delete headers.origin;
     if (form) headers['content-type'] = 'application/x-www-form-urlencoded';
     return this.#send(method, url, headers, form);
