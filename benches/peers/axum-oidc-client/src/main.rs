@@ -27,7 +27,9 @@ async fn main() {
         .with_client_secret(&setting("CLIENT_SECRET"))
         .with_redirect_uri(&format!("{}/auth/callback", setting("BASE_URL")))
         .with_post_logout_redirect_uri("http://127.0.0.1/")
-        .with_private_cookie_key("a secret key of both processes, with more than sixty-four bytes, to be sure")
+        .with_private_cookie_key(
+            "a secret key of both processes, with more than sixty-four bytes, to be sure",
+        )
         .with_scopes(vec!["openid", "profile", "offline_access"])
         .with_code_challenge_method(CodeChallengeMethod::S256)
         .with_session_max_age(60)
@@ -35,9 +37,9 @@ async fn main() {
         .expect("all that it needs");
     let cache: Arc<dyn AuthCache + Send + Sync> = match std::env::var("REDIS_URL") {
         Ok(url) => Arc::new(redis::AuthCache::new(&url, 3600)),
-        Err(_) => Arc::new(
-            TwoTierAuthCache::new(None, TwoTierCacheConfig::default()).expect("a cache"),
-        ),
+        Err(_) => {
+            Arc::new(TwoTierAuthCache::new(None, TwoTierCacheConfig::default()).expect("a cache"))
+        }
     };
     let logout = OidcLogoutHandler::new(&format!("{issuer}/session/end"));
 

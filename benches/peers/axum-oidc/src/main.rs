@@ -17,11 +17,7 @@ use tower_sessions::{
 };
 use tower_sessions_redis_store::{
     RedisStore,
-    fred::{
-        clients::Pool,
-        interfaces::ClientLike,
-        types::config::Config,
-    },
+    fred::{clients::Pool, interfaces::ClientLike, types::config::Config},
 };
 
 #[tokio::main]

@@ -18,16 +18,12 @@ use axum::{
 use forward::{Api, serve, setting};
 use huskarl::{
     authorizer::HttpAuthorizer,
-    cache::{
-        GrantTokenSource, InMemoryRefreshTokenStore, InMemoryTokenCache, NoSource, Recovery,
-    },
+    cache::{GrantTokenSource, InMemoryRefreshTokenStore, InMemoryTokenCache, NoSource, Recovery},
     core::{
         client_auth::ClientSecret, secrets::EnvVarSecret,
         server_metadata::AuthorizationServerMetadata,
     },
-    grant::authorization_code::{
-        AuthorizationCodeGrant, CompleteInput, PendingState, StartInput,
-    },
+    grant::authorization_code::{AuthorizationCodeGrant, CompleteInput, PendingState, StartInput},
 };
 use huskarl_reqwest::ReqwestClient;
 use tower_sessions::{MemoryStore, Session, SessionManagerLayer, cookie::SameSite};
@@ -85,11 +81,7 @@ async fn log_in(State(app): State<App>, session: Session) -> Redirect {
     Redirect::to(&started.authorization_url.to_string())
 }
 
-async fn callback(
-    State(app): State<App>,
-    session: Session,
-    RawQuery(query): RawQuery,
-) -> Response {
+async fn callback(State(app): State<App>, session: Session, RawQuery(query): RawQuery) -> Response {
     let pending: Option<PendingState> = session.remove("pending").await.expect("memory");
     let (Some(pending), Ok(input)) = (pending, query.unwrap_or_default().parse::<CompleteInput>())
     else {
@@ -117,9 +109,8 @@ async fn callback(
 
 /// `InMemoryTokenCache::logout` is made for this.
 async fn log_out(State(app): State<App>, session: Session) -> StatusCode {
-    let login = session.id().and_then(|id| {
-        app.logins.write().expect("no panic").remove(&id.to_string())
-    });
+    let login =
+        session.id().and_then(|id| app.logins.write().expect("no panic").remove(&id.to_string()));
     if let Some(login) = login {
         let _ = login.cache().clear().await;
     }
