@@ -18,6 +18,7 @@
 //! | [`dpop`] | tokens that are bound to a key |
 //! | [`several_providers`] | two providers for your users, or one per tenant |
 //! | [`operations`] | logs, metrics, shutdown, session stores, WebSockets |
+//! | [`compared`] | what others do in the same storm |
 //! | [`testing`] | the test kit for your application, and this crate's own tests |
 
 // The first definition of a link wins: here it leads to a module, on GitHub to the file.
@@ -103,6 +104,9 @@ pub mod several_providers {}
 #[doc = "[unsaved tokens]: crate::docs::failure_modes#unsaved-tokens-and-endings\n\n"]
 #[doc = include_str!("../docs/operations.md")]
 pub mod operations {}
+
+#[doc = include_str!("../docs/compared.md")]
+pub mod compared {}
 
 #[doc = "[guarantees]: crate::docs::guarantees\n\n"]
 #[doc = include_str!("../docs/testing.md")]
