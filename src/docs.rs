@@ -22,6 +22,7 @@
 //! | [`tuning`] | the limits and what follows from them |
 //! | [`sizing`] | what a login, a refresh and a process cost, up to a million users |
 //! | [`migration`] | from a mutex of your own, oauth2-proxy or axum-login |
+//! | [`compared`] | what others do in the same storm |
 //! | [`testing`] | the test kit for your application, and this crate's own tests |
 
 // The first definition of a link wins: here it leads to a module, on GitHub to the file.
@@ -138,6 +139,9 @@ pub mod sizing {}
 #[doc = "[tuning]: crate::docs::tuning\n\n"]
 #[doc = include_str!("../docs/migration.md")]
 pub mod migration {}
+
+#[doc = include_str!("../docs/compared.md")]
+pub mod compared {}
 
 #[doc = "[guarantees]: crate::docs::guarantees\n\n"]
 #[doc = include_str!("../docs/testing.md")]
