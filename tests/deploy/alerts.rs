@@ -6,9 +6,7 @@ use std::time::Duration;
 use http::{Request, Response, header};
 use support::{TokenOp, World, http::ask, variants::session_at};
 use tower_sessions::session::Id;
-use tower_token_refresh::{
-    RefreshErrorKind, TokenRefresher, testing::Endpoint, tower_sessions,
-};
+use tower_token_refresh::{RefreshErrorKind, TokenRefresher, testing::Endpoint, tower_sessions};
 
 use super::recording::{Moment, Recording, SCRAPED_EVERY, promtool};
 
@@ -290,7 +288,8 @@ fn each_query_of_the_dashboard_can_be_read() {
     let mut rules = "groups:\n- name: dashboard\n  rules:\n".to_owned();
     for (at, (_, query)) in super::names::queries().iter().enumerate() {
         let query = query.replace("$__rate_interval", "1m");
-        rules += &format!("  - record: panel:{at}\n    expr: {query:?}\n").replace("panel:", "panel:n");
+        rules +=
+            &format!("  - record: panel:{at}\n    expr: {query:?}\n").replace("panel:", "panel:n");
     }
     promtool(&["check", "rules"], "dashboard.yaml", &rules);
 }

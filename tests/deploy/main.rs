@@ -3,6 +3,7 @@
 
 mod alerts;
 mod faults;
+mod manifests;
 mod names;
 mod pins;
 mod recording;

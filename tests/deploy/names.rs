@@ -59,9 +59,7 @@ fn names(text: &str) -> Vec<(&str, &str)> {
 fn metric<'a>(name: &'a str, table: &BTreeMap<String, String>) -> Option<&'a str> {
     let parts = ["_bucket", "_count", "_sum"].iter().find_map(|part| name.strip_suffix(part));
     match parts {
-        Some(histogram) => {
-            table.get(histogram)?.contains("| histogram |").then_some(histogram)
-        }
+        Some(histogram) => table.get(histogram)?.contains("| histogram |").then_some(histogram),
         None => (!table.get(name)?.contains("| histogram |")).then_some(name),
     }
 }

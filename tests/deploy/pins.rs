@@ -27,8 +27,7 @@ fn is_pinned(image: &str) -> bool {
     let Some((_, tag)) = image.split_once(':') else { return false };
     let tag = tag.split('@').next().expect("a tag").trim_start_matches('v');
     let number = tag.split('-').next().expect("a number");
-    number.split('.').count() >= 2
-        && number.split('.').all(|part| part.parse::<u32>().is_ok())
+    number.split('.').count() >= 2 && number.split('.').all(|part| part.parse::<u32>().is_ok())
 }
 
 #[test]

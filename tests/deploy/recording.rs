@@ -1,6 +1,8 @@
 //! Scrapes of a test, every 15 seconds of its time, and the judge of what would have fired on them.
 
-use std::{collections::BTreeMap, fmt::Write as _, fs, path::Path, process::Command, time::Duration};
+use std::{
+    collections::BTreeMap, fmt::Write as _, fs, path::Path, process::Command, time::Duration,
+};
 
 use support::scrape::Scrape;
 
@@ -87,10 +89,5 @@ pub fn promtool(arguments: &[&str], name: &str, content: &str) {
     let ended = Command::new("promtool").args(arguments).arg(&file).output();
     let ended = ended.expect("promtool is installed: see tests/services/run");
     let said = [ended.stdout, ended.stderr].concat();
-    assert!(
-        ended.status.success(),
-        "{}\n{}",
-        file.display(),
-        String::from_utf8_lossy(&said)
-    );
+    assert!(ended.status.success(), "{}\n{}", file.display(), String::from_utf8_lossy(&said));
 }
