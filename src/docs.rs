@@ -18,6 +18,7 @@
 //! | [`dpop`] | tokens that are bound to a key |
 //! | [`several_providers`] | two providers for your users, or one per tenant |
 //! | [`operations`] | logs, metrics, traces, health, shutdown, session stores, WebSockets |
+//! | [`deployment`] | an image, a compose file, manifests for Kubernetes, alerts and a dashboard |
 //! | [`testing`] | the test kit for your application, and this crate's own tests |
 
 // The first definition of a link wins: here it leads to a module, on GitHub to the file.
@@ -103,6 +104,11 @@ pub mod several_providers {}
 #[doc = "[unsaved tokens]: crate::docs::failure_modes#unsaved-tokens-and-endings\n\n"]
 #[doc = include_str!("../docs/operations.md")]
 pub mod operations {}
+
+#[doc = "[metrics]: crate::docs::operations#metrics\n"]
+#[doc = "[several processes]: crate::docs::several_processes\n\n"]
+#[doc = include_str!("../docs/deployment.md")]
+pub mod deployment {}
 
 #[doc = "[guarantees]: crate::docs::guarantees\n\n"]
 #[doc = include_str!("../docs/testing.md")]

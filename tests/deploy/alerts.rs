@@ -66,9 +66,33 @@ async fn the_provider_forgets_its_sessions() {
     for (user, _) in &story.users {
         story.world.issuer.end_session(user);
     }
-    let during = story.pass(8).await;
+    let during = story.pass(10).await;
     story.pass(20).await;
     story.recording.judge(before, during, &["UsersLoggedOut"]);
+}
+
+/// Everybody is away for so long that the provider ends their sessions, and comes back: all at once
+/// after lunch and after a meeting, one by one the next morning.
+#[tokio::test(start_paused = true)]
+#[ignore = "needs promtool: see tests/services/run"]
+async fn logins_that_ended_while_nobody_was_there_are_no_fault() {
+    let mut story = Story::begin(30, five_minutes).await;
+    story.pass(30).await;
+    for (away, one_by_one) in [(45, false), (45, false), (840, true)] {
+        for (user, _) in &story.users {
+            story.world.issuer.end_session(user);
+        }
+        let users = std::mem::take(&mut story.users);
+        story.pass(away).await;
+        for user in users {
+            story.users.push(user);
+            if one_by_one {
+                story.pass(1).await;
+            }
+        }
+        story.pass(40).await;
+    }
+    story.recording.judge_quiet();
 }
 
 #[tokio::test(start_paused = true)]
@@ -291,5 +315,5 @@ fn each_query_of_the_dashboard_can_be_read() {
         rules +=
             &format!("  - record: panel:{at}\n    expr: {query:?}\n").replace("panel:", "panel:n");
     }
-    promtool(&["check", "rules"], "dashboard.yaml", &rules);
+    promtool(&["check", "rules"], &rules);
 }

@@ -52,6 +52,27 @@ impl Recording {
     /// promtool says that nothing fires before the fault, that these alerts fire at the moment
     /// `during`, and that at the end all is quiet.
     pub fn judge(&self, before: Moment, during: Moment, alerts: &[&str]) {
+        let mut file = self.input();
+        expect(&mut file, FIRING, before, "[]");
+        for alert in alerts {
+            let alert = format!(r#"alertname="TokenRefresh{alert}""#);
+            let query = FIRING.replace("alertstate", &format!("{alert},alertstate"));
+            expect(&mut file, &query, during, &format!("[{{labels: '{{{alert}}}', value: 1}}]"));
+        }
+        expect(&mut file, FIRING, self.now(), "[]");
+        promtool(&["test", "rules"], &file);
+    }
+
+    /// promtool says that nothing has fired at any time.
+    pub fn judge_quiet(&self) {
+        let mut file = self.input();
+        let ever = format!("max_over_time({FIRING}[24h:1m])");
+        expect(&mut file, &ever, self.now(), "[]");
+        promtool(&["test", "rules"], &file);
+    }
+
+    /// The scrapes as promtool reads them.
+    fn input(&self) -> String {
         let mut file = String::new();
         let rules = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/prometheus/rules.yaml");
         let every = SCRAPED_EVERY.as_secs();
@@ -64,27 +85,21 @@ impl Recording {
             writeln!(file, "  - series: '{series}'\n    values: {}", values.join(" ")).unwrap();
         }
         writeln!(file, "  promql_expr_test:").unwrap();
-        let mut expect = |query: &str, at: Moment, samples: &str| {
-            let at = (at.0 as u64 - 1) * every;
-            writeln!(file, "  - expr: {query}\n    eval_time: {at}s\n    exp_samples: {samples}")
-                .unwrap();
-        };
-        expect(FIRING, before, "[]");
-        for alert in alerts {
-            let alert = format!(r#"alertname="TokenRefresh{alert}""#);
-            let query = FIRING.replace("alertstate", &format!("{alert},alertstate"));
-            expect(&query, during, &format!("[{{labels: '{{{alert}}}', value: 1}}]"));
-        }
-        expect(FIRING, self.now(), "[]");
-        promtool(&["test", "rules"], &format!("{}.yaml", alerts[0]), &file);
+        file
     }
 }
 
+fn expect(file: &mut String, query: &str, at: Moment, samples: &str) {
+    let at = (at.0 as u64 - 1) * SCRAPED_EVERY.as_secs();
+    writeln!(file, "  - expr: {query}\n    eval_time: {at}s\n    exp_samples: {samples}").unwrap();
+}
+
 /// Runs promtool on a file with this content.
-pub fn promtool(arguments: &[&str], name: &str, content: &str) {
+pub fn promtool(arguments: &[&str], content: &str) {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("alerts");
     fs::create_dir_all(&folder).expect("a folder");
-    let file = folder.join(name);
+    let test = std::thread::current().name().expect("a test's name").replace("::", "-");
+    let file = folder.join(format!("{test}.yaml"));
     fs::write(&file, content).expect("written");
     let ended = Command::new("promtool").args(arguments).arg(&file).output();
     let ended = ended.expect("promtool is installed: see tests/services/run");
