@@ -19,6 +19,11 @@
 //! | [`several_providers`] | two providers for your users, or one per tenant |
 //! | [`operations`] | logs, metrics, traces, health, shutdown, session stores, WebSockets |
 //! | [`deployment`] | an image, a compose file, manifests for Kubernetes, alerts and a dashboard |
+//! | [`runbook`] | each alert: what users see, what to check and mend; disaster recovery; troubleshooting |
+//! | [`tuning`] | the limits and what follows from them |
+//! | [`sizing`] | what a login, a refresh and a process cost, up to a million users |
+//! | [`migration`] | from a mutex of your own, oauth2-proxy or axum-login |
+//! | [`compared`] | what others do in the same storm |
 //! | [`testing`] | the test kit for your application, and this crate's own tests |
 
 // The first definition of a link wins: here it leads to a module, on GitHub to the file.
@@ -100,15 +105,50 @@ pub mod dpop {}
 pub mod several_providers {}
 
 #[doc = "[Calls that go out]: crate::docs::outgoing_calls#websockets-and-streams\n"]
+#[doc = "[Runbook]: crate::docs::runbook\n"]
 #[doc = "[token store]: crate::docs::token_store\n"]
 #[doc = "[unsaved tokens]: crate::docs::failure_modes#unsaved-tokens-and-endings\n\n"]
 #[doc = include_str!("../docs/operations.md")]
 pub mod operations {}
 
 #[doc = "[metrics]: crate::docs::operations#metrics\n"]
+#[doc = "[runbook]: crate::docs::runbook\n"]
 #[doc = "[several processes]: crate::docs::several_processes\n\n"]
 #[doc = include_str!("../docs/deployment.md")]
 pub mod deployment {}
+
+#[doc = "[Operations]: crate::docs::operations\n"]
+#[doc = "[failure modes]: crate::docs::failure_modes\n"]
+#[doc = "[Tuning]: crate::docs::tuning\n"]
+#[doc = "[Migration]: crate::docs::migration\n"]
+#[doc = "[sizing]: crate::docs::sizing\n"]
+#[doc = "[several processes]: crate::docs::several_processes\n"]
+#[doc = "[providers]: crate::docs::providers\n"]
+#[doc = "[encryption at rest]: crate::docs::encryption_at_rest\n\n"]
+#[doc = include_str!("../docs/runbook.md")]
+pub mod runbook {}
+
+#[doc = "[sizing]: crate::docs::sizing\n"]
+#[doc = "[metrics]: crate::docs::operations#metrics\n\n"]
+#[doc = include_str!("../docs/tuning.md")]
+pub mod tuning {}
+
+#[doc = "[tuning]: crate::docs::tuning\n"]
+#[doc = "[runbook]: crate::docs::runbook\n\n"]
+#[doc = include_str!("../docs/sizing.md")]
+pub mod sizing {}
+
+#[doc = "[login]: crate::docs::login\n"]
+#[doc = "[A client of your own]: crate::docs::login#a-client-of-your-own\n"]
+#[doc = "[service tokens]: crate::docs::service_tokens\n"]
+#[doc = "[the example backend]: crate::docs::bff\n"]
+#[doc = "[sizing]: crate::docs::sizing\n"]
+#[doc = "[tuning]: crate::docs::tuning\n\n"]
+#[doc = include_str!("../docs/migration.md")]
+pub mod migration {}
+
+#[doc = include_str!("../docs/compared.md")]
+pub mod compared {}
 
 #[doc = "[guarantees]: crate::docs::guarantees\n\n"]
 #[doc = include_str!("../docs/testing.md")]

@@ -108,6 +108,7 @@
 //! | `redis` | no | sessions, tokens and locks in Redis or Valkey |
 //! | `postgres`, `sqlite` | no | tokens and locks in PostgreSQL or SQLite |
 //! | `reqwest-middleware` | no | `BearerMiddleware`: [`BearerLayer`] for a client of reqwest-middleware |
+//! | `config` | no | `RefreshConfig`: times and limits from a file or the environment |
 //! | `inspect` | no | `TokenRefresher::inspect`: a page with the refreshes of a process |
 //! | `serve` | no | the `serve` module: a server for axum with deadlines, limits and a bounded stop |
 //! | `testing` | no | the `testing` module: a strict provider and a clock for your own tests |
@@ -183,6 +184,8 @@ pub use middleware::{
     SameOriginLayer, SameOriginService, SessionCookieLayer, SessionCookieService,
     TokenRefreshLayer, TokenRefreshService, rejection,
 };
+#[cfg(feature = "config")]
+pub use operate::RefreshConfig;
 #[cfg(feature = "reqwest-middleware")]
 pub use outbound::BearerMiddleware;
 pub use outbound::{

@@ -31,11 +31,25 @@
 //! | `TOKEN_KEYS` | none | seals the tokens in the store: what `openssl rand -base64 32` prints. With `new,old`, the new one seals and both open |
 //! | `INDEX_KEY` | none | lets the provider end logins (OpenID Connect Back-Channel Logout 1.0): another such key |
 //! | `STATIC_DIR` | none: a page that says who is logged in | a directory with a single-page app, whose `index.html` is served for each page that is no file |
-//! | `REQUEST_TIMEOUT` | 15 | the longest a token request may take, in seconds |
-//! | `STORE_TIMEOUT` | 10 | the longest a call of the token store may take, in seconds |
+//! | `AUDIT_KEY` | none: a random one | another such key: users have the same hash in the audit lines of all processes |
+//! | `METRICS_LISTEN` | none | `host:port` at which `GET /metrics` is served for Prometheus, and nothing else |
+//! | `REFRESH_*` | the library's | times and limits, one variable for each key of the library's `RefreshConfig`: `REFRESH_LEEWAY=10s`, `REFRESH_REQUEST_TIMEOUT=20s`, `REFRESH_STORE_TIMEOUT=5s`, `REFRESH_ATTEMPTS=3` |
 //!
-//! If a process dies during a refresh, another one takes over after about the sum of these two and
-//! ten seconds.
+//! `CLIENT_SECRET`, `TOKEN_KEYS`, `INDEX_KEY`, `AUDIT_KEY`, `REDIS_URL` and `DATABASE_URL` may also
+//! stand in a file each, named by `CLIENT_SECRET_FILE` and so on. All settings may stand in one TOML
+//! file named by `CONFIG_FILE`, in lower case, with the times and limits in a table `[refresh]`; a
+//! variable counts more. A key that is no setting is an error:
+//!
+//! ```toml
+//! issuer_url = "https://id.example.com/realms/shop"
+//! client_id = "web"
+//!
+//! [refresh]
+//! request_timeout = "20s"
+//! ```
+//!
+//! If a process dies during a refresh, another one takes over after about the sum of
+//! `REFRESH_REQUEST_TIMEOUT` (15 s), `REFRESH_STORE_TIMEOUT` (10 s) and ten seconds.
 //!
 //! With Redis or PostgreSQL, run as many processes of it as you like; with SQLite, as many as you
 //! like on one machine. In memory it is one process.
@@ -62,6 +76,7 @@
 //! | `POST /auth/back-channel-logout` | the provider ends logins with a signed token; 404 without `INDEX_KEY` |
 //! | `/api/{*path}` | to the API with a bearer token; without a login 401, or to the login for a browser that opens a page. WebSockets get the token at their handshake; they and event streams end with the login |
 //! | `GET /healthz` | 200 while the process serves |
+//! | `GET /readyz` | whether to send requests here, as JSON: 503 while a store does not answer, or at the end. Not for a provider that is down: a good token needs none |
 //!
 //! The application is in `app/`; this file only starts and stops it.
 
@@ -78,11 +93,13 @@ use app::{
     arguments::{Command, help},
     check::check,
     demo::Demo,
+    metrics,
     proxy::Limits,
     serve,
     settings::{Settings, misspelt},
 };
 use mimalloc::MiMalloc;
+use tokio_util::task::AbortOnDropHandle;
 use tower_token_refresh::{Clock, TokenRefresher, serve::Server};
 use tracing::{Level, level_filters::LevelFilter};
 use tracing_subscriber::{
@@ -159,6 +176,10 @@ async fn checked(settings: &Settings) -> ExitCode {
 
 async fn run(settings: &Settings) -> Result<(), String> {
     let stop = told_to_stop().map_err(|error| format!("signals cannot be received: {error}"))?;
+    let metrics = match &settings.metrics_listen {
+        None => None,
+        Some(listen) => Some(serve_metrics(listen).await?),
+    };
     let (app, refresher) = app::start(settings, Clock::system()).await?;
     let server = Server::bind(settings.listen.as_str())
         .await
@@ -166,7 +187,18 @@ async fn run(settings: &Settings) -> Result<(), String> {
     tracing::info!(listen = %settings.listen, url = %settings.base, "serving");
     serve(server, app, Limits::of(settings), stop).await;
     end(&refresher).await;
+    // Last of all: the end is measured as well.
+    drop(metrics);
     Ok(())
+}
+
+/// Serves them until the answer is dropped.
+async fn serve_metrics(listen: &str) -> Result<AbortOnDropHandle<()>, String> {
+    let unusable = |error: &dyn std::error::Error| format!("METRICS_LISTEN {listen:?}: {error}");
+    let recorded = metrics::record().map_err(|error| unusable(&error))?;
+    let server = Server::bind(listen).await.map_err(|error| unusable(&error))?;
+    let serving = metrics::serve(server, recorded, std::future::pending());
+    Ok(AbortOnDropHandle::new(tokio::spawn(serving)))
 }
 
 async fn demo() -> Result<(), String> {

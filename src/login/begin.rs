@@ -6,7 +6,7 @@ use axum::{
     extract::{RawQuery, State},
     response::Response,
 };
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName};
 use url::{Url, form_urlencoded};
 
 use super::{
@@ -25,6 +25,10 @@ use crate::{
 const FROM_THE_LINK: [&str; 5] = ["acr_values", "login_hint", "max_age", "prompt", "ui_locales"];
 /// The longest value of these, in bytes.
 const LONGEST_VALUE: usize = 512;
+/// The longest path to come back to, in bytes: it lies in a cookie, and many tabs may begin at once.
+const LONGEST_RETURN: usize = 512;
+const FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
+const PURPOSE: HeaderName = HeaderName::from_static("sec-purpose");
 
 /// What a link to the login asks for.
 struct Asked {
@@ -46,6 +50,10 @@ async fn begin_login(
     query: &str,
     headers: &HeaderMap,
 ) -> Result<Response, LoginError> {
+    if !opens_a_page(headers) {
+        let why = "a login begins where a page is opened, and not for a picture, a script or ahead of time";
+        return Err(LoginError::new(Kind::InvalidRequest, why));
+    }
     let asked = read(query)?;
     let settings = &login.settings;
     let mut params = with_settings(&settings.params, asked.params);
@@ -57,7 +65,7 @@ async fn begin_login(
     let return_to = asked.return_to.as_deref().and_then(safe_return_to);
     // Whoever comes back here is sent away again at once.
     let is_login = |path: &String| path.split(['?', '#']).next() == Some(&login.login_path);
-    let return_to = return_to.filter(|path| !is_login(path));
+    let return_to = return_to.filter(|path| !is_login(path) && path.len() <= LONGEST_RETURN);
     let attempt = Attempt::new(return_to.unwrap_or_else(|| settings.home.clone()), max_age);
     let state = random_state();
 
@@ -86,6 +94,15 @@ async fn begin_login(
     let forgotten = login.attempts.surplus(headers, &cookie);
     let removals = forgotten.iter().map(|state| login.attempts.removal(state));
     Ok(see_other(to.as_str(), removals.chain([cookie])))
+}
+
+/// Each login that begins costs the browser a cookie, so that a page full of pictures with the
+/// login's address would leave it with more than it can send. Old browsers do not say.
+fn opens_a_page(headers: &HeaderMap) -> bool {
+    let is_ahead_of_time =
+        headers.get(PURPOSE).is_some_and(|purpose| purpose.as_bytes().starts_with(b"prefetch"));
+    let mode = headers.get(FETCH_MODE);
+    mode.is_none_or(|mode| mode == "navigate") && !is_ahead_of_time
 }
 
 /// What ends a login at the token endpoint is a refusal of this application here.

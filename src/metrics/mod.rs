@@ -14,7 +14,7 @@ use self::catalogue as name;
 pub(crate) use self::{
     catalogue::describe,
     provider::ProviderMeter,
-    refresher::{From, Meter},
+    refresher::{Meter, ServedFrom},
 };
 
 /// A session's save that came too late.

@@ -12,7 +12,7 @@ use super::{ProviderMeter, name};
 
 /// Where the token came from that a request got.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum From {
+pub(crate) enum ServedFrom {
     /// A token record, which was read for it or for somebody else.
     Record,
     /// A refresh that it waited for.
@@ -83,11 +83,11 @@ impl Meter {
         self.served_from_cache.increment(1);
     }
 
-    pub(crate) fn served(&self, from: From) {
+    pub(crate) fn served(&self, from: ServedFrom) {
         let (counter, from) = match from {
-            From::Record => (&self.counts.from_record, "record"),
-            From::Refresh => (&self.counts.from_refresh, "refresh"),
-            From::Expired => (&self.counts.expired, "expired"),
+            ServedFrom::Record => (&self.counts.from_record, "record"),
+            ServedFrom::Refresh => (&self.counts.from_refresh, "refresh"),
+            ServedFrom::Expired => (&self.counts.expired, "expired"),
         };
         add(counter);
         labels!(counter, name::SERVED, self, "from" => from).increment(1);

@@ -15,6 +15,9 @@ pub enum Stage {
     Read,
     /// Another process refreshes the login: it waits for that to end.
     Wait,
+    /// It waits for its turn at the provider: for the limit on requests at once, the provider's
+    /// `Retry-After`, the discovery document, this client's credentials.
+    Queue,
     /// It marks the token record, so that no other process presents the refresh token.
     Mark,
     /// The refresh token is on its way to the provider, or its answer is awaited.
@@ -31,6 +34,7 @@ impl Stage {
             Self::Lock => "lock",
             Self::Read => "read",
             Self::Wait => "wait",
+            Self::Queue => "queue",
             Self::Mark => "mark",
             Self::Request => "request",
             Self::Write => "write",

@@ -4,6 +4,8 @@
 //!
 //! `docs/operations.md` has the metrics, the log and the audit lines.
 
+#[cfg(feature = "config")]
+mod config;
 mod flight;
 mod health;
 #[cfg(feature = "inspect")]
@@ -12,6 +14,8 @@ mod numbers;
 #[cfg(feature = "axum")]
 mod routes;
 
+#[cfg(feature = "config")]
+pub use self::config::RefreshConfig;
 #[cfg(feature = "inspect")]
 pub use self::inspect::from_loopback;
 pub use self::{

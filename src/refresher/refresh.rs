@@ -294,6 +294,7 @@ impl Flight<'_> {
         };
         let mut marker = Marker::new(self, found, stored, replay);
         let sent_at = core.clock.now();
+        self.entry.enter(Stage::Queue);
         let answer =
             at.provider.refresh(refresh_token, found.tokens.dpop_key.as_ref(), &mut marker).await;
         let (nonce, sent) = (marker.nonce, marker.sent);

@@ -28,7 +28,7 @@ use serde_json::{Map, Value};
 
 use super::providers::AtProvider;
 use crate::{
-    endpoint::{Expected, Issuers, KeysError, VerifyError},
+    endpoint::{Expected, Issuers, JwtClaims, KeysError, VerifyError},
     error::Chain,
     policy::LONGEST_VERIFYING,
     tokens::{
@@ -64,13 +64,27 @@ pub(super) async fn check(
         return Checked::Changed { next: Box::new(next), claim };
     }
     if let Some(id_token) = new_id_token(before, &next)
-        && let Err(error) = verify_id_token(at, id_token).await
+        && let Err(error) = same_nonce(before, id_token).and(verify_id_token(at, id_token).await)
     {
         report(at, login, &error);
         next.id_token.clone_from(&before.id_token);
         next.sid.clone_from(&before.sid);
     }
     Checked::Same(Box::new(next))
+}
+
+/// One that has a nonce has that of the login (OpenID Connect Core 1.0, section 12.2).
+fn same_nonce(before: &GrantTokens, id_token: &SecretString) -> Result<(), VerifyError> {
+    let nonce = |token: &SecretString| {
+        let claims: JwtClaims = claims::payload(token.expose_secret()).unwrap_or_default();
+        claims.get("nonce").and_then(Value::as_str).map(str::to_owned)
+    };
+    match (before.id_token.as_ref().and_then(nonce), nonce(id_token)) {
+        (Some(before), Some(now)) if before != now => {
+            Err(VerifyError::Claim { name: "nonce", rule: "is not that of the login" })
+        }
+        _ => Ok(()),
+    }
 }
 
 async fn verify_id_token(at: &AtProvider, id_token: &SecretString) -> Result<(), VerifyError> {

@@ -38,7 +38,7 @@ use super::{
 };
 use crate::{
     error::{RefreshError, RefreshErrorKind},
-    metrics::From,
+    metrics::ServedFrom,
     policy::OnUnavailable,
     single_flight::{Joined, Start},
     tokens::{AccessToken, CachedToken, Generation, GrantId, Standing, saturating_add},
@@ -156,7 +156,7 @@ async fn slow(
         }
         match core.standing(&token, core.clock.now()) {
             Standing::Fresh | Standing::DueSoon => {
-                core.meter.served(From::Record);
+                core.meter.served(ServedFrom::Record);
                 Ok(core.access_token(token))
             }
             Standing::Expired => wait_for_fresh(core, asker, grant, token, limit).await,
@@ -178,7 +178,7 @@ async fn wait_for_fresh(
 ) -> Result<AccessToken, RefreshError> {
     match newer_than(core, asker, grant, &held, held.generation, limit).await {
         Ok(token) => {
-            core.meter.served(From::Refresh);
+            core.meter.served(ServedFrom::Refresh);
             Ok(core.access_token(token))
         }
         Err(error) if error.kind().status() == StatusCode::UNAUTHORIZED => Err(error),
@@ -186,10 +186,10 @@ async fn wait_for_fresh(
             core.endings.check(held.key)?;
             if core.clock.now() < held.expires_at {
                 // Within the leeway the old one is better than none.
-                core.meter.served(From::Expired);
+                core.meter.served(ServedFrom::Expired);
                 Ok(core.access_token(held))
             } else if may_serve_expired(core, &held, &error) {
-                core.meter.served(From::Expired);
+                core.meter.served(ServedFrom::Expired);
                 Ok(core.access_token(held).marked_stale())
             } else {
                 Err(error)

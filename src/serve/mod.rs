@@ -8,7 +8,7 @@
 //! |---|---|---|
 //! | connections that the kernel keeps until they are accepted | 4096 | it refuses more |
 //! | [connections at once](Server::max_connections) | 10,000 | the next ones wait in the kernel |
-//! | [a request's head](Server::header_timeout), from its first byte; the first one from the connection's begin | 10 s | the connection is closed |
+//! | [a request's head](Server::header_timeout), from its first byte; the first one from the connection's begin; one that came in a piece with the request before has the time of an idle connection | 10 s | the connection is closed |
 //! | its size, and the number of its header fields | 32 KiB (twice that if it comes in one piece), 100 | 431, and the connection is closed |
 //! | [a request's body](Server::body_timeout), from the first time that the handler waits for it | 30 s | reading it fails with [`BodyTimeout`], and the connection is closed |
 //! | [a client that takes no more of its answer](Server::write_timeout) | 60 s | the connection is closed |

@@ -42,6 +42,16 @@ impl App {
         app
     }
 
+    /// Files under our own paths, which are nobody's to answer for.
+    fn with_ours(self) -> Self {
+        for file in ["app/auth/me", "app/healthz", "app/readyz"] {
+            let path = self.0.join(file);
+            std::fs::create_dir_all(path.parent().expect("a directory")).expect("created");
+            std::fs::write(path, "secret").expect("written");
+        }
+        self
+    }
+
     async fn start(&self) -> World {
         let dir = self.0.join("app");
         World::setup().setting("STATIC_DIR", dir.to_str().expect("text")).start().await
@@ -179,4 +189,30 @@ async fn our_own_paths_stay_ours() {
     let browser = world.logged_in().await;
     assert_eq!(browser.api_status().await, 200);
     assert_eq!(browser.get("/auth/me").await.status(), 200);
+}
+
+#[tokio::test]
+async fn no_file_answers_for_our_own_paths_however_they_are_spelt() {
+    let app = App::new().with_ours();
+    let world = app.start().await;
+    for path in [
+        "//api/orders",
+        "/%61pi/orders",
+        "/api%2forders",
+        "//auth/me",
+        "/%61uth/me",
+        "//healthz",
+        "/%68ealthz",
+        "/ready%7a",
+    ] {
+        let mut stream = TcpStream::connect(world.authority()).await.unwrap();
+        let head = format!(
+            "GET {path} HTTP/1.1\r\nhost: {}\r\nconnection: close\r\n\r\n",
+            world.authority()
+        );
+        stream.write_all(head.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        soon("an answer", stream.read_to_string(&mut answer)).await.unwrap();
+        assert!(!answer.contains("secret"), "{path}: {answer}");
+    }
 }

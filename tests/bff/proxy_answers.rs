@@ -42,6 +42,7 @@ async fn no_cache_in_between_keeps_a_users_answer_unless_the_upstream_says_that_
         ("max-age=60", &["max-age=60", "private"][..]),
         ("max-age=60, must-revalidate", &["max-age=60, must-revalidate", "private"]),
         ("max-age=60, x=\"public\"", &["max-age=60, x=\"public\"", "private"]),
+        ("no-cache=\"a, public\"", &["no-cache=\"a, public\"", "private"]),
         ("max-age=60, Private", &["max-age=60, Private"]),
         ("no-store", &["no-store", "private"]),
     ] {
@@ -72,6 +73,15 @@ async fn what_is_about_our_origin_is_not_the_upstreams_to_say() {
         ("reporting-endpoints", "x=\"https://evil.example\""),
         ("set-login", "logged-out"),
         ("surrogate-control", "max-age=60"),
+        ("x-accel-expires", "3600"),
+        ("x-accel-redirect", "/internal"),
+        ("x-sendfile", "/etc/passwd"),
+        ("x-litespeed-cache-control", "public, max-age=60"),
+        ("netlify-cdn-cache-control", "public, max-age=60"),
+        ("edge-control", "max-age=60"),
+        ("secure-session-registration", "(ES256);path=\"/x\""),
+        ("expect-ct", "max-age=60"),
+        ("set-cookie2", "a=b"),
         ("timing-allow-origin", "*"),
         ("access-control-allow-origin", "https://evil.example"),
         ("access-control-allow-credentials", "true"),
@@ -124,6 +134,12 @@ async fn a_redirect_within_the_upstream_leads_to_our_address_of_it() {
         ("https://UPSTREAM/v1/a", "/api/a"),
         ("/v1/orders/7?x=1", "/api/orders/7?x=1"),
         ("/v1/x/../a", "/api/a"),
+        ("orders/8", "/api/orders/8"),
+        ("../v1/x", "/api/x"),
+        ("?page=2", "/api/orders?page=2"),
+        // As frameworks write it that know us as `X-Forwarded-Host`.
+        ("https://shop.example.test/v1/orders/7", "/api/orders/7"),
+        ("https://shop.example.test/api/orders/7", "/api/orders/7"),
     ] {
         assert_eq!(redirected(to).await, Some(format!("{HTTPS}{seen}")), "{to}");
     }
@@ -134,10 +150,19 @@ async fn a_redirect_within_the_upstream_leads_to_our_address_of_it() {
         "//UPSTREAM/v1/../x",
         "/elsewhere",
         "/v1/..",
+        "../admin",
+        // By our https this is a path, and by the upstream's http a host.
+        "https:/v1/orders/7",
     ] {
         assert_eq!(redirected(to).await, None, "{to}");
     }
-    for to in ["orders/8", "?page=2", "https://id.example/v1", "//other.example/v1"] {
+    for to in ["https://id.example/v1", "//other.example/v1"] {
         assert_eq!(redirected(to).await.as_deref(), Some(to));
     }
+}
+
+#[tokio::test]
+async fn of_two_locations_neither_is_passed_on() {
+    let two = answer(&[("location", "https://id.example/"), ("location", "/orders/7")]).await;
+    assert_eq!(all(&two, "location"), [""; 0]);
 }

@@ -51,10 +51,11 @@ fn silent() -> Setup {
 #[test]
 fn a_token_request_that_may_take_long_is_waited_for() {
     let answer = |seconds: &str| {
-        let settings = settings_of(&[&GOOD[..], &[("REQUEST_TIMEOUT", seconds)]].concat()).unwrap();
+        let settings =
+            settings_of(&[&GOOD[..], &[("REFRESH_REQUEST_TIMEOUT", seconds)]].concat()).unwrap();
         Limits::of(&settings).answer.as_secs()
     };
-    assert_eq!([answer(""), answer("15"), answer("40")], [30, 30, 55]);
+    assert_eq!([answer(""), answer("15s"), answer("40s")], [30, 30, 55]);
 }
 
 #[tokio::test]

@@ -2,6 +2,8 @@
 
 use std::{ffi::OsString, time::Duration};
 
+use tower_token_refresh::RefreshConfig;
+
 use crate::{
     app::settings::{Sessions, Settings, Upstream, without_secrets},
     world::settings_of,
@@ -14,7 +16,7 @@ pub(crate) const GOOD: [(&str, &str); 3] = [
 ];
 
 /// What is wrong, as a whole environment's difference from [`GOOD`], and the line that says so.
-pub(crate) const BAD: [(&[(&str, &str)], &str); 50] = [
+pub(crate) const BAD: [(&[(&str, &str)], &str); 55] = [
     (&[("ISSUER_URL", "")], "ISSUER_URL: it is required, but it is missing or empty"),
     (&[("CLIENT_ID", "")], "CLIENT_ID: it is required, but it is missing or empty"),
     (&[("UPSTREAM_URL", "")], "UPSTREAM_URL: it is required, but it is missing or empty"),
@@ -166,13 +168,39 @@ pub(crate) const BAD: [(&[(&str, &str)], &str); 50] = [
         "STATIC_DIR \"/nowhere/at/all\": it must be a directory that has an index.html",
     ),
     (&[("STATIC_DIR", "src")], "STATIC_DIR \"src\": it must be a directory that has an index.html"),
-    (&[("REQUEST_TIMEOUT", "0")], "REQUEST_TIMEOUT \"0\": it must be whole seconds, from 1 to 300"),
-    (&[("STORE_TIMEOUT", "2s")], "STORE_TIMEOUT \"2s\": it must be whole seconds, from 1 to 300"),
+    (&[("AUDIT_KEY", "hunter2!")], AUDIT_KEY_RULE),
+    (
+        &[("METRICS_LISTEN", "9100")],
+        "METRICS_LISTEN \"9100\": it must be host:port, with a port from 0 to 65535",
+    ),
+    (
+        &[("REFRESH_REQUEST_TIMEOUT", "20")],
+        "REFRESH_REQUEST_TIMEOUT: invalid type: found unsigned int `20`, expected a time with its unit, such as \"60s\" or \"1m 30s\"",
+    ),
+    (
+        &[("REFRESH_ATTEMPTS", "many")],
+        "REFRESH_ATTEMPTS: invalid type: found string \"many\", expected u32",
+    ),
+    (
+        &[("REFRESH_STORE_TIMEOUT", "0s")],
+        "REFRESH_*: store_timeout is 0ns: it must be longer than 0 s",
+    ),
+    (
+        &[("CONFIG_FILE", "/nowhere/at/all")],
+        "CONFIG_FILE \"/nowhere/at/all\": No such file or directory (os error 2)",
+    ),
+    (
+        &[("CLIENT_SECRET_FILE", "/nowhere/at/all")],
+        "CLIENT_SECRET_FILE \"/nowhere/at/all\": No such file or directory (os error 2)",
+    ),
 ];
 
 const UPSTREAMS_RULE: &str = "UPSTREAMS \"https://orders.example\": each must be a path below /api, then = and a URL, such as /api/orders=https://orders.example";
 const INDEX_KEY_RULE: &str =
     "INDEX_KEY: it must be base64 of at least 32 bytes, such as `openssl rand -base64 32` prints";
+
+const AUDIT_KEY_RULE: &str =
+    "AUDIT_KEY: it must be base64 of at least 32 bytes, such as `openssl rand -base64 32` prints";
 
 /// [`GOOD`], with these in place of its own.
 fn read(others: &[(&str, &str)]) -> Result<Settings, String> {
@@ -201,8 +229,11 @@ fn the_defaults_are_as_documented() {
         "UPSTREAMS",
         "STATIC_DIR",
         "ALLOW_HTTP_ISSUER",
-        "REQUEST_TIMEOUT",
-        "STORE_TIMEOUT",
+        "AUDIT_KEY",
+        "METRICS_LISTEN",
+        "CONFIG_FILE",
+        "CLIENT_SECRET_FILE",
+        "REFRESH_LEEWAY",
     ]
     .map(|name| (name, ""));
     for others in [&[][..], &empty] {
@@ -215,7 +246,7 @@ fn the_defaults_are_as_documented() {
         assert_eq!(settings.scopes, ["openid", "profile", "email"]);
         assert!(matches!(settings.sessions, Sessions::Memory));
         assert!(settings.token_keys.is_none() && settings.index_key.is_none());
-        assert_eq!((settings.request_timeout, settings.store_timeout), (None, None));
+        assert_eq!(settings.refresh, RefreshConfig::default());
     }
 }
 
@@ -284,9 +315,11 @@ fn good_settings_are_taken() {
         read(&[("INDEX_KEY", key)]).unwrap().index_key.unwrap(),
         *b"old-key-old-key-old-key-old-key-"
     );
-    let limits = read(&[("REQUEST_TIMEOUT", "2"), ("STORE_TIMEOUT", "300")]).unwrap();
-    let limits = (limits.request_timeout, limits.store_timeout);
-    assert_eq!(limits, (Some(Duration::from_secs(2)), Some(Duration::from_secs(300))));
+    let refresh = [("REFRESH_REQUEST_TIMEOUT", "2s"), ("REFRESH_ATTEMPTS", "3")];
+    let settings = read(&refresh).unwrap();
+    assert_eq!(settings.refresh.request_timeout, Some(Duration::from_secs(2)));
+    assert_eq!(settings.refresh.attempts, Some(3));
+    assert_eq!(settings.refresh_as_set, "attempts=3, request_timeout=2s");
 }
 
 #[cfg(unix)]
@@ -294,7 +327,7 @@ fn good_settings_are_taken() {
 fn what_is_not_text_is_not_shown() {
     use std::os::unix::ffi::OsStringExt;
     let error = Settings::read(|_| Some(OsString::from_vec(vec![0xff]))).err().expect("refused");
-    assert_eq!(error.to_string(), "ISSUER_URL: it is not UTF-8");
+    assert_eq!(error.to_string(), "CONFIG_FILE: it is not UTF-8");
 }
 
 #[test]

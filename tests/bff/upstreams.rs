@@ -73,7 +73,15 @@ async fn the_longest_path_that_a_request_is_below_decides() {
         assert_eq!(text(&browser, asked).await, answer, "{asked}");
     }
     // Another spelling would have gone past the upstream that it is for.
-    let respelt = ["/api/%6frders/7", "/api/orders/%6fld/7", "/api/orders/ol%64"];
+    let respelt = [
+        "/api/%6frders/7",
+        "/api/orders/%6fld/7",
+        "/api/orders/ol%64",
+        "/api/orders;x/7",
+        "/api/orders%3bx/7",
+        "/api/;/orders/7",
+        "/api/orders//old/7",
+    ];
     for path in ["/api/orders/a%2fb", "/api/orders//evil.example"].into_iter().chain(respelt) {
         assert_eq!(browser.get(path).await.status(), 400, "{path}");
     }

@@ -74,6 +74,25 @@ async fn an_id_token_for_somebody_elses_ears_or_past_its_time_is_dropped() {
     }
 }
 
+/// OpenID Connect Core 1.0, 12.2: one that has a nonce has that of the login.
+#[tokio::test]
+async fn an_id_token_with_the_nonce_of_another_login_is_dropped() {
+    let world = world();
+    let id = world.log_in("alice").await;
+    let with_nonce = |nonce: &'static str| {
+        edit_claims_next(&world, "id_token", move |claims| claims["nonce"] = json!(nonce));
+    };
+    // Where the first one had none, there is nothing to compare with.
+    with_nonce("of-this-login");
+    refresh(&world, id).await.expect("refreshed");
+    let earlier = id_token(&world, id).await;
+    with_nonce("of-another");
+    assert_only_the_id_token_was_dropped(&world, id, &earlier).await;
+    with_nonce("of-this-login");
+    refresh(&world, id).await.expect("refreshed");
+    assert_ne!(id_token(&world, id).await, earlier);
+}
+
 #[tokio::test]
 async fn an_id_token_that_is_none_is_dropped() {
     for odd in ["opaque", "a.b.c", "a.b.c.d.e", "..."] {

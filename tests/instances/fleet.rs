@@ -40,7 +40,8 @@ pub enum Store {
 pub type Settings<'a> = &'a [(&'a str, &'a str)];
 
 /// With these a mark is respected for nine seconds: these two, and five.
-pub const SHORT: Settings<'static> = &[("REQUEST_TIMEOUT", "2"), ("STORE_TIMEOUT", "2")];
+pub const SHORT: Settings<'static> =
+    &[("REFRESH_REQUEST_TIMEOUT", "2s"), ("REFRESH_STORE_TIMEOUT", "2s")];
 
 /// The processes, and their ways to the store.
 pub struct Processes {

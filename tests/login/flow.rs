@@ -36,6 +36,37 @@ async fn a_user_logs_in_and_lands_where_the_link_led() {
     assert_eq!(browser.api_status().await, 200);
 }
 
+/// Each login costs the browser a cookie: a page of pictures would cost more than it can send.
+#[tokio::test]
+async fn a_login_begins_where_a_page_is_opened_and_nowhere_else() {
+    let world = World::new().await;
+    let browser = world.browser();
+    let asked = async |name: &str, value: &str| {
+        let request = browser.request_of_anybody(reqwest::Method::GET, "/auth/login");
+        browser.send(request.header(name, value)).await.status()
+    };
+    for mode in ["no-cors", "cors", "same-origin", "websocket"] {
+        assert_eq!(asked("sec-fetch-mode", mode).await, 400, "{mode}");
+    }
+    assert_eq!(asked("sec-purpose", "prefetch;prerender").await, 400);
+    assert_eq!(browser.cookie_names(), [""; 0]);
+    assert_eq!(asked("sec-fetch-mode", "navigate").await, 303);
+}
+
+#[tokio::test]
+async fn a_path_to_come_back_to_that_is_too_long_for_a_cookie_leads_home() {
+    let world = World::new().await;
+    for (length, lands) in [(512, true), (513, false)] {
+        let path = format!("/{}", "a".repeat(length - 1));
+        let browser = world.browser();
+        let response = browser.get(&format!("/auth/login?return_to={path}")).await;
+        let callback = browser.visit_provider(&response).await;
+        let home = format!("{}/", world.base);
+        let there = if lands { format!("{}{path}", world.base) } else { home };
+        assert_eq!(location(&browser.get(&callback).await), there, "{length}");
+    }
+}
+
 #[tokio::test]
 async fn an_expired_token_is_refreshed_before_the_api_sees_it() {
     let world = World::new().await;

@@ -144,7 +144,7 @@ async fn users_bring_no_series() {
     let scrape = Scrape::of_this_thread();
     let world = World::on_swapping();
     let mut series = Vec::new();
-    for users in [10, 1_000] {
+    for users in [10, 10_000] {
         for user in 0..users {
             let id = world.log_in(&format!("user-{user}")).await;
             let token = world.refresher.valid_token(&world.session(id)).await.expect("a token");

@@ -23,7 +23,7 @@ async fn a_refresh_is_seen_at_its_stage_with_those_who_wait() {
     assert_eq!(flight.user, Some(world.refresher.audit_hash(&world.issuer.subject_of("alice"))));
     assert_eq!(flight.took, Duration::from_millis(250));
     let stages: Vec<_> = flight.stages.iter().map(|(stage, _)| *stage).collect();
-    assert_eq!(stages, [Stage::Read, Stage::Mark, Stage::Request]);
+    assert_eq!(stages, [Stage::Read, Stage::Queue, Stage::Mark, Stage::Request]);
     assert_eq!(world.refresher.health().await.refreshing, 1);
 
     gate.open();

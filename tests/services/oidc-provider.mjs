@@ -1,10 +1,14 @@
 // A second strict provider by other hands: node's oidc-provider, rotating, where a refresh token that comes back ends its
-// whole grant. Everything is in memory. Whoever comes with `login_hint` is logged in as that account; anybody else has a
-// form, where the password is the name.
+// whole grant. Everything is in memory. Whoever comes with `login_hint`, or with `x-account` in a header, is logged in
+// as that account; anybody else has a form, where the password is the name.
 //
 //   GET  /control/accounts/{account}   how many refreshes of that account were granted and refused
+//   GET  /control/clients/{client}     the same of a client, how many refresh tokens of it are good,
+//                                      and how many token requests of all clients met a 503
 //   PUT  /control/delay                body: milliseconds that the token endpoint takes before it answers
+//   PUT  /control/unavailable          body: how many token requests from now on get a 503
 //   PUT  /control/access-token-seconds body: how long access tokens live that are issued from now on
+//   PUT  /control/id-token-seconds     the same of ID tokens
 //
 // The PUTs change the server for everybody, and stay: only benches use them. A test has a client of its own.
 import { randomBytes } from 'node:crypto';
@@ -15,12 +19,20 @@ const port = Number(process.env.PORT);
 const issuer = process.env.ISSUER ?? `http://127.0.0.1:${port}`;
 let accessTokenSeconds = 60;
 const secondsOf = { 'web-brief': 2, 'web-short': 8 };
+let idTokenSeconds = 60;
 let delay = 0;
+let unavailable = 0;
+let outages = 0;
 
 const accounts = new Map();
 const counters = (account) => {
   if (!accounts.has(account)) accounts.set(account, { granted: 0, refused: 0 });
   return accounts.get(account);
+};
+const clients = new Map();
+const ofClient = (id) => {
+  if (!clients.has(id)) clients.set(id, { granted: 0, refused: 0, issued: [] });
+  return clients.get(id);
 };
 
 const confidential = (clientId, more = {}) => ({
@@ -77,7 +89,7 @@ const provider = new Provider(issuer, {
   ttl: {
     AccessToken: (_ctx, _token, client) => secondsOf[client.clientId] ?? accessTokenSeconds,
     RefreshToken: (_ctx, _token, client) => (client.clientId === 'web-brief' ? 4 : 3600),
-    IdToken: 60,
+    IdToken: () => idTokenSeconds,
     Session: 3600,
     Grant: 3600,
     Interaction: 600,
@@ -92,11 +104,19 @@ const owners = new Map();
 const ofRefresh = (ctx) => ctx.oidc?.params?.grant_type === 'refresh_token';
 provider.on('grant.success', (ctx) => {
   const account = ctx.oidc.account.accountId;
-  if (ctx.body.refresh_token) owners.set(ctx.body.refresh_token, account);
-  if (ofRefresh(ctx)) counters(account).granted += 1;
+  const client = ofClient(ctx.oidc.client.clientId);
+  if (ctx.body.refresh_token) {
+    owners.set(ctx.body.refresh_token, account);
+    client.issued.push(ctx.body.refresh_token);
+  }
+  if (!ofRefresh(ctx)) return;
+  counters(account).granted += 1;
+  client.granted += 1;
 });
 provider.on('grant.error', (ctx) => {
-  if (ofRefresh(ctx)) counters(owners.get(ctx.oidc.params.refresh_token) ?? '').refused += 1;
+  if (!ofRefresh(ctx)) return;
+  counters(owners.get(ctx.oidc.params.refresh_token) ?? '').refused += 1;
+  if (ctx.oidc.client) ofClient(ctx.oidc.client.clientId).refused += 1;
 });
 
 // What the account says in the form, once it is right. With a hint nobody needs it.
@@ -111,6 +131,12 @@ const loginPage = (action) => `<!doctype html><title>Log in</title><form method=
 <input name="username" aria-label="Name"><input name="password" type="password" aria-label="Password">
 <button type="submit">Log in</button></form>`;
 
+// Good for another refresh: neither used nor revoked, and its grant goes on.
+const isGood = async (value) => {
+  const token = await provider.RefreshToken.find(value);
+  return Boolean(token && !token.consumed && (await provider.Grant.find(token.grantId)));
+};
+
 const readBody = async (req) => {
   let body = '';
   for await (const chunk of req) body += chunk;
@@ -120,17 +146,27 @@ const readBody = async (req) => {
 provider.use(async (ctx, next) => {
   if (ctx.path.startsWith('/control/accounts/')) {
     ctx.body = counters(decodeURIComponent(ctx.path.slice('/control/accounts/'.length)));
+  } else if (ctx.path.startsWith('/control/clients/')) {
+    const { issued, ...counts } = ofClient(decodeURIComponent(ctx.path.slice('/control/clients/'.length)));
+    const good = await Promise.all(issued.map(isGood));
+    ctx.body = { ...counts, outages, good: good.filter(Boolean).length };
   } else if (ctx.path === '/control/delay' && ctx.method === 'PUT') {
     delay = Number(await readBody(ctx.req));
     ctx.status = 204;
+  } else if (ctx.path === '/control/unavailable' && ctx.method === 'PUT') {
+    unavailable = Number(await readBody(ctx.req));
+    ctx.status = 204;
   } else if (ctx.path === '/control/access-token-seconds' && ctx.method === 'PUT') {
     accessTokenSeconds = Number(await readBody(ctx.req));
+    ctx.status = 204;
+  } else if (ctx.path === '/control/id-token-seconds' && ctx.method === 'PUT') {
+    idTokenSeconds = Number(await readBody(ctx.req));
     ctx.status = 204;
   } else if (ctx.path.startsWith('/interaction/')) {
     const { params, prompt, grantId, session } = await provider.interactionDetails(ctx.req, ctx.res);
     const result = {};
     if (prompt.name === 'login') {
-      const accountId = await whoLogsIn(ctx, params.login_hint);
+      const accountId = await whoLogsIn(ctx, params.login_hint ?? ctx.get('x-account'));
       if (!accountId) {
         ctx.type = 'html';
         ctx.body = loginPage(ctx.href);
@@ -147,8 +183,19 @@ provider.use(async (ctx, next) => {
     await provider.interactionFinished(ctx.req, ctx.res, result, { mergeWithLastSubmission: true });
     ctx.respond = false;
   } else {
-    if (ctx.path === '/token' && delay > 0) await new Promise((done) => setTimeout(done, delay));
-    await next();
+    // Half of it on the way here, half on the way back.
+    const halfway = async () => {
+      if (ctx.path === '/token' && delay > 0) await new Promise((done) => setTimeout(done, delay / 2));
+    };
+    await halfway();
+    if (ctx.path === '/token' && unavailable > 0) {
+      unavailable -= 1;
+      outages += 1;
+      ctx.status = 503;
+    } else {
+      await next();
+    }
+    await halfway();
   }
 });
 

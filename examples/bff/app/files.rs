@@ -4,6 +4,7 @@
 
 use std::path::Path;
 
+use super::proxy::plain;
 use axum::{
     extract::Request,
     http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header},
@@ -16,7 +17,7 @@ const INDEX: &str = "index.html";
 const FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
 
 /// What is served here is this application's own, so no file answers for them.
-const OURS: [&str; 3] = ["/api", "/auth", "/healthz"];
+const OURS: [&str; 4] = ["/api", "/auth", "/healthz", "/readyz"];
 
 /// Scripts and styles are the app's own choice; where they may lead, and who may frame it, is not.
 const POLICY: &str = "base-uri 'self'; frame-ancestors 'none'; object-src 'none'";
@@ -74,6 +75,8 @@ impl Files {
 }
 
 fn is_ours(path: &str) -> bool {
+    // As `ServeDir` finds a file.
+    let path = plain(path);
     let below =
         |ours: &str| path.strip_prefix(ours).map(|rest| rest.is_empty() || rest.starts_with('/'));
     OURS.into_iter().filter_map(below).any(|is_below| is_below)

@@ -6,7 +6,7 @@
 //!                                                     -> or the files of an app of one's own
 //!                                      -> who is it       /auth/me  a script asks: never a redirect
 //!                                      -> log in, callback, log out /auth
-//!             -> health                                  no session is read
+//!             -> alive, ready                            no session is read
 //! log out by the provider                                no browser calls it, and no cookie counts
 //! ```
 //!
@@ -20,6 +20,7 @@ pub mod cookies;
 pub mod demo;
 pub mod files;
 mod me;
+pub mod metrics;
 pub mod page;
 mod provider;
 pub mod proxy;
@@ -135,7 +136,8 @@ fn router(
         .merge(login_routes(settings, refresher)?)
         .layer(sessions)
         .layer(session_cookie)
-        .route("/healthz", get(async || "ok"))
+        .route("/healthz", refresher.liveness())
+        .route("/readyz", refresher.readiness())
         .with_state(app)
         .layer(same_origin);
     if settings.index_key.is_none() {

@@ -49,7 +49,8 @@ fn described(settings: &Settings) -> Discover {
     for (name, value) in &settings.refresh_params {
         endpoint = endpoint.refresh_param(name, value);
     }
-    if let Some(limit) = settings.request_timeout {
+    endpoint = endpoint.limits(settings.refresh.limits());
+    if let Some(limit) = settings.refresh.request_timeout {
         endpoint = endpoint.request_timeout(limit);
     }
     endpoint

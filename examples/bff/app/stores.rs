@@ -10,7 +10,7 @@ use tower_sessions_sqlx_store::{
     },
 };
 use tower_token_refresh::{
-    Redis, RefreshPolicy, TokenEndpoint, TokenRefresher, TokenRefresherBuilder,
+    Redis, TokenEndpoint, TokenRefresher, TokenRefresherBuilder,
     token_store::{PostgresTokens, SqliteTokens},
     tower_sessions::{ExpiredDeletion, MemoryStore, SessionStore},
 };
@@ -99,10 +99,10 @@ fn on(
     if let Some(key) = &settings.index_key {
         refresher = refresher.back_channel_logout(key);
     }
-    if let Some(limit) = settings.store_timeout {
-        refresher = refresher.policy(RefreshPolicy::default().store_timeout(limit));
+    if let Some(key) = &settings.audit_key {
+        refresher = refresher.audit_key(key);
     }
-    refresher
+    refresher.policy(settings.refresh.policy())
 }
 
 /// Runs until the process ends.

@@ -13,22 +13,40 @@ use crate::app::settings::{BaseUrl, Upstream};
 /// browser forgets of it, sends to it, reports about it and isolates it from, where else it is, who
 /// is logged in there, and how far a service worker reaches. And what caches in between are told
 /// past `Cache-Control`.
-const NOT_THE_UPSTREAMS: [HeaderName; 14] = [
+const NOT_THE_UPSTREAMS: [HeaderName; 19] = [
     HeaderName::from_static("accept-ch"),
+    HeaderName::from_static("activate-storage-access"),
     header::ALT_SVC,
-    HeaderName::from_static("cdn-cache-control"),
     HeaderName::from_static("clear-site-data"),
     HeaderName::from_static("critical-ch"),
+    HeaderName::from_static("edge-control"),
+    HeaderName::from_static("expect-ct"),
     HeaderName::from_static("nel"),
     HeaderName::from_static("origin-agent-cluster"),
+    HeaderName::from_static("public-key-pins"),
     HeaderName::from_static("report-to"),
     HeaderName::from_static("reporting-endpoints"),
     HeaderName::from_static("service-worker-allowed"),
+    HeaderName::from_static("set-cookie2"),
     HeaderName::from_static("set-login"),
     header::STRICT_TRANSPORT_SECURITY,
     HeaderName::from_static("surrogate-control"),
     HeaderName::from_static("timing-allow-origin"),
+    HeaderName::from_static("use-as-dictionary"),
 ];
+
+/// Orders for the server in front of us, which would take them for ours: nginx, Apache, lighttpd,
+/// LiteSpeed.
+const FOR_THE_SERVER_IN_FRONT: [&str; 5] =
+    ["x-accel-", "x-sendfile", "x-lighttpd-", "x-litespeed-", "x-reproxy-"];
+
+fn is_for_others(name: &str) -> bool {
+    // Whoever may read this application's answers is for this application to say.
+    name.starts_with("access-control-")
+        || name.ends_with("-cache-control")
+        || name.ends_with("-session-registration")
+        || FOR_THE_SERVER_IN_FRONT.iter().any(|begin| name.starts_with(begin))
+}
 
 /// Challenges for which a browser asks the user, who would type a password for this application.
 const ASK_THE_USER: [&[u8]; 4] = [b"Basic", b"Digest", b"Negotiate", b"NTLM"];
@@ -41,6 +59,9 @@ pub(super) struct Answers {
     path: String,
     /// The URL that stands for it here.
     api: String,
+    /// The path of that.
+    prefix: String,
+    own: Url,
 }
 
 impl Answers {
@@ -50,20 +71,22 @@ impl Answers {
             upstream: Url::parse(&format!("{}://{}/", upstream.scheme, upstream.authority)).ok(),
             path: upstream.path.clone(),
             api: base.with_path(&upstream.prefix),
+            prefix: upstream.prefix.clone(),
+            own: base.as_url().clone(),
         }
     }
 
     /// The upstream's answer becomes the browser's.
-    pub(super) fn inbound(&self, headers: &mut HeaderMap) {
+    /// `asked`: the upstream's own path of the request.
+    pub(super) fn inbound(&self, asked: &str, headers: &mut HeaderMap) {
         remove_hop_by_hop(headers);
         for name in &NOT_THE_UPSTREAMS {
             headers.remove(name);
         }
-        // Whoever may read this application's answers is for this application to say.
-        remove_all(headers, |name| name.starts_with("access-control-"));
+        remove_all(headers, is_for_others);
         drop_prompts(headers);
         cookies::drop_ours_set(self.names, headers);
-        self.mend_location(headers);
+        self.mend_location(asked, headers);
         keep_private(headers);
         let nosniff = HeaderValue::from_static("nosniff");
         headers.entry(header::X_CONTENT_TYPE_OPTIONS).or_insert(nosniff);
@@ -71,8 +94,16 @@ impl Answers {
 
     /// The browser knows no other address of the upstream's than ours. What lies beside the API
     /// cannot be reached from there at all, so that nothing is said of it.
-    fn mend_location(&self, headers: &mut HeaderMap) {
-        let Some(target) = headers.get(header::LOCATION).and_then(|to| self.internal(to)) else {
+    fn mend_location(&self, asked: &str, headers: &mut HeaderMap) {
+        // Of several, nobody knows which one counts.
+        if headers.get_all(header::LOCATION).iter().count() > 1 {
+            headers.remove(header::LOCATION);
+        }
+        let Some(location) = headers.get(header::LOCATION) else { return };
+        let Some(target) = self.internal(asked, location) else {
+            if self.is_read_as_ours(location) {
+                headers.remove(header::LOCATION);
+            }
             return;
         };
         match self.seen_from_outside(&target) {
@@ -81,16 +112,31 @@ impl Answers {
         };
     }
 
-    /// Where a `Location` leads that names the upstream's host, or no host but a path from its
-    /// root. What is relative to the request's own path means the same on both sides.
-    fn internal(&self, location: &HeaderValue) -> Option<Url> {
-        let upstream = self.upstream.as_ref()?;
-        let location = str::from_utf8(location.as_bytes()).ok()?.trim();
-        let from_root = location.starts_with(['/', '\\']);
-        let target = if from_root { upstream.join(location) } else { Url::parse(location) };
+    /// Where a `Location` leads that names the upstream's host, or ours, which the upstream knows as
+    /// `X-Forwarded-Host`, or none.
+    fn internal(&self, asked: &str, location: &HeaderValue) -> Option<Url> {
+        let mut base = self.upstream.clone()?;
+        base.set_path(asked);
+        let target = base.join(str::from_utf8(location.as_bytes()).ok()?.trim()).ok()?;
         // By any scheme: behind a proxy of its own, an upstream may be wrong about it.
         let host = |url: &Url| (url.host().map(|host| host.to_owned()), url.port());
-        target.ok().filter(|target| host(target) == host(upstream))
+        let (theirs, ours) = (host(&target) == host(&base), host(&target) == host(&self.own));
+        let is_seen_from_outside =
+            ours && target.path().starts_with(&*self.prefix) && !self.is_below(target.path());
+        ((theirs || ours) && !is_seen_from_outside).then_some(target)
+    }
+
+    /// Whether a browser stays here with it, beside the API.
+    fn is_read_as_ours(&self, location: &HeaderValue) -> bool {
+        let location = str::from_utf8(location.as_bytes()).unwrap_or_default();
+        self.own.join(location.trim()).is_ok_and(|read| {
+            read.origin() == self.own.origin() && !read.path().starts_with(&*self.prefix)
+        })
+    }
+
+    fn is_below(&self, path: &str) -> bool {
+        let below = path.strip_prefix(&*self.path);
+        !self.path.is_empty() && below.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
     }
 
     fn seen_from_outside(&self, target: &Url) -> Option<HeaderValue> {
@@ -110,7 +156,12 @@ impl Answers {
 /// instead, of which caches know nothing. So what holds for the one is said for the other.
 fn keep_private(headers: &mut HeaderMap) {
     let said = headers.get_all(header::CACHE_CONTROL).iter();
-    let said: Vec<_> = said.flat_map(|line| line.as_bytes().split(|byte| *byte == b',')).collect();
+    // What stands in quotes may look like another directive.
+    let said = said.map(|line| line.as_bytes());
+    let said: Vec<_> = said
+        .map(|line| if line.contains(&b'"') { b"quoted" } else { line })
+        .flat_map(|line| line.split(|byte| *byte == b','))
+        .collect();
     let says = |name: &[u8]| {
         said.iter().any(|directive| {
             let directive = directive.split(|byte| *byte == b'=').next().unwrap_or_default();

@@ -54,8 +54,8 @@ impl Backend {
         Ok(target)
     }
 
-    /// Its answer becomes the browser's.
-    pub(super) fn inbound(&self, headers: &mut HeaderMap) {
-        self.answers.inbound(headers);
+    /// Its answer becomes the browser's. `asked`: the path of the request there.
+    pub(super) fn inbound(&self, asked: &str, headers: &mut HeaderMap) {
+        self.answers.inbound(asked, headers);
     }
 }

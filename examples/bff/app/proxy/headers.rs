@@ -32,37 +32,61 @@ const HOP_BY_HOP: [HeaderName; 8] = [
 /// user is, and where the request comes from. The address that the upstream gets is the one that
 /// connects here: the proxy's, where a proxy stands in front. `Expect` is answered here, `Host`
 /// follows from the target, and `Authorization` is the token of the login.
-const NOT_THE_BROWSERS: [HeaderName; 16] = [
+const NOT_THE_BROWSERS: [HeaderName; 9] = [
     header::AUTHORIZATION,
-    HeaderName::from_static("cf-connecting-ip"),
     header::EXPECT,
     header::FORWARDED,
     header::HOST,
     // CGI programs would take it for a setting of their own (httpoxy).
     HeaderName::from_static("proxy"),
-    HeaderName::from_static("remote-user"),
     HeaderName::from_static("true-client-ip"),
     header::VIA,
-    HeaderName::from_static("x-client-ip"),
-    HeaderName::from_static("x-cluster-client-ip"),
-    HeaderName::from_static("x-original-url"),
-    HeaderName::from_static("x-real-ip"),
     HeaderName::from_static("x-remote-user"),
     HeaderName::from_static("x-rewrite-url"),
-    HeaderName::from_static("x-original-host"),
 ];
 
-/// How the names begin under which proxies say who the user is and how the request came to them:
-/// any of them, oauth2-proxy, Azure App Service, AWS load balancers, Google's Identity-Aware Proxy,
-/// Cloudflare Access, Grafana's and Gitea's.
-const OF_PROXIES: [&str; 8] = [
-    "cf-access-",
-    "x-amzn-oidc-",
-    "x-auth-request-",
+/// How the names begin under which the usual proxies and clouds say who the user is, and how the
+/// request came to them.
+const OF_PROXIES: [&str; 40] = [
+    "akamai-",
+    "cf-",
+    "client-cert",
+    "client-ip",
+    "fastly-",
+    "fly-",
+    "front-end-https",
+    "oidc-",
+    "remote-",
+    "ssl-",
+    "tailscale-",
+    "wl-proxy-",
+    "x-akamai-",
+    "x-amzn-",
+    "x-apigateway-",
+    "x-appengine-",
+    "x-arr-",
+    "x-auth-",
     "x-authenticated-",
+    "x-authentik-",
+    "x-azure-",
+    "x-client-",
+    "x-cluster-client-ip",
+    "x-consumer-",
+    "x-credential-",
+    "x-endpoint-",
+    "x-envoy-",
     "x-forwarded",
     "x-goog-",
+    "x-http-method",
+    "x-method-override",
     "x-ms-client-principal",
+    "x-original-",
+    "x-originating-ip",
+    "x-pomerium-",
+    "x-real-ip",
+    "x-scheme",
+    "x-ssl-",
+    "x-vouch-",
     "x-webauth-",
 ];
 
@@ -109,7 +133,7 @@ impl Via {
 fn is_for_proxies(name: &str) -> bool {
     // CGI and its heirs read `-` and `_` alike, so `x_forwarded_for` would pass for
     // `x-forwarded-for`.
-    name.contains('_') || OF_PROXIES.iter().any(|prefix| name.starts_with(prefix))
+    name.contains('_') || OF_PROXIES.iter().any(|begin| name.starts_with(begin))
 }
 
 pub(super) fn remove_hop_by_hop(headers: &mut HeaderMap) {

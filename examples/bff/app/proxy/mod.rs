@@ -39,7 +39,7 @@ use headers::Via;
 use http_body::Body as _;
 use http_body_util::{BodyExt, Either, Full, Limited};
 use hyper::{body::Incoming, upgrade::OnUpgrade};
-use percent_encoding::percent_decode_str;
+pub(crate) use path::plain;
 use refusal::Refusal;
 use tower::{Layer, ServiceExt};
 use tower_token_refresh::{BearerLayer, Clock, LoginTokens, RefreshError};
@@ -85,7 +85,7 @@ impl Limits {
     /// A token request that may take longer than usual is waited for.
     pub fn of(settings: &Settings) -> Self {
         let usual = Self::default();
-        let refresh = settings.request_timeout.unwrap_or_default();
+        let refresh = settings.refresh.request_timeout.unwrap_or_default();
         Self { answer: usual.answer.max(refresh + AFTER_REFRESH), ..usual }
     }
 }
@@ -128,6 +128,7 @@ impl Proxy {
             return Err(Refusal::BodyTooLarge);
         }
         let (backend, target) = self.target(&head.uri)?;
+        let path = target.path().to_owned();
         self.via.outbound(&mut head.headers, peer);
         if asked == Asked::WebSocket {
             web_socket::name_it(&mut head.headers);
@@ -151,7 +152,7 @@ impl Proxy {
         };
 
         if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
-            return switched(backend, asked, browser, answer, tokens);
+            return switched((backend, &path), asked, browser, answer, tokens);
         }
         // Whoever believes the other one takes a part of this answer for the next one (RFC 9112,
         // section 6.3).
@@ -164,7 +165,7 @@ impl Proxy {
         let mut response = Response::new(until_end::body(&head.headers, body, &tokens));
         *response.status_mut() = head.status;
         *response.headers_mut() = head.headers;
-        backend.inbound(response.headers_mut());
+        backend.inbound(&path, response.headers_mut());
         Ok(response)
     }
 
@@ -176,8 +177,8 @@ impl Proxy {
             return Err(Refusal::Path);
         }
         // Another spelling of the path does not lead past the upstream that it is for.
-        let decoded = percent_decode_str(asked.path()).decode_utf8_lossy();
-        if !self.backend(&decoded).is_some_and(|(meant, _)| std::ptr::eq(meant, backend)) {
+        let plain = path::plain(asked.path());
+        if !self.backend(&plain).is_some_and(|(meant, _)| std::ptr::eq(meant, backend)) {
             return Err(Refusal::Path);
         }
         Ok((backend, backend.target(below, asked.query())?))
@@ -199,7 +200,7 @@ impl Proxy {
 
 /// The upstream speaks another protocol from now on, if that is the one that was asked for.
 fn switched(
-    backend: &Backend,
+    (backend, path): (&Backend, &str),
     asked: Asked,
     browser: OnUpgrade,
     mut answer: http::Response<Incoming>,
@@ -211,7 +212,7 @@ fn switched(
     web_socket::join(browser, hyper::upgrade::on(&mut answer), tokens);
     let mut response = StatusCode::SWITCHING_PROTOCOLS.into_response();
     *response.headers_mut() = std::mem::take(answer.headers_mut());
-    backend.inbound(response.headers_mut());
+    backend.inbound(path, response.headers_mut());
     web_socket::name_it(response.headers_mut());
     Ok(response)
 }

@@ -3,6 +3,8 @@
 //! What checks a path and what serves it must not read it differently. So a path is refused that
 //! some server would still decode, cut, merge or turn into another one.
 
+use percent_encoding::percent_decode_str;
+
 /// Whether all servers read `path` alike. It has
 ///
 /// - visible ASCII only, no backslash, and whole escapes only (RFC 3986, section 2.1);
@@ -55,6 +57,17 @@ fn escaped(bytes: &[u8]) -> Option<(u8, &[u8])> {
         [b'%', high, low, rest @ ..] => Some((hex(high)? * 16 + hex(low)?, rest)),
         _ => None,
     }
+}
+
+/// As a server reads a path that decodes it, cuts parameters off and merges slashes.
+pub(crate) fn plain(path: &str) -> String {
+    let decoded = percent_decode_str(path).decode_utf8_lossy();
+    let segments = decoded.split('/').filter_map(|segment| segment.split(';').next());
+    segments.filter(|segment| !segment.is_empty()).fold(String::new(), |mut plain, segment| {
+        plain.push('/');
+        plain.push_str(segment);
+        plain
+    })
 }
 
 pub(super) fn joined(base: &str, below: &str, query: Option<&str>) -> String {

@@ -5,15 +5,20 @@
 //! whichever of the two sides would have gone on. Whose page opens it has been checked: see
 //! `SameOriginLayer`.
 
-use std::io;
+use std::{io, time::Duration};
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Version, header, request::Parts};
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
-use tokio::io::{copy, split};
+use tokio::{
+    io::{AsyncWriteExt, copy, sink, split},
+    time::timeout,
+};
 use tower_token_refresh::LoginTokens;
 
 const WEBSOCKET: &[u8] = b"websocket";
+/// How long the other side has once one of them has ended.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// Whether this asks for a WebSocket and nothing else (RFC 6455, section 4.2.1). Any other protocol
 /// would be spoken past all that is checked here.
@@ -58,12 +63,22 @@ async fn copied(browser: OnUpgrade, upstream: OnUpgrade) -> io::Result<()> {
         tokio::try_join!(browser, upstream).map_err(|error| io::Error::other(error.to_string()))?;
     let (mut from_browser, mut to_browser) = split(TokioIo::new(browser));
     let (mut from_upstream, mut to_upstream) = split(TokioIo::new(upstream));
-    // Deliberately not both: a side that has said its last word wants no answer. After a close
-    // handshake it is the upstream that ends its connection first (RFC 6455, section 7.1.1).
+    // A side that has said its last word wants no answer, but what is on the way to it or from it
+    // is not to be cut off. After a close handshake it is the upstream that ends its connection
+    // first (RFC 6455, section 7.1.1).
     tokio::select! {
-        sent = copy(&mut from_browser, &mut to_upstream) => sent,
-        received = copy(&mut from_upstream, &mut to_browser) => received,
-    }?;
+        sent = copy(&mut from_browser, &mut to_upstream) => {
+            sent?;
+            to_upstream.shutdown().await?;
+            let _cut_off = timeout(LAST_WORDS, copy(&mut from_upstream, &mut to_browser)).await;
+        }
+        received = copy(&mut from_upstream, &mut to_browser) => {
+            received?;
+            to_browser.shutdown().await?;
+            // Unread input would make the system forget what it has not sent yet.
+            let _cut_off = timeout(LAST_WORDS, copy(&mut from_browser, &mut sink())).await;
+        }
+    }
     Ok(())
 }
 

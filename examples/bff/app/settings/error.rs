@@ -5,19 +5,27 @@ use std::{borrow::Cow, fmt};
 /// One line: the variable, its value where that is no secret, and the rule.
 #[derive(Debug)]
 pub struct SettingError {
-    variable: &'static str,
+    variable: Cow<'static, str>,
     value: Option<String>,
     rule: Cow<'static, str>,
 }
 
 impl SettingError {
-    pub(super) fn shown(variable: &'static str, value: &str, rule: &'static str) -> Self {
-        Self { variable, value: Some(without_secrets(value)), rule: rule.into() }
+    pub(super) fn shown(
+        variable: impl Into<Cow<'static, str>>,
+        value: &str,
+        rule: impl Into<Cow<'static, str>>,
+    ) -> Self {
+        let value = Some(without_secrets(value));
+        Self { variable: variable.into(), value, rule: rule.into() }
     }
 
     /// Where there is no value, or one that nobody should see.
-    pub(super) fn unshown(variable: &'static str, rule: impl Into<Cow<'static, str>>) -> Self {
-        Self { variable, value: None, rule: rule.into() }
+    pub(super) fn unshown(
+        variable: impl Into<Cow<'static, str>>,
+        rule: impl Into<Cow<'static, str>>,
+    ) -> Self {
+        Self { variable: variable.into(), value: None, rule: rule.into() }
     }
 }
 

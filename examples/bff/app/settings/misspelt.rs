@@ -1,7 +1,7 @@
 //! Names that look like one of ours. A misspelt setting would be ignored without a word, and the
 //! default might even work.
 
-use super::VARIABLES;
+use super::table::names;
 
 /// What others call some of them.
 const CALLED_BY_OTHERS: [(&str, &str); 4] = [
@@ -22,21 +22,20 @@ pub fn misspelt(names: impl IntoIterator<Item = String>) -> Vec<String> {
 }
 
 fn line(name: &str) -> Option<String> {
-    if VARIABLES.iter().any(|variable| variable.name == name) {
+    if names().any(|known| known == name) {
         return None;
     }
     let upper = name.to_ascii_uppercase();
-    let called =
-        CALLED_BY_OTHERS.iter().find(|(theirs, _)| *theirs == upper).map(|(_, ours)| *ours);
-    let meant = called.or_else(|| nearest(&upper))?;
+    let called = CALLED_BY_OTHERS.iter().find(|(theirs, _)| *theirs == upper);
+    let meant = called.map(|(_, ours)| (*ours).to_owned()).or_else(|| nearest(&upper))?;
     Some(format!("{} is not a setting; did you mean {meant}?", name.escape_debug()))
 }
 
-fn nearest(name: &str) -> Option<&'static str> {
-    let near = VARIABLES.iter().filter_map(|variable| {
-        let most = if variable.name.len() < LONG { 1 } else { 2 };
-        let distance = distance(name.as_bytes(), variable.name.as_bytes());
-        (distance <= most).then_some((distance, variable.name))
+fn nearest(name: &str) -> Option<String> {
+    let near = names().filter_map(|known| {
+        let most = if known.len() < LONG { 1 } else { 2 };
+        let distance = distance(name.as_bytes(), known.as_bytes());
+        (distance <= most).then_some((distance, known))
     });
     near.min().map(|(_, name)| name)
 }

@@ -7,17 +7,18 @@ mod issuer;
 mod keys;
 mod misspelt;
 mod params;
-mod seconds;
 mod shown;
-mod table;
+mod source;
+pub mod table;
 mod upstreams;
 
-use std::{ffi::OsString, path::PathBuf, time::Duration};
+use std::{ffi::OsString, path::PathBuf};
 
 use axum::http::uri::Authority;
-use tower_token_refresh::token_store::SealKeys;
+use tower_token_refresh::{RefreshConfig, token_store::SealKeys};
 use url::Url;
 
+use self::source::Source;
 use super::files::has_index;
 
 pub use self::{
@@ -60,10 +61,14 @@ pub struct Settings {
     /// With it the session store can find the logins that the provider ends. Without it the
     /// provider cannot end any.
     pub index_key: Option<Vec<u8>>,
-    /// How long one token request may take, where that is not the usual time.
-    pub request_timeout: Option<Duration>,
-    /// How long one call of the token store may take, where that is not the usual time.
-    pub store_timeout: Option<Duration>,
+    /// Hashes users in audit lines.
+    pub audit_key: Option<Vec<u8>>,
+    /// Times and limits.
+    pub refresh: RefreshConfig,
+    /// The same as text: what was set of them.
+    pub refresh_as_set: String,
+    /// Where metrics are served.
+    pub metrics_listen: Option<String>,
 }
 
 /// Where sessions are kept.
@@ -76,18 +81,10 @@ pub enum Sessions {
 }
 
 impl Settings {
-    /// Reads the variables, usually those of the environment.
+    /// Reads the variables, usually those of the environment, and the files that they name.
     pub fn read(variable: impl Fn(&str) -> Option<OsString>) -> Result<Self, SettingError> {
-        let read = |name: &'static str| match variable(name).map(OsString::into_string) {
-            None => Ok(None),
-            Some(Ok(value)) => Ok(Some(value).filter(|value| !value.is_empty())),
-            Some(Err(_)) => Err(SettingError::unshown(name, "it is not UTF-8")),
-        };
-        let required = |name| {
-            read(name)?.ok_or_else(|| {
-                SettingError::unshown(name, "it is required, but it is missing or empty")
-            })
-        };
+        let source = Source::new(variable)?;
+        let (read, required) = (|name| source.text(name), |name| source.required(name));
 
         let issuer = required("ISSUER_URL")?;
         let by_http = switch("ALLOW_HTTP_ISSUER", read("ALLOW_HTTP_ISSUER")?.as_deref())?;
@@ -104,11 +101,13 @@ impl Settings {
         let refresh_params = params::refresh(&read("REFRESH_PARAMS")?.unwrap_or_default())?;
         let sessions = sessions(read("REDIS_URL")?, read("DATABASE_URL")?)?;
         let token_keys = read("TOKEN_KEYS")?.as_deref().map(keys::token_keys).transpose()?;
-        let index_key = read("INDEX_KEY")?.as_deref().map(keys::index_key).transpose()?;
+        let key = |name| read(name)?.map(|value| keys::key(name, &value)).transpose();
+        let (index_key, audit_key) = (key("INDEX_KEY")?, key("AUDIT_KEY")?);
         let static_dir = read("STATIC_DIR")?.map(static_dir).transpose()?;
-        let seconds = |name| read(name)?.map(|value| seconds::parse(name, &value)).transpose();
-        let request_timeout = seconds("REQUEST_TIMEOUT")?;
-        let store_timeout = seconds("STORE_TIMEOUT")?;
+        let (refresh, refresh_as_set) = source.refresh()?;
+        let metrics_listen = read("METRICS_LISTEN")?;
+        let metrics_listen =
+            metrics_listen.map(|value| host_and_port("METRICS_LISTEN", value)).transpose()?;
         Ok(Self {
             issuer,
             http_to,
@@ -125,8 +124,10 @@ impl Settings {
             static_dir,
             token_keys,
             index_key,
-            request_timeout,
-            store_timeout,
+            audit_key,
+            refresh,
+            refresh_as_set,
+            metrics_listen,
         })
     }
 }
@@ -144,7 +145,6 @@ fn accept_issuers(value: &str) -> Result<Vec<String>, SettingError> {
 }
 
 fn listen(value: Option<String>, base: &BaseUrl) -> Result<String, SettingError> {
-    const RULE: &str = "it must be host:port, with a port from 0 to 65535";
     let Some(value) = value else {
         if base.is_https() {
             let rule = "it is required if BASE_URL is https: this application speaks plain http, behind a proxy that does TLS";
@@ -152,6 +152,11 @@ fn listen(value: Option<String>, base: &BaseUrl) -> Result<String, SettingError>
         }
         return Ok(format!("{}:{}", base.as_url().host_str().unwrap_or_default(), base.port()));
     };
+    host_and_port("LISTEN", value)
+}
+
+fn host_and_port(variable: &'static str, value: String) -> Result<String, SettingError> {
+    const RULE: &str = "it must be host:port, with a port from 0 to 65535";
     let host_and_port = value.rsplit_once(':').filter(|(host, port)| {
         !host.is_empty()
             && port.parse::<u16>().is_ok()
@@ -163,7 +168,7 @@ fn listen(value: Option<String>, base: &BaseUrl) -> Result<String, SettingError>
         {
             Ok(value)
         }
-        _ => Err(SettingError::shown("LISTEN", &value, RULE)),
+        _ => Err(SettingError::shown(variable, &value, RULE)),
     }
 }
 

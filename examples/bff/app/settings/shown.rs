@@ -1,6 +1,6 @@
 //! The settings as they count, without what is secret in them.
 
-use super::{Params, Sessions, Settings, without_secrets};
+use super::{Params, Sessions, Settings, table::REFRESH, without_secrets};
 
 const SECRET: &str = "(set)";
 const NONE: &str = "(none)";
@@ -15,9 +15,7 @@ impl Settings {
             Sessions::Postgres(url) | Sessions::Sqlite(url) => (None, Some(url)),
         };
         let url = |url: Option<&String>| url.map_or(NONE.to_owned(), |url| without_secrets(url));
-        let seconds = |limit: Option<std::time::Duration>, usual: u64| {
-            limit.map_or(usual, |limit| limit.as_secs()).to_string()
-        };
+        let or_none = |text: &str| if text.is_empty() { NONE } else { text }.to_owned();
         let dir = self.static_dir.as_ref().map(|dir| dir.display().to_string());
         let (for_all, others): (Vec<_>, Vec<_>) =
             self.upstreams.iter().partition(|upstream| upstream.prefix == "/api");
@@ -45,8 +43,9 @@ impl Settings {
             ("TOKEN_KEYS", secret(self.token_keys.is_some())),
             ("INDEX_KEY", secret(self.index_key.is_some())),
             ("STATIC_DIR", dir.unwrap_or_else(|| NONE.to_owned())),
-            ("REQUEST_TIMEOUT", seconds(self.request_timeout, 15)),
-            ("STORE_TIMEOUT", seconds(self.store_timeout, 10)),
+            ("AUDIT_KEY", secret(self.audit_key.is_some())),
+            ("METRICS_LISTEN", or_none(self.metrics_listen.as_deref().unwrap_or_default())),
+            (REFRESH, or_none(&self.refresh_as_set)),
         ]
     }
 }

@@ -1,6 +1,10 @@
 //! The table of all settings: `--help` prints it, the documentation of `main.rs` repeats it, and a
 //! misspelt name is looked up in it.
 
+use tower_token_refresh::RefreshConfig;
+
+use super::source::variable_of;
+
 pub struct Variable {
     pub name: &'static str,
     /// What counts where it is missing.
@@ -9,7 +13,7 @@ pub struct Variable {
 }
 
 /// As in the documentation, so in Markdown.
-pub const VARIABLES: [Variable; 19] = [
+pub const VARIABLES: [Variable; 20] = [
     variable(
         "ISSUER_URL",
         "required",
@@ -79,9 +83,39 @@ pub const VARIABLES: [Variable; 19] = [
         "none: a page that says who is logged in",
         "a directory with a single-page app, whose `index.html` is served for each page that is no file",
     ),
-    variable("REQUEST_TIMEOUT", "15", "the longest a token request may take, in seconds"),
-    variable("STORE_TIMEOUT", "10", "the longest a call of the token store may take, in seconds"),
+    variable(
+        "AUDIT_KEY",
+        "none: a random one",
+        "another such key: users have the same hash in the audit lines of all processes",
+    ),
+    variable(
+        "METRICS_LISTEN",
+        "none",
+        "`host:port` at which `GET /metrics` is served for Prometheus, and nothing else",
+    ),
+    variable(
+        REFRESH,
+        "the library's",
+        "times and limits, one variable for each key of the library's `RefreshConfig`: `REFRESH_LEEWAY=10s`, `REFRESH_REQUEST_TIMEOUT=20s`, `REFRESH_STORE_TIMEOUT=5s`, `REFRESH_ATTEMPTS=3`",
+    ),
 ];
+
+/// Stands for all of them.
+pub const REFRESH: &str = "REFRESH_*";
+
+/// What may also stand in a file, whose path is the variable with `_FILE` after it: platforms mount
+/// secrets as files.
+pub const SECRETS: [&str; 6] =
+    ["CLIENT_SECRET", "REDIS_URL", "DATABASE_URL", "TOKEN_KEYS", "INDEX_KEY", "AUDIT_KEY"];
+
+/// Every name that is read.
+pub fn names() -> impl Iterator<Item = String> {
+    let plain = VARIABLES.iter().map(|variable| variable.name.to_owned());
+    let files = SECRETS.iter().map(|secret| format!("{secret}_FILE"));
+    let refresh = RefreshConfig::KEYS.into_iter().map(variable_of);
+    let config = std::iter::once("CONFIG_FILE".to_owned());
+    plain.filter(|name| name != REFRESH).chain(files).chain(refresh).chain(config)
+}
 
 const fn variable(name: &'static str, default: &'static str, what: &'static str) -> Variable {
     Variable { name, default, what }
