@@ -11,8 +11,9 @@ pub const SCRAPED_EVERY: Duration = Duration::from_secs(15);
 const OWN: &str = r#"job="bff",instance="a:9464""#;
 const FIRING: &str = r#"group by (alertname) (ALERTS{alertstate="firing"})"#;
 
-/// As the bff has them: from 1 ms to 60 s.
-const BUCKETS: [f64; 12] = [0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0];
+/// As the bff has them.
+const BUCKETS: [f64; 14] =
+    [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
 
 pub struct Recording {
     scrape: Scrape,
