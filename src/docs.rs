@@ -18,6 +18,7 @@
 //! | [`dpop`] | tokens that are bound to a key |
 //! | [`several_providers`] | two providers for your users, or one per tenant |
 //! | [`operations`] | logs, metrics, traces, health, shutdown, session stores, WebSockets |
+//! | [`deployment`] | an image, a compose file, manifests for Kubernetes, alerts and a dashboard |
 //! | [`runbook`] | each alert: what users see, what to check and mend; disaster recovery; troubleshooting |
 //! | [`tuning`] | the limits and what follows from them |
 //! | [`sizing`] | what a login, a refresh and a process cost, up to a million users |
@@ -109,6 +110,12 @@ pub mod several_providers {}
 #[doc = "[unsaved tokens]: crate::docs::failure_modes#unsaved-tokens-and-endings\n\n"]
 #[doc = include_str!("../docs/operations.md")]
 pub mod operations {}
+
+#[doc = "[metrics]: crate::docs::operations#metrics\n"]
+#[doc = "[runbook]: crate::docs::runbook\n"]
+#[doc = "[several processes]: crate::docs::several_processes\n\n"]
+#[doc = include_str!("../docs/deployment.md")]
+pub mod deployment {}
 
 #[doc = "[Operations]: crate::docs::operations\n"]
 #[doc = "[failure modes]: crate::docs::failure_modes\n"]

@@ -7,7 +7,16 @@ pub struct Scrape(PrometheusHandle);
 
 impl Scrape {
     pub fn of_this_thread() -> Self {
-        let recorder = PrometheusBuilder::new().build_recorder();
+        Self::made_by(PrometheusBuilder::new())
+    }
+
+    /// The same with histograms that have these buckets.
+    pub fn with_buckets(seconds: &[f64]) -> Self {
+        Self::made_by(PrometheusBuilder::new().set_buckets(seconds).expect("some buckets"))
+    }
+
+    fn made_by(builder: PrometheusBuilder) -> Self {
+        let recorder = builder.build_recorder();
         let handle = recorder.handle();
         let recorder: &'static _ = Box::leak(Box::new(recorder));
         // The recorder stays for as long as the test's thread.
