@@ -21,7 +21,11 @@ impl Visitor {
     pub async fn log_in(bff: &Running) -> Self {
         let jar = Arc::new(Jar::default());
         let browser = Client::builder().cookie_provider(jar.clone()).build().expect("a client");
-        let page = browser.get(format!("{}/auth/login?login_hint=alice", bff.url)).send().await.expect("an answer");
+        let page = browser
+            .get(format!("{}/auth/login?login_hint=alice", bff.url))
+            .send()
+            .await
+            .expect("an answer");
         assert!(
             page.status().is_success(),
             "log in ends with {} at {}",
