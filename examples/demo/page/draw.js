@@ -9,6 +9,8 @@ const svg = (name, attributes = {}, ...children) => {
 };
 
 const many = (count, one, more = `${one}s`) => `${count} ${count === 1 ? one : more}`;
+// Those that the library sends for all who wait.
+const postsOf = ({ posts }, process) => posts.filter((post) => post.request === null && post.process === process);
 const processName = (process) => 'AB'[process];
 
 // All lines of one kind are one path. A line is [row, from, to].
@@ -45,12 +47,17 @@ const lane = (side, numbers, scale, height, words) => {
   return element('div', {}, element('p', { class: 'lane' }, words), drawn);
 };
 
-// With the begin of the refresh as what comes before its first stage.
-const refreshLane = ({ process, began, leader, flight }, scale, processes) => {
+// With the begin of the refresh as what comes before its first stage. Below its stages are its token
+// requests: between two of them it pauses.
+const refreshLane = (side, { process, began, leader, flight }, scale, processes) => {
   const moved = { took_ms: began + flight.took_ms, stages: flight.stages.map(([name, at]) => [name, began + at]) };
   const where = processes > 1 ? ` in process ${processName(process)}` : '';
   const who = leader === null ? '' : `, led by request ${leader + 1}`;
-  return element('div', {}, element('p', { class: 'lane' }, `refresh${where}${who}`), bar(moved, scale));
+  const posts = postsOf(side, process);
+  const drawn = svg('svg', { viewBox: `0 0 ${scale} 1`, preserveAspectRatio: 'none', height: 6, 'aria-hidden': 'true' },
+    lines('sends', posts.map(({ begin, end }) => [0, begin, end ?? side.now]), 1));
+  return element('div', {}, element('p', { class: 'lane' }, `refresh${where}${who}`), bar(moved, scale),
+    ...(posts.length ? [element('p', { class: 'lane' }, many(posts.length, 'token request')), drawn] : []));
 };
 
 const KINDS = {
@@ -67,41 +74,52 @@ const stageSample = (kind, name) => {
 
 const legend = (side) => {
   const stages = new Set(side.flights.flatMap(({ flight }) => flight.stages.map(([name]) => name)));
-  const kinds = new Set(['waits', ...side.requests.map(endKind)]);
-  if (side.posts.some(({ request }) => request !== null)) kinds.add('sends');
+  const kinds = new Set(side.requests.map(endKind));
+  kinds.add(side.flights.length ? 'waits' : 'sends');
+  const late = side.flights.some(({ flight }) => flight.outcome === 'logged_out');
+  const nameOf = (stage, name) => (stage === 'write' && late ? 'revokes the new ones, which come too late' : name);
   return element('ul', { class: 'legend' },
-    ...Object.entries(STAGES).filter(([stage]) => stages.has(stage)).map(([stage, name]) => stageSample(stage, name)),
+    ...Object.entries(STAGES).filter(([stage]) => stages.has(stage)).map(([stage, name]) => stageSample(stage, nameOf(stage, name))),
     ...Object.entries(KINDS).filter(([kind]) => kinds.has(kind)).map(([kind, name]) => sample(kind, name)));
 };
 
-const refreshStory = ({ process, leader, began, flight }, processes) => {
-  const at = (name) => flight.stages.findLast(([stage]) => stage === name)?.[1];
+const OUTCOMES = {
+  already_newer: 'it takes the tokens that the other process has brought',
+  unavailable: 'the provider is not available',
+  logged_out: 'the login has ended meanwhile',
+};
+
+const refreshStory = (side, { process, leader, began, flight }, processes) => {
+  const at = (name) => flight.stages.find(([stage]) => stage === name)?.[1];
+  const posts = postsOf(side, process);
   const words = [];
-  if (processes > 1) words.push(`process ${processName(process)}`);
-  if (leader !== null) words.push(`request ${leader + 1} leads`);
-  if (flight.waiters > 0) words.push(`${many(flight.waiters, 'request')} at its end`);
-  if (at('wait') !== undefined) words.push(`waits for the other process from ${millis(began + at('wait'))} on`);
-  if (at('request') !== undefined) words.push(`its token request goes out at ${millis(began + at('request'))}`);
-  if (flight.outcome === 'logged_out' && at('write') !== undefined) words.push('the new tokens come too late and are revoked');
+  if (leader !== null) words.push(`request ${leader + 1} leads${processes > 1 ? ` in process ${processName(process)}` : ''}`);
+  if (at('wait') !== undefined) words.push(`it waits for the other process from ${millis(began + at('wait'))} on`);
+  for (const { begin, end, status } of posts) {
+    words.push(`its token request goes out at ${millis(begin)}${end === null ? '' : ` and is answered with ${status} at ${millis(end)}`}`);
+  }
   if (flight.outcome === 'refreshed') words.push(`the write lands at ${millis(began + flight.took_ms)}`);
-  if (flight.outcome) words.push(flight.outcome.replaceAll('_', ' '));
-  return words.join(', ');
+  if (flight.waiters > 0) words.push(`${many(flight.waiters, 'request waits', 'requests wait')} until then`);
+  if (OUTCOMES[flight.outcome]) words.push(OUTCOMES[flight.outcome]);
+  return words.join('; ');
 };
 
 const postStory = ({ posts }) => {
   const own = posts.filter(({ request }) => request !== null);
   if (own.length === 0) return [];
   const granted = own.find(({ status }) => status === 200);
-  const refused = own.filter(({ status }) => status !== null && status !== 200);
+  const statuses = new Map();
+  for (const { status } of own) statuses.set(status, (statuses.get(status) ?? 0) + 1);
+  const refused = [...statuses].filter(([status]) => status !== null && status !== 200);
   return [
-    `${many(own.length, 'request sends', 'requests send')} a token request each, from ${millis(own[0].begin)} on`,
+    `${many(own.length, 'request sends a token request', 'requests send a token request each')}, from ${millis(own[0].begin)} on`,
     ...(granted ? [`the provider grants that of request ${granted.request + 1}`] : []),
-    ...(refused.length ? [`it refuses ${refused.length}`] : []),
+    ...refused.map(([status, count]) => `it answers ${count} with ${status}`),
   ];
 };
 
 const story = (side, processes) => [
-  ...side.flights.map((flight) => refreshStory(flight, processes)),
+  ...side.flights.map((flight) => refreshStory(side, flight, processes)),
   ...postStory(side),
   ...(side.left === null ? [] : [`the client of request ${side.left + 1} disconnects at ${millis(side.requests[side.left].end)}`]),
   ...(side.log_out ? [`the user logs out at ${millis(side.log_out.begin)}`] : []),
@@ -112,7 +130,7 @@ const drawWay = (side, asked, scale) => {
   const leaders = side.flights.map(({ leader }) => leader).filter((leader) => leader !== null);
   const others = side.requests.map((_, number) => number).filter((number) => !leaders.includes(number));
   const height = Math.max(24, Math.min(280, 6 * others.length));
-  const parts = side.flights.map((flight) => refreshLane(flight, scale, processes));
+  const parts = side.flights.map((flight) => refreshLane(side, flight, scale, processes));
   for (const leader of leaders) parts.push(lane(side, [leader], scale, 14, `request ${leader + 1} leads`));
   const what = leaders.length ? 'others wait' : 'requests';
   if (others.length) parts.push(lane(side, others, scale, height, `${others.length} ${what}`));

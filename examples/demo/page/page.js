@@ -21,14 +21,16 @@ const timeAt = (side, part) => {
 };
 
 const verdict = (side, asked) => {
-  if (asked.log_out) return side.logged_in ? ['yes: the log out was undone', 'bad'] : ['no, as the user wanted', 'good'];
+  const reused = side.posts.some(({ status }) => status === 400);
+  if (asked.log_out && !reused) return side.logged_in ? ['yes: the log out was undone', 'bad'] : ['no, as the user wanted', 'good'];
   return side.logged_in ? ['yes', 'good'] : ['no: the login is lost', 'bad'];
 };
 
-// As it was measured here: the provider has counts of its own, at /issuers.
+// All but what was granted is measured on this side: an answer may not have arrived. The providers'
+// own counts are at /issuers.
 const COUNTS = [
   ['posts', 'token requests', ({ posts }) => posts.length],
-  ['granted', 'of them granted', ({ posts }) => posts.filter(({ status }) => status === 200).length],
+  ['granted', 'granted by the provider', ({ provider }) => provider.refreshes],
   ['answers', 'answers', answers],
   ['median', 'median answer', (side) => timeAt(side, 0.5)],
   ['slowest', 'slowest answer', (side) => timeAt(side, 1)],
@@ -52,7 +54,7 @@ const drawBoard = (board) => {
   // Nothing shrinks while it is drawn, and both ways have one scale.
   const scale = Math.max(1.2 * provider, lasts(ours), lasts(naive));
   for (const [id, side] of [['ours', ours], ['naive', naive]]) {
-    byId(id).querySelector('div').replaceChildren(...(side === null ? [] : drawWay(side, asked, scale)));
+    byId(id).replaceChildren(...(side === null ? [] : drawWay(side, asked, scale)));
   }
 };
 
@@ -90,6 +92,8 @@ byId('ask').addEventListener('submit', (event) => {
   event.preventDefault();
   if (running) return;
   running = true;
+  // On a small screen it would happen below what is seen.
+  if (byId('state').getBoundingClientRect().bottom > innerHeight / 2) byId('state').scrollIntoView();
   begin().catch((error) => {
     running = false;
     say(`It did not begin: ${error.message}`);
