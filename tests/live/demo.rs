@@ -45,9 +45,9 @@ async fn every_switch_shows_what_the_providers_have_counted() {
             assert_eq!((ways.naive.posts, ways.naive.granted), (requests, 1));
             assert_eq!(ways.naive.login_alive, json!(false), "it was taken for theft");
             assert_usable(&browser, &axe, &format!("{requests} requests")).await;
+            page.picture(if requests == USUAL { "demo" } else { "demo-1000" }).await;
         }
     }
-    page.picture("demo").await;
 
     for (run, switch) in (4..).zip(SWITCHES) {
         click(&browser, Locator::Id(switch)).await;
@@ -114,14 +114,17 @@ async fn it_is_run_by_keyboard_and_does_not_move_for_whoever_wants_that() {
     prefer_stillness(&browser).await;
     browser.refresh().await.unwrap();
     page.until_over(1).await;
-    let before = page.drawing().await;
+    let (_, before) = page.seen().await;
     page.start().await;
-    until("it runs", async || text(&browser, "#state").await.ends_with('…')).await;
-    while text(&browser, "#state").await.ends_with('…') {
-        assert_eq!(page.drawing().await, before, "it moves");
-    }
+    until("it runs", async || page.seen().await.0.ends_with('…')).await;
+    until("it is over", async || {
+        let (state, drawn) = page.seen().await;
+        assert!(drawn == before || !state.ends_with('…'), "it moves while: {state}");
+        !state.ends_with('…')
+    })
+    .await;
     page.until_over(2).await;
-    assert_ne!(page.drawing().await, before);
+    assert!(page.seen().await.1 != before, "the end of it is drawn");
     prefer(&browser, "light").await;
     browser.close().await.unwrap();
 }
@@ -182,9 +185,11 @@ impl Page<'_> {
         .await;
     }
 
-    async fn drawing(&self) -> Value {
-        let script = "return document.querySelector('.ways').innerHTML";
-        self.browser.execute(script, vec![]).await.unwrap()
+    /// What it says of the run and what it draws, at one moment.
+    async fn seen(&self) -> (String, String) {
+        let script = "return ['state', 'ours'].map((id) => document.getElementById(id).innerHTML)";
+        let seen = self.browser.execute(script, vec![]).await.unwrap();
+        serde_json::from_value(seen).expect("two texts")
     }
 
     /// Of the whole page.

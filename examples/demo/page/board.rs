@@ -103,15 +103,14 @@ pub struct Recorder {
     side: Arc<Mutex<Side>>,
     clock: Clock,
     began: Arc<Mutex<Duration>>,
-    /// For whom it went out, as with [`Posted::request`].
-    first_post: Arc<watch::Sender<Option<Option<usize>>>>,
+    has_posted: Arc<watch::Sender<bool>>,
 }
 
 impl Recorder {
     pub fn new(clock: Clock, requests: usize) -> Self {
         let side = Side { requests: vec![Sent::default(); requests], ..Side::default() };
         let side = Arc::new(Mutex::new(side));
-        Self { side, clock, began: Arc::default(), first_post: Arc::new(watch::Sender::new(None)) }
+        Self { side, clock, began: Arc::default(), has_posted: Arc::new(watch::Sender::new(false)) }
     }
 
     /// Time counts from now.
@@ -160,11 +159,7 @@ impl Recorder {
         side.posts.push(Posted { process, request, begin, end: None, status: None });
         let place = side.posts.len() - 1;
         drop(side);
-        self.first_post.send_if_modified(|first| {
-            let is_first = first.is_none();
-            first.get_or_insert(request);
-            is_first
-        });
+        self.has_posted.send_replace(true);
         Some(place)
     }
 
@@ -176,8 +171,8 @@ impl Recorder {
 
     /// Waits for the first token request; says for which request it is.
     pub async fn first_post(&self) -> Option<usize> {
-        let mut first = self.first_post.subscribe();
         // It cannot fail: the sender is here.
-        first.wait_for(Option::is_some).await.ok().and_then(|first| first.flatten())
+        let _ = self.has_posted.subscribe().wait_for(|posted| *posted).await;
+        self.side().posts.first()?.request
     }
 }

@@ -61,7 +61,7 @@ const refreshLane = (side, { process, began, leader, flight }, scale, processes)
 };
 
 const KINDS = {
-  waits: 'waits', sends: 'token request under way', ok: 'answered', failed: 'failed', gone: 'client has gone',
+  sends: 'token request under way', waits: 'waits', ok: 'answered', failed: 'failed', gone: 'client has gone',
 };
 const STAGES = { read: 'reads the tokens', wait: 'waits for the other process', mark: 'marks them', request: 'token request', write: 'writes the new ones' };
 
@@ -75,12 +75,13 @@ const stageSample = (kind, name) => {
 const legend = (side) => {
   const stages = new Set(side.flights.flatMap(({ flight }) => flight.stages.map(([name]) => name)));
   const kinds = new Set(side.requests.map(endKind));
-  kinds.add(side.flights.length ? 'waits' : 'sends');
+  kinds.add('waits');
+  if (side.posts.some(({ request }) => request !== null)) kinds.add('sends');
   const late = side.flights.some(({ flight }) => flight.outcome === 'logged_out');
   const nameOf = (stage, name) => (stage === 'write' && late ? 'revokes the new ones, which come too late' : name);
   return element('ul', { class: 'legend' },
     ...Object.entries(STAGES).filter(([stage]) => stages.has(stage)).map(([stage, name]) => stageSample(stage, nameOf(stage, name))),
-    ...Object.entries(KINDS).filter(([kind]) => kinds.has(kind)).map(([kind, name]) => sample(kind, name)));
+    ...Object.entries(KINDS).filter(([kind]) => kinds.has(kind)).map(([kind, name]) => sample(kind, kind === 'waits' && kinds.has('sends') ? 'the rest of a request' : name)));
 };
 
 const OUTCOMES = {

@@ -88,7 +88,7 @@ pub async fn serve() -> Result<(), Box<dyn Error>> {
     let interrupted = async {
         // If nobody can interrupt it, it is killed.
         if tokio::signal::ctrl_c().await.is_err() {
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }
     };
     server.serve(app, interrupted).await;
