@@ -133,7 +133,13 @@ async fn begin(State(demo): State<Demo>, Json(ask): Json<Ask>) -> Response {
         *board = Board { run, running: true, asked: Some(ask), provider_ms, ..Board::default() };
         run
     };
-    tokio::spawn(demo.run(ask));
+    tokio::spawn(async move {
+        if let Err(panicked) = tokio::spawn(demo.clone().run(ask)).await {
+            let mut board = demo.board();
+            (board.running, board.error) = (false, Some(panicked.to_string()));
+            demo.changes.send_replace(());
+        }
+    });
     (StatusCode::ACCEPTED, Json(json!({ "run": number }))).into_response()
 }
 
