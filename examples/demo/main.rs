@@ -7,14 +7,17 @@
 //!
 //! After that the provider goes down for a while, just when the token expires.
 //!
-//! No arguments, no services: `cargo run --example demo`.
+//! No arguments, no services: `cargo run --example demo`. In a terminal it then serves a page on
+//! which all this can be seen, and tried with other numbers, until ctrl-c. `--serve` does that
+//! without a terminal, too, and `--once` never.
 
 mod naive;
 mod ours;
 mod outage;
+mod page;
 mod storm;
 
-use std::{error::Error, time::Duration};
+use std::{env, error::Error, io::IsTerminal, time::Duration};
 
 use storm::Outcome;
 use tower_token_refresh::testing::{IssuerServer, ManualClock, StrictIssuer};
@@ -25,6 +28,18 @@ const TOKEN_LIVES: Duration = Duration::from_secs(300);
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
+    let serve = match env::args().nth(1).as_deref() {
+        None => std::io::stdout().is_terminal(),
+        Some("--serve") => true,
+        Some("--once") => false,
+        Some(_) => return Err("the arguments are --serve, --once, or none".into()),
+    };
+    compare().await?;
+    if serve { page::serve().await } else { Ok(()) }
+}
+
+/// The table.
+async fn compare() -> Result<(), Box<dyn Error>> {
     println!(
         "{REQUESTS} requests at once, the access token has just expired.\n\
          The provider takes {} ms per token request and ends the login if a refresh token is used twice.\n",

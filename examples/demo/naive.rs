@@ -2,12 +2,15 @@
 //! refreshes it.
 
 use std::{
+    future::Future,
+    pin::Pin,
     sync::Arc,
     time::{Duration, SystemTime},
 };
 
 use axum::{
     Router,
+    body::Bytes,
     extract::{Request, State},
     http::StatusCode,
     middleware::{Next, from_fn_with_state},
@@ -24,12 +27,15 @@ use tower_token_refresh::{
 
 use crate::storm::orders_of;
 
+/// Takes a form to the token endpoint, and brings what a granted request is answered with.
+pub type Post = Arc<dyn Fn(String) -> Posted + Send + Sync>;
+pub type Posted = Pin<Box<dyn Future<Output = Option<Bytes>> + Send>>;
+
 #[derive(Clone)]
 struct App {
     issuer: StrictIssuer,
-    token_url: Arc<str>,
     clock: Clock,
-    client: reqwest::Client,
+    send: Post,
 }
 
 #[derive(Clone, Serialize, Deserialize)]
@@ -40,23 +46,44 @@ struct Tokens {
 }
 
 pub fn app(provider: &IssuerServer, clock: Clock) -> Router {
-    let app = App {
-        issuer: provider.issuer().clone(),
-        token_url: provider.token_url().into(),
-        clock,
-        client: reqwest::Client::new(),
-    };
+    let send = by_http(provider.token_url());
+    router(provider.issuer().clone(), send, clock, MemoryStore::default())
+}
+
+/// One process of it: several share their sessions.
+pub fn router(issuer: StrictIssuer, send: Post, clock: Clock, sessions: MemoryStore) -> Router {
+    let app = App { issuer, clock, send };
     Router::new()
         .route("/orders", get(orders))
         .layer(from_fn_with_state(app.clone(), refresh_if_expired))
         .route("/login", post(log_in))
+        .route("/logout", post(log_out))
         .with_state(app)
-        .layer(SessionManagerLayer::new(MemoryStore::default()))
+        .layer(SessionManagerLayer::new(sessions))
+}
+
+fn by_http(token_url: String) -> Post {
+    let client = reqwest::Client::new();
+    Arc::new(move |form| {
+        let request = client
+            .post(&token_url)
+            .basic_auth("web", Some("secret"))
+            .header("content-type", "application/x-www-form-urlencoded")
+            .body(form);
+        Box::pin(async move {
+            let answer = request.send().await.ok()?;
+            answer.error_for_status().ok()?.bytes().await.ok()
+        })
+    })
 }
 
 async fn log_in(State(app): State<App>, session: Session) -> Result<(), Response> {
     let tokens = app.tokens(&app.issuer.log_in("alice")).ok_or_else(unauthorized)?;
     session.insert("tokens", tokens).await.map_err(|_| unauthorized())
+}
+
+async fn log_out(session: Session) -> Result<(), Response> {
+    session.flush().await.map_err(|_| unauthorized())
 }
 
 async fn refresh_if_expired(
@@ -94,16 +121,7 @@ impl App {
             ("grant_type", "refresh_token"),
             ("refresh_token", &tokens.refresh_token),
         ]);
-        let answer = self
-            .client
-            .post(&*self.token_url)
-            .basic_auth("web", Some("secret"))
-            .header("content-type", "application/x-www-form-urlencoded")
-            .body(form)
-            .send()
-            .await
-            .ok()?;
-        let answer = answer.error_for_status().ok()?.bytes().await.ok()?;
+        let answer = (self.send)(form).await?;
         self.tokens(&serde_json::from_slice(&answer).ok()?)
     }
 

@@ -60,7 +60,16 @@ pub async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
 
 /// `light` or `dark`, from now on.
 pub async fn prefer(browser: &Client, scheme: &str) {
-    let features = json!([{ "name": "prefers-color-scheme", "value": scheme }]);
+    feature(browser, "prefers-color-scheme", scheme).await;
+}
+
+/// As few movements as possible, until [`prefer`] is called.
+pub async fn prefer_stillness(browser: &Client) {
+    feature(browser, "prefers-reduced-motion", "reduce").await;
+}
+
+async fn feature(browser: &Client, name: &str, value: &str) {
+    let features = json!([{ "name": name, "value": value }]);
     command(browser, "Emulation.setEmulatedMedia", json!({ "features": features })).await;
 }
 

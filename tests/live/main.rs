@@ -19,6 +19,7 @@ mod back_channel;
 mod browser;
 mod callers;
 mod client_auth;
+mod demo;
 mod dpop;
 mod identity;
 mod login;

@@ -85,7 +85,7 @@ fn overloaded() -> Response<Bytes> {
 }
 
 /// In both schemes and at all sizes. The style is in force, so the policy allows it.
-async fn assert_usable(browser: &Client, axe: &str, page: &str) {
+pub async fn assert_usable(browser: &Client, axe: &str, page: &str) {
     browser.execute(axe, vec![]).await.expect("axe-core runs");
     let mut grounds = Vec::new();
     for scheme in SCHEMES {
@@ -109,7 +109,7 @@ async fn assert_counts_down(browser: &Client) {
     until("the seconds are counted", async || text(browser, "#seconds").await != first).await;
 }
 
-async fn picture(browser: &Client, page: &str) {
+pub async fn picture(browser: &Client, page: &str) {
     let Some(folder) = env::var_os("TEST_SCREENSHOTS").map(PathBuf::from) else { return };
     fs::create_dir_all(&folder).expect("a folder");
     for scheme in SCHEMES {

@@ -1,6 +1,7 @@
 //! What the people who run an application get to know of it.
 
 mod audit;
+mod demo;
 mod health;
 mod inspect;
 mod locks;

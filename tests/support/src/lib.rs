@@ -3,6 +3,7 @@
 
 pub mod bff;
 pub mod browser;
+pub mod demo;
 pub mod failover;
 pub mod http;
 pub mod log;
