@@ -63,7 +63,7 @@ const refreshLane = (side, { process, began, leader, flight }, scale, processes)
 const KINDS = {
   sends: 'token request under way', waits: 'waits', ok: 'answered', failed: 'failed', gone: 'client has gone',
 };
-const STAGES = { read: 'reads the tokens', wait: 'waits for the other process', mark: 'marks them', request: 'token request', write: 'writes the new ones' };
+const STAGES = { read: 'reads the tokens', wait: 'waits for the other process', queue: 'waits for its turn', mark: 'marks them', request: 'token request', write: 'writes the new ones' };
 
 const sample = (kind, name) => element('li', {},
   svg('svg', { viewBox: '0 0 10 1', preserveAspectRatio: 'none', 'aria-hidden': 'true' }, lines(kind, [[0, 0, 10]], 1)), name);
