@@ -7,6 +7,9 @@ use url::{Host, Url};
 
 use crate::{ConfigError, loopback::is_loopback};
 
+/// Of a name, in characters.
+const LONGEST_HOST: usize = 253;
+
 /// Allows https everywhere, and plain http to loopback and to hosts allowed by name.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct SchemeRule {
@@ -33,6 +36,9 @@ impl SchemeRule {
             return Err(broken("it has a fragment (RFC 6749, 3.2)"));
         }
         let host = name(&host);
+        if host.len() > LONGEST_HOST {
+            return Err(broken("its host is longer than a name can be (RFC 1035, 2.3.4)"));
+        }
         match url.scheme() {
             "https" => {}
             "http" if is_loopback(&host) || self.allowed.contains(&host) => {}
@@ -73,6 +79,18 @@ mod tests {
 
     fn check(value: &str) -> Result<Uri, ConfigError> {
         SchemeRule::default().check("the token URL", value)
+    }
+
+    /// Errors name the host, and a discovery document may say anything.
+    #[test]
+    fn a_host_that_no_name_server_could_know_is_cut_in_the_error() {
+        for scheme in ["http", "https"] {
+            let error = check(&format!("{scheme}://{}/token", "a".repeat(254))).unwrap_err();
+            let error = error.to_string();
+            assert!(error.contains("its host is longer than a name can be"), "{error}");
+            assert!(error.len() < 400, "{error}");
+        }
+        assert!(check(&format!("https://{}/token", "a".repeat(253))).is_ok());
     }
 
     #[test]
