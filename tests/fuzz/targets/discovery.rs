@@ -38,6 +38,8 @@ fn may_be_shown(url: &str) -> bool {
     let scheme = url.split_once("://").map_or("", |(scheme, _)| scheme);
     // A host stays a host if an `@` comes in the query.
     let host = url.split_once(':').map_or("", |(_, rest)| rest.trim_start_matches(['/', '\\']));
+    // Whoever writes `:@` or `@` before it names no user.
+    let host = host.strip_prefix(":@").or_else(|| host.strip_prefix('@')).unwrap_or(host);
     let host = host.split(['/', '\\', '?', '#', ':']).next().unwrap_or_default();
     let after_login = url.rfind('@').map_or(0, |at| at + 1);
     let before_query = url.find(['?', '#']).unwrap_or(url.len());
