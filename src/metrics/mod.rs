@@ -5,10 +5,25 @@
 //! in one process can be told apart. Nothing carries a user, a session or a token.
 
 mod catalogue;
+
+/// A metric of this owner, with more labels.
+macro_rules! owned {
+    ($kind:ident, $name:expr, $owner:expr $(, $label:literal => $value:expr)*) => {
+        metrics::$kind!(
+            $name,
+            "issuer" => $owner.issuer.clone(),
+            "client" => $owner.client.clone()
+            $(, $label => $value)*
+        )
+    };
+}
+
 mod provider;
 mod refresher;
 
 use std::time::Duration;
+
+use metrics::SharedString;
 
 use self::catalogue as name;
 pub(crate) use self::{
@@ -16,6 +31,20 @@ pub(crate) use self::{
     provider::ProviderMeter,
     refresher::{Meter, ServedFrom},
 };
+
+/// Whose it is that is measured. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Owner {
+    issuer: SharedString,
+    client: SharedString,
+}
+
+impl Owner {
+    pub(crate) fn new(issuer: &str, client: &str) -> Self {
+        let shared = |text: &str| SharedString::from_shared(text.into());
+        Self { issuer: shared(issuer), client: shared(client) }
+    }
+}
 
 /// A session's save that came too late.
 pub(crate) fn save_dropped() {

@@ -8,7 +8,7 @@ use std::{
 
 use metrics::Counter;
 
-use super::{ProviderMeter, name};
+use super::{Owner, name};
 
 /// Where the token came from that a request got.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,21 +40,10 @@ pub(crate) struct Counts {
 }
 
 pub(crate) struct Meter {
-    labels: ProviderMeter,
+    owner: Owner,
     /// Its own handle, as nearly every request counts here.
     served_from_cache: Counter,
     pub(crate) counts: Counts,
-}
-
-macro_rules! labels {
-    ($kind:ident, $name:expr, $meter:expr $(, $label:literal => $value:expr)*) => {
-        metrics::$kind!(
-            $name,
-            "issuer" => $meter.labels.issuer.clone(),
-            "client" => $meter.labels.client.clone()
-            $(, $label => $value)*
-        )
-    };
 }
 
 fn add(counter: &AtomicU64) {
@@ -65,17 +54,12 @@ impl Meter {
     /// For tests of what is measured elsewhere.
     #[cfg(test)]
     pub(crate) fn sample() -> std::sync::Arc<Self> {
-        std::sync::Arc::new(Self::new(ProviderMeter::new("https://id.example", "web")))
+        std::sync::Arc::new(Self::new(Owner::new("https://id.example", "web")))
     }
 
-    pub(crate) fn new(labels: ProviderMeter) -> Self {
-        let served_from_cache = metrics::counter!(
-            name::SERVED,
-            "issuer" => labels.issuer.clone(),
-            "client" => labels.client.clone(),
-            "from" => "cache"
-        );
-        Self { labels, served_from_cache, counts: Counts::default() }
+    pub(crate) fn new(owner: Owner) -> Self {
+        let served_from_cache = owned!(counter, name::SERVED, owner, "from" => "cache");
+        Self { owner, served_from_cache, counts: Counts::default() }
     }
 
     pub(crate) fn served_from_cache(&self) {
@@ -90,17 +74,17 @@ impl Meter {
             ServedFrom::Expired => (&self.counts.expired, "expired"),
         };
         add(counter);
-        labels!(counter, name::SERVED, self, "from" => from).increment(1);
+        owned!(counter, name::SERVED, self.owner, "from" => from).increment(1);
     }
 
     /// `outcome`: `served`, or the kind of the error.
     pub(crate) fn waited(&self, outcome: &'static str, waited: Duration) {
-        labels!(histogram, name::WAIT, self, "outcome" => outcome).record(waited);
+        owned!(histogram, name::WAIT, self.owner, "outcome" => outcome).record(waited);
     }
 
     pub(crate) fn late_caller(&self) {
         add(&self.counts.late_callers);
-        labels!(counter, name::LATE_CALLERS, self).increment(1);
+        owned!(counter, name::LATE_CALLERS, self.owner).increment(1);
     }
 
     /// `waiters`: at its end.
@@ -112,64 +96,64 @@ impl Meter {
             "lost_race" => &self.counts.lost_races,
             _ => &self.counts.failed,
         });
-        labels!(counter, name::FLIGHTS, self, "outcome" => outcome).increment(1);
-        labels!(histogram, name::FLIGHT_DURATION, self, "outcome" => outcome).record(took);
+        owned!(counter, name::FLIGHTS, self.owner, "outcome" => outcome).increment(1);
+        owned!(histogram, name::FLIGHT_DURATION, self.owner, "outcome" => outcome).record(took);
         #[allow(clippy::cast_precision_loss, reason = "nobody has as many as 2^52")]
-        labels!(histogram, name::FLIGHT_WAITERS, self).record(waiters as f64);
+        owned!(histogram, name::FLIGHT_WAITERS, self.owner).record(waiters as f64);
     }
 
     pub(crate) fn stage_ended(&self, stage: &'static str, took: Duration) {
-        labels!(histogram, name::STAGE_DURATION, self, "stage" => stage).record(took);
+        owned!(histogram, name::STAGE_DURATION, self.owner, "stage" => stage).record(took);
     }
 
     pub(crate) fn replayed(&self) {
         add(&self.counts.replays);
-        labels!(counter, name::REPLAYS, self).increment(1);
+        owned!(counter, name::REPLAYS, self.owner).increment(1);
     }
 
     pub(crate) fn mark_is_overdue(&self) {
-        labels!(counter, name::OVERDUE_MARKS, self).increment(1);
+        owned!(counter, name::OVERDUE_MARKS, self.owner).increment(1);
     }
 
     /// `write`: `mark` or `put`.
     pub(crate) fn swap_lost(&self, write: &'static str) {
-        labels!(counter, name::LOST_SWAPS, self, "write" => write).increment(1);
+        owned!(counter, name::LOST_SWAPS, self.owner, "write" => write).increment(1);
     }
 
     /// `what`: `tokens` or `ending`.
     pub(crate) fn unsaved(&self, what: &'static str) {
-        labels!(counter, name::UNSAVED, self, "what" => what).increment(1);
+        owned!(counter, name::UNSAVED, self.owner, "what" => what).increment(1);
     }
 
     pub(crate) fn unsaved_logins(&self, logins: usize) {
         #[allow(clippy::cast_precision_loss, reason = "nobody has as many as 2^52")]
-        labels!(gauge, name::UNSAVED_LOGINS, self).set(logins as f64);
+        owned!(gauge, name::UNSAVED_LOGINS, self.owner).set(logins as f64);
     }
 
     pub(crate) fn login_began(&self) {
         add(&self.counts.logins);
-        labels!(counter, name::LOGINS, self).increment(1);
+        owned!(counter, name::LOGINS, self.owner).increment(1);
     }
 
     pub(crate) fn login_ended(&self, reason: &'static str) {
         add(&self.counts.logins_ended);
-        labels!(counter, name::LOGINS_ENDED, self, "reason" => reason).increment(1);
+        owned!(counter, name::LOGINS_ENDED, self.owner, "reason" => reason).increment(1);
     }
 
     /// `outcome`: `revoked`, `not_supported`, or the kind of the error.
     pub(crate) fn revoked(&self, outcome: &'static str) {
-        labels!(counter, name::REVOCATIONS, self, "outcome" => outcome).increment(1);
+        owned!(counter, name::REVOCATIONS, self.owner, "outcome" => outcome).increment(1);
     }
 
     pub(crate) fn back_channel(&self, outcome: &'static str) {
-        labels!(counter, name::BACK_CHANNEL, self, "outcome" => outcome).increment(1);
+        owned!(counter, name::BACK_CHANNEL, self.owner, "outcome" => outcome).increment(1);
     }
 
     pub(crate) fn second_process(&self) {
-        labels!(counter, name::SECOND_PROCESS, self).increment(1);
+        owned!(counter, name::SECOND_PROCESS, self.owner).increment(1);
     }
 
     pub(crate) fn clock_skewed(&self) {
-        labels!(counter, name::CLOCK_SKEW, self).increment(1);
+        owned!(counter, name::CLOCK_SKEW, self.owner).increment(1);
     }
 }

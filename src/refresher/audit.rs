@@ -12,6 +12,8 @@
 //! | `subject_changed` | the provider gave it the tokens of somebody else |
 //! | `reuse_suspected` | two processes presented one refresh token, which a provider may punish |
 //!
+//! What begins and ends is counted here, too: one line, one count.
+//!
 //! A user is a keyed hash, so that the log leads to nobody without the key. Tokens, session ids and
 //! subjects never appear.
 
@@ -19,7 +21,13 @@ use std::sync::Arc;
 
 use aws_lc_rs::{hmac, rand};
 
-use crate::{error::ConfigError, hex, token_store::EndingReason, tokens::RecordKey};
+use crate::{
+    error::ConfigError,
+    hex,
+    metrics::Meter,
+    token_store::EndingReason,
+    tokens::{GrantTokens, RecordKey},
+};
 
 const SHORTEST_KEY: usize = 32;
 
@@ -30,11 +38,16 @@ pub(super) struct Audit(Arc<Parts>);
 struct Parts {
     key: hmac::Key,
     issuer: String,
+    meter: Arc<Meter>,
 }
 
 impl Audit {
     /// Without a key, with a random one: users have another hash in each process.
-    pub(super) fn new(key: Option<&[u8]>, issuer: &str) -> Result<Self, ConfigError> {
+    pub(super) fn new(
+        key: Option<&[u8]>,
+        issuer: &str,
+        meter: Arc<Meter>,
+    ) -> Result<Self, ConfigError> {
         let mut random = [0; SHORTEST_KEY];
         let key = match key {
             Some(key) if key.len() < SHORTEST_KEY => {
@@ -55,7 +68,7 @@ impl Audit {
             }
         };
         let key = hmac::Key::new(hmac::HMAC_SHA256, key);
-        Ok(Self(Arc::new(Parts { key, issuer: issuer.to_owned() })))
+        Ok(Self(Arc::new(Parts { key, issuer: issuer.to_owned(), meter })))
     }
 
     /// Stands for the user with this subject.
@@ -71,10 +84,15 @@ impl Audit {
     }
 
     pub(super) fn login(&self, login: RecordKey, subject: Option<&str>) {
+        self.0.meter.login_began();
         self.line("login", login, subject);
     }
 
-    pub(super) fn ended(&self, login: RecordKey, subject: Option<&str>, why: EndingReason) {
+    /// The token store has taken an ending, and no other one before. `of`: what is known of the
+    /// login.
+    pub(super) fn ended(&self, login: RecordKey, of: Option<&GrantTokens>, why: EndingReason) {
+        self.0.meter.login_ended(why.name());
+        let subject = of.and_then(|tokens| tokens.subject.as_deref());
         let event = match why {
             EndingReason::Logout => "logout",
             EndingReason::Replaced => "replaced",

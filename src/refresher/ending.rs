@@ -37,7 +37,6 @@ use super::{
 use crate::{
     clock::Clock,
     error::{RefreshError, RefreshErrorKind},
-    metrics::Meter,
     single_flight::SingleFlight,
     token_cache::TokenCache,
     token_store::{Ended, Ending, EndingReason, TokenRecord},
@@ -107,7 +106,6 @@ pub(super) struct Endings {
     pub(super) revoker: Revoker,
     pub(super) tasks: TaskTracker,
     pub(super) clock: Clock,
-    pub(super) meter: Arc<Meter>,
     pub(super) audit: Audit,
 }
 
@@ -159,7 +157,7 @@ impl Endings {
         let newest = stored.into_iter().chain(unsaved).chain(known);
         let newest = newest.max_by_key(|tokens| tokens.generation);
         if has_ended {
-            self.note_ended(key, ending, newest.as_ref());
+            self.audit.ended(key, newest.as_ref(), ending.reason);
         }
         if revoke && !own.revoke && refused.is_none() {
             self.revoke_for_logout(key, newest.clone());
@@ -203,11 +201,8 @@ impl Endings {
                 Ok(None)
             }
             Ended::Replaced(record) => {
-                self.note_ended(
-                    login.key,
-                    ending,
-                    self.records.open(login.key, &record).ok().as_ref(),
-                );
+                let tokens = self.records.open(login.key, &record).ok();
+                self.audit.ended(login.key, tokens.as_ref(), ending.reason);
                 self.mark(login, ending, true);
                 Ok(None)
             }
@@ -241,12 +236,6 @@ impl Endings {
             self.flights.settle(|flight| flight.key == login.key, &Err(error));
         }
         self.here.get(login.key).unwrap_or(ending)
-    }
-
-    /// The token store has taken the ending, and no other one before.
-    fn note_ended(&self, key: RecordKey, ending: Ending, of: Option<&GrantTokens>) {
-        self.meter.login_ended(ending.reason.name());
-        self.audit.ended(key, of.and_then(|tokens| tokens.subject.as_deref()), ending.reason);
     }
 
     fn ending(&self, cause: Cause, session_ends: Option<SystemTime>) -> Ending {

@@ -91,8 +91,7 @@ impl TokenRefresher {
     ///
     /// One of its defaults differs: the cookie is `SameSite=Lax`. With tower-sessions' `Strict` a
     /// browser that comes back from the provider would not send it, and the login would begin a
-    /// session of its own beside the one that it came from. The cookie is `Secure`; for development
-    /// over plain http, use `with_secure(false)`: only some browsers make an exception for localhost.
+    /// session of its own beside the one that it came from. For plain http, use `with_secure(false)`.
     ///
     /// A session layer of your own works as well: the session holds only a pointer to its login.
     /// Then a session that was deleted may come back by a late save, and a session whose login

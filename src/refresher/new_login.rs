@@ -64,7 +64,6 @@ impl NewLogin {
             }
         }
         core.endings.check(Login::of(self.grant).key)?;
-        core.meter.login_began();
         core.audit.login(self.token.key, self.token.subject.as_deref());
         core.cache.put(self.grant, self.token, self.read_at);
         Ok(())

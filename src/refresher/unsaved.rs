@@ -290,11 +290,10 @@ impl Inner {
         set: Option<Arc<Write>>,
     ) {
         self.ended_here.note_stored(key);
-        match &ended {
-            Ended::Replaced(_) => self.meter.login_ended(ending.reason.name()),
-            Ended::Before(before) => self.ended_here.mark(key, *before, true),
-            Ended::Newer(_) | Ended::Absent => {}
+        if let Ended::Before(before) = &ended {
+            self.ended_here.mark(key, *before, true);
         }
+        let has_ended = matches!(ended, Ended::Replaced(_));
         if let Some(mut kept) = self.kept.get_mut(&key) {
             kept.ending = None;
             // A flight may have brought a newer one since: the store will say that it is too late.
@@ -307,11 +306,9 @@ impl Inner {
             Ended::Before(_) | Ended::Newer(_) | Ended::Absent => None,
         };
         let set = set.map(|set| set.tokens.clone());
-        let is_ended = replaced.is_some();
         let newest = replaced.into_iter().chain(set).max_by_key(|tokens| tokens.generation);
-        if is_ended {
-            let subject = newest.as_ref().and_then(|tokens| tokens.subject.as_deref());
-            self.audit.ended(key, subject, ending.reason);
+        if has_ended {
+            self.audit.ended(key, newest.as_ref(), ending.reason);
         }
         if let Some(tokens) = newest.filter(|_| ending.revoke) {
             self.revoker.revoke_unwanted(key, &tokens).await;

@@ -11,6 +11,7 @@ use tracing::{
     Subscriber,
     field::{Field, Visit},
     span::{Attributes, Id, Record},
+    subscriber::DefaultGuard,
 };
 use tracing_subscriber::{Layer, layer::Context, layer::SubscriberExt, registry::LookupSpan};
 
@@ -32,6 +33,13 @@ impl Visit for Seen {
 struct Spans(Arc<Mutex<BTreeMap<u64, Seen>>>);
 
 impl Spans {
+    /// Those of this test's thread, for as long as the guard lives.
+    fn collecting() -> (Self, DefaultGuard) {
+        let spans = Self::default();
+        let subscriber = tracing_subscriber::registry().with(spans.clone());
+        (spans, tracing::subscriber::set_default(subscriber))
+    }
+
     fn change(&self, id: &Id, change: impl FnOnce(&mut Seen)) {
         let mut spans = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         change(spans.entry(id.into_u64()).or_default());
@@ -64,9 +72,7 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Spans {
 
 #[tokio::test]
 async fn waiters_follow_from_the_one_refresh_that_asked_the_provider() {
-    let spans = Spans::default();
-    let subscriber = tracing_subscriber::registry().with(spans.clone());
-    let _collecting = tracing::subscriber::set_default(subscriber);
+    let (spans, _collecting) = Spans::collecting();
     let world = World::on_swapping();
     let id = world.log_in("alice").await;
     world.expire();
@@ -107,9 +113,7 @@ async fn waiters_follow_from_the_one_refresh_that_asked_the_provider() {
 
 #[tokio::test]
 async fn a_request_that_failed_says_why() {
-    let spans = Spans::default();
-    let subscriber = tracing_subscriber::registry().with(spans.clone());
-    let _collecting = tracing::subscriber::set_default(subscriber);
+    let (spans, _collecting) = Spans::collecting();
     let world = World::on_swapping();
     let id = world.log_in("alice").await;
     world.expire();

@@ -17,6 +17,7 @@ mod admission;
 mod breaker;
 mod bulkhead;
 mod dead_tokens;
+mod held_back;
 mod limits;
 mod rate_limited;
 mod refusals;
@@ -25,8 +26,9 @@ mod retry;
 /// What so many logins have met is not one user's trouble.
 const SEVERAL: usize = 3;
 
-pub(crate) use admission::{Admission, HeldBack, Pass, is_held_back, random};
+pub(crate) use admission::{Admission, Pass, random};
 pub use breaker::BreakerState;
 pub(crate) use dead_tokens::Fingerprint;
+pub(crate) use held_back::{HeldBack, is_held_back};
 pub use limits::ProviderLimits;
 pub(crate) use retry::pause_before_retry;

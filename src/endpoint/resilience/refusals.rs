@@ -9,7 +9,7 @@
 
 use std::time::Duration;
 
-use super::{Fingerprint, SEVERAL, admission::HeldBack, breaker::jittered};
+use super::{Fingerprint, SEVERAL, breaker::jittered, held_back::HeldBack};
 use crate::{
     backoff::doubled,
     endpoint::error::{EndpointError, EndpointErrorKind as Kind},

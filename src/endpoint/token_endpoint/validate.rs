@@ -17,7 +17,7 @@ use crate::{
         resilience::Admission,
         transport::Transport,
     },
-    metrics::ProviderMeter,
+    metrics::{Owner, ProviderMeter},
 };
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
@@ -56,7 +56,7 @@ impl TokenEndpoint {
         let clock = Clock::system();
         let issuers = issuer.as_deref().map(|own| Issuers::new(own, &self.accepted_issuers));
         let issuer_id = issuer.unwrap_or(located.fallback_id);
-        let meter = ProviderMeter::new(&issuer_id, self.auth.client_id());
+        let meter = ProviderMeter::new(Owner::new(&issuer_id, self.auth.client_id()));
         Ok(Provider {
             issuers,
             issuer_id: issuer_id.into(),

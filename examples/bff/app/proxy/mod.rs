@@ -128,7 +128,7 @@ impl Proxy {
             return Err(Refusal::BodyTooLarge);
         }
         let (backend, target) = self.target(&head.uri)?;
-        let path = target.path().to_owned();
+        let there = target.clone();
         self.via.outbound(&mut head.headers, peer);
         if asked == Asked::WebSocket {
             web_socket::name_it(&mut head.headers);
@@ -152,7 +152,7 @@ impl Proxy {
         };
 
         if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
-            return switched((backend, &path), asked, browser, answer, tokens);
+            return switched((backend, there.path()), asked, browser, answer, tokens);
         }
         // Whoever believes the other one takes a part of this answer for the next one (RFC 9112,
         // section 6.3).
@@ -165,7 +165,7 @@ impl Proxy {
         let mut response = Response::new(until_end::body(&head.headers, body, &tokens));
         *response.status_mut() = head.status;
         *response.headers_mut() = head.headers;
-        backend.inbound(&path, response.headers_mut());
+        backend.inbound(there.path(), response.headers_mut());
         Ok(response)
     }
 
@@ -177,9 +177,11 @@ impl Proxy {
             return Err(Refusal::Path);
         }
         // Another spelling of the path does not lead past the upstream that it is for.
-        let plain = path::plain(asked.path());
-        if !self.backend(&plain).is_some_and(|(meant, _)| std::ptr::eq(meant, backend)) {
-            return Err(Refusal::Path);
+        if self.backends.len() > 1 {
+            let plain = path::plain(asked.path());
+            if !self.backend(&plain).is_some_and(|(meant, _)| std::ptr::eq(meant, backend)) {
+                return Err(Refusal::Path);
+            }
         }
         Ok((backend, backend.target(below, asked.query())?))
     }
