@@ -17,7 +17,7 @@ use crate::{
     tokens::ClaimsTrust,
 };
 
-/// Settings of a [`TokenRefresher`].
+/// Settings of a [`TokenRefresher`](crate::TokenRefresher).
 ///
 /// | setting | default |
 /// |---|---|
@@ -119,8 +119,8 @@ impl TokenRefresherBuilder {
 
     /// The session key that points to the login. Not empty. For the tokens of a second provider in
     /// the same sessions, build a second refresher over the first one's
-    /// [`session_store`](TokenRefresher::session_store) with another key, and use the second one's
-    /// session layer only.
+    /// [`session_store`](crate::TokenRefresher::session_store) with another key, and use the second
+    /// one's session layer only.
     pub fn session_key(mut self, key: impl Into<String>) -> Self {
         self.session_key = key.into();
         self
@@ -146,9 +146,9 @@ impl TokenRefresherBuilder {
         self
     }
 
-    /// Lets the provider end logins (OpenID Connect Back-Channel Logout 1.0), through the route of
-    /// [`TokenRefresher::back_channel_logout`]. The endpoint needs an issuer and the provider's
-    /// keys, as by discovery.
+    /// Lets the provider end logins (OpenID Connect Back-Channel Logout 1.0), through
+    /// [a route](crate::TokenRefresher::back_channel_logout). The endpoint needs an issuer and the
+    /// provider's keys, as by discovery.
     ///
     /// `key`: at least 32 bytes of randomness, the same in all processes of a token store. The
     /// token store keeps what finds a login by its `sid` and by its user; without the key nobody
@@ -164,7 +164,8 @@ impl TokenRefresherBuilder {
         self
     }
 
-    /// Sets whether [`TokenRefresher::log_out`] revokes the tokens at the provider (RFC 7009).
+    /// Sets whether [`log_out`](crate::TokenRefresher::log_out) revokes the tokens at the provider (RFC
+    /// 7009).
     pub fn revoke_on_log_out(mut self, revoke: bool) -> Self {
         self.revoke_on_log_out = revoke;
         self
