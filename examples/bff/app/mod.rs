@@ -134,8 +134,8 @@ fn router(
         .layer(tokens)
         .route(ME, get(me::me).layer(TokenRefreshLayer::new(refresher).lazy()))
         .merge(login_routes(settings, refresher)?)
-        .layer(sessions)
-        .layer(session_cookie)
+        // In one piece, the outer one first: each layer of a router costs a request another box.
+        .layer((session_cookie, sessions))
         .route("/healthz", refresher.liveness())
         .route("/readyz", refresher.readiness())
         .with_state(app)

@@ -55,23 +55,16 @@ impl Hosts {
 
     /// The place of the host that `uri` leads to; none if it must not see the token.
     pub(super) fn find(&self, uri: &Uri) -> Option<usize> {
-        let name = uri.host()?;
-        let (_, behind) = uri.authority()?.as_str().rsplit_once(name)?;
-        if !behind.is_empty() && uri.port_u16().is_none() {
-            // The client may take what is no number for another port.
-            return None;
-        }
-        let (default_port, is_plain) = match uri.scheme_str()? {
-            "https" => (443, false),
-            "http" => (80, !is_loopback(name)),
+        let default_port = match uri.scheme_str()? {
+            "https" => 443,
+            "http" => 80,
             _ => return None,
         };
-        let port = uri.port_u16().unwrap_or(default_port);
-        let place = self.0.iter().position(|host| {
-            host.name.eq_ignore_ascii_case(name) && host.port.unwrap_or(default_port) == port
-        })?;
+        let server = uri.authority()?.as_str();
+        let server = server.rsplit_once('@').map_or(server, |(_user, server)| server);
+        let place = self.0.iter().position(|host| host.is(server, default_port))?;
         let host = &self.0[place];
-        if is_plain && !host.by_http {
+        if default_port == 80 && !host.by_http && !is_loopback(&host.name) {
             host.warn_of_plain_http();
             return None;
         }
@@ -92,6 +85,20 @@ impl Host {
             return Err(wrong(text, rule));
         }
         Ok(Self { name: name.to_ascii_lowercase(), port, by_http: false, warned: Arc::default() })
+    }
+
+    /// Whether `server` is this host, and the port this one's: `api.example.com`, `[::1]:8080`.
+    fn is(&self, server: &str, default_port: u16) -> bool {
+        let Some((name, port)) = server.split_at_checked(self.name.len()) else { return false };
+        let wanted = self.port.unwrap_or(default_port);
+        name.eq_ignore_ascii_case(&self.name)
+            && match port.strip_prefix(':') {
+                None => port.is_empty() && wanted == default_port,
+                // What is no number, the client may take for another port.
+                Some(port) => {
+                    port.bytes().all(|digit| digit.is_ascii_digit()) && port.parse() == Ok(wanted)
+                }
+            }
     }
 
     /// Once: each request would say the same.
@@ -137,6 +144,10 @@ mod tests {
             ("/orders", None),
             ("https://api.example.com:99999/", None),
             ("https://api.example.com:/", None),
+            ("https://api.example.com:+443/", None),
+            ("https://api.example.com:0443/", Some(0)),
+            ("https://someone:s3cret@api.example.com/", Some(0)),
+            ("https://api.example.com:8443@evil.example/", None),
         ] {
             assert_eq!(hosts.find(&uri.parse().unwrap()), found, "{uri}");
         }

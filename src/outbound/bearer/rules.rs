@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use http::{
-    Extensions, HeaderMap, HeaderValue, Method, Response, StatusCode, Uri,
+    Extensions, HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, Uri,
     header::{AUTHORIZATION, CONTENT_TYPE},
 };
 
@@ -18,7 +18,7 @@ use crate::{
 /// A token younger than this is not refused for its age.
 const YOUNG: Duration = Duration::from_secs(10);
 
-const GRPC_STATUS: &str = "grpc-status";
+const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 const UNAUTHENTICATED: &str = "16";
 
 /// The head of an API's answer.

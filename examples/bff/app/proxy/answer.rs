@@ -6,14 +6,14 @@
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use url::Url;
 
-use super::{super::cookies::CookieNames, cookies, headers::remove_hop_by_hop};
+use super::{super::cookies::CookieNames, cookies, headers::keep_end_to_end};
 use crate::app::settings::{BaseUrl, Upstream};
 
 /// About the origin, and not about a resource of the upstream's: for how long it is https, what the
 /// browser forgets of it, sends to it, reports about it and isolates it from, where else it is, who
 /// is logged in there, and how far a service worker reaches. And what caches in between are told
 /// past `Cache-Control`.
-const NOT_THE_UPSTREAMS: [HeaderName; 19] = [
+static NOT_THE_UPSTREAMS: [HeaderName; 19] = [
     HeaderName::from_static("accept-ch"),
     HeaderName::from_static("activate-storage-access"),
     header::ALT_SVC,
@@ -79,11 +79,9 @@ impl Answers {
     /// The upstream's answer becomes the browser's.
     /// `asked`: the upstream's own path of the request.
     pub(super) fn inbound(&self, asked: &str, headers: &mut HeaderMap) {
-        remove_hop_by_hop(headers);
-        for name in &NOT_THE_UPSTREAMS {
-            headers.remove(name);
-        }
-        remove_all(headers, is_for_others);
+        keep_end_to_end(headers, |name| {
+            NOT_THE_UPSTREAMS.contains(name) || is_for_others(name.as_str())
+        });
         drop_prompts(headers);
         cookies::drop_ours_set(self.names, headers);
         self.mend_location(asked, headers);
@@ -194,12 +192,5 @@ fn drop_prompts(headers: &mut HeaderMap) {
         if !prompts {
             headers.append(header::WWW_AUTHENTICATE, line);
         }
-    }
-}
-
-pub(super) fn remove_all(headers: &mut HeaderMap, goes: impl Fn(&str) -> bool) {
-    let names: Vec<_> = headers.keys().filter(|name| goes(name.as_str())).cloned().collect();
-    for name in names {
-        headers.remove(name);
     }
 }

@@ -1,6 +1,6 @@
 //! One upstream: which paths lead to it, and where.
 
-use axum::http::{HeaderMap, Uri};
+use axum::http::{HeaderMap, Uri, uri::Authority};
 use tower_token_refresh::{ApiHosts, Clock, ConfigError};
 
 use super::{Sent, again, answer::Answers, path, refusal::Refusal};
@@ -48,7 +48,7 @@ impl Backend {
             .build()
             .map_err(|_| Refusal::Path)?;
         // Whatever the path was, it must not have become another host.
-        if target.authority() != Some(authority) {
+        if target.authority().map(Authority::as_str) != Some(authority.as_str()) {
             return Err(Refusal::Path);
         }
         Ok(target)

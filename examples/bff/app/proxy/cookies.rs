@@ -21,7 +21,8 @@ pub(super) fn drop_ours_sent(names: CookieNames, headers: &mut HeaderMap) {
             kept.extend(b"; ");
         }
         if !name.is_empty() {
-            kept.extend([name, b"="].concat());
+            kept.extend(name);
+            kept.push(b'=');
         }
         kept.extend(value);
     }

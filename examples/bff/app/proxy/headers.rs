@@ -1,10 +1,9 @@
 //! What of a request's headers goes on to the upstream, and what stays here.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
 use super::{
     super::{cookies::CookieNames, settings::BaseUrl},
-    answer::remove_all,
     cookies,
 };
 use axum::http::{
@@ -17,7 +16,7 @@ const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
 /// About one connection only (RFC 9110, 7.6.1), together with those that `Connection` names.
-const HOP_BY_HOP: [HeaderName; 8] = [
+static HOP_BY_HOP: [HeaderName; 8] = [
     HeaderName::from_static("keep-alive"),
     HeaderName::from_static("proxy-connection"),
     header::PROXY_AUTHENTICATE,
@@ -32,7 +31,7 @@ const HOP_BY_HOP: [HeaderName; 8] = [
 /// user is, and where the request comes from. The address that the upstream gets is the one that
 /// connects here: the proxy's, where a proxy stands in front. `Expect` is answered here, `Host`
 /// follows from the target, and `Authorization` is the token of the login.
-const NOT_THE_BROWSERS: [HeaderName; 9] = [
+static NOT_THE_BROWSERS: [HeaderName; 9] = [
     header::AUTHORIZATION,
     header::EXPECT,
     header::FORWARDED,
@@ -46,7 +45,7 @@ const NOT_THE_BROWSERS: [HeaderName; 9] = [
 ];
 
 /// How the names begin under which the usual proxies and clouds say who the user is, and how the
-/// request came to them.
+/// request came to them. Sorted, and none is the beginning of another: see `is_for_proxies`.
 const OF_PROXIES: [&str; 40] = [
     "akamai-",
     "cf-",
@@ -110,48 +109,66 @@ impl Via {
 
     /// The browser's request becomes the upstream's.
     pub(super) fn outbound(&self, headers: &mut HeaderMap, peer: SocketAddr) {
-        remove_hop_by_hop(headers);
-        for name in &NOT_THE_BROWSERS {
-            headers.remove(name);
-        }
-        remove_all(headers, is_for_proxies);
+        keep_end_to_end(headers, |name| {
+            NOT_THE_BROWSERS.contains(name) || is_for_proxies(name.as_str())
+        });
         cookies::drop_ours_sent(self.names, headers);
         headers.insert(FORWARDED_HOST, self.host.clone());
         headers.insert(FORWARDED_PROTO, self.proto.clone());
         let ip = peer.ip().to_canonical();
+        let (begin, end) = if ip.is_ipv4() { ("for=", "") } else { ("for=\"[", "]\"") };
+        let ip = ip.to_string();
         let by = |text: String| HeaderValue::try_from(text).expect("an address is ASCII");
-        headers.insert(FORWARDED_FOR, by(ip.to_string()));
-        let forwarded = match ip {
-            IpAddr::V4(ip) => format!("for={ip}{}", self.forwarded),
-            IpAddr::V6(ip) => format!("for=\"[{ip}]\"{}", self.forwarded),
-        };
-        headers.insert(header::FORWARDED, by(forwarded));
+        headers.insert(header::FORWARDED, by([begin, &ip, end, &self.forwarded].concat()));
+        headers.insert(FORWARDED_FOR, by(ip));
     }
 }
 
 /// Any name of these may be one that a proxy in front of the upstream gives a meaning.
 fn is_for_proxies(name: &str) -> bool {
+    // Of sorted texts, the last one before `name` is the only one that can be its beginning.
+    let behind = OF_PROXIES.partition_point(|begin| *begin <= name);
     // CGI and its heirs read `-` and `_` alike, so `x_forwarded_for` would pass for
     // `x-forwarded-for`.
-    name.contains('_') || OF_PROXIES.iter().any(|begin| name.starts_with(begin))
+    name.contains('_') || OF_PROXIES[..behind].last().is_some_and(|begin| name.starts_with(begin))
 }
 
-pub(super) fn remove_hop_by_hop(headers: &mut HeaderMap) {
-    if let Entry::Occupied(named) = headers.entry(header::CONNECTION) {
-        let (_, named) = named.remove_entry_mult();
-        let names: Vec<HeaderName> = named
-            .flat_map(|line| {
-                let names = line.as_bytes().split(|byte| *byte == b',');
-                names
-                    .filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok())
-                    .collect::<Vec<_>>()
-            })
-            .collect();
-        for name in names {
-            headers.remove(name);
+/// Removes what is about one connection only, and all else that `goes`.
+pub(super) fn keep_end_to_end(headers: &mut HeaderMap, goes: impl Fn(&HeaderName) -> bool) {
+    remove_named_by_connection(headers);
+    // Each header that is there is looked at. To ask for each one that may be there takes longer
+    // than all else that is done to them.
+    let is_to_go = |name: &&HeaderName| HOP_BY_HOP.contains(*name) || goes(*name);
+    for name in headers.keys().filter(is_to_go).cloned().collect::<Vec<_>>() {
+        headers.remove(name);
+    }
+}
+
+fn remove_named_by_connection(headers: &mut HeaderMap) {
+    let Entry::Occupied(lines) = headers.entry(header::CONNECTION) else { return };
+    let (_, lines) = lines.remove_entry_mult();
+    for line in lines.collect::<Vec<_>>() {
+        for name in line.as_bytes().split(|byte| *byte == b',') {
+            if let Ok(name) = HeaderName::from_bytes(name.trim_ascii()) {
+                headers.remove(name);
+            }
         }
     }
-    for name in &HOP_BY_HOP {
-        headers.remove(name);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_beginnings_of_names_can_be_searched() {
+        for pair in OF_PROXIES.windows(2) {
+            assert!(pair[0] < pair[1] && !pair[1].starts_with(pair[0]), "{pair:?}");
+        }
+        for begin in OF_PROXIES {
+            assert!(is_for_proxies(begin), "{begin}");
+            assert!(is_for_proxies(&format!("{begin}zzz")), "{begin}");
+            assert!(!is_for_proxies(&begin[..begin.len() - 1]), "{begin}");
+        }
     }
 }
