@@ -113,7 +113,8 @@ pub mod operations {}
 
 #[doc = "[metrics]: crate::docs::operations#metrics\n"]
 #[doc = "[runbook]: crate::docs::runbook\n"]
-#[doc = "[several processes]: crate::docs::several_processes\n\n"]
+#[doc = "[several processes]: crate::docs::several_processes\n"]
+#[doc = "[tuning]: crate::docs::tuning\n\n"]
 #[doc = include_str!("../docs/deployment.md")]
 pub mod deployment {}
 
@@ -121,6 +122,7 @@ pub mod deployment {}
 #[doc = "[failure modes]: crate::docs::failure_modes\n"]
 #[doc = "[Tuning]: crate::docs::tuning\n"]
 #[doc = "[Migration]: crate::docs::migration\n"]
+#[doc = "[the page of a process]: crate::docs::operations#the-page-of-a-process\n"]
 #[doc = "[sizing]: crate::docs::sizing\n"]
 #[doc = "[several processes]: crate::docs::several_processes\n"]
 #[doc = "[providers]: crate::docs::providers\n"]
@@ -134,6 +136,7 @@ pub mod runbook {}
 pub mod tuning {}
 
 #[doc = "[tuning]: crate::docs::tuning\n"]
+#[doc = "[compared]: crate::docs::compared\n"]
 #[doc = "[runbook]: crate::docs::runbook\n\n"]
 #[doc = include_str!("../docs/sizing.md")]
 pub mod sizing {}

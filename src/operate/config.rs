@@ -22,7 +22,9 @@ use crate::{ConfigError, OnUnavailable, ProviderLimits, RefreshPolicy};
 /// }"#)?;
 /// config.check()?;
 /// let (policy, limits) = (config.policy(), config.limits());
-/// # let _ = (policy, limits);
+/// // It is in neither of them: hand it to `TokenEndpoint::request_timeout`.
+/// let request_timeout = config.request_timeout;
+/// # let _ = (policy, limits, request_timeout);
 ///
 /// let error = serde_json::from_str::<RefreshConfig>(r#"{ "leewy": "10s" }"#).unwrap_err();
 /// assert!(error.to_string().starts_with("unknown field `leewy`, expected one of `leeway`"));

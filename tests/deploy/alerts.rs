@@ -53,6 +53,23 @@ impl Story {
     }
 }
 
+/// Ten minutes in which nothing is wrong, some with a fault, and then as long as alerts take to clear.
+pub async fn fault(
+    users: usize,
+    minutes: u64,
+    alerts: &[&str],
+    begin: impl FnOnce(&World),
+    end: impl FnOnce(&World),
+) {
+    let mut story = Story::begin(users, World::on_swapping).await;
+    let before = story.pass(10).await;
+    begin(&story.world);
+    let during = story.pass(minutes).await;
+    end(&story.world);
+    story.pass(25).await;
+    story.recording.judge(before, during, alerts);
+}
+
 fn five_minutes() -> World {
     let life = Duration::from_secs(300);
     World::configured(|issuer| issuer.access_token_lifetime(life), |builder| builder)
@@ -98,13 +115,8 @@ async fn logins_that_ended_while_nobody_was_there_are_no_fault() {
 #[tokio::test(start_paused = true)]
 #[ignore = "needs promtool: see tests/services/run"]
 async fn the_provider_is_down() {
-    let mut story = Story::begin(15, World::on_swapping).await;
-    let before = story.pass(10).await;
-    story.world.issuer.set_down(true);
-    let during = story.pass(15).await;
-    story.world.issuer.set_down(false);
-    story.pass(20).await;
-    story.recording.judge(before, during, &["RequestsFailing", "BreakerOpen"]);
+    let down = |down| move |world: &World| world.issuer.set_down(down);
+    fault(15, 15, &["RequestsFailing", "BreakerOpen"], down(true), down(false)).await;
 }
 
 /// Every third request breaks: too few in a row for the breaker.
@@ -173,37 +185,22 @@ async fn the_provider_asks_to_be_left_alone() {
 #[tokio::test(start_paused = true)]
 #[ignore = "needs promtool: see tests/services/run"]
 async fn a_refresh_brings_the_tokens_of_somebody_else() {
-    let mut story = Story::begin(5, World::on_swapping).await;
-    let before = story.pass(10).await;
-    story.world.issuer.switch_user_next("mallory");
-    let during = story.pass(2).await;
-    story.pass(20).await;
-    story.recording.judge(before, during, &["SubjectChanged"]);
+    let begin = |world: &World| world.issuer.switch_user_next("mallory");
+    fault(5, 2, &["SubjectChanged"], begin, |_| {}).await;
 }
 
 #[tokio::test(start_paused = true)]
 #[ignore = "needs promtool: see tests/services/run"]
 async fn the_client_secret_is_wrong_for_three_minutes() {
-    let mut story = Story::begin(5, World::on_swapping).await;
-    let before = story.pass(10).await;
-    for _ in 0..100 {
-        story.world.issuer.fail_next_oauth(401, "invalid_client");
-    }
-    let during = story.pass(3).await;
-    story.world.issuer.clear_script();
-    story.pass(25).await;
-    story.recording.judge(before, during, &["Misconfigured"]);
+    let begin =
+        |world: &World| (0..100).for_each(|_| world.issuer.fail_next_oauth(401, "invalid_client"));
+    fault(5, 3, &["Misconfigured"], begin, |world| world.issuer.clear_script()).await;
 }
 
 #[tokio::test(start_paused = true)]
 #[ignore = "needs promtool: see tests/services/run"]
 async fn a_refresh_panics() {
-    let mut story = Story::begin(5, World::on_swapping).await;
-    let before = story.pass(10).await;
-    story.world.tokens.panic_next(TokenOp::Swap);
-    let during = story.pass(2).await;
-    story.pass(20).await;
-    story.recording.judge(before, during, &["Panicked"]);
+    fault(5, 2, &["Panicked"], |world| world.tokens.panic_next(TokenOp::Swap), |_| {}).await;
 }
 
 fn with_back_channel() -> World {

@@ -11,32 +11,22 @@ use tower_token_refresh::{
 };
 
 use super::{
-    alerts::Story,
+    alerts::{Story, fault},
     recording::{Recording, SCRAPED_EVERY},
 };
 
 #[tokio::test(start_paused = true)]
 #[ignore = "needs promtool: see tests/services/run"]
 async fn the_token_store_is_down() {
-    let mut story = Story::begin(15, World::on_swapping).await;
-    let before = story.pass(10).await;
-    story.world.tokens.refuse_everything(true);
-    let during = story.pass(10).await;
-    story.world.tokens.refuse_everything(false);
-    story.pass(20).await;
-    story.recording.judge(before, during, &["RequestsFailing"]);
+    let down = |down| move |world: &World| world.tokens.refuse_everything(down);
+    fault(15, 10, &["RequestsFailing"], down(true), down(false)).await;
 }
 
 #[tokio::test(start_paused = true)]
 #[ignore = "needs promtool: see tests/services/run"]
 async fn the_token_store_does_not_take_new_tokens() {
-    let mut story = Story::begin(5, World::on_swapping).await;
-    let before = story.pass(10).await;
-    story.world.tokens.refuse(TokenOp::Put);
-    let during = story.pass(4).await;
-    story.world.tokens.accept(TokenOp::Put);
-    story.pass(15).await;
-    story.recording.judge(before, during, &["UnsavedLogins"]);
+    let begin = |world: &World| world.tokens.refuse(TokenOp::Put);
+    fault(5, 4, &["UnsavedLogins"], begin, |world| world.tokens.accept(TokenOp::Put)).await;
 }
 
 #[tokio::test(start_paused = true)]

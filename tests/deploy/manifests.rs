@@ -22,6 +22,14 @@ fn nobody_is_killed_while_a_refresh_may_still_end() {
     assert!(number(&read("deploy/compose.yaml"), "stop_grace_period:") > drain);
 }
 
+/// A pod that is not ready may hold tokens that Redis does not take.
+#[test]
+fn nobody_is_evicted_while_no_pod_is_ready() {
+    let manifest = read(BFF);
+    assert!(manifest.contains("kind: PodDisruptionBudget"));
+    assert!(!manifest.contains("unhealthyPodEvictionPolicy:"), "the default is `IfHealthyBudget`");
+}
+
 #[test]
 fn each_secret_is_a_file_and_none_is_a_variable() {
     let (manifest, secrets) = (read(BFF), read("deploy/kubernetes/example/secret.yaml"));

@@ -120,12 +120,16 @@ fn alerts(rules: &str) -> Vec<(&str, &str)> {
     alerts.map(|alert| alert.split_once('\n').expect("more than a name")).collect()
 }
 
+fn panels() -> Vec<Value> {
+    let mut dashboard: Value =
+        serde_json::from_str(&read("deploy/grafana/dashboard.json")).expect("JSON");
+    serde_json::from_value(dashboard["panels"].take()).expect("panels")
+}
+
 /// The queries of the dashboard, with their panel's title.
 pub fn queries() -> Vec<(String, String)> {
-    let dashboard: Value =
-        serde_json::from_str(&read("deploy/grafana/dashboard.json")).expect("JSON");
     let mut queries = Vec::new();
-    for panel in dashboard["panels"].as_array().expect("panels") {
+    for panel in panels() {
         let title = panel["title"].as_str().expect("a title");
         for target in panel["targets"].as_array().into_iter().flatten() {
             queries.push((title.to_owned(), target["expr"].as_str().expect("a query").to_owned()));
@@ -156,6 +160,34 @@ fn the_dashboard_names_metrics_and_labels_that_exist_and_shows_them_all() {
     }
     let all: BTreeSet<_> = table().into_keys().collect();
     assert_eq!(all.difference(&shown).collect::<Vec<_>>(), Vec::<&String>::new());
+}
+
+/// Lines that differ by a label say so in their name. A stat over a range of time would go on showing
+/// the last number that was one, long after nothing is measured any more.
+#[test]
+fn each_panel_has_a_unit_each_line_a_name_of_its_own_and_a_stat_is_of_now() {
+    for panel in panels().iter().filter(|panel| panel["type"] != "row") {
+        let title = &panel["title"];
+        assert!(panel["fieldConfig"]["defaults"]["unit"].is_string(), "{title}");
+        for target in panel["targets"].as_array().expect("targets") {
+            let (query, name) = (target["expr"].as_str(), target["legendFormat"].as_str());
+            let (query, name) = (query.expect("a query"), name.expect("a name"));
+            if panel["type"] == "stat" {
+                assert_eq!(target["instant"], true, "{title}");
+                continue;
+            }
+            assert!(!name.is_empty(), "{title}");
+            let by = query.split("by (").nth(1).and_then(|rest| rest.split(')').next());
+            let labels =
+                by.into_iter().flat_map(|by| by.split(", ")).filter(|label| *label != "le");
+            for label in labels {
+                assert!(
+                    name.contains(&format!("{{{{{label}}}}}")),
+                    "{title}: {name} lacks {label}"
+                );
+            }
+        }
+    }
 }
 
 #[test]
