@@ -5,7 +5,7 @@ use std::{ffi::OsString, time::Duration};
 use tower_token_refresh::RefreshConfig;
 
 use crate::{
-    app::settings::{Sessions, Settings, Upstream, without_secrets},
+    app::settings::{Sessions, Settings, Upstream, masked_url},
     world::settings_of,
 };
 
@@ -16,7 +16,7 @@ pub(crate) const GOOD: [(&str, &str); 3] = [
 ];
 
 /// What is wrong, as a whole environment's difference from [`GOOD`], and the line that says so.
-pub(crate) const BAD: [(&[(&str, &str)], &str); 55] = [
+pub(crate) const BAD: [(&[(&str, &str)], &str); 57] = [
     (&[("ISSUER_URL", "")], "ISSUER_URL: it is required, but it is missing or empty"),
     (&[("CLIENT_ID", "")], "CLIENT_ID: it is required, but it is missing or empty"),
     (&[("UPSTREAM_URL", "")], "UPSTREAM_URL: it is required, but it is missing or empty"),
@@ -121,10 +121,7 @@ pub(crate) const BAD: [(&[(&str, &str)], &str); 55] = [
         &[("SCOPES", "openid \"x\"")],
         "SCOPES \"openid \\\"x\\\"\": they must be ASCII words separated by spaces",
     ),
-    (
-        &[("REDIS_URL", "127.0.0.1:6379")],
-        "REDIS_URL \"127.0.0.1:6379\": it must be redis://host:port",
-    ),
+    (&[("REDIS_URL", "127.0.0.1:6379")], "REDIS_URL: it must be redis://host:port"),
     (
         &[("REDIS_URL", "rediss://:hunter2@r:1")],
         "REDIS_URL \"rediss://…@r:1\": it must be redis://host:port",
@@ -135,7 +132,11 @@ pub(crate) const BAD: [(&[(&str, &str)], &str); 55] = [
     ),
     (
         &[("DATABASE_URL", "postgres:hunter2@db")],
-        "DATABASE_URL \"…@db\": it must be postgres://host/name or sqlite:path",
+        "DATABASE_URL: it must be postgres://host/name or sqlite:path",
+    ),
+    (
+        &[("DATABASE_URL", "host=db user=app password=hunter2")],
+        "DATABASE_URL: it must be postgres://host/name or sqlite:path",
     ),
     (
         &[("REDIS_URL", "redis://:hunter2@r:1"), ("DATABASE_URL", "sqlite:x")],
@@ -184,6 +185,10 @@ pub(crate) const BAD: [(&[(&str, &str)], &str); 55] = [
     (
         &[("REFRESH_STORE_TIMEOUT", "0s")],
         "REFRESH_*: store_timeout is 0ns: it must be longer than 0 s",
+    ),
+    (
+        &[("REFRESH_REQUEST_TIMEOUT", "0s")],
+        "REFRESH_*: request_timeout is 0ns: it must be longer than 0 s",
     ),
     (
         &[("CONFIG_FILE", "/nowhere/at/all")],
@@ -343,8 +348,34 @@ fn passwords_are_cut_out() {
         "http://u:a@hunter2?c@h",
         "hunter2?x@r",
     ] {
-        let shown = without_secrets(value);
-        assert!(!shown.contains("hunter2"), "{shown}");
+        let shown = read(&[("ISSUER_URL", value)]).err().expect("refused");
+        assert!(shown.starts_with("ISSUER_URL \"") && !shown.contains("hunter2"), "{shown}");
     }
-    assert_eq!(without_secrets("a://b@hunter2@r"), "a://…@r");
+    let shown = read(&[("ISSUER_URL", "a://b@hunter2@r")]).err().expect("refused");
+    assert_eq!(shown, "ISSUER_URL \"a://…@r\": it must be https, or http to loopback");
+}
+
+/// Nobody knows what lies in a secret that is not the URL that it should be.
+#[test]
+fn a_secret_is_shown_only_as_a_url_whose_password_can_be_found() {
+    for unshown in [
+        "hunter2",
+        "host=db user=app password=hunter2",
+        "password=hunter2 sslrootcert=file:///etc/ca.pem",
+        "redis://:hunter2",
+        "redis://r:1 hunter2",
+        "redis://r\nhunter2@r",
+        "postgres:hunter2@db",
+        "postgres://app:hun/ter2@db/x",
+    ] {
+        assert_eq!(masked_url(unshown), None);
+    }
+    for (url, shown) in [
+        ("redis://:hunter2@r:1", "redis://…@r:1"),
+        ("postgres://a:hunter2@db/x?password=hunter2", "postgres://…@db/x?…"),
+        ("mysql://db/x", "mysql://db/x"),
+        ("sqlite:/data/bff.db", "sqlite:/data/bff.db"),
+    ] {
+        assert_eq!(masked_url(url).as_deref(), Some(shown));
+    }
 }
