@@ -33,6 +33,7 @@ mod secrets;
 mod settings;
 mod settings_files;
 mod shutdown;
+mod silent_provider;
 mod store_down;
 mod upstream_refuses;
 mod upstreams;
