@@ -32,6 +32,7 @@ mod sealed;
 mod secrets;
 mod settings;
 mod settings_files;
+mod settings_secrets;
 mod shutdown;
 mod silent_provider;
 mod store_down;
