@@ -32,7 +32,7 @@
 //! | `INDEX_KEY` | none | lets the provider end logins (OpenID Connect Back-Channel Logout 1.0): another such key |
 //! | `STATIC_DIR` | none: a page that says who is logged in | a directory with a single-page app, whose `index.html` is served for each page that is no file |
 //! | `AUDIT_KEY` | none: a random one | another such key: users have the same hash in the audit lines of all processes |
-//! | `METRICS_LISTEN` | none | `host:port` at which `GET /metrics` is served for Prometheus, and nothing else |
+//! | `METRICS_LISTEN` | none | `host:port` at which `GET /metrics` is served for Prometheus, and `/healthz` and `/readyz` for an orchestrator |
 //! | `REFRESH_*` | the library's | times and limits, one variable for each key of the library's `RefreshConfig`: `REFRESH_LEEWAY=10s`, `REFRESH_REQUEST_TIMEOUT=20s`, `REFRESH_STORE_TIMEOUT=5s`, `REFRESH_ATTEMPTS=3` |
 //!
 //! `CLIENT_SECRET`, `TOKEN_KEYS`, `INDEX_KEY`, `AUDIT_KEY`, `REDIS_URL` and `DATABASE_URL` may also
@@ -60,11 +60,14 @@
 //! | `--check` | serves nothing: reads the settings, shows them without secrets, asks the provider whether it knows this client, tries the stores, and connects to the APIs. Exit code 0 if all is well, 1 if something cannot be reached or refuses, 2 if a setting cannot work |
 //! | `--demo` | needs no settings: runs with a provider and an API of its own, and prints its URL. An access token lives for a minute there; `POST /demo/expire` lets the caller's expire at once, and `GET /demo/stats` counts `refreshes` and `token_requests` |
 //!
-//! An empty variable counts as missing. A variable that looks like a misspelt one of these is named
-//! in the log, and is an error for `--check`. A setting that cannot work, or an unknown argument,
-//! is one line on stderr and exit code 2. A port or a session store that cannot be used, or a
-//! discovery document that is not this provider's, is one line and exit code 1. It starts without its provider, which the next login tries again. SIGTERM or
-//! ctrl-c stops it: requests get ten seconds to end, and refreshes fifteen more.
+//! An empty variable counts as missing; an empty file of a secret is an error. A variable that looks
+//! like a misspelt one of these, or begins with `REFRESH_` and is none of them, is named in the log,
+//! and is an error for `--check`. A setting that cannot work, or an unknown argument, is one line on
+//! stderr and exit code 2. A port or a session store that cannot be used, or a discovery document
+//! that is not this provider's, is one line and exit code 1. It starts without its provider, if that
+//! is down or does not answer within ten seconds; the next login tries again. SIGTERM or ctrl-c stops
+//! it: requests get ten seconds to end, and then refreshes the sum of `REFRESH_REQUEST_TIMEOUT`,
+//! `REFRESH_STORE_TIMEOUT` and five seconds, 30 s by default.
 //!
 //! | route | |
 //! |---|---|
@@ -76,31 +79,31 @@
 //! | `POST /auth/back-channel-logout` | the provider ends logins with a signed token; 404 without `INDEX_KEY` |
 //! | `/api/{*path}` | to the API with a bearer token; without a login 401, or to the login for a browser that opens a page. WebSockets get the token at their handshake; they and event streams end with the login |
 //! | `GET /healthz` | 200 while the process serves |
-//! | `GET /readyz` | whether to send requests here, as JSON: 503 while a store does not answer, or at the end. Not for a provider that is down: a good token needs none |
+//! | `GET /readyz` | whether to send requests here, as JSON: 503 while the session store does not answer, or at the end. Not for a provider that is down: a good token needs none |
 //!
 //! The application is in `app/`; this file only starts and stops it.
 
 mod app;
 
 use std::{
-    env,
+    env, future,
     io::{self, IsTerminal},
     process::ExitCode,
 };
 
 use app::{
-    LAST_REFRESHES,
     arguments::{Command, help},
     check::check,
     demo::Demo,
-    metrics,
+    end, metrics,
     proxy::Limits,
     serve,
     settings::{Settings, misspelt},
 };
+use metrics_exporter_prometheus::PrometheusHandle;
 use mimalloc::MiMalloc;
 use tokio_util::task::AbortOnDropHandle;
-use tower_token_refresh::{Clock, TokenRefresher, serve::Server};
+use tower_token_refresh::{Clock, serve::Server};
 use tracing::{Level, level_filters::LevelFilter};
 use tracing_subscriber::{
     Layer, filter::Targets, fmt, layer::SubscriberExt, util::SubscriberInitExt,
@@ -176,29 +179,34 @@ async fn checked(settings: &Settings) -> ExitCode {
 
 async fn run(settings: &Settings) -> Result<(), String> {
     let stop = told_to_stop().map_err(|error| format!("signals cannot be received: {error}"))?;
+    // First of all: what comes after it is measured.
     let metrics = match &settings.metrics_listen {
         None => None,
-        Some(listen) => Some(serve_metrics(listen).await?),
+        Some(listen) => Some(record_metrics(listen).await?),
     };
     let (app, refresher) = app::start(settings, Clock::system()).await?;
     let server = Server::bind(settings.listen.as_str())
         .await
         .map_err(|error| format!("LISTEN {:?}: cannot listen there: {error}", settings.listen))?;
+    let metrics = metrics.map(|(server, recorded)| {
+        let refresher = refresher.clone();
+        let serving =
+            async move { metrics::serve(server, recorded, &refresher, future::pending()).await };
+        AbortOnDropHandle::new(tokio::spawn(serving))
+    });
     tracing::info!(listen = %settings.listen, url = %settings.base, "serving");
     serve(server, app, Limits::of(settings), stop).await;
-    end(&refresher).await;
+    end(&refresher, settings).await;
     // Last of all: the end is measured as well.
     drop(metrics);
     Ok(())
 }
 
-/// Serves them until the answer is dropped.
-async fn serve_metrics(listen: &str) -> Result<AbortOnDropHandle<()>, String> {
+async fn record_metrics(listen: &str) -> Result<(Server, PrometheusHandle), String> {
     let unusable = |error: &dyn std::error::Error| format!("METRICS_LISTEN {listen:?}: {error}");
     let recorded = metrics::record().map_err(|error| unusable(&error))?;
     let server = Server::bind(listen).await.map_err(|error| unusable(&error))?;
-    let serving = metrics::serve(server, recorded, std::future::pending());
-    Ok(AbortOnDropHandle::new(tokio::spawn(serving)))
+    Ok((server, recorded))
 }
 
 async fn demo() -> Result<(), String> {
@@ -206,18 +214,11 @@ async fn demo() -> Result<(), String> {
     let demo = Demo::start().await?;
     let (app, refresher) = app::start_demo(&demo).await?;
     println!("{}", demo.url);
-    let limits = Limits::of(&demo.settings);
     // The provider serves as long as its handle lives.
-    let (server, _provider) = demo.server();
-    serve(server, app, limits, stop).await;
-    end(&refresher).await;
+    let (server, settings, _provider) = demo.server();
+    serve(server, app, Limits::of(&settings), stop).await;
+    end(&refresher, &settings).await;
     Ok(())
-}
-
-async fn end(refresher: &TokenRefresher) {
-    if let Err(error) = refresher.shutdown(LAST_REFRESHES).await {
-        tracing::warn!(%error, "tokens may be lost");
-    }
 }
 
 /// Listens for the signals from now on; the future resolves at the first of them.

@@ -76,5 +76,7 @@ pub(crate) use response::Granted;
 pub use target::TokenTarget;
 #[cfg(feature = "login")]
 pub(crate) use target::is_scope_word;
+#[cfg(feature = "config")]
+pub(crate) use token_endpoint::REQUEST_TIMEOUT;
 pub use token_endpoint::TokenEndpoint;
 pub use transport::{NotSent, Transport};

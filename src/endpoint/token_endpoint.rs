@@ -19,7 +19,7 @@ use super::{
     transport::Transport,
 };
 
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
+pub(crate) const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// Where and how this application refreshes its tokens.
 ///

@@ -7,28 +7,42 @@ use serde::{
     de::{Error, Unexpected, Visitor},
 };
 
-use crate::{ConfigError, OnUnavailable, ProviderLimits, RefreshPolicy};
+use crate::{ConfigError, OnUnavailable, ProviderLimits, RefreshPolicy, endpoint::REQUEST_TIMEOUT};
+
+const A_DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The times and limits of [`RefreshPolicy`] and [`ProviderLimits`] as a configuration has them,
 /// for serde: TOML, JSON, `figment`, `config` and the like.
 ///
 /// ```
-/// use tower_token_refresh::RefreshConfig;
+/// use tower_token_refresh::{RefreshConfig, TokenEndpoint, TokenRefresher};
+/// # use tower_sessions::MemoryStore;
+/// # use tower_token_refresh::ClientAuth;
 ///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let (store, auth) = (MemoryStore::default(), ClientAuth::none("web"));
 /// let config: RefreshConfig = serde_json::from_str(r#"{
 ///     "leeway": "10s",
 ///     "request_timeout": "1m 30s",
 ///     "attempts": 3
 /// }"#)?;
 /// config.check()?;
-/// let (policy, limits) = (config.policy(), config.limits());
-/// // It is in neither of them: hand it to `TokenEndpoint::request_timeout`.
-/// let request_timeout = config.request_timeout;
-/// # let _ = (policy, limits, request_timeout);
+///
+/// let mut endpoint = TokenEndpoint::new("https://id.example/token", auth).limits(config.limits());
+/// // Neither the policy nor the limits have it.
+/// if let Some(limit) = config.request_timeout {
+///     endpoint = endpoint.request_timeout(limit);
+/// }
+/// let refresher = TokenRefresher::builder(endpoint, store).policy(config.policy()).build()?;
+///
+/// // When the server has stopped:
+/// refresher.shutdown(config.shutdown_limit()).await?;
 ///
 /// let error = serde_json::from_str::<RefreshConfig>(r#"{ "leewy": "10s" }"#).unwrap_err();
 /// assert!(error.to_string().starts_with("unknown field `leewy`, expected one of `leeway`"));
-/// # Ok::<_, Box<dyn std::error::Error>>(())
+/// # Ok(())
+/// # }
 /// ```
 ///
 /// Every key may be missing, and then has the default of the setting that it stands for. One that is
@@ -171,8 +185,26 @@ impl RefreshConfig {
     /// # Errors
     /// A value out of range; the error names the setting, the value and the rule.
     pub fn check(&self) -> Result<(), ConfigError> {
+        let outside = match self.request_timeout {
+            Some(Duration::ZERO) => Some("it must be longer than 0 s"),
+            Some(limit) if limit > A_DAY => Some("it must be at most 1 day"),
+            _ => None,
+        };
+        if let (Some(limit), Some(rule)) = (self.request_timeout, outside) {
+            let value = format!("{limit:?}");
+            return Err(ConfigError::Range { what: "request_timeout", value, rule });
+        }
         self.policy().validate()?;
         self.limits().check()
+    }
+
+    /// How long to wait for refreshes at the end: the limit to give
+    /// [`shutdown`](crate::TokenRefresher::shutdown). In this time a refresh that was sent has been
+    /// answered and its tokens are stored: `request_timeout`, `store_timeout` and 5 s. 30 s by
+    /// default.
+    #[must_use]
+    pub fn shutdown_limit(&self) -> Duration {
+        self.policy().mark_deadline(self.request_timeout.unwrap_or(REQUEST_TIMEOUT))
     }
 }
 
@@ -247,6 +279,14 @@ mod tests {
     }
 
     #[test]
+    fn the_end_waits_for_a_refresh_that_was_sent() {
+        let limit = |value| read(value).unwrap().shutdown_limit();
+        assert_eq!(limit(json!({})), Duration::from_secs(15 + 10 + 5));
+        let slow = json!({ "request_timeout": "45s", "store_timeout": "20s" });
+        assert_eq!(limit(slow), Duration::from_secs(45 + 20 + 5));
+    }
+
+    #[test]
     fn times_have_units() {
         let leeway = |text: &str| read(json!({ "leeway": text })).map(|config| config.leeway);
         assert_eq!(leeway("1m 30s"), Ok(Some(Duration::from_secs(90))));
@@ -265,6 +305,10 @@ mod tests {
         let refused = |value| read(value).unwrap().check().unwrap_err().to_string();
         let long = refused(json!({ "confirm_after": "2h" }));
         assert!(long.starts_with("confirm_after is 7200s: it must be at most 1 h"), "{long}");
+        let never = refused(json!({ "request_timeout": "0s" }));
+        assert_eq!(never, "request_timeout is 0ns: it must be longer than 0 s");
+        let days = refused(json!({ "request_timeout": "2days" }));
+        assert_eq!(days, "request_timeout is 172800s: it must be at most 1 day");
         assert_eq!(refused(json!({ "attempts": 11 })), "attempts is 11: must be 1 to 10");
         let crossed = refused(json!({ "concurrent_least": 300 }));
         assert!(crossed.starts_with("concurrent is 300 to 256"), "{crossed}");

@@ -43,7 +43,7 @@ impl Stage {
 }
 
 /// A refresh of one login, under way or ended. It shows no secret, and nothing that leads to the
-/// session or the user.
+/// session or, without the [key](crate::TokenRefresherBuilder::audit_key), to the user.
 ///
 /// Serialized, times are milliseconds: `began_ms` since 1970, the others since then.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -46,15 +46,17 @@ pub enum Probe {
 }
 
 impl Health {
-    /// Whether to send requests to this process: its stores answer, and it is not shutting down.
+    /// Whether to send requests to this process: its session store answers, and it is not shutting
+    /// down.
     ///
     /// A provider that is down is no reason to send none. Every process would be taken out at the
     /// same moment, although requests with a good token are served without it, and logouts as well.
-    /// Nor is a lock that is down, as refreshes go on without it.
+    /// Nor is a token store that is down where the sessions are elsewhere: requests with a good
+    /// token are served out of the cache. Where both are one store, the session store does not
+    /// answer either. Nor is a lock that is down, as refreshes go on without it.
     #[must_use]
     pub fn is_ready(&self) -> bool {
-        let answers = |probe: &Probe| matches!(probe, Probe::Ok { .. });
-        answers(&self.token_store) && answers(&self.session_store) && !self.shutting_down
+        matches!(self.session_store, Probe::Ok { .. }) && !self.shutting_down
     }
 }
 

@@ -1,6 +1,9 @@
 //! Routes for whoever decides where requests go: is the process alive, and can it serve.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use axum::{
     Json,
@@ -8,13 +11,19 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{MethodRouter, get},
 };
-use tokio::sync::Mutex;
+use tokio_util::task::TaskTracker;
 
 use super::Health;
-use crate::{TokenRefresher, clock::Moment};
+use crate::{
+    TokenRefresher,
+    clock::Moment,
+    single_flight::{Joined, Lost, SingleFlight, Start},
+};
 
 /// For how long an answer serves whoever asks: anybody may ask as often as they like.
 const KEPT: Duration = Duration::from_secs(1);
+/// Longer than asking may take: each of them has 2 s.
+const LONGEST: Duration = Duration::from_secs(60);
 
 impl TokenRefresher {
     /// A route that answers 200 as long as the process serves: for a liveness probe. It asks nobody,
@@ -43,22 +52,56 @@ impl TokenRefresher {
     where
         S: Clone + Send + Sync + 'static,
     {
-        let (refresher, last) = (self.clone(), Arc::<Mutex<Option<(Moment, Health)>>>::default());
-        get(async move || {
-            let mut last = last.lock().await;
-            let clock = refresher.clock();
-            let fresh = last.take().filter(|(at, _)| clock.since(*at) < KEPT);
-            let (at, health) = match fresh {
-                Some(fresh) => fresh,
-                None => (clock.moment(), refresher.health().await),
-            };
-            *last = Some((at, health.clone()));
-            answer(&health)
-        })
+        let readiness = Arc::new(Readiness::of(self.clone()));
+        get(async move || answer(readiness.now().await))
     }
 }
 
-fn answer(health: &Health) -> Response {
-    let status = if health.is_ready() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    (status, [(header::CACHE_CONTROL, "no-store")], Json(health)).into_response()
+/// The last answer, and who asks for the next one. All who come meanwhile share it, and it is no
+/// matter to it who of them goes away.
+struct Readiness {
+    refresher: TokenRefresher,
+    last: Mutex<Option<(Moment, Health)>>,
+    asking: SingleFlight<(), Health>,
+}
+
+impl Readiness {
+    fn of(refresher: TokenRefresher) -> Self {
+        let asking = SingleFlight::new(LONGEST, TaskTracker::new());
+        Self { refresher, last: Mutex::default(), asking }
+    }
+
+    async fn now(self: &Arc<Self>) -> Result<Health, Lost> {
+        let joined = self.asking.join_or_start(&(), || match self.fresh() {
+            Some(health) => Start::No(health),
+            None => Start::Flight(self.clone().ask()),
+        });
+        match joined {
+            Joined::Known(health) => Ok(health),
+            Joined::Waiting { answer, .. } => answer.await,
+        }
+    }
+
+    fn fresh(&self) -> Option<Health> {
+        let last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let (at, health) = last.as_ref()?;
+        (self.refresher.clock().since(*at) < KEPT).then(|| health.clone())
+    }
+
+    /// Its age counts from its end: a slow store is left alone for as long as a fast one.
+    async fn ask(self: Arc<Self>) -> Health {
+        let health = self.refresher.health().await;
+        let now = self.refresher.clock().moment();
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some((now, health.clone()));
+        health
+    }
+}
+
+fn answer(health: Result<Health, Lost>) -> Response {
+    let no_store = [(header::CACHE_CONTROL, "no-store")];
+    match health {
+        Ok(health) if health.is_ready() => (no_store, Json(health)).into_response(),
+        Ok(health) => (StatusCode::SERVICE_UNAVAILABLE, no_store, Json(health)).into_response(),
+        Err(Lost) => (StatusCode::SERVICE_UNAVAILABLE, no_store).into_response(),
+    }
 }

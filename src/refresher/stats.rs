@@ -54,9 +54,16 @@ impl TokenRefresher {
         self.0.audit.user(subject)
     }
 
-    /// Resolves whenever a [snapshot](Self::snapshot) would look different.
+    /// Resolves when a refresh begins, comes to a stage or ends. Not when a request joins or leaves
+    /// one.
     #[cfg(feature = "inspect")]
     pub(crate) fn flight_changes(&self) -> tokio::sync::watch::Receiver<u64> {
         self.0.flight_log.changes()
+    }
+
+    /// Cancelled by [`shutdown`](Self::shutdown).
+    #[cfg(feature = "inspect")]
+    pub(crate) fn closing(&self) -> tokio_util::sync::CancellationToken {
+        self.0.closing.clone()
     }
 }

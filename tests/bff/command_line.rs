@@ -127,12 +127,21 @@ fn a_name_that_nearly_is_one_of_ours_is_named_with_the_one_that_is() {
         ("REDIRECT_URL", "BASE_URL"),
         ("ISSUER", "ISSUER_URL"),
         ("REFRESH_LEEWY", "REFRESH_LEEWAY"),
+        ("REQUEST_TIMEOUT", "REFRESH_REQUEST_TIMEOUT"),
+        ("BREAKER_FIRST_PAUSE", "REFRESH_BREAKER_FIRST_PAUSE"),
         ("CLIENT_SECRET_FILES", "CLIENT_SECRET_FILE"),
     ] {
         let line = format!("{name} is not a setting; did you mean {meant}?");
         assert_eq!(misspelt([name.to_owned()]), [line]);
     }
-    let ours = VARIABLES.iter().map(|variable| variable.name.to_owned());
+    for name in ["REFRESH_TIMEOUT", "REFRESH_BREAKER_PAUSE"] {
+        let lines = misspelt([name.to_owned()]);
+        let [line] = &lines[..] else { panic!("{name}: {lines:?}") };
+        let begin = format!("{name} is not a setting; those of this kind are REFRESH_LEEWAY, ");
+        assert!(line.starts_with(&begin) && line.ends_with("_LONGEST_PAUSE"), "{line}");
+    }
+    let ours = VARIABLES.iter().map(|variable| variable.name);
+    let ours = ours.filter(|name| *name != REFRESH).map(str::to_owned);
     let others = [
         "PATH",
         "HOME",
@@ -143,6 +152,8 @@ fn a_name_that_nearly_is_one_of_ours_is_named_with_the_one_that_is() {
         "HOSTNAME",
         "BASE",
         "TOKEN",
+        "REPLAY",
+        "REFRESHER",
     ];
     let names = ours.chain(others.map(str::to_owned));
     assert_eq!(misspelt(names), [""; 0]);

@@ -18,7 +18,7 @@ async fn visitor() -> Browser {
     let (app, _) = app::start_demo(&demo).await.expect("it starts");
     let url = demo.url.clone();
     tokio::spawn(async move {
-        let (server, _provider) = demo.server();
+        let (server, _, _provider) = demo.server();
         app::serve(server, app, Limits::default(), future::pending()).await;
     });
     Browser::new(&url, &url)

@@ -1,6 +1,6 @@
 //! What Prometheus reads of this application, and who may send requests to it.
 
-use std::time::Duration;
+use std::{cell::Cell, time::Duration};
 
 use axum::Router;
 use futures_util::future::join_all;
@@ -8,7 +8,7 @@ use support::{
     bff::{self, Running},
     scrape::value,
 };
-use tokio::{net::TcpListener, task::spawn_blocking};
+use tokio::{net::TcpListener, task::spawn_blocking, time::timeout};
 use tower_token_refresh::testing::StrictIssuer;
 
 use crate::{app::metrics, database::Database, world::World};
@@ -83,11 +83,22 @@ async fn the_program_serves_them_on_an_address_of_their_own() {
     let bff = Running::start(&program, &issuer.issuer_url(), "web", &api, &settings).await;
     let status = async |url: String| reqwest::get(url).await.expect("it serves").status();
     assert_eq!(status(format!("http://{listen}/metrics")).await, 200);
-    assert_eq!(status(format!("http://{listen}/healthz")).await, 404);
+    assert_eq!(status(format!("http://{listen}/healthz")).await, 200);
+    assert_eq!(status(format!("http://{listen}/readyz")).await, 200);
+    assert_eq!(status(format!("http://{listen}/api/orders")).await, 404);
     assert_eq!(status(format!("{}/metrics", bff.url)).await, 404);
     let scraped = reqwest::get(format!("http://{listen}/metrics")).await.unwrap();
     let scraped = scraped.text().await.unwrap();
     assert_eq!(value(&scraped, "token_refresh_breaker_state", &[("requests", "refresh")]), 0.0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_measured_is_summed_up_every_five_seconds_though_nobody_scrapes() {
+    let times = Cell::new(0);
+    let upkeep = metrics::keep_up(|| times.set(times.get() + 1));
+    let for_a_minute = timeout(Duration::from_secs(59), upkeep).await;
+    assert!(for_a_minute.is_err(), "it goes on");
+    assert_eq!(times.get(), 12);
 }
 
 #[tokio::test]

@@ -6,7 +6,11 @@ use std::{
     time::Duration,
 };
 
-use crate::{app::settings::Settings, settings::GOOD, world::settings_of};
+use crate::{
+    app::settings::{Settings, table::SECRETS},
+    settings::GOOD,
+    world::settings_of,
+};
 
 /// A folder that goes with the test.
 struct Folder(PathBuf);
@@ -67,6 +71,7 @@ fn what_is_wrong_in_the_file_is_one_line_that_names_the_key() {
     let folder = Folder::new();
     for (text, problem) in [
         ("client = \"web\"", "client is not a setting"),
+        ("\"refresh_*\" = \"1\"", "refresh_* is not a setting"),
         ("[refresh]\nleewy = \"10s\"", "unknown field"),
         ("refresh = 1", "refresh must be a table"),
         (
@@ -100,4 +105,61 @@ fn a_secret_may_stand_in_a_file_of_its_own() {
     let broken = [("REDIS_URL_FILE", &*url), ("DATABASE_URL", "sqlite:x")];
     let error = read(&[&GOOD[..], &broken].concat()).err().expect("refused");
     assert!(!error.contains("hunter2"), "{error}");
+}
+
+/// The parser quotes the line that it does not understand, and what stands there may be a secret.
+#[test]
+fn what_cannot_be_parsed_is_said_without_the_line_that_it_stands_in() {
+    let folder = Folder::new();
+    let not_closed = "client_id = \"web\"\nclient_secret = \"hunter2\n";
+    let twice = "client_secret = \"hunter2\"\nclient_secret = \"hunter2\"";
+    let unquoted = "client_secret = hunter2";
+    for (text, line, problem) in [
+        (not_closed, "line 2, column 25: ", "invalid basic string"),
+        (twice, "line 2, column 1: ", "duplicate key `client_secret`"),
+        (unquoted, "line 1, column 17: ", "invalid string"),
+        ("client_secret \"hunter2\"", "line 1, column 15: ", "expected"),
+        ("# äöü\nclient_id = \"äöü\" hunter2", "line 2, column 19: ", "expected newline"),
+        (
+            "client_secret = \'\'\'hunter2",
+            "line 1, column 27: ",
+            "invalid multiline literal string",
+        ),
+    ] {
+        let file = folder.file("bff.toml", text);
+        let error = read(&[&GOOD[..], &[("CONFIG_FILE", &file)]].concat());
+        let error = error.err().unwrap_or_else(|| panic!("{text} is taken"));
+        assert!(!error.contains("hunter2") && !error.contains('\n'), "{text}: {error}");
+        assert!(error.contains(line) && error.contains(problem), "{text}: {error}");
+    }
+}
+
+/// A password that a platform has not filled in would be no password: sessions in memory, tokens in
+/// plain text, a public client.
+#[test]
+fn a_file_for_a_secret_is_not_empty() {
+    let folder = Folder::new();
+    for secret in SECRETS {
+        for nothing in ["", "\n", " \r\n\t\n"] {
+            let (variable, file) = (format!("{secret}_FILE"), folder.file("secret", nothing));
+            let error = read(&[&GOOD[..], &[(&*variable, &*file)]].concat());
+            let error = error.err().unwrap_or_else(|| panic!("{variable} is taken"));
+            assert_eq!(error, format!("{variable} {file:?}: the file is empty"));
+        }
+    }
+    let empty = folder.file("secret", "");
+    let both = [("CLIENT_SECRET_FILE", &*empty), ("CLIENT_SECRET", "typed")];
+    assert!(read(&[&GOOD[..], &both].concat()).is_ok(), "nobody reads it");
+}
+
+#[test]
+fn a_wrong_file_is_not_shown() {
+    let folder = Folder::new();
+    for (variable, text) in
+        [("REDIS_URL_FILE", "hunter2"), ("DATABASE_URL_FILE", "password=hunter2\na://b")]
+    {
+        let file = folder.file("wrong", text);
+        let error = read(&[&GOOD[..], &[(variable, &*file)]].concat()).err().expect("refused");
+        assert!(!error.contains("hunter2"), "{error}");
+    }
 }

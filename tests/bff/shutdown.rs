@@ -1,4 +1,4 @@
-//! How serving ends: with the requests under way, but not for ever.
+//! How serving ends: with the requests under way and then the refreshes, but not for ever.
 
 use std::{future, time::Duration};
 
@@ -8,11 +8,16 @@ use tokio::{
     task::JoinHandle,
 };
 
-use tower_token_refresh::serve::Server;
+use tower_token_refresh::{
+    Clock, TokenSet,
+    serve::Server,
+    testing::{Endpoint, StrictIssuer},
+};
 
 use crate::{
-    app::{proxy::Limits, serve},
-    world::soon,
+    app::{self, proxy::Limits, serve},
+    settings::GOOD,
+    world::{settings_of, soon},
 };
 
 struct Serving {
@@ -70,4 +75,32 @@ async fn a_request_that_hangs_does_not_keep_the_process() {
     serving.stop.send(()).unwrap();
     soon("the end", serving.ended).await.unwrap();
     request.abort();
+}
+
+/// An early refresh has nobody who waits for it. Its refresh token is consumed: without the answer
+/// the user is logged out.
+#[tokio::test(start_paused = true)]
+async fn a_refresh_that_was_sent_has_the_time_that_its_request_may_take() {
+    let provider = StrictIssuer::new().serve().await.expect("a free port");
+    let url = provider.issuer_url();
+    let slow =
+        [("ISSUER_URL", &*url), ("CLIENT_SECRET", "secret"), ("REFRESH_REQUEST_TIMEOUT", "45s")];
+    let settings = settings_of(&[&GOOD[..], &slow].concat()).expect("good");
+    let (_, refresher) = app::start(&settings, Clock::system()).await.expect("it starts");
+    let mut tokens = provider.issuer().log_in("alice");
+    tokens["expires_in"] = 0.into();
+    let set = TokenSet::from_response(tokens).expect("tokens");
+    let login = refresher.adopt(set).await.expect("a login");
+    let answer = provider.issuer().gate_after(Endpoint::Token);
+    let asker = refresher.clone();
+    tokio::spawn(async move { asker.tokens(&login).token().await });
+    answer.reached().await;
+
+    let end = app::end(&refresher, &settings);
+    tokio::pin!(end);
+    let early = tokio::time::timeout(Duration::from_secs(20), &mut end).await;
+    assert!(early.is_err(), "it ended while the answer was on its way");
+    answer.open();
+    end.await;
+    assert_eq!(refresher.stats().flights.refreshed, 1);
 }

@@ -1,5 +1,7 @@
 //! The manifests agree with the bff and with each other.
 
+use tower_token_refresh::RefreshConfig;
+
 use super::read;
 
 const BFF: &str = "deploy/kubernetes/bff.yaml";
@@ -11,10 +13,10 @@ fn number(text: &str, name: &str) -> u64 {
     digits.parse().expect("a number")
 }
 
-/// What the bff waits for after SIGTERM: 10 s for requests, then 15 s for refreshes.
+/// What the bff waits for after SIGTERM: 10 s for requests, then for refreshes.
 #[test]
 fn nobody_is_killed_while_a_refresh_may_still_end() {
-    let drain = 10 + 15;
+    let drain = 10 + RefreshConfig::default().shutdown_limit().as_secs();
     let manifest = read(BFF);
     let pause = number(&manifest, "sleep: {seconds:");
     assert!(pause >= 1);
@@ -28,6 +30,16 @@ fn nobody_is_evicted_while_no_pod_is_ready() {
     let manifest = read(BFF);
     assert!(manifest.contains("kind: PodDisruptionBudget"));
     assert!(!manifest.contains("unhealthyPodEvictionPolicy:"), "the default is `IfHealthyBudget`");
+}
+
+/// Whoever holds all connections of the public port cannot have the process restarted.
+#[test]
+fn liveness_is_asked_where_no_user_comes() {
+    let manifest = read(BFF);
+    let probe = "livenessProbe:\n            httpGet: {path: /healthz, port: metrics}";
+    assert!(manifest.contains(probe));
+    assert!(read("deploy/kubernetes/config.yaml").contains("METRICS_LISTEN: 0.0.0.0:9464"));
+    assert!(manifest.contains("{name: metrics, containerPort: 9464}"));
 }
 
 #[test]

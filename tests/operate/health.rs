@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use axum::{Router, body::to_bytes};
+use futures_util::{FutureExt, future::join_all};
 use http::{Request, StatusCode};
 use serde_json::Value;
 use support::{Op, TokenOp, World};
@@ -26,6 +27,11 @@ async fn readiness(world: &World, app: &Router) -> (StatusCode, Value) {
     (status, serde_json::from_slice(&body).expect("JSON"))
 }
 
+async fn asked(app: &Router) -> StatusCode {
+    let request = Request::get("/readyz").body(axum::body::Body::empty()).unwrap();
+    app.clone().oneshot(request).await.unwrap().status()
+}
+
 #[tokio::test]
 async fn stores_and_lock_are_asked_and_the_provider_is_not() {
     let lock = FakeLock::new();
@@ -42,20 +48,11 @@ async fn stores_and_lock_are_asked_and_the_provider_is_not() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_store_that_is_down_is_not_ready_and_a_lock_that_is_down_is() {
+async fn a_session_store_that_is_down_is_not_ready_and_a_lock_that_is_down_is() {
     let lock = FakeLock::new();
     let world = World::swapping_with(|builder| builder.lock(lock.clone()));
     let app = Router::new().route("/readyz", world.refresher.readiness());
     assert_eq!(readiness(&world, &app).await.0, StatusCode::OK);
-
-    world.tokens.refuse(TokenOp::Load);
-    let (status, body) = readiness(&world, &app).await;
-    assert_eq!(
-        (status, &body["token_store"]["ok"]),
-        (StatusCode::SERVICE_UNAVAILABLE, &false.into())
-    );
-    assert_eq!(body["session_store"]["ok"], true);
-    world.tokens.accept(TokenOp::Load);
 
     world.sessions.refuse(Op::Load);
     let (status, body) = readiness(&world, &app).await;
@@ -63,11 +60,38 @@ async fn a_store_that_is_down_is_not_ready_and_a_lock_that_is_down_is() {
         (status, &body["session_store"]["ok"]),
         (StatusCode::SERVICE_UNAVAILABLE, &false.into())
     );
+    assert_eq!(body["token_store"]["ok"], true);
     world.sessions.accept(Op::Load);
 
     lock.refuse(true);
     let (status, body) = readiness(&world, &app).await;
     assert_eq!((status, &body["lock"]["ok"]), (StatusCode::OK, &false.into()));
+}
+
+/// All processes would be taken out at once, although they serve whoever has a good token.
+#[tokio::test(start_paused = true)]
+async fn a_token_store_that_is_down_takes_nobody_out_and_is_named() {
+    let world = World::on_swapping();
+    let app = Router::new().route("/readyz", world.refresher.readiness());
+    let id = world.log_in("alice").await;
+    world.tokens.refuse(TokenOp::Load);
+    let (status, body) = readiness(&world, &app).await;
+    assert_eq!((status, &body["token_store"]["ok"]), (StatusCode::OK, &false.into()));
+    assert!(world.refresher.valid_token(&world.session(id)).await.is_ok());
+}
+
+/// One store that holds both is asked for a session as well.
+#[tokio::test]
+async fn where_tokens_lie_in_the_session_store_its_failure_is_not_ready() {
+    let world = World::on_memory();
+    let app = Router::new().route("/readyz", world.refresher.readiness());
+    world.sessions.refuse(Op::Load);
+    let (status, body) = readiness(&world, &app).await;
+    assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(
+        (&body["token_store"]["ok"], &body["session_store"]["ok"]),
+        (&false.into(), &false.into())
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -122,6 +146,39 @@ async fn however_often_it_is_asked_the_stores_are_asked_once_a_second() {
     assert_eq!(world.tokens.calls(TokenOp::Load), calls);
     readiness(&world, &app).await;
     assert_eq!(world.tokens.calls(TokenOp::Load), calls + 1);
+}
+
+#[tokio::test]
+async fn whoever_asks_while_a_slow_store_is_asked_shares_its_answer() {
+    let world = World::on_swapping();
+    let app = Router::new().route("/readyz", world.refresher.readiness());
+    let gate = world.tokens.gate_before(TokenOp::Load);
+    let slow = async {
+        gate.reached().await;
+        // It has taken longer than an answer is kept.
+        world.clock.advance(Duration::from_secs(2));
+        gate.open();
+    };
+    let (answers, ()) = tokio::join!(join_all((0..20).map(|_| asked(&app))), slow);
+    assert_eq!(answers, [StatusCode::OK; 20]);
+    assert_eq!(world.tokens.calls(TokenOp::Load), 1);
+    assert_eq!(asked(&app).await, StatusCode::OK);
+    assert_eq!(world.tokens.calls(TokenOp::Load), 1, "it counts from its end");
+}
+
+#[tokio::test]
+async fn whoever_asks_and_goes_away_has_the_stores_asked_no_more_often() {
+    let world = World::on_swapping();
+    let app = Router::new().route("/readyz", world.refresher.readiness());
+    let gate = world.tokens.gate_before(TokenOp::Load);
+    assert_eq!(asked(&app).now_or_never(), None);
+    gate.reached().await;
+    for _ in 0..20 {
+        assert_eq!(asked(&app).now_or_never(), None);
+    }
+    gate.open();
+    assert_eq!(asked(&app).await, StatusCode::OK);
+    assert_eq!(world.tokens.calls(TokenOp::Load), 1);
 }
 
 /// Whoever can ask need not learn where the store is.

@@ -69,8 +69,8 @@ impl Demo {
         Ok(Self { settings, clock, url, listener, issuer, time })
     }
 
-    pub fn server(self) -> (Server, IssuerServer) {
-        (Server::from_listener(self.listener), self.issuer)
+    pub fn server(self) -> (Server, Settings, IssuerServer) {
+        (Server::from_listener(self.listener), self.settings, self.issuer)
     }
 
     /// Below the layers of the other routes.

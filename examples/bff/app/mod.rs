@@ -44,10 +44,6 @@ use tower_token_refresh::{
     rejection::redirect_browsers_to, serve::Server,
 };
 
-/// How long refreshes may take once serving has ended: a little longer than one write of new
-/// tokens.
-pub const LAST_REFRESHES: Duration = Duration::from_secs(15);
-
 const LOG_IN: &str = "/auth/login";
 const ME: &str = "/auth/me";
 const LOG_OUT_BY_PROVIDER: &str = "/auth/back-channel-logout";
@@ -181,6 +177,14 @@ where
 pub async fn serve(server: Server, app: Router, limits: Limits, stop: impl Future<Output = ()>) {
     let body = limits.answer + Duration::from_secs(5);
     server.body_timeout(body).serve(app, stop).await;
+}
+
+/// Waits for the refreshes under way once serving has ended, for as long as one may take with these
+/// settings: the answer to a refresh token that was sent is lost otherwise, and the login with it.
+pub async fn end(refresher: &TokenRefresher, settings: &Settings) {
+    if let Err(error) = refresher.shutdown(settings.refresh.shutdown_limit()).await {
+        tracing::warn!(%error, "tokens may be lost");
+    }
 }
 
 impl std::ops::Deref for App {

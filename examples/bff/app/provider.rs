@@ -1,23 +1,30 @@
 //! The provider, by its discovery document. It may be down when this application starts.
 
-use std::{error::Error, iter};
+use std::{error::Error, iter, time::Duration};
 
+use tokio::time::timeout;
 use tower_token_refresh::{ClientAuth, Discover, DiscoveryError, TokenEndpoint};
 
 use super::settings::Settings;
+
+/// How long the start waits for the provider: an orchestrator restarts what does not serve in time.
+const AT_START: Duration = Duration::from_secs(10);
 
 /// Discovers the provider. If it cannot be reached, that is logged, and the first login tries
 /// again. A document that is wrong is an error: waiting would not mend it.
 pub(super) async fn endpoint(settings: &Settings) -> Result<TokenEndpoint, String> {
     let endpoint = described(settings);
-    match endpoint.clone().await {
-        Ok(endpoint) => Ok(endpoint),
-        Err(error @ (DiscoveryError::Fetch { .. } | DiscoveryError::Interrupted)) => {
+    match timeout(AT_START, endpoint.clone().into_future()).await {
+        Ok(Ok(endpoint)) => return Ok(endpoint),
+        Ok(Err(error @ (DiscoveryError::Fetch { .. } | DiscoveryError::Interrupted))) => {
             tracing::warn!(?error, "the provider cannot be reached; the next login will try again");
-            Ok(endpoint.lazy())
         }
-        Err(error) => Err(unusable(settings, &error)),
+        Ok(Err(error)) => return Err(unusable(settings, &error)),
+        Err(_elapsed) => {
+            tracing::warn!(after = ?AT_START, "the provider does not answer; the next login will try again");
+        }
     }
+    Ok(endpoint.lazy())
 }
 
 /// The same, where a provider that cannot be reached is an error, too.

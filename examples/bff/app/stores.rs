@@ -15,7 +15,7 @@ use tower_token_refresh::{
     tower_sessions::{ExpiredDeletion, MemoryStore, SessionStore},
 };
 
-use super::settings::{Sessions, Settings, without_secrets};
+use super::settings::{Sessions, Settings, masked_url};
 
 /// How often expired sessions are deleted from an SQL store. Redis does that itself.
 const CLEANING: Duration = Duration::from_secs(600);
@@ -78,7 +78,8 @@ async fn sqlite(url: &str) -> Result<(SqliteStore, SqliteTokens), Box<dyn Error>
 }
 
 fn unusable(variable: &str, url: &str, error: &dyn Error) -> String {
-    let mut line = format!("{variable} {:?}: cannot be used: {error}", without_secrets(url));
+    let url = masked_url(url).map(|url| format!(" {url:?}")).unwrap_or_default();
+    let mut line = format!("{variable}{url}: cannot be used: {error}");
     let mut cause = error.source();
     while let Some(error) = cause {
         line += &format!(": {error}");

@@ -2,6 +2,8 @@
 
 use std::{borrow::Cow, fmt};
 
+use url::Url;
+
 /// One line: the variable, its value where that is no secret, and the rule.
 #[derive(Debug)]
 pub struct SettingError {
@@ -18,6 +20,16 @@ impl SettingError {
     ) -> Self {
         let value = Some(without_secrets(value));
         Self { variable: variable.into(), value, rule: rule.into() }
+    }
+
+    /// A secret that is a URL, without what is secret in it. Whatever else stands in its place is not
+    /// shown: it may be the password alone.
+    pub(super) fn masked(
+        variable: &'static str,
+        value: &str,
+        rule: impl Into<Cow<'static, str>>,
+    ) -> Self {
+        Self { variable: variable.into(), value: masked_url(value), rule: rule.into() }
     }
 
     /// Where there is no value, or one that nobody should see.
@@ -39,8 +51,17 @@ impl fmt::Display for SettingError {
     }
 }
 
+/// The URL of a store without its password. None of what is no such URL, as nobody knows where in it
+/// a password is.
+pub fn masked_url(value: &str) -> Option<String> {
+    // The parser skips some of these.
+    let is_one_word = !value.contains(|c: char| c.is_whitespace() || c.is_control());
+    let is_url = value.contains("://") && Url::parse(value).is_ok_and(|url| url.has_host());
+    (is_one_word && is_url || value.starts_with("sqlite:")).then(|| without_secrets(value))
+}
+
 /// Whatever might be a password is cut out, even of a value that is no URL.
-pub fn without_secrets(value: &str) -> String {
+fn without_secrets(value: &str) -> String {
     // An unescaped `?` or `#` in a password ends nothing: what follows is still a part of it.
     if let Some(at) = value.find(['?', '#'])
         && value[at..].contains('@')

@@ -1,7 +1,9 @@
 //! Names that look like one of ours. A misspelt setting would be ignored without a word, and the
 //! default might even work.
 
-use super::table::names;
+use tower_token_refresh::RefreshConfig;
+
+use super::{source::variable_of, table::names};
 
 /// What others call some of them.
 const CALLED_BY_OTHERS: [(&str, &str); 4] = [
@@ -14,7 +16,8 @@ const CALLED_BY_OTHERS: [(&str, &str); 4] = [
 /// Below this length a second letter makes another word.
 const LONG: usize = 8;
 
-/// A line for each of `names` that is none of ours, and nearly is. It says nothing of their values.
+/// A line for each of `names` that is none of ours and nearly is, or begins with `REFRESH_`. It says
+/// nothing of their values.
 pub fn misspelt(names: impl IntoIterator<Item = String>) -> Vec<String> {
     let mut lines: Vec<_> = names.into_iter().filter_map(|name| line(&name)).collect();
     lines.sort();
@@ -27,8 +30,23 @@ fn line(name: &str) -> Option<String> {
     }
     let upper = name.to_ascii_uppercase();
     let called = CALLED_BY_OTHERS.iter().find(|(theirs, _)| *theirs == upper);
-    let meant = called.map(|(_, ours)| (*ours).to_owned()).or_else(|| nearest(&upper))?;
-    Some(format!("{} is not a setting; did you mean {meant}?", name.escape_debug()))
+    let meant = called.map(|(_, ours)| (*ours).to_owned());
+    let meant = meant.or_else(|| nearest(&upper)).or_else(|| without_prefix(&upper));
+    let hint = match meant {
+        Some(meant) => format!("did you mean {meant}?"),
+        None if upper.starts_with(&variable_of("")) => {
+            format!("those of this kind are {}", RefreshConfig::KEYS.map(variable_of).join(", "))
+        }
+        None => return None,
+    };
+    Some(format!("{} is not a setting; {hint}", name.escape_debug()))
+}
+
+/// The library calls them so. A single word, such as `QUEUE`, may be anybody's.
+fn without_prefix(name: &str) -> Option<String> {
+    let ours = variable_of(name);
+    let is_key = RefreshConfig::KEYS.into_iter().any(|key| variable_of(key) == ours);
+    (is_key && name.contains('_')).then_some(ours)
 }
 
 fn nearest(name: &str) -> Option<String> {

@@ -23,7 +23,7 @@ use super::files::has_index;
 
 pub use self::{
     base::BaseUrl,
-    error::{SettingError, without_secrets},
+    error::{SettingError, masked_url},
     misspelt::misspelt,
     params::Params,
     table::VARIABLES,
@@ -192,21 +192,23 @@ fn scopes(value: &str) -> Result<Vec<String>, SettingError> {
 fn sessions(redis: Option<String>, database: Option<String>) -> Result<Sessions, SettingError> {
     match (redis, database) {
         (None, None) => Ok(Sessions::Memory),
-        (Some(redis), Some(_)) => {
-            Err(SettingError::shown("REDIS_URL", &redis, "set REDIS_URL or DATABASE_URL, not both"))
-        }
+        (Some(redis), Some(_)) => Err(SettingError::masked(
+            "REDIS_URL",
+            &redis,
+            "set REDIS_URL or DATABASE_URL, not both",
+        )),
         (Some(redis), None) => match Url::parse(&redis) {
             Ok(url) if url.scheme() == "redis" && url.host().is_some() => {
                 Ok(Sessions::Redis(redis))
             }
-            _ => Err(SettingError::shown("REDIS_URL", &redis, "it must be redis://host:port")),
+            _ => Err(SettingError::masked("REDIS_URL", &redis, "it must be redis://host:port")),
         },
         (None, Some(database)) => match Url::parse(&database) {
             Ok(url) if matches!(url.scheme(), "postgres" | "postgresql") && url.has_host() => {
                 Ok(Sessions::Postgres(database))
             }
             _ if database.starts_with("sqlite:") => Ok(Sessions::Sqlite(database)),
-            _ => Err(SettingError::shown(
+            _ => Err(SettingError::masked(
                 "DATABASE_URL",
                 &database,
                 "it must be postgres://host/name or sqlite:path",

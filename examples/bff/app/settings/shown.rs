@@ -1,6 +1,6 @@
 //! The settings as they count, without what is secret in them.
 
-use super::{Params, Sessions, Settings, table::REFRESH, without_secrets};
+use super::{Params, Sessions, Settings, masked_url, table::REFRESH};
 
 const SECRET: &str = "(set)";
 const NONE: &str = "(none)";
@@ -14,7 +14,10 @@ impl Settings {
             Sessions::Redis(url) => (Some(url), None),
             Sessions::Postgres(url) | Sessions::Sqlite(url) => (None, Some(url)),
         };
-        let url = |url: Option<&String>| url.map_or(NONE.to_owned(), |url| without_secrets(url));
+        let url = |url: Option<&String>| match url {
+            None => NONE.to_owned(),
+            Some(url) => masked_url(url).unwrap_or_else(|| SECRET.to_owned()),
+        };
         let or_none = |text: &str| if text.is_empty() { NONE } else { text }.to_owned();
         let dir = self.static_dir.as_ref().map(|dir| dir.display().to_string());
         let (for_all, others): (Vec<_>, Vec<_>) =

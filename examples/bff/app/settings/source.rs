@@ -5,7 +5,6 @@ use std::{borrow::Cow, ffi::OsString, fs};
 
 use figment::{
     Figment,
-    providers::{Format, Toml},
     value::{Dict, Value},
 };
 use tower_token_refresh::RefreshConfig;
@@ -31,12 +30,12 @@ impl<F: Fn(&str) -> Option<OsString>> Source<F> {
         let Some(path) = source.environment(CONFIG_FILE)? else { return Ok(source) };
         let broken = |rule: String| SettingError::shown(CONFIG_FILE, &path, rule);
         let text = fs::read_to_string(&path).map_err(|error| broken(error.to_string()))?;
-        let read = Figment::from(Toml::string(&text)).extract::<Dict>();
-        source.file = read.map_err(|error| broken(one_line(&error)))?;
-        let is_known = |key: &String| {
-            key == REFRESH_TABLE
-                || VARIABLES.iter().any(|variable| *key == variable.name.to_ascii_lowercase())
+        source.file = toml::from_str(&text).map_err(|error| broken(unparsed(&text, &error)))?;
+        let is_setting = |key: &str| {
+            let mut names = VARIABLES.iter().map(|variable| variable.name);
+            names.any(|name| name != REFRESH && key == name.to_ascii_lowercase())
         };
+        let is_known = |key: &String| key == REFRESH_TABLE || is_setting(key);
         match source.file.keys().find(|key| !is_known(key)) {
             Some(unknown) => Err(broken(format!("{unknown} is not a setting"))),
             None => Ok(source),
@@ -110,10 +109,15 @@ impl<F: Fn(&str) -> Option<OsString>> Source<F> {
         }
         let variable = format!("{name}_FILE");
         let Some(path) = self.environment(&variable)? else { return Ok(None) };
-        let secret = fs::read_to_string(&path)
-            .map_err(|error| SettingError::shown(variable, &path, error.to_string()))?;
+        let broken = |rule: String| SettingError::shown(variable.clone(), &path, rule);
+        let secret = fs::read_to_string(&path).map_err(|error| broken(error.to_string()))?;
+        // Deliberately not as if it were missing: without it tokens lie there in plain text, or
+        // sessions in memory, and nobody is told.
+        if secret.trim().is_empty() {
+            return Err(broken("the file is empty".to_owned()));
+        }
         // Whoever writes a file ends it with a line break.
-        Ok(Some(secret.trim_end_matches(['\r', '\n']).to_owned()).filter(|text| !text.is_empty()))
+        Ok(Some(secret.trim_end_matches(['\r', '\n']).to_owned()))
     }
 
     fn environment(&self, name: &str) -> Result<Option<String>, SettingError> {
@@ -145,6 +149,14 @@ fn shown(value: &Value) -> String {
         }
         _ => "…".to_owned(),
     }
+}
+
+/// Where it is, and what is wrong. The error itself shows the whole line, which may hold a secret.
+fn unparsed(text: &str, error: &toml::de::Error) -> String {
+    let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+    let (line, last) = (before.matches('\n').count() + 1, before.rsplit('\n').next());
+    let column = last.unwrap_or_default().chars().count() + 1;
+    format!("line {line}, column {column}: {}", error.message().trim().replace('\n', ", "))
 }
 
 /// Without where it stands, which is named in our own words.

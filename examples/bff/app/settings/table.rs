@@ -91,7 +91,7 @@ pub const VARIABLES: [Variable; 20] = [
     variable(
         "METRICS_LISTEN",
         "none",
-        "`host:port` at which `GET /metrics` is served for Prometheus, and nothing else",
+        "`host:port` at which `GET /metrics` is served for Prometheus, and `/healthz` and `/readyz` for an orchestrator",
     ),
     variable(
         REFRESH,
