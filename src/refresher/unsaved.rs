@@ -23,7 +23,7 @@ use rustc_hash::FxBuildHasher;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
-    audit::Audit,
+    audit::{Audit, Whose},
     ended_here::EndedHere,
     errors::unavailable,
     records::Records,
@@ -268,6 +268,7 @@ impl Inner {
         match in_time(self.writes.put(&set)).await {
             Ok(put) => {
                 if let Put::Ended(ending) = put {
+                    self.audit.found_ended(key, &ending, None);
                     self.ended_here.mark(key, ending, true);
                     if ending.revoke {
                         self.revoker.revoke_unwanted(key, &set.tokens).await;
@@ -293,7 +294,11 @@ impl Inner {
         if let Ended::Before(before) = &ended {
             self.ended_here.mark(key, *before, true);
         }
-        let has_ended = matches!(ended, Ended::Replaced(_));
+        let stored = match &ended {
+            Ended::Replaced(_) => Some(ending),
+            Ended::Before(before) => Some(*before),
+            Ended::Newer(_) | Ended::Absent => None,
+        };
         if let Some(mut kept) = self.kept.get_mut(&key) {
             kept.ending = None;
             // A flight may have brought a newer one since: the store will say that it is too late.
@@ -307,8 +312,9 @@ impl Inner {
         };
         let set = set.map(|set| set.tokens.clone());
         let newest = replaced.into_iter().chain(set).max_by_key(|tokens| tokens.generation);
-        if has_ended {
-            self.audit.ended(key, newest.as_ref(), ending.reason);
+        if let Some(stored) = stored {
+            // By this attempt, or by one before it whose answer got lost.
+            self.audit.found_ended(key, &stored, newest.as_ref().map(Whose::from));
         }
         if let Some(tokens) = newest.filter(|_| ending.revoke) {
             self.revoker.revoke_unwanted(key, &tokens).await;
