@@ -100,12 +100,14 @@ pub mod service_tokens {}
 #[doc = include_str!("../docs/dpop.md")]
 pub mod dpop {}
 
-#[doc = "[Calls that go out]: crate::docs::outgoing_calls\n\n"]
+#[doc = "[Calls that go out]: crate::docs::outgoing_calls\n"]
+#[doc = "[metrics]: crate::docs::operations#metrics\n\n"]
 #[doc = include_str!("../docs/several-providers.md")]
 pub mod several_providers {}
 
 #[doc = "[Calls that go out]: crate::docs::outgoing_calls#websockets-and-streams\n"]
 #[doc = "[Runbook]: crate::docs::runbook\n"]
+#[doc = "[`EndpointResolver`]: crate::docs::several_providers#a-provider-per-tenant\n"]
 #[doc = "[token store]: crate::docs::token_store\n"]
 #[doc = "[unsaved tokens]: crate::docs::failure_modes#unsaved-tokens-and-endings\n\n"]
 #[doc = include_str!("../docs/operations.md")]

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use crate::error::ConfigError;
 
-/// Nothing waits longer than this, whatever the settings add up to.
-const A_DAY: Duration = Duration::from_secs(24 * 60 * 60);
+/// Nothing waits longer than this, whatever the settings add up to; and no time-out is longer, so
+/// that all of them can be added up.
+pub(crate) const A_DAY: Duration = Duration::from_secs(24 * 60 * 60);
 /// The longest that a process may serve a login that ended in another one.
 const LONGEST_UNCONFIRMED: Duration = Duration::from_secs(60 * 60);
 /// What the deadline of a mark allows for beside the request and the write.
@@ -34,12 +35,12 @@ const LAST_WRITES_STAY: Duration = Duration::from_secs(90);
 /// | [`leeway`](Self::leeway) | 5 s | any; shrinks to a quarter of a token's life |
 /// | [`refresh_ahead`](Self::refresh_ahead) | 60 s | any; shrinks to half of a token's life; 0 turns it off |
 /// | [`confirm_after`](Self::confirm_after) | 60 s | at most 1 h; 0: before every request |
-/// | [`wait_timeout`](Self::wait_timeout) | 10 s | above 0 |
+/// | [`wait_timeout`](Self::wait_timeout) | 10 s | above 0, at most 1 day |
 /// | [`on_unavailable`](Self::on_unavailable) | [`OnUnavailable::Refuse`] | |
 /// | [`replay`](Self::replay) | true | |
 /// | [`end_after_rejections`](Self::end_after_rejections) | 3 | 0: never |
 /// | [`fallback_lifetime`](Self::fallback_lifetime) | 1 h | above 0 |
-/// | [`store_timeout`](Self::store_timeout) | 10 s | above 0 |
+/// | [`store_timeout`](Self::store_timeout) | 10 s | above 0, at most 1 day |
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RefreshPolicy {
@@ -125,7 +126,7 @@ impl RefreshPolicy {
     ///
     /// A request also waits for the token record no longer than this. After that it goes on with
     /// the cached token, or fails with [`Unavailable`](crate::RefreshErrorKind::Unavailable) if
-    /// there is none.
+    /// there is none. At most 1 day.
     #[must_use]
     pub fn wait_timeout(mut self, limit: Duration) -> Self {
         self.wait_timeout = limit;
@@ -185,7 +186,7 @@ impl RefreshPolicy {
     /// Sets how long one call of the token store may take. If the store does not take new tokens or
     /// the end of a login in this time, they stay in memory and are tried again. Each of these
     /// later attempts may take 2 s. The mark of a refresh must be set within 2 s as well, or the
-    /// refresh begins again. Any other call fails.
+    /// refresh begins again. Any other call fails. At most 1 day.
     #[must_use]
     pub fn store_timeout(mut self, limit: Duration) -> Self {
         self.store_timeout = limit;
@@ -224,6 +225,14 @@ impl RefreshPolicy {
         ] {
             if value.is_zero() {
                 let (value, rule) = (format!("{value:?}"), "it must be longer than 0 s");
+                return Err(ConfigError::Range { what, value, rule });
+            }
+        }
+        for (what, value) in
+            [("wait_timeout", self.wait_timeout), ("store_timeout", self.store_timeout)]
+        {
+            if value > A_DAY {
+                let (value, rule) = (format!("{value:?}"), "it must be at most 1 day");
                 return Err(ConfigError::Range { what, value, rule });
             }
         }
@@ -289,6 +298,11 @@ mod tests {
             message(policy().store_timeout(Duration::ZERO)),
             format!("store_timeout {rule}")
         );
+        let rule = "is 86401s: it must be at most 1 day";
+        let too_long = A_DAY + SECOND;
+        assert_eq!(message(policy().wait_timeout(too_long)), format!("wait_timeout {rule}"));
+        assert_eq!(message(policy().store_timeout(too_long)), format!("store_timeout {rule}"));
+        assert_eq!(policy().wait_timeout(A_DAY).store_timeout(A_DAY).validate(), Ok(()));
         let long = message(policy().confirm_after(3601 * SECOND));
         assert!(long.starts_with("confirm_after is 3601s: it must be at most 1 h"), "{long}");
     }

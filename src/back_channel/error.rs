@@ -19,8 +19,11 @@ pub enum BackChannelError {
     /// The token breaks a rule. Another attempt with it cannot succeed. 400.
     #[error("the logout token was refused")]
     Refused(#[source] Arc<dyn Error + Send + Sync>),
-    /// The provider's keys or the token store cannot be reached, or this token is being carried
-    /// out. It may be sent again. 503.
+    /// The token has come before, and is being carried out. It may be sent again, as that may fail.
+    /// 503.
+    #[error("this logout token is being carried out")]
+    UnderWay,
+    /// The provider's keys or the token store cannot be reached. The token may be sent again. 503.
     #[error("the logout could not be completed")]
     Unavailable(#[source] RefreshError),
 }

@@ -36,8 +36,9 @@ use crate::{
 };
 
 const SHORTEST_KEY: usize = 32;
-/// The shortest time between two lines about refused logout tokens.
-const REFUSALS_EVERY: Duration = Duration::from_secs(10);
+/// The shortest time between two lines about logout tokens that were refused, and between two about
+/// those that could not be verified.
+const LOG_EVERY: Duration = Duration::from_secs(10);
 
 /// What a refresher needs for logout tokens.
 pub(crate) struct BackChannel {
@@ -46,6 +47,7 @@ pub(crate) struct BackChannel {
     pub(crate) replays: ReplayCache,
     /// Anybody can post here.
     refusals: Throttle,
+    unverified: Throttle,
 }
 
 impl BackChannel {
@@ -60,6 +62,11 @@ impl BackChannel {
     /// Whether to log a refusal. The metric counts all.
     pub(crate) fn may_log_refusal(&self, clock: &Clock) -> bool {
         self.refusals.is_due(clock.monotonic())
+    }
+
+    /// Whether to log that a token could not be verified. The metric counts all.
+    pub(crate) fn may_log_unverified(&self, clock: &Clock) -> bool {
+        self.unverified.is_due(clock.monotonic())
     }
 
     /// `key`: as the application gave it, not checked yet.
@@ -77,7 +84,8 @@ impl BackChannel {
             names: Arc::new(Names::new(key)),
             named: NamedLately::new(clock.clone(), longest_log_in),
             replays: ReplayCache::new(clock.clone()),
-            refusals: Throttle::due(REFUSALS_EVERY),
+            refusals: Throttle::due(LOG_EVERY),
+            unverified: Throttle::due(LOG_EVERY),
         })
     }
 }

@@ -174,7 +174,7 @@ impl TokenEndpoint {
     }
 
     /// Limits the time of each request to the provider, from connecting to the last byte of the
-    /// answer. Must be above 0.
+    /// answer. Must be above 0 and at most 1 day.
     #[must_use]
     pub fn request_timeout(mut self, limit: Duration) -> Self {
         self.request_timeout = limit;

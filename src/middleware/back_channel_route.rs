@@ -5,7 +5,7 @@
 //! |---|---|
 //! | 200 | the logins have ended, or there were none |
 //! | 400 `{"error":"invalid_request"}` | not a form of at most 64 KiB with exactly one `logout_token`, or the token was refused |
-//! | 503 `{"error":"temporarily_unavailable"}` | a token that may be sent again: see [`BackChannelError::Unavailable`] |
+//! | 503 `{"error":"temporarily_unavailable"}` | a token that may be sent again: see [`BackChannelError::Unavailable`] and [`BackChannelError::UnderWay`] |
 //!
 //! All with `Cache-Control: no-store`; the 503 with `Retry-After`. Section 2.8 wants a 400 also for
 //! a logout that failed. Deliberately not done: a provider that gives up after a 400 would leave a
@@ -72,14 +72,17 @@ fn read_form(body: &[u8]) -> Result<String, Fault> {
 
 fn answer(ended: Result<(), BackChannelError>) -> Response {
     let no_store = [(header::CACHE_CONTROL, "no-store")];
+    let later = |wait: u64| {
+        let retry = [(header::RETRY_AFTER, wait.to_string())];
+        let body = Json(json!({ "error": "temporarily_unavailable" }));
+        (StatusCode::SERVICE_UNAVAILABLE, no_store.clone(), retry, body).into_response()
+    };
     let (status, error) = match ended {
         Ok(()) => return (StatusCode::OK, no_store).into_response(),
         Err(BackChannelError::Refused(_)) => (StatusCode::BAD_REQUEST, "invalid_request"),
+        Err(BackChannelError::UnderWay) => return later(1),
         Err(BackChannelError::Unavailable(error)) => {
-            let wait = error.retry_after().map_or(1, whole_seconds);
-            let retry = [(header::RETRY_AFTER, wait.to_string())];
-            let body = Json(json!({ "error": "temporarily_unavailable" }));
-            return (StatusCode::SERVICE_UNAVAILABLE, no_store, retry, body).into_response();
+            return later(error.retry_after().map_or(1, whole_seconds));
         }
         Err(BackChannelError::TurnedOff) => (StatusCode::INTERNAL_SERVER_ERROR, "server_error"),
     };

@@ -160,7 +160,7 @@ pub(super) async fn refused(flight: &Flight<'_>, presented: &GrantTokens) -> Ref
             Read::Absent | Read::Ended(_) => break,
         }
     }
-    match core.endings.expire(login, presented.generation).await? {
+    match core.endings.expire(login, presented).await? {
         None => {
             core.presentations.settled(login.key);
             Err(expired("the provider no longer accepts the refresh token"))
@@ -178,7 +178,7 @@ fn lost_race(flight: &Flight<'_>, tokens: &GrantTokens) -> Result<Arc<CachedToke
         "the provider refused a refresh token that another process had presented before; a \
          provider that punishes reuse ends such a login"
     );
-    flight.core.audit.reuse_suspected(flight.asked.login.key, tokens.subject.as_deref());
+    flight.core.audit.reuse_suspected(flight.asked.login.key, &tokens.into());
     flight.core.presentations.settled(flight.asked.login.key);
     flight.publish(tokens, flight.core.clock.moment())
 }

@@ -192,7 +192,7 @@ impl TokenRefresherBuilder {
     }
 
     /// Sets the key by which audit lines and [snapshots](crate::operate::Snapshot) hash a user's
-    /// subject: at least 32 bytes of randomness, the same in all processes. Without it each process
+    /// issuer and subject: at least 32 bytes of randomness, the same in all processes. Without it each process
     /// has a random one, and a user has another hash in each.
     pub fn audit_key(mut self, key: impl AsRef<[u8]>) -> Self {
         self.audit_key = Some(key.as_ref().to_vec());

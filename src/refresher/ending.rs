@@ -25,7 +25,7 @@ use tokio_util::task::TaskTracker;
 
 use super::{
     FlightKey, FlightResult,
-    audit::Audit,
+    audit::{Audit, Whose},
     ended_here::EndedHere,
     errors::ended,
     prolong,
@@ -39,8 +39,8 @@ use crate::{
     error::{RefreshError, RefreshErrorKind},
     single_flight::SingleFlight,
     token_cache::TokenCache,
-    token_store::{Ended, Ending, EndingReason, TokenRecord},
-    tokens::{Generation, GrantId, GrantTokens, RecordKey},
+    token_store::{Ended, Ending, EndingReason, Nonce, TokenRecord},
+    tokens::{GrantId, GrantTokens, RecordKey},
 };
 
 /// How long an ending waits to learn what it will replace.
@@ -67,7 +67,7 @@ impl Cause {
             Self::Expired => (EndingReason::Expired, false, false),
             Self::SubjectChanged => (EndingReason::SubjectChanged, true, false),
         };
-        Ending { reason, revoke, with_session, keep_until }
+        Ending { reason, revoke, with_session, keep_until, nonce: Nonce::random() }
     }
 }
 
@@ -120,21 +120,26 @@ impl Endings {
         session_ends: Option<SystemTime>,
     ) -> EndedLogin {
         let key = login.key;
-        // An earlier ending stays, also one that the store has not taken yet.
+        let cached = login.grant.and_then(|grant| self.cache.get(grant));
+        // An earlier ending stays, also one that the store has not taken yet. Each call has a nonce
+        // of its own all the same, so that one answer belongs to one call.
         let own = self.ending(cause, session_ends);
-        let ending = self.mark(login, own, false);
+        let ending = Ending { nonce: own.nonce, ..self.mark(login, own, false) };
         let mut revoke = ending.revoke;
         let known = if ending.revoke { self.known(key).await } else { None };
         let unsaved = self.unsaved.pending(key);
-        let mut has_ended = false;
+        let mut in_record = None;
         let (stored, refused) = match self.writes.end(key, ending, None).await {
             Ok(ended) => {
                 self.here.note_stored(key);
-                has_ended = matches!(ended, Ended::Replaced(_));
-                if let Ended::Before(before) = &ended {
-                    // Whoever ended it before has revoked what there was, if that was to be.
-                    revoke = false;
-                    self.learn(login, *before);
+                match &ended {
+                    Ended::Replaced(record) => in_record = Some(Whose::of_record(record)),
+                    Ended::Before(before) => {
+                        // Whoever ended it before has revoked what there was, if that was to be.
+                        revoke = false;
+                        self.learn(login, *before);
+                    }
+                    Ended::Newer(_) | Ended::Absent => {}
                 }
                 (self.replaced(key, ended), None)
             }
@@ -142,8 +147,6 @@ impl Endings {
                 if error.kind() == RefreshErrorKind::Misconfigured {
                     // A record that cannot be read will not be readable by trying again.
                     self.here.note_stored(key);
-                } else {
-                    self.unsaved.end_later(key, ending, &error);
                 }
                 (None, Some(error))
             }
@@ -156,8 +159,14 @@ impl Endings {
         });
         let newest = stored.into_iter().chain(unsaved).chain(known);
         let newest = newest.max_by_key(|tokens| tokens.generation);
-        if has_ended {
-            self.audit.ended(key, newest.as_ref(), ending.reason);
+        let known = newest.as_ref().map(Whose::from).or(cached.as_deref().map(Whose::from));
+        if let Some(in_record) = in_record {
+            self.audit.ended(key, &known.unwrap_or(in_record), ending.reason);
+        } else if let Some(error) = refused.as_ref()
+            && error.kind() != RefreshErrorKind::Misconfigured
+        {
+            self.audit.answer_lost(key, &ending, known.unwrap_or_default());
+            self.unsaved.end_later(key, ending, error);
         }
         if revoke && !own.revoke && refused.is_none() {
             self.revoke_for_logout(key, newest.clone());
@@ -186,23 +195,24 @@ impl Endings {
         last.into_iter().chain(stored).max_by_key(|tokens| tokens.generation)
     }
 
-    /// Ends a login whose refresh token of `generation` leads nowhere. Gives the record of a later
+    /// Ends a login whose refresh token, that of `tokens`, leads nowhere. Gives the record of a later
     /// generation if there is one: nothing has ended then.
     pub(super) async fn expire(
         &self,
         login: Login,
-        generation: Generation,
+        tokens: &GrantTokens,
     ) -> Result<Option<TokenRecord>, RefreshError> {
+        let key = login.key;
         let ending = self.ending(Cause::Expired, None);
-        match self.writes.end(login.key, ending, Some(generation.0)).await? {
+        let ended = self.writes.end(key, ending, Some(tokens.generation.0)).await;
+        match ended.inspect_err(|_| self.expiry_lost(key, &ending, tokens))? {
             Ended::Newer(record) => Ok(Some(record)),
             Ended::Before(before) => {
-                self.mark(login, before, true);
+                self.learn(login, before);
                 Ok(None)
             }
-            Ended::Replaced(record) => {
-                let tokens = self.records.open(login.key, &record).ok();
-                self.audit.ended(login.key, tokens.as_ref(), ending.reason);
+            Ended::Replaced(_) => {
+                self.audit.ended(key, &tokens.into(), ending.reason);
                 self.mark(login, ending, true);
                 Ok(None)
             }
@@ -210,8 +220,18 @@ impl Endings {
         }
     }
 
+    /// Nobody tries it again. But the store may have taken it, and have said so already to whom it
+    /// tells of changes.
+    fn expiry_lost(&self, key: RecordKey, ending: &Ending, tokens: &GrantTokens) {
+        self.audit.answer_lost(key, ending, tokens.into());
+        if let Some(known) = self.here.get(key) {
+            self.audit.found_ended(key, &known, None);
+        }
+    }
+
     /// The token store says that a login has ended: so it has here.
     pub(super) fn learn(&self, login: Login, ending: Ending) {
+        self.audit.found_ended(login.key, &ending, None);
         self.mark(login, ending, true);
     }
 

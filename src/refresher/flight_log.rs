@@ -45,6 +45,8 @@ pub(super) struct FlightLog {
 pub(super) struct Logged {
     id: u64,
     key: FlightKey,
+    /// Of the login: its user is one at this issuer only.
+    issuer: Arc<str>,
     early: bool,
     began: Moment,
     pub(super) span: Span,
@@ -73,7 +75,7 @@ impl FlightLog {
         }
     }
 
-    pub(super) fn begin(self: &Arc<Self>, key: FlightKey, early: bool) -> Entry {
+    pub(super) fn begin(self: &Arc<Self>, key: FlightKey, issuer: Arc<str>, early: bool) -> Entry {
         let id = self.next.fetch_add(1, Ordering::Relaxed);
         let span = tracing::info_span!(
             "token_refresh.flight",
@@ -82,7 +84,8 @@ impl FlightLog {
             outcome = tracing::field::Empty
         );
         let began = self.clock.moment();
-        let logged = Arc::new(Logged { id, key, early, began, span, stages: Mutex::default() });
+        let stages = Mutex::default();
+        let logged = Arc::new(Logged { id, key, issuer, early, began, span, stages });
         self.running.insert(id, logged.clone());
         self.by_login.insert(logged.key.key, logged.clone());
         self.changed();
@@ -131,7 +134,7 @@ impl FlightLog {
         Flight {
             id: logged.id,
             login: logged.key.key.to_string(),
-            user: logged.key.user.as_deref().map(|user| self.audit.user(user)),
+            user: logged.key.user.as_deref().map(|user| self.audit.user(&logged.issuer, user)),
             early: logged.early,
             began: logged.began.wall,
             took: age,

@@ -26,7 +26,12 @@ const AT_ONCE: usize = 16;
 
 /// Ends what the token names, and says how that went.
 pub(super) async fn end_by_logout_token(core: &Core, token: &str) -> Result<(), BackChannelError> {
-    let ended = end_by_token(core, token).await;
+    let verified = verified(core, token).await;
+    let is_verified = verified.is_ok();
+    let ended = match verified {
+        Ok(verified) => end_by_verified(core, verified).await,
+        Err(error) => Err(error),
+    };
     match &ended {
         Ok(logins) => {
             core.meter.back_channel("ended");
@@ -36,12 +41,34 @@ pub(super) async fn end_by_logout_token(core: &Core, token: &str) -> Result<(), 
             core.meter.back_channel("refused");
             report_refusal(core, error);
         }
+        Err(error @ BackChannelError::UnderWay) => {
+            core.meter.back_channel("under_way");
+            tracing::debug!(%error, "a logout token came again");
+        }
         Err(error) => {
             core.meter.back_channel("failed");
-            tracing::error!(error = %Chain(error), "logins that the provider ended may still stand here");
+            report_failure(core, error, is_verified);
         }
     }
     ended.map(|_| ())
+}
+
+/// Before a token is verified nobody knows whether it is the provider's own: anybody can post one, as
+/// often as they like.
+fn report_failure(core: &Core, error: &BackChannelError, is_verified: bool) {
+    let may_log = |channel: &BackChannel| channel.may_log_unverified(&core.clock);
+    if is_verified {
+        tracing::error!(
+            error = %Chain(error),
+            "logins that the provider ended may still stand here"
+        );
+    } else if core.back_channel.as_ref().is_none_or(may_log) {
+        tracing::error!(
+            error = %Chain(error),
+            "logins that the provider ended may still stand here, as logout tokens cannot be \
+             verified (logged every ten seconds at most)"
+        );
+    }
 }
 
 impl TokenRefresher {
@@ -63,26 +90,36 @@ fn report_refusal(core: &Core, error: &BackChannelError) {
     }
 }
 
-/// How many logins that were.
-async fn end_by_token(core: &Core, token: &str) -> Result<usize, BackChannelError> {
+/// A token that is its provider's own.
+struct Verified<'a> {
+    channel: &'a BackChannel,
+    at: Arc<AtProvider>,
+    token: LogoutToken,
+}
+
+async fn verified<'a>(core: &'a Core, token: &str) -> Result<Verified<'a>, BackChannelError> {
     let channel = core.back_channel.as_ref().ok_or(BackChannelError::TurnedOff)?;
-    let failed = BackChannelError::Unavailable;
     let at = sender(core, token).await?;
-    let issuer = at.provider.issuer_id();
-    let token = match verify(token, &at.provider, &at.keys, &core.clock).await {
+    match verify(token, &at.provider, &at.keys, &core.clock).await {
+        Ok(token) => Ok(Verified { channel, at, token }),
         Err(Fault::Unverified(error @ VerifyError::Keys(_))) => {
             let why = "the keys to verify a logout token by could not be fetched";
-            return Err(failed(unavailable(why).with_source(error)));
+            Err(BackChannelError::Unavailable(unavailable(why).with_source(error)))
         }
-        verified => verified?,
-    };
+        Err(fault) => Err(fault.into()),
+    }
+}
+
+/// How many logins that were.
+async fn end_by_verified(core: &Core, verified: Verified<'_>) -> Result<usize, BackChannelError> {
+    let Verified { channel, at, token } = verified;
+    let issuer = at.provider.issuer_id();
+    let failed = BackChannelError::Unavailable;
     let used = RecordKey::from_bytes(channel.names.token(issuer, &token.jti).to_bytes());
     // Dropped on an error below, and with it what we know of the token: it may be sent again.
     let taken = match channel.replays.take(used) {
         Ok(taken) => taken,
-        Err(Work::UnderWay) => {
-            return Err(failed(unavailable("this logout token is being carried out")));
-        }
+        Err(Work::UnderWay) => return Err(BackChannelError::UnderWay),
         Err(Work::Done) => return Err(Fault::Seen.into()),
     };
     if core.records.was_used(used).await.map_err(failed)? {

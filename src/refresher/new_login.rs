@@ -51,6 +51,8 @@ impl NewLogin {
         core.records.learn_time(key).await?;
         let write = core.writes.prepare(key, first, Nonce::random(), session_ends)?;
         core.writes.create(&write).await?;
+        // Here, where it is stored: from now on it can only end, and that has a line, too.
+        core.audit.login(key, &(&write.tokens).into());
         Ok(Self { grant, write, token, read_at, began })
     }
 
@@ -64,7 +66,6 @@ impl NewLogin {
             }
         }
         core.endings.check(Login::of(self.grant).key)?;
-        core.audit.login(self.token.key, self.token.subject.as_deref());
         core.cache.put(self.grant, self.token, self.read_at);
         Ok(())
     }

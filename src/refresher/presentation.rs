@@ -118,7 +118,9 @@ impl Presentations {
             if !left.is_zero() {
                 return Decision::Wait(left);
             }
-            self.meter.mark_is_overdue();
+            if self.seen_marks.take_uncounted(key, nonce) {
+                self.meter.mark_is_overdue();
+            }
         } else if !attempts.is_some_and(|attempts| attempts.in_doubt) && ahead.is_none() {
             let answer = self.kept_answers.in_pause(key, found.tokens.generation);
             return answer.map_or(Decision::Present { replay: false }, Decision::Refuse);
@@ -127,6 +129,10 @@ impl Presentations {
         if let Ok(left) = good_until.duration_since(self.clock.now())
             && !left.is_zero()
         {
+            // A doubt of one's own has a pause already.
+            if !attempts.is_some_and(|attempts| attempts.in_doubt) {
+                self.refreshed_elsewhere(key, found.tokens.generation);
+            }
             return Decision::Refuse(unavailable_for(
                 left,
                 "the last refresh had no usable answer, and another attempt could end the access \
@@ -206,7 +212,8 @@ impl Presentations {
         self.seen_marks.look_again(key);
     }
 
-    /// Another process refreshes the login: no reason to look at its mark with every request.
+    /// Another process refreshes the login, or has died in it: no reason to look at its mark with
+    /// every request.
     pub(super) fn refreshed_elsewhere(&self, key: RecordKey, generation: Generation) {
         self.change(key, generation, |attempts| self.count(key, attempts));
     }

@@ -275,7 +275,7 @@ impl Flight<'_> {
         why: &'static str,
     ) -> Result<RefreshError, RefreshError> {
         let core = self.core;
-        match core.endings.expire(self.asked.login, tokens.generation).await? {
+        match core.endings.expire(self.asked.login, tokens).await? {
             None => {
                 core.presentations.settled(self.asked.login.key);
                 Ok(expired(why))

@@ -37,6 +37,8 @@ struct SeenMark {
     /// Since when it was looked at without a gap.
     steady: Duration,
     last: Moment,
+    /// It was counted as overdue.
+    is_counted: bool,
 }
 
 impl SeenMarks {
@@ -56,7 +58,7 @@ impl SeenMarks {
         let age = now.duration_since(since).unwrap_or_default();
         let last = self.clock.moment();
         let (first, steady) = (last.monotonic, last.monotonic);
-        let seen_now = SeenMark { nonce, first, age, steady, last };
+        let seen_now = SeenMark { nonce, first, age, steady, last, is_counted: false };
         self.bound();
         let mut seen = self.by_login.entry(key).or_insert(seen_now);
         if seen.nonce != nonce {
@@ -69,6 +71,12 @@ impl SeenMarks {
         let age = seen.age + self.seen_for(&seen);
         let steady_for = last.monotonic.saturating_sub(seen.steady);
         self.deadline.saturating_sub(age).max(BETWEEN_LOOKS.saturating_sub(steady_for))
+    }
+
+    /// Whether the mark of `nonce`, which is overdue, has not been counted yet. Says so once.
+    pub(super) fn take_uncounted(&self, key: RecordKey, nonce: Nonce) -> bool {
+        let seen = self.by_login.get_mut(&key).filter(|seen| seen.nonce == nonce);
+        seen.is_some_and(|mut seen| !std::mem::replace(&mut seen.is_counted, true))
     }
 
     /// For how long somebody else's refresh may still be under way.
@@ -109,5 +117,25 @@ impl SeenMarks {
 
     pub(super) fn len(&self) -> usize {
         self.by_login.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::ManualClock;
+
+    #[test]
+    fn an_overdue_mark_is_counted_once() {
+        let marks = SeenMarks::new(ManualClock::new().clock(), Duration::ZERO);
+        let key = RecordKey::from_bytes([7; 16]);
+        let (first, second, now) = (Nonce::random(), Nonce::random(), SystemTime::UNIX_EPOCH);
+        marks.look(key, first, now, now);
+        assert!(marks.take_uncounted(key, first));
+        marks.look(key, first, now, now);
+        assert!(!marks.take_uncounted(key, first));
+        marks.look(key, second, now, now);
+        assert!(marks.take_uncounted(key, second));
+        assert!(!marks.take_uncounted(key, first), "it has gone");
     }
 }

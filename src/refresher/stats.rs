@@ -48,10 +48,12 @@ impl TokenRefresher {
     }
 
     /// The hash that stands for the user with this subject in audit lines and
-    /// [snapshots](Self::snapshot): 32 hexadecimal digits.
+    /// [snapshots](Self::snapshot): 32 hexadecimal digits. A subject is unique at its issuer only, so
+    /// both are needed: as [`AccessToken::issuer`](crate::AccessToken::issuer) and
+    /// [`AccessToken::subject`](crate::AccessToken::subject) say.
     #[must_use]
-    pub fn audit_hash(&self, subject: &str) -> String {
-        self.0.audit.user(subject)
+    pub fn audit_hash(&self, issuer: &str, subject: &str) -> String {
+        self.0.audit.user(issuer, subject)
     }
 
     /// Resolves when a refresh begins, comes to a stage or ends. Not when a request joins or leaves

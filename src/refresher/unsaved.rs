@@ -12,18 +12,19 @@
 //!
 //! A set gives way to an ending: the ending is written then, and the set is not.
 
+mod kept;
+
 use std::{
     future::Future,
     sync::Arc,
     time::{Duration, SystemTime},
 };
 
-use dashmap::DashMap;
-use rustc_hash::FxBuildHasher;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
+use self::kept::{Kept, Pending};
 use super::{
-    audit::Audit,
+    audit::{Audit, Whose},
     ended_here::EndedHere,
     errors::unavailable,
     records::Records,
@@ -59,7 +60,7 @@ pub(super) struct Runs {
 pub(super) struct Unsaved(Arc<Inner>);
 
 struct Inner {
-    kept: DashMap<RecordKey, Kept, FxBuildHasher>,
+    kept: Kept,
     records: Arc<Records>,
     writes: Arc<Writes>,
     ended_here: Arc<EndedHere>,
@@ -71,24 +72,6 @@ struct Inner {
     closing: CancellationToken,
 }
 
-#[derive(Default)]
-struct Kept {
-    set: Option<Arc<Write>>,
-    /// Since when, by the monotonic clock.
-    since: Duration,
-    ending: Option<Ending>,
-    /// The store has refused them before.
-    is_refused: bool,
-    /// A task tries to write them.
-    has_writer: bool,
-}
-
-impl Kept {
-    fn is_pending(&self) -> bool {
-        self.set.is_some() || self.ending.is_some()
-    }
-}
-
 impl Unsaved {
     pub(super) fn new(
         records: Arc<Records>,
@@ -98,7 +81,9 @@ impl Unsaved {
         audit: Audit,
         runs: Runs,
     ) -> Self {
-        let (kept, Runs { clock, meter, tasks, closing }) = (DashMap::default(), runs);
+        let Runs { clock, meter, tasks, closing } = runs;
+        let of_all = meter.clone();
+        let kept = Kept::new(move |logins| of_all.unsaved_logins(logins));
         Self(Arc::new(Inner {
             kept,
             records,
@@ -115,14 +100,12 @@ impl Unsaved {
 
     /// Keeps a set that is about to be stored.
     pub(super) fn keep(&self, write: Arc<Write>) {
-        let mut kept = self.0.kept.entry(write.key).or_default();
-        kept.since = self.0.clock.monotonic();
-        kept.set = Some(write);
+        self.0.kept.keep(write, self.0.clock.monotonic());
     }
 
     /// The store has the set of `generation`, or must not have it.
     pub(super) fn release(&self, key: RecordKey, generation: Generation) {
-        self.0.release(key, generation);
+        self.0.kept.release(key, generation);
     }
 
     /// The store has refused the set that is kept: a task goes on trying.
@@ -144,27 +127,22 @@ impl Unsaved {
             "the token store does not take the end of a login; it is tried again"
         );
         self.0.meter.unsaved("ending");
-        self.0.kept.entry(key).or_default().ending.get_or_insert(ending);
+        self.0.kept.keep_ending(key, ending);
         self.start_writer(key);
     }
 
     /// The set that the store does not have yet.
     pub(super) fn pending(&self, key: RecordKey) -> Option<Arc<Write>> {
-        self.0.kept.get(&key)?.set.clone()
+        self.0.kept.get(key)?.set
     }
 
     /// How many logins there are of which the store has refused something so far.
     pub(super) fn count(&self) -> usize {
-        self.0.count()
+        self.0.kept.count()
     }
 
     fn start_writer(&self, key: RecordKey) {
-        let mut kept = self.0.kept.entry(key).or_default();
-        kept.is_refused = true;
-        let has_writer = std::mem::replace(&mut kept.has_writer, true);
-        drop(kept);
-        self.0.meter.unsaved_logins(self.0.count());
-        if !has_writer {
+        if self.0.kept.refused(key) {
             self.0.tasks.spawn(self.0.clone().write_until_saved(key));
         }
     }
@@ -177,17 +155,6 @@ async fn in_time<T>(
     answer.unwrap_or_else(|_| Err(unavailable("the token store did not answer in time")))
 }
 
-/// Runs `then` when the returned value is dropped.
-fn defer(then: impl FnMut()) -> impl Drop {
-    struct Deferred<F: FnMut()>(F);
-    impl<F: FnMut()> Drop for Deferred<F> {
-        fn drop(&mut self) {
-            (self.0)();
-        }
-    }
-    Deferred(then)
-}
-
 /// What one attempt came to.
 enum Attempt {
     Saved,
@@ -195,30 +162,16 @@ enum Attempt {
 }
 
 impl Inner {
-    fn count(&self) -> usize {
-        let is_refused = |kept: &Kept| kept.is_refused && kept.is_pending();
-        self.kept.iter().filter(|kept| is_refused(kept)).count()
-    }
-
     async fn write_until_saved(self: Arc<Self>, key: RecordKey) {
-        // However this ends, by a panic too: the next refusal starts another task.
-        let _stopped = defer(|| {
-            if let Some(mut kept) = self.kept.get_mut(&key) {
-                kept.has_writer = false;
-            }
-            self.meter.unsaved_logins(self.count());
-        });
+        let mut writer = self.kept.writer(key);
         let mut pause = FIRST_PAUSE;
         loop {
             let wait = tokio::time::sleep(pause);
             let is_last = self.closing.run_until_cancelled(wait).await.is_none();
             pause = (pause * 2).min(LONGEST_PAUSE);
             match self.attempt(key).await {
-                Attempt::Saved => {
-                    if self.stop_writer(key) {
-                        return;
-                    }
-                }
+                Attempt::Saved if writer.stop() => return,
+                Attempt::Saved => {}
                 Attempt::Refused(error) if is_last => {
                     tracing::error!(
                         login = %key,
@@ -232,15 +185,10 @@ impl Inner {
         }
     }
 
-    /// Whether nothing came in the meantime.
-    fn stop_writer(&self, key: RecordKey) -> bool {
-        self.kept.remove_if(&key, |_, kept| !kept.is_pending()).is_some()
-            || !self.kept.contains_key(&key)
-    }
-
     async fn attempt(&self, key: RecordKey) -> Attempt {
-        let kept = self.kept.get(&key).map(|kept| (kept.set.clone(), kept.since, kept.ending));
-        let Some((set, since, ending)) = kept else { return Attempt::Saved };
+        let Some(Pending { set, since, ending }) = self.kept.get(key) else {
+            return Attempt::Saved;
+        };
         if let Some(ending) = ending {
             return match in_time(self.writes.end(key, ending, None)).await {
                 Ok(ended) => {
@@ -262,18 +210,19 @@ impl Inner {
         let life = |end: SystemTime| end.duration_since(set.tokens.obtained_at).unwrap_or_default();
         if set.tokens.refresh_expires_at.is_some_and(|end| age >= life(end)) {
             tracing::error!(login = %key, "the token store never took new tokens; they are too old now");
-            self.release(key, generation);
+            self.kept.release(key, generation);
             return Attempt::Saved;
         }
         match in_time(self.writes.put(&set)).await {
             Ok(put) => {
                 if let Put::Ended(ending) = put {
+                    self.audit.found_ended(key, &ending, None);
                     self.ended_here.mark(key, ending, true);
                     if ending.revoke {
                         self.revoker.revoke_unwanted(key, &set.tokens).await;
                     }
                 }
-                self.release(key, generation);
+                self.kept.release(key, generation);
                 Attempt::Saved
             }
             Err(error) => Attempt::Refused(error),
@@ -293,35 +242,24 @@ impl Inner {
         if let Ended::Before(before) = &ended {
             self.ended_here.mark(key, *before, true);
         }
-        let has_ended = matches!(ended, Ended::Replaced(_));
-        if let Some(mut kept) = self.kept.get_mut(&key) {
-            kept.ending = None;
-            // A flight may have brought a newer one since: the store will say that it is too late.
-            if kept.set.as_ref().map(Arc::as_ptr) == set.as_ref().map(Arc::as_ptr) {
-                kept.set = None;
-            }
-        }
+        self.kept.release_ending(key, set.as_ref());
+        let stored = match &ended {
+            Ended::Replaced(_) => Some(ending),
+            Ended::Before(before) => Some(*before),
+            Ended::Newer(_) | Ended::Absent => None,
+        };
         let replaced = match ended {
             Ended::Replaced(record) => self.records.open(key, &record).ok(),
             Ended::Before(_) | Ended::Newer(_) | Ended::Absent => None,
         };
         let set = set.map(|set| set.tokens.clone());
         let newest = replaced.into_iter().chain(set).max_by_key(|tokens| tokens.generation);
-        if has_ended {
-            self.audit.ended(key, newest.as_ref(), ending.reason);
+        if let Some(stored) = stored {
+            // By this attempt, or by one before it whose answer got lost.
+            self.audit.found_ended(key, &stored, newest.as_ref().map(Whose::from));
         }
         if let Some(tokens) = newest.filter(|_| ending.revoke) {
             self.revoker.revoke_unwanted(key, &tokens).await;
         }
-    }
-
-    fn release(&self, key: RecordKey, generation: Generation) {
-        if let Some(mut kept) = self.kept.get_mut(&key)
-            && kept.set.as_ref().is_some_and(|set| set.tokens.generation <= generation)
-        {
-            kept.set = None;
-        }
-        // A writer removes what it has written itself.
-        self.kept.remove_if(&key, |_, kept| !kept.is_pending() && !kept.has_writer);
     }
 }

@@ -312,7 +312,7 @@ fn join_or_start(
         if core.closing.is_cancelled() {
             return Start::No(Err(unavailable("this process is shutting down")));
         }
-        let entry = core.flight_log.begin(key.clone(), asked.early);
+        let entry = core.flight_log.begin(key.clone(), held.issuer.clone(), asked.early);
         let span = entry.span().clone();
         Start::Flight(refresh::run(core.clone(), asked, entry).instrument(span))
     })

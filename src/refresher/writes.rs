@@ -164,7 +164,8 @@ impl Writes {
     ) -> Result<(), RefreshError> {
         let keep_until = saturating_add(self.records.offset().to_store(self.clock.now()), stays);
         let (reason, revoke, with_session) = (EndingReason::Provider, false, false);
-        let ending = Ending { reason, revoke, with_session, keep_until };
+        let nonce = Nonce::random();
+        let ending = Ending { reason, revoke, with_session, keep_until, nonce };
         let record = TokenRecord::of_ending(ending, issuer);
         let store = &self.records.store;
         self.records.ask("create", async { store.create(key, &record, &[]).await }).await

@@ -65,12 +65,12 @@ pub struct RecordVersion {
     pub generation: u64,
     /// What the record says of its grant.
     pub state: RecordStateKind,
-    /// Of the login or the refresh that wrote the record last.
+    /// Of the login, the refresh or the ending that wrote the record last.
     pub nonce: Nonce,
 }
 
-/// Names one login, or one attempt of a refresh: its mark, and the tokens that follow the mark, carry
-/// the same one. 64 random bits.
+/// Names one login, one ending, or one attempt of a refresh: its mark, and the tokens that follow the
+/// mark, carry the same one. 64 random bits.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Nonce(u64);
 
@@ -87,6 +87,9 @@ pub struct Ending {
     /// How long the record of the ending must stay. It stays as long as the record that it
     /// replaces, if that is longer.
     pub keep_until: SystemTime,
+    /// Of this ending alone, and of the record that it leaves. Whoever sent it and got no answer
+    /// knows by it whether the store has taken it.
+    pub nonce: Nonce,
 }
 
 /// Why a login ended.
@@ -154,6 +157,11 @@ impl TokenRecord {
         self.generation
     }
 
+    /// Whose tokens they are, or were.
+    pub(crate) fn issuer(&self) -> &str {
+        &self.issuer
+    }
+
     /// How long the store must keep the record. After that it may drop it.
     #[must_use]
     pub fn keep_until(&self) -> SystemTime {
@@ -164,13 +172,12 @@ impl TokenRecord {
     #[must_use]
     pub fn ended(&self, ending: &Ending) -> Self {
         let keep_until = self.keep_until.max(ending.keep_until);
-        let (generation, nonce, expires_at) = (self.generation, self.nonce, self.expires_at);
         Self {
             state: RecordState::Ended(Ending { keep_until, ..*ending }),
-            generation,
-            nonce,
+            generation: self.generation,
+            nonce: ending.nonce,
             issuer: self.issuer.clone(),
-            expires_at,
+            expires_at: self.expires_at,
             keep_until,
             payload: Payload::None,
         }
@@ -181,7 +188,7 @@ impl TokenRecord {
         Self {
             state: RecordState::Ended(ending),
             generation: 0,
-            nonce: Nonce::random(),
+            nonce: ending.nonce,
             issuer: issuer.to_owned(),
             expires_at: SystemTime::UNIX_EPOCH,
             keep_until: ending.keep_until,
@@ -269,6 +276,11 @@ impl Nonce {
         let mut nonce = [0; 8];
         rand::fill(&mut nonce).expect("the operating system gives random bytes");
         Self(u64::from_be_bytes(nonce))
+    }
+
+    #[cfg(test)]
+    pub(crate) const fn sample(nonce: u64) -> Self {
+        Self(nonce)
     }
 
     pub(super) fn parse(text: &str) -> Option<Self> {

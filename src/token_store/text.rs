@@ -77,6 +77,7 @@ impl TokenRecord {
             .map_err(|_| broken("a field is missing, or is not of its type"))?;
         let time = |millis| from_millis(millis).ok_or(broken("a time is beyond all calendars"));
         let keep_until = time(written.keep_until)?;
+        let nonce = Nonce::parse(&written.nonce).ok_or(broken("its nonce is not 16 digits"))?;
         let state = match written.state.as_str() {
             "live" => RecordState::Live,
             "presenting" => {
@@ -92,6 +93,7 @@ impl TokenRecord {
                 revoke: written.revoke.unwrap_or_default(),
                 with_session: written.with_session.unwrap_or_default(),
                 keep_until,
+                nonce,
             }),
             _ => return Err(broken("its state is none of live, presenting and ended")),
         };
@@ -104,7 +106,7 @@ impl TokenRecord {
         Ok(Self {
             state,
             generation: written.generation,
-            nonce: Nonce::parse(&written.nonce).ok_or(broken("its nonce is not 16 digits"))?,
+            nonce,
             issuer: written.issuer,
             expires_at: time(written.expires_at)?,
             keep_until,

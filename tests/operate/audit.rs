@@ -1,22 +1,10 @@
 //! Lines about who logged in, and how each login ended.
 
-use support::{World, log::Log};
-use tower_token_refresh::Logout;
-
-/// The audit lines: their events, with the hash of the user.
-fn lines(log: &Log) -> Vec<(String, Option<String>)> {
-    let text = log.text();
-    let lines = text.lines().filter(|line| line.contains("tower_token_refresh::audit"));
-    lines
-        .map(|line| {
-            let field = |name: &str| {
-                let (_, after) = line.split_once(&format!(" {name}=\""))?;
-                after.split('"').next().map(str::to_owned)
-            };
-            (field("event").expect("an event"), field("user"))
-        })
-        .collect()
-}
+use support::{
+    World,
+    log::{AuditLine, Log},
+};
+use tower_token_refresh::{Logout, TokenRefresher};
 
 fn world() -> World {
     World::swapping_with(|builder| builder.audit_key([7; 32]))
@@ -46,20 +34,25 @@ async fn logins_and_their_ends_name_the_user_by_a_hash() {
     world.issuer.switch_user_next("mallory");
     assert!(world.refresher.valid_token(&world.session(id)).await.is_err());
 
-    let hash = |user: &str| Some(world.refresher.audit_hash(&world.issuer.subject_of(user)));
+    let issuer = world.issuer.issuer_url();
+    let hash = |user: &str| world.refresher.audit_hash(&issuer, &world.issuer.subject_of(user));
     let expected = [
         ("login", hash("alice")),
         ("logout", hash("alice")),
         ("login", hash("alice")),
-        ("replaced", hash("alice")),
         ("login", hash("bob")),
+        ("replaced", hash("alice")),
         ("login", hash("carol")),
         ("refused", hash("carol")),
         ("login", hash("alice")),
         ("subject_changed", hash("alice")),
     ];
-    assert_eq!(lines(&log), expected.map(|(event, user)| (event.to_owned(), user)));
-    assert_eq!(hash("alice").map(|hash| hash.len()), Some(32));
+    let line = |(event, user): (&str, String)| {
+        let (event, issuer) = (event.to_owned(), issuer.clone());
+        AuditLine { event, user: Some(user), issuer }
+    };
+    assert_eq!(log.audit(), expected.map(line));
+    assert_eq!(hash("alice").len(), 32);
     assert!(!log.text().contains(&world.issuer.subject_of("carol")), "no subject is in the log");
 }
 
@@ -67,19 +60,20 @@ async fn logins_and_their_ends_name_the_user_by_a_hash() {
 async fn one_key_gives_one_hash_in_all_processes_and_none_gives_another_in_each() {
     let world = world();
     let same = world.restarted_with(|builder| builder.audit_key([7; 32]));
-    assert_eq!(world.refresher.audit_hash("alice"), same.audit_hash("alice"));
-    assert_ne!(same.audit_hash("alice"), same.audit_hash("bob"));
+    let hash = |refresher: &TokenRefresher, subject| refresher.audit_hash("an issuer", subject);
+    assert_eq!(hash(&world.refresher, "alice"), hash(&same, "alice"));
+    assert_ne!(hash(&same, "alice"), hash(&same, "bob"));
+    assert_ne!(hash(&same, "alice"), same.audit_hash("another issuer", "alice"));
     let (one, two) = (world.restarted(), world.restarted());
-    assert_ne!(one.audit_hash("alice"), two.audit_hash("alice"));
+    assert_ne!(hash(&one, "alice"), hash(&two, "alice"));
 }
 
 #[test]
 fn a_short_key_is_refused_by_name_and_not_shown() {
     let world = World::on_memory();
     let endpoint = support::endpoint(&world.issuer);
-    let built = tower_token_refresh::TokenRefresher::builder(endpoint, world.sessions.clone())
-        .audit_key("hunter2")
-        .build();
+    let built =
+        TokenRefresher::builder(endpoint, world.sessions.clone()).audit_key("hunter2").build();
     let error = built.expect_err("too short").to_string();
     assert_eq!(error, "the audit key is 7 bytes: it must have at least 32 bytes");
 }

@@ -1,6 +1,7 @@
 //! What the people who run an application get to know of it.
 
 mod audit;
+mod audit_of_failures;
 mod demo;
 mod health;
 mod inspect;

@@ -20,7 +20,8 @@ async fn a_refresh_is_seen_at_its_stage_with_those_who_wait() {
     assert_eq!((snapshot.running.len(), snapshot.ended.len()), (1, 0));
     let flight = &snapshot.running[0];
     assert_eq!((flight.waiters, flight.early, flight.outcome), (20, false, None));
-    assert_eq!(flight.user, Some(world.refresher.audit_hash(&world.issuer.subject_of("alice"))));
+    let (issuer, subject) = (world.issuer.issuer_url(), world.issuer.subject_of("alice"));
+    assert_eq!(flight.user, Some(world.refresher.audit_hash(&issuer, &subject)));
     assert_eq!(flight.took, Duration::from_millis(250));
     let stages: Vec<_> = flight.stages.iter().map(|(stage, _)| *stage).collect();
     assert_eq!(stages, [Stage::Read, Stage::Queue, Stage::Mark, Stage::Request]);

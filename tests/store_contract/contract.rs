@@ -135,6 +135,7 @@ on_every_token_store! {
 
             let left = load(store, key).await.expect("a record");
             assert_eq!(left, replaced.ended(&logout()));
+            assert_eq!(left.version().nonce, logout().nonce, "it says whose ending that was");
             assert_eq!((left.generation(), left.version().state), (3, RecordStateKind::Ended));
             let text = left.to_text();
             assert!(!text.contains("tokens") && !text.contains("sealed"), "{text}");

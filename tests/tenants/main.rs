@@ -1,5 +1,6 @@
 //! An application whose tenants have a provider each.
 
+mod audit;
 mod back_channel;
 mod refused;
 mod resolvers;

@@ -3,7 +3,7 @@
 use std::{ops::RangeInclusive, time::Duration};
 
 use super::breaker::BreakerSettings;
-use crate::ConfigError;
+use crate::{ConfigError, policy::A_DAY};
 
 /// Limits on the token requests to one provider: attempts, concurrency, queue and circuit breaker.
 ///
@@ -22,7 +22,7 @@ use crate::ConfigError;
 /// | [`concurrent`](Self::concurrent) | 4 to 256 | 1 to 100,000, in order |
 /// | [`queue`](Self::queue) | 1024 | 0 to 1,000,000 |
 /// | [`breaker_failures`](Self::breaker_failures) | 5 | above 0 |
-/// | [`breaker_pause`](Self::breaker_pause) | 1 s to 5 s | above 0, in order |
+/// | [`breaker_pause`](Self::breaker_pause) | 1 s to 5 s | above 0, at most 1 day, in order |
 ///
 /// The limits apply to token requests. Refreshes, token exchanges and logins are counted apart, so
 /// that none holds up the other. Revocations are neither queued nor refused, because a logout
@@ -130,11 +130,11 @@ impl ProviderLimits {
             "must be above 0",
         )?;
         let BreakerSettings { first_pause, longest_pause, .. } = self.breaker;
-        if first_pause.is_zero() || first_pause > longest_pause {
+        if first_pause.is_zero() || first_pause > longest_pause || longest_pause > A_DAY {
             return Err(ConfigError::Range {
                 what: "breaker_pause",
                 value: format!("{first_pause:?} to {longest_pause:?}"),
-                rule: "must be above 0, the first at most the longest",
+                rule: "must be above 0 and at most 1 day, the first at most the longest",
             });
         }
         Ok(())

@@ -29,6 +29,12 @@ fn settings_are_checked_when_validated() {
     assert!(matches!(validate(good().connect_timeout(secs(0))), Err(ConfigError::Range { .. })));
     assert!(matches!(validate(good().connect_timeout(secs(16))), Err(ConfigError::Clash { .. })));
     assert!(validate(good().request_timeout(secs(1))).is_ok());
+    let a_day = 24 * 60 * 60;
+    assert!(validate(good().request_timeout(secs(a_day))).is_ok());
+    for too_long in [secs(a_day + 1), Duration::MAX] {
+        let error = validate(good().request_timeout(too_long)).expect_err("refused").to_string();
+        assert_eq!(error, format!("request_timeout is {too_long:?}: must be at most 1 day"));
+    }
     assert!(
         validate(TokenEndpoint::discover("https://id.example?x=1", ClientAuth::none("app")).lazy())
             .is_err()
@@ -86,6 +92,10 @@ fn limits_are_checked_with_the_endpoint() {
             ProviderLimits::default()
                 .breaker_pause(Duration::from_secs(1) * 2..=Duration::from_secs(1))
         ),
+        "breaker_pause"
+    );
+    assert_eq!(
+        refused(ProviderLimits::default().breaker_pause(Duration::from_secs(1)..=Duration::MAX)),
         "breaker_pause"
     );
     assert!(

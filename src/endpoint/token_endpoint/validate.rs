@@ -18,6 +18,7 @@ use crate::{
         transport::Transport,
     },
     metrics::{Owner, ProviderMeter},
+    policy::A_DAY,
 };
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
@@ -160,6 +161,13 @@ impl TokenEndpoint {
                     rule: "must be above 0",
                 });
             }
+        }
+        if self.request_timeout > A_DAY {
+            return Err(ConfigError::Range {
+                what: "request_timeout",
+                value: format!("{:?}", self.request_timeout),
+                rule: "must be at most 1 day",
+            });
         }
         match self.connect_timeout {
             Some(connect) if connect > self.request_timeout => Err(ConfigError::Clash {

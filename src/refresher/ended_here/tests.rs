@@ -1,7 +1,10 @@
 use std::time::SystemTime;
 
 use super::*;
-use crate::{testing::ManualClock, token_store::EndingReason};
+use crate::{
+    testing::ManualClock,
+    token_store::{EndingReason, Nonce},
+};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -10,7 +13,8 @@ fn key(nth: u128) -> RecordKey {
 }
 
 fn ending(reason: EndingReason, with_session: bool) -> Ending {
-    Ending { reason, revoke: false, with_session, keep_until: SystemTime::UNIX_EPOCH }
+    let (keep_until, nonce) = (SystemTime::UNIX_EPOCH, Nonce::sample(1));
+    Ending { reason, revoke: false, with_session, keep_until, nonce }
 }
 
 fn by_logout() -> Ending {

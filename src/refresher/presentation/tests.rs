@@ -1,5 +1,7 @@
 use std::time::SystemTime;
 
+use support::scrape::Scrape;
+
 use super::*;
 use crate::{
     metrics::Meter,
@@ -190,6 +192,31 @@ fn an_old_mark_is_watched_for_five_seconds() {
     assert_waits(world.marked(another, since), 5 * SECOND);
     world.clock.advance(5 * SECOND);
     assert!(matches!(world.marked(another, since), Decision::Present { replay: true }));
+}
+
+/// Whoever set it has died. Requests with a good token come by all the time.
+#[test]
+fn while_the_access_token_is_good_an_overdue_mark_is_looked_at_after_pauses_that_double() {
+    let scrape = Scrape::of_this_thread();
+    let world = World::new();
+    let (nonce, since) = (Nonce::random(), world.now() - DEADLINE);
+    let look = || {
+        let tokens = GrantTokens::sample(1, world.now(), LIFE);
+        let state = RecordState::Presenting { since };
+        let record = Codec::new(None).encode(KEY, &tokens, state, nonce, world.now() + LIFE);
+        let read_at = world.clock.clock().moment();
+        let found = Found::sample(record.expect("encoded"), tokens, read_at);
+        world.presentations.decide(KEY, &found, None, true)
+    };
+    assert_waits(look(), 5 * SECOND);
+    world.clock.advance(5 * SECOND);
+    for whole in [1, 2, 4] {
+        assert!(!world.presentations.is_paused(KEY, FIRST));
+        assert!(matches!(look(), Decision::Refuse(_)));
+        assert!(world.presentations.is_paused(KEY, FIRST));
+        world.clock.advance(whole * SECOND);
+    }
+    assert_eq!(scrape.value("token_refresh_overdue_marks_total", &[]), 1.0, "one mark");
 }
 
 /// The new set may have waited for the end of the outage, and is on its way only now.

@@ -1,9 +1,11 @@
-//! Nothing of a logout token, its key or the logins it ends is printed.
+//! What is logged of logout tokens: nothing of a token, its key or the logins it ends; and no more
+//! than somebody has to know.
 
-use std::{error::Error, fmt::Write as _};
+use std::{error::Error, fmt::Write as _, time::Duration};
 
 use serde_json::json;
-use support::log::Log;
+use support::{TokenOp, log::Log, scrape::Scrape};
+use tower_token_refresh::testing::Endpoint;
 
 use super::world::{Told, app, builder, form, post_to, sid_of};
 
@@ -57,5 +59,61 @@ async fn nothing_of_a_logout_token_is_printed() {
     for secret in tokens.chain([sid.as_str(), &jti, &subject, &id, &grant, "nobody-sees"]) {
         assert!(!log.contains(secret), "the log shows {secret}: {log}");
         assert!(!shown.contains(secret), "a print shows {secret}: {shown}");
+    }
+}
+
+fn tokens(scrape: &Scrape, outcome: &str) -> f64 {
+    scrape.value("token_refresh_back_channel_total", &[("outcome", outcome)])
+}
+
+/// A provider that has lost patience sends it once more.
+#[tokio::test]
+async fn a_token_that_comes_again_while_it_is_at_work_is_no_failure() {
+    let (log, scrape) = (Log::of_this_thread(), Scrape::of_this_thread());
+    let told = Told::on_memory();
+    let (_, sid) = told.log_in_somewhere("alice").await;
+    let token = told.issuer.logout_token(None, Some(&sid));
+    let ending = told.tokens.gate_before(TokenOp::End);
+    let working = told.posting(&token);
+    ending.reached().await;
+    assert_eq!(told.post(&token).await.status, 503);
+    ending.open();
+    assert_eq!(working.await.unwrap().status, 200);
+    let lines = log.lines_at("WARN");
+    assert!(lines.is_empty(), "{lines:#?}");
+    let counts = ["ended", "under_way", "failed", "refused"].map(|of| tokens(&scrape, of));
+    assert_eq!(counts, [1.0, 1.0, 0.0, 0.0]);
+}
+
+/// While the keys cannot be fetched, nobody can tell junk from the provider's own tokens.
+#[tokio::test]
+async fn tokens_that_cannot_be_verified_are_logged_every_ten_seconds_at_most() {
+    let (log, scrape) = (Log::of_this_thread(), Scrape::of_this_thread());
+    let told = Told::on_memory();
+    let junk = told.issuer.logout_token(None, Some("nobody"));
+    let mut expected = 0;
+    for _ in 0..2 {
+        expected += 1;
+        for _ in 0..5 {
+            told.issuer.fail_next_at(Endpoint::Jwks, 503, "");
+            assert_eq!(told.post(&junk).await.status, 503);
+        }
+        let lines = log.lines_at("ERROR");
+        assert_eq!(lines.len(), expected, "{lines:#?}");
+        told.clock.advance(Duration::from_secs(10));
+    }
+    assert_eq!(tokens(&scrape, "failed"), 10.0);
+}
+
+/// Nobody but the provider can make one of these.
+#[tokio::test]
+async fn a_genuine_token_that_fails_is_logged_each_time() {
+    let log = Log::of_this_thread();
+    let told = Told::on_memory();
+    told.tokens.refuse(TokenOp::Find);
+    for nth in 1..4 {
+        let token = told.issuer.logout_token(Some("alice"), None);
+        assert_eq!(told.post(&token).await.status, 503);
+        assert_eq!(log.lines_at("ERROR").len(), nth);
     }
 }

@@ -1,6 +1,8 @@
 //! What the token store finds logins by: their `sid` and their user, for as long as they live.
 //! Nobody takes it for a session.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 use support::{
     Op, ScriptedSessions, ScriptedTokens, TokenOp, settle, shown_pointer, variants::session_at,
@@ -9,8 +11,9 @@ use tower_sessions::{
     Expiry, MemoryStore, SessionStore, cookie::time::OffsetDateTime, session::Record,
 };
 use tower_token_refresh::{
-    ClientAuth, ConfigError, Logout, RefreshErrorKind, TokenEndpoint, TokenRefresher, TokenSet,
-    testing::StrictIssuer, token_store::InSessions, tower_sessions,
+    ClientAuth, ConfigError, Logout, ProviderLimits, RefreshErrorKind, RefreshPolicy,
+    TokenEndpoint, TokenRefresher, TokenSet, testing::StrictIssuer, token_store::InSessions,
+    tower_sessions,
 };
 
 use super::world::{Told, builder, endpoint, on_each_store, post_to};
@@ -280,6 +283,16 @@ async fn settings_that_cannot_work_are_refused() {
         let built = build(endpoint.transport(told.issuer.transport()), &told.key);
         assert!(rule(built).contains(missing));
     }
+
+    // All time-outs are added up, and more than once.
+    let too_long = endpoint(&told.issuer).request_timeout(Duration::MAX);
+    assert!(rule(build(too_long, &told.key)).contains("must be at most 1 day"));
+    let a_day = Duration::from_secs(24 * 60 * 60);
+    let policy = RefreshPolicy::default().store_timeout(a_day).wait_timeout(a_day);
+    let limits = ProviderLimits::default().attempts(10);
+    let longest = endpoint(&told.issuer).request_timeout(a_day).limits(limits);
+    let builder = TokenRefresher::builder(longest, MemoryStore::default());
+    builder.policy(policy).back_channel_logout(told.key).build().expect("the longest of all");
 
     let without =
         TokenRefresher::builder(endpoint(&told.issuer), MemoryStore::default()).build().unwrap();

@@ -20,6 +20,14 @@ pub struct Log(Arc<Mutex<Vec<u8>>>);
 
 struct ToThisThread;
 
+/// Who logged in, or how a login ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AuditLine {
+    pub event: String,
+    pub user: Option<String>,
+    pub issuer: String,
+}
+
 impl Log {
     /// Everything that this test's thread logs from now on, spans included.
     pub fn of_this_thread() -> Self {
@@ -39,6 +47,27 @@ impl Log {
 
     pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.0.lock().unwrap_or_else(PoisonError::into_inner)).into_owned()
+    }
+
+    /// The audit lines, in this order.
+    pub fn audit(&self) -> Vec<AuditLine> {
+        let text = self.text();
+        let lines = text.lines().filter(|line| line.contains("tower_token_refresh::audit"));
+        lines
+            .map(|line| {
+                let field = |name: &str| {
+                    let (_, after) = line.split_once(&format!(" {name}=\""))?;
+                    after.split('"').next().map(str::to_owned)
+                };
+                let always = |name| field(name).unwrap_or_else(|| panic!("no {name}: {line}"));
+                AuditLine { event: always("event"), user: field("user"), issuer: always("issuer") }
+            })
+            .collect()
+    }
+
+    /// The events of the audit lines, in this order.
+    pub fn audit_events(&self) -> Vec<String> {
+        self.audit().into_iter().map(|line| line.event).collect()
     }
 
     /// The lines of this crate at `level` and above, such as "WARN".
