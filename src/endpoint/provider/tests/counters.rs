@@ -13,10 +13,12 @@ use super::*;
 struct Counters(Mutex<BTreeMap<String, Arc<AtomicU64>>>);
 
 impl Counters {
+    /// Those that have counted something.
     fn all(&self) -> Vec<(String, u64)> {
         let all = self.0.lock().unwrap();
         all.iter()
             .map(|(name, count)| (name.clone(), count.load(std::sync::atomic::Ordering::SeqCst)))
+            .filter(|(_, count)| *count > 0)
             .collect()
     }
 }
@@ -68,4 +70,24 @@ async fn openings_refusals_and_what_is_sent_again_are_counted_without_a_subject(
     ];
     assert_eq!(counters.all(), expected.map(|(name, count)| (name.to_owned(), count)));
     assert_eq!(script.sent().len(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_attempt_that_is_held_back_after_all_is_not_counted_as_sent_again() {
+    let counters = Counters::default();
+    let _counting = ::metrics::set_default_local_recorder(&counters);
+    let script = Script::default();
+    let limits = ProviderLimits::default().breaker_failures(1);
+    let provider = endpoint(script.answering(|_, _| answer(503, "")))
+        .limits(limits)
+        .validate()
+        .unwrap()
+        .with_clock(Clock::new(Hand::default()));
+    assert!(provider.refresh_always(&"a".into()).await.is_err());
+    let expected = [
+        ("token_refresh_breaker_opened_total requests=refresh", 1),
+        ("token_refresh_refused_total requests=refresh reason=breaker_open", 1),
+    ];
+    assert_eq!(counters.all(), expected.map(|(name, count)| (name.to_owned(), count)));
+    assert_eq!(script.sent().len(), 1);
 }
