@@ -1,6 +1,7 @@
 //! What the people who run an application get to know of it.
 
 mod audit;
+mod counts;
 mod demo;
 mod health;
 mod inspect;
