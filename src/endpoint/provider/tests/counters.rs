@@ -8,6 +8,7 @@ use std::{
 use ::metrics::{Counter, Gauge, Histogram, Key, KeyName, Metadata, Recorder, SharedString, Unit};
 
 use super::*;
+use crate::endpoint::attempt::Aborted;
 
 #[derive(Default)]
 struct Counters(Mutex<BTreeMap<String, Arc<AtomicU64>>>);
@@ -72,22 +73,24 @@ async fn openings_refusals_and_what_is_sent_again_are_counted_without_a_subject(
     assert_eq!(script.sent().len(), 3);
 }
 
+/// As where another process has been faster meanwhile.
+struct OnlyOnce(bool);
+
+#[async_trait::async_trait]
+impl BeforeAttempt for OnlyOnce {
+    async fn before_attempt(&mut self) -> Result<(), Aborted> {
+        if std::mem::replace(&mut self.0, true) { Err(Aborted) } else { Ok(()) }
+    }
+}
+
 #[tokio::test(start_paused = true)]
-async fn an_attempt_that_is_held_back_after_all_is_not_counted_as_sent_again() {
+async fn an_attempt_that_is_called_off_after_the_pause_is_not_counted_as_sent_again() {
     let counters = Counters::default();
     let _counting = ::metrics::set_default_local_recorder(&counters);
     let script = Script::default();
-    let limits = ProviderLimits::default().breaker_failures(1);
-    let provider = endpoint(script.answering(|_, _| answer(503, "")))
-        .limits(limits)
-        .validate()
-        .unwrap()
-        .with_clock(Clock::new(Hand::default()));
-    assert!(provider.refresh_always(&"a".into()).await.is_err());
-    let expected = [
-        ("token_refresh_breaker_opened_total requests=refresh", 1),
-        ("token_refresh_refused_total requests=refresh reason=breaker_open", 1),
-    ];
-    assert_eq!(counters.all(), expected.map(|(name, count)| (name.to_owned(), count)));
+    let provider = endpoint(script.answering(|_, _| answer(503, ""))).validate().unwrap();
+    let answer = provider.refresh(&"a".into(), None, &mut OnlyOnce(false)).await;
+    assert!(matches!(answer, Err(RefreshFailure::Aborted)));
     assert_eq!(script.sent().len(), 1);
+    assert_eq!(counters.all(), []);
 }
