@@ -59,6 +59,18 @@ pub enum RefreshErrorKind {
 }
 
 impl RefreshErrorKind {
+    pub(crate) const ALL: [Self; 9] = [
+        Self::NoTokens,
+        Self::SessionExpired,
+        Self::LoggedOut,
+        Self::SubjectChanged,
+        Self::Unavailable,
+        Self::WaitTimeout,
+        Self::InvalidResponse,
+        Self::Misconfigured,
+        Self::Internal,
+    ];
+
     /// The HTTP status of the answer.
     #[must_use]
     pub fn status(self) -> StatusCode {
@@ -74,7 +86,7 @@ impl RefreshErrorKind {
 
     /// The kind in `snake_case`: the `code` of the problem JSON, and the label of metrics.
     #[must_use]
-    pub fn name(self) -> &'static str {
+    pub const fn name(self) -> &'static str {
         match self {
             Self::NoTokens => "no_tokens",
             Self::SessionExpired => "session_expired",

@@ -13,6 +13,9 @@ use super::error::EndpointError;
 pub(crate) trait BeforeAttempt: Send {
     /// Permits the next attempt, or calls the refresh off.
     async fn before_attempt(&mut self) -> Result<(), Aborted>;
+
+    /// The permitted attempt is sent now. An attempt for which too little time was left is not.
+    fn sending(&mut self) {}
 }
 
 /// The caller has called the refresh off. This attempt sent nothing.

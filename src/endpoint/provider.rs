@@ -31,7 +31,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 pub(super) use self::addresses::{Addresses, Overrides};
 #[cfg(feature = "login")]
 pub(crate) use self::login::AuthorizationRequest;
-use self::token_request::Presented;
+use self::token_request::{Attempts, Presented};
 use super::{
     attempt::{AlwaysSend, BeforeAttempt, RefreshFailure},
     auth::ClientAuth,
@@ -174,7 +174,7 @@ impl Provider {
             sleep(self.longest_refresh().saturating_sub(self.exchange.limit)).deadline();
         let mut waited_until = Duration::ZERO;
         let mut attempts_left = self.limits.attempts;
-        let mut may_obey = true;
+        let mut attempts = Attempts::default();
         loop {
             let admitted = timeout_at(
                 last_start,
@@ -184,7 +184,7 @@ impl Provider {
                 .await
                 .unwrap_or_else(|_elapsed| Err(HeldBack::NoTimeLeft.into_error(None)));
             let pass = admitted.map_err(|error| self.held_back(error))?;
-            let error = match self.attempt(pass, presented, before, last_start, &mut may_obey).await
+            let error = match self.attempt(pass, presented, before, last_start, &mut attempts).await
             {
                 Err(RefreshFailure::Endpoint(error)) => error,
                 tokens_or_aborted => return tokens_or_aborted,
@@ -197,7 +197,6 @@ impl Provider {
             if pause.deadline() > last_start {
                 return Err(error.into());
             }
-            self.meter.resent();
             tracing::debug!(error = %Chain(&error), ?wait, "retrying the token request");
             pause.await;
         }

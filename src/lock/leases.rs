@@ -24,16 +24,19 @@ use dashmap::DashMap;
 use rustc_hash::FxBuildHasher;
 use tokio::{sync::Notify, time::timeout};
 use tokio_util::sync::{CancellationToken, DropGuard};
+use uuid::Uuid;
 
 use super::{
     LockError, LockGuard, LockKey, LockService, held,
     measured::{always, measured},
+    probe::probe,
 };
 use crate::{
     clock::Clock,
     error::Chain,
     keep_listening::keep_listening,
     key_locks::{Queues, Turn},
+    metrics,
 };
 
 /// How long a lease lasts, unless it is renewed.
@@ -71,8 +74,6 @@ pub(super) trait Server: Send + Sync + 'static {
     /// Calls `waiters.listening()` once every release is told, and `waiters.freed(digits)` for each,
     /// until the connection is lost. Returns at once if the server cannot tell.
     async fn listen(&self, waiters: &Waiters) -> Result<(), LockError>;
-
-    async fn health(&self) -> Result<(), LockError>;
 }
 
 pub(super) enum Taken {
@@ -112,6 +113,7 @@ struct KeyWaiters {
 impl Leases {
     pub(super) fn new(server: impl Server) -> Self {
         let stop = CancellationToken::new();
+        metrics::begin_leases(server.backend());
         Self {
             server: Arc::new(server),
             lease: LEASE,
@@ -259,7 +261,8 @@ impl LockService for Leases {
     }
 
     async fn health(&self) -> Result<(), LockError> {
-        self.server.health().await
+        let key = self.key(&format!("health {}", Uuid::new_v4()))?;
+        probe(self.server.clone(), key, self.lease).await
     }
 }
 

@@ -143,10 +143,6 @@ impl Server for Arc<AtPostgres> {
         waiters.listening();
         Err(LockError::unavailable(receive_until_lost(heard, |digits| waiters.freed(digits)).await))
     }
-
-    async fn health(&self) -> Result<(), LockError> {
-        self.ask::<(i32,)>("SELECT 1").await.map(|_| ())
-    }
 }
 
 #[async_trait]

@@ -140,10 +140,6 @@ impl Server for AtRedis {
             .await;
         Err(LockError::unavailable(lost))
     }
-
-    async fn health(&self) -> Result<(), LockError> {
-        self.0.ask::<()>(&cmd("PING"), Repeat::Once).await.map_err(failed)
-    }
 }
 
 #[async_trait]

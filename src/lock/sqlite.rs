@@ -101,11 +101,6 @@ impl Server for Arc<AtSqlite> {
     async fn listen(&self, _waiters: &Waiters) -> Result<(), LockError> {
         Ok(())
     }
-
-    async fn health(&self) -> Result<(), LockError> {
-        self.pool.execute("SELECT 1").await.map_err(failed)?;
-        Ok(())
-    }
 }
 
 #[async_trait]

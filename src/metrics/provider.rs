@@ -2,7 +2,7 @@
 
 use std::{error::Error, time::Duration};
 
-use super::{Owner, name};
+use super::{Owner, known, name};
 use crate::endpoint::HeldBack;
 
 /// Cheap to clone.
@@ -15,6 +15,7 @@ pub(crate) struct ProviderMeter {
 
 impl ProviderMeter {
     pub(crate) fn new(owner: Owner) -> Self {
+        name::begin(name::Of::Provider, &owner.labels());
         Self { owner, requests: "refresh" }
     }
 
@@ -23,11 +24,14 @@ impl ProviderMeter {
     }
 
     pub(crate) fn of(&self, requests: &'static str) -> Self {
+        let [issuer, client] = self.owner.labels();
+        name::begin(name::Of::Requests, &[issuer, client, ("requests", requests.into())]);
         Self { requests, ..self.clone() }
     }
 
     /// `outcome`: `granted`, or the kind of the error.
     pub(crate) fn answered(&self, outcome: &'static str, took: Duration) {
+        let outcome = known(name::TOKEN_REQUEST, outcome);
         owned!(histogram, name::TOKEN_REQUEST, self.owner, "requests" => self.requests, "outcome" => outcome).record(took);
     }
 
@@ -39,11 +43,13 @@ impl ProviderMeter {
     pub(crate) fn held_back(&self, error: &(dyn Error + 'static)) {
         let held_back = error.source().and_then(|source| source.downcast_ref::<HeldBack>());
         if let Some(held_back) = held_back {
-            owned!(counter, name::REFUSED, self.owner, "requests" => self.requests, "reason" => held_back.reason()).increment(1);
+            let reason = known(name::REFUSED, held_back.reason());
+            owned!(counter, name::REFUSED, self.owner, "requests" => self.requests, "reason" => reason).increment(1);
         }
     }
 
     pub(crate) fn id_token_dropped(&self, reason: &'static str) {
+        let reason = known(name::DROPPED_ID_TOKENS, reason);
         owned!(counter, name::DROPPED_ID_TOKENS, self.owner, "reason" => reason).increment(1);
     }
 

@@ -8,17 +8,33 @@ use std::{
 
 use metrics::Counter;
 
-use super::{Owner, name};
+use super::{Outcome, Owner, known, name};
 
 /// Where the token came from that a request got.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ServedFrom {
+    /// The cache of this process.
+    Cache,
     /// A token record, which was read for it or for somebody else.
     Record,
     /// A refresh that it waited for.
     Refresh,
-    /// An outage: the token has expired.
+    /// A refresh that failed: the token is within its leeway, or has expired.
     Expired,
+}
+
+impl ServedFrom {
+    pub(super) const NAMES: [&str; 4] =
+        [Self::Cache.name(), Self::Record.name(), Self::Refresh.name(), Self::Expired.name()];
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Cache => "cache",
+            Self::Record => "record",
+            Self::Refresh => "refresh",
+            Self::Expired => "expired",
+        }
+    }
 }
 
 /// The counters that a refresher keeps itself.
@@ -58,7 +74,9 @@ impl Meter {
     }
 
     pub(crate) fn new(owner: Owner) -> Self {
-        let served_from_cache = owned!(counter, name::SERVED, owner, "from" => "cache");
+        name::begin(name::Of::Refresher, &owner.labels());
+        let cache = ServedFrom::Cache.name();
+        let served_from_cache = owned!(counter, name::SERVED, owner, "from" => cache);
         Self { owner, served_from_cache, counts: Counts::default() }
     }
 
@@ -68,17 +86,18 @@ impl Meter {
     }
 
     pub(crate) fn served(&self, from: ServedFrom) {
-        let (counter, from) = match from {
-            ServedFrom::Record => (&self.counts.from_record, "record"),
-            ServedFrom::Refresh => (&self.counts.from_refresh, "refresh"),
-            ServedFrom::Expired => (&self.counts.expired, "expired"),
-        };
-        add(counter);
-        owned!(counter, name::SERVED, self.owner, "from" => from).increment(1);
+        add(match from {
+            ServedFrom::Cache => return self.served_from_cache(),
+            ServedFrom::Record => &self.counts.from_record,
+            ServedFrom::Refresh => &self.counts.from_refresh,
+            ServedFrom::Expired => &self.counts.expired,
+        });
+        owned!(counter, name::SERVED, self.owner, "from" => from.name()).increment(1);
     }
 
-    /// `outcome`: `served`, or the kind of the error.
+    /// `outcome`: `served`, `served_old`, or the kind of the error.
     pub(crate) fn waited(&self, outcome: &'static str, waited: Duration) {
+        let outcome = known(name::WAIT, outcome);
         owned!(histogram, name::WAIT, self.owner, "outcome" => outcome).record(waited);
     }
 
@@ -88,14 +107,15 @@ impl Meter {
     }
 
     /// `waiters`: at its end.
-    pub(crate) fn flight_ended(&self, outcome: &'static str, took: Duration, waiters: usize) {
+    pub(crate) fn flight_ended(&self, outcome: Outcome, took: Duration, waiters: usize) {
         add(match outcome {
-            "refreshed" => &self.counts.refreshed,
-            "already_newer" => &self.counts.already_newer,
-            "other_process" => &self.counts.other_process,
-            "lost_race" => &self.counts.lost_races,
-            _ => &self.counts.failed,
+            Outcome::Refreshed => &self.counts.refreshed,
+            Outcome::AlreadyNewer => &self.counts.already_newer,
+            Outcome::OtherProcess => &self.counts.other_process,
+            Outcome::LostRace => &self.counts.lost_races,
+            Outcome::Lost | Outcome::Failed(_) => &self.counts.failed,
         });
+        let outcome = known(name::FLIGHTS, outcome.name());
         owned!(counter, name::FLIGHTS, self.owner, "outcome" => outcome).increment(1);
         owned!(histogram, name::FLIGHT_DURATION, self.owner, "outcome" => outcome).record(took);
         #[allow(clippy::cast_precision_loss, reason = "nobody has as many as 2^52")]
@@ -103,6 +123,7 @@ impl Meter {
     }
 
     pub(crate) fn stage_ended(&self, stage: &'static str, took: Duration) {
+        let stage = known(name::STAGE_DURATION, stage);
         owned!(histogram, name::STAGE_DURATION, self.owner, "stage" => stage).record(took);
     }
 
@@ -117,11 +138,13 @@ impl Meter {
 
     /// `write`: `mark` or `put`.
     pub(crate) fn swap_lost(&self, write: &'static str) {
+        let write = known(name::LOST_SWAPS, write);
         owned!(counter, name::LOST_SWAPS, self.owner, "write" => write).increment(1);
     }
 
     /// `what`: `tokens` or `ending`.
     pub(crate) fn unsaved(&self, what: &'static str) {
+        let what = known(name::UNSAVED, what);
         owned!(counter, name::UNSAVED, self.owner, "what" => what).increment(1);
     }
 
@@ -137,15 +160,18 @@ impl Meter {
 
     pub(crate) fn login_ended(&self, reason: &'static str) {
         add(&self.counts.logins_ended);
+        let reason = known(name::LOGINS_ENDED, reason);
         owned!(counter, name::LOGINS_ENDED, self.owner, "reason" => reason).increment(1);
     }
 
     /// `outcome`: `revoked`, `not_supported`, or the kind of the error.
     pub(crate) fn revoked(&self, outcome: &'static str) {
+        let outcome = known(name::REVOCATIONS, outcome);
         owned!(counter, name::REVOCATIONS, self.owner, "outcome" => outcome).increment(1);
     }
 
     pub(crate) fn back_channel(&self, outcome: &'static str) {
+        let outcome = known(name::BACK_CHANNEL, outcome);
         owned!(counter, name::BACK_CHANNEL, self.owner, "outcome" => outcome).increment(1);
     }
 

@@ -27,9 +27,20 @@ pub enum Stage {
 }
 
 impl Stage {
+    /// The labels of metrics.
+    pub(crate) const NAMES: [&str; 7] = [
+        Self::Lock.name(),
+        Self::Read.name(),
+        Self::Wait.name(),
+        Self::Queue.name(),
+        Self::Mark.name(),
+        Self::Request.name(),
+        Self::Write.name(),
+    ];
+
     /// The stage in `snake_case`: the label of metrics.
     #[must_use]
-    pub fn name(self) -> &'static str {
+    pub const fn name(self) -> &'static str {
         match self {
             Self::Lock => "lock",
             Self::Read => "read",

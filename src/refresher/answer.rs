@@ -8,12 +8,13 @@ use super::{
     kept_answers::{Repeat, Repeats},
     providers::AtProvider,
     records::Read,
-    refresh::{Flight, LOST_RACE, Presented, REFRESHED, Refreshed},
+    refresh::{Flight, Presented, Refreshed},
     subject_check::{self, Checked},
     writes::Write,
 };
 use crate::{
     error::{RefreshError, RefreshErrorKind},
+    metrics::Outcome,
     operate::Stage,
     token_store::{Nonce, Put},
     tokens::{CachedToken, Generation, GrantTokens},
@@ -59,7 +60,7 @@ pub(super) async fn granted(
     let repeats = core.presentations.repeats(login.key, before.generation);
     match store(flight, next, nonce).await {
         Ok(_) if is_expired => Presented::ExpiredAtBirth { generation, repeats },
-        stored => Presented::Answered(stored.map(|token| (token, REFRESHED))),
+        stored => Presented::Answered(stored.map(|token| (token, Outcome::Refreshed))),
     }
 }
 
@@ -116,7 +117,6 @@ async fn store(
     match core.writes.put(&write).await {
         Ok(Put::Stored) => core.unsaved.release(key, tokens.generation),
         Ok(Put::NotNewer) => {
-            core.meter.swap_lost("put");
             core.unsaved.release(key, tokens.generation);
             core.presentations.settled(key);
             // Somebody replayed this refresh, and was faster.
@@ -154,7 +154,7 @@ pub(super) async fn refused(flight: &Flight<'_>, presented: &GrantTokens) -> Ref
         tokio::time::sleep(pause).await;
         match core.records.read(login.key).await? {
             Read::Held(found) if found.tokens.generation > presented.generation => {
-                return Ok((lost_race(flight, &found.tokens)?, LOST_RACE));
+                return Ok((lost_race(flight, &found.tokens)?, Outcome::LostRace));
             }
             Read::Held(_) => {}
             Read::Absent | Read::Ended(_) => break,
@@ -167,7 +167,7 @@ pub(super) async fn refused(flight: &Flight<'_>, presented: &GrantTokens) -> Ref
         }
         Some(record) => {
             let tokens = core.records.open(login.key, &record)?;
-            Ok((lost_race(flight, &tokens)?, LOST_RACE))
+            Ok((lost_race(flight, &tokens)?, Outcome::LostRace))
         }
     }
 }

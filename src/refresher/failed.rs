@@ -34,8 +34,8 @@ pub(super) async fn failed(
     {
         return answer::refused(flight, &found.tokens).await;
     }
-    // What was not sent (the breaker is open) says nothing about what was sent before.
-    if marker.sent && !error.may_have_consumed() {
+    // What came to no mark (the breaker is open) says nothing about what was sent before.
+    if marker.presenting && !error.may_have_consumed() {
         core.presentations.not_consumed(key, generation);
         // A doubt that is older than this presentation stays, and the mark tells others of it.
         if !marker.replay && !core.presentations.was_in_doubt(key, generation) {

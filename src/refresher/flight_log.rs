@@ -16,18 +16,18 @@ use rustc_hash::FxBuildHasher;
 use tokio::sync::watch;
 use tracing::Span;
 
-use super::{audit::Audit, core::FlightKey, refresh::Outcome};
+use super::{audit::Audit, core::FlightKey};
 use crate::{
     clock::{Clock, Moment},
-    metrics::Meter,
+    metrics::{Meter, Outcome},
     operate::{Flight, Stage},
     tokens::RecordKey,
 };
 
 /// How many of those that ended are remembered.
 const REMEMBERED: usize = 256;
-/// How many stages of one refresh are: one that waits for another process looks again and again.
-const MOST_STAGES: usize = 64;
+/// How many stages of one refresh are shown: one that waits for another process looks again and again.
+const MOST_SHOWN: usize = 64;
 
 pub(super) struct FlightLog {
     running: DashMap<u64, Arc<Logged>, FxBuildHasher>,
@@ -50,7 +50,43 @@ pub(super) struct Logged {
     early: bool,
     began: Moment,
     pub(super) span: Span,
-    stages: Mutex<Vec<(Stage, Duration)>>,
+    stages: Mutex<Stages>,
+}
+
+/// The stages that a refresh has come to.
+#[derive(Default)]
+struct Stages {
+    /// The first ones, each with its begin.
+    shown: Vec<(Stage, Duration)>,
+    /// The one that it is in, and its begin.
+    current: Option<(Stage, Duration)>,
+    /// How long those before took. One that comes again is added up.
+    took: Vec<(Stage, Duration)>,
+}
+
+impl Stages {
+    /// `now`: after the begin of the refresh. Whether this is one more to show.
+    fn enter(&mut self, stage: Stage, now: Duration) -> bool {
+        if self.current.is_some_and(|(current, _)| current == stage) {
+            return false;
+        }
+        self.leave(now);
+        self.current = Some((stage, now));
+        let is_shown = self.shown.len() < MOST_SHOWN;
+        if is_shown {
+            self.shown.push((stage, now));
+        }
+        is_shown
+    }
+
+    fn leave(&mut self, now: Duration) {
+        let Some((stage, began)) = self.current.take() else { return };
+        let this = now.saturating_sub(began);
+        match self.took.iter_mut().find(|(known, _)| *known == stage) {
+            Some((_, sum)) => *sum += this,
+            None => self.took.push((stage, this)),
+        }
+    }
 }
 
 /// What a flight holds: it ends with it, by a panic too.
@@ -89,7 +125,7 @@ impl FlightLog {
         self.running.insert(id, logged.clone());
         self.by_login.insert(logged.key.key, logged.clone());
         self.changed();
-        Entry { log: self.clone(), logged, outcome: "lost", waiters: 0 }
+        Entry { log: self.clone(), logged, outcome: Outcome::Lost, waiters: 0 }
     }
 
     /// The span of the login's refresh, for those who wait for it.
@@ -139,17 +175,20 @@ impl FlightLog {
             began: logged.began.wall,
             took: age,
             waiters,
-            stages: lock(&logged.stages).clone(),
-            outcome,
+            stages: lock(&logged.stages).shown.clone(),
+            outcome: outcome.map(Outcome::name),
         }
     }
 
     fn end(&self, logged: &Arc<Logged>, outcome: Outcome, waiters: usize) {
         let took = self.clock.since(logged.began);
-        logged.span.record("outcome", outcome);
-        for (stage, took) in durations(&lock(&logged.stages), took) {
-            self.meter.stage_ended(stage.name(), took);
+        logged.span.record("outcome", outcome.name());
+        let mut stages = lock(&logged.stages);
+        stages.leave(took);
+        for (stage, took) in &stages.took {
+            self.meter.stage_ended(stage.name(), *took);
         }
+        drop(stages);
         self.meter.flight_ended(outcome, took, waiters);
         let flight = self.seen(logged, took, waiters, Some(outcome));
         self.running.remove(&logged.id);
@@ -168,20 +207,6 @@ impl FlightLog {
     }
 }
 
-/// How long each stage took in all.
-fn durations(stages: &[(Stage, Duration)], whole: Duration) -> Vec<(Stage, Duration)> {
-    let ends = stages.iter().skip(1).map(|(_, began)| *began).chain([whole]);
-    let mut took: Vec<(Stage, Duration)> = Vec::new();
-    for ((stage, began), end) in stages.iter().zip(ends) {
-        let this = end.saturating_sub(*began);
-        match took.iter_mut().find(|(known, _)| known == stage) {
-            Some((_, sum)) => *sum += this,
-            None => took.push((*stage, this)),
-        }
-    }
-    took
-}
-
 impl Entry {
     pub(super) fn span(&self) -> &Span {
         &self.logged.span
@@ -193,10 +218,7 @@ impl Entry {
 
     pub(super) fn enter(&self, stage: Stage) {
         let after = self.log.clock.since(self.logged.began);
-        let mut stages = lock(&self.logged.stages);
-        if stages.len() < MOST_STAGES && stages.last().is_none_or(|(last, _)| *last != stage) {
-            stages.push((stage, after));
-            drop(stages);
+        if lock(&self.logged.stages).enter(stage, after) {
             self.log.changed();
         }
     }
@@ -230,17 +252,31 @@ mod tests {
     #[test]
     fn a_stage_that_comes_again_is_added_up() {
         let millis = Duration::from_millis;
-        let stages = [
-            (Stage::Read, millis(0)),
-            (Stage::Wait, millis(3)),
-            (Stage::Read, millis(10)),
-            (Stage::Mark, millis(14)),
-        ];
-        let took = durations(&stages, millis(20));
+        let mut stages = Stages::default();
+        for (stage, at) in
+            [(Stage::Read, 0), (Stage::Wait, 3), (Stage::Read, 10), (Stage::Mark, 14)]
+        {
+            assert!(stages.enter(stage, millis(at)));
+        }
+        assert!(!stages.enter(Stage::Mark, millis(15)), "it is in that one");
+        stages.leave(millis(20));
         assert_eq!(
-            took,
+            stages.took,
             [(Stage::Read, millis(7)), (Stage::Wait, millis(7)), (Stage::Mark, millis(6))]
         );
-        assert_eq!(durations(&[], millis(20)), []);
+        assert_eq!(stages.shown[3], (Stage::Mark, millis(14)));
+    }
+
+    #[test]
+    fn stages_that_are_not_shown_are_added_up_as_well() {
+        let seconds = Duration::from_secs;
+        let mut stages = Stages::default();
+        for look in 0..100 {
+            stages.enter(Stage::Read, seconds(10 * look));
+            stages.enter(Stage::Wait, seconds(10 * look + 1));
+        }
+        stages.leave(seconds(1000));
+        assert_eq!(stages.took, [(Stage::Read, seconds(100)), (Stage::Wait, seconds(900))]);
+        assert_eq!(stages.shown.len(), MOST_SHOWN);
     }
 }

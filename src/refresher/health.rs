@@ -17,8 +17,8 @@ use crate::{
 const LIMIT: Duration = Duration::from_secs(2);
 
 impl TokenRefresher {
-    /// Asks the token store, the session store and the lock, if there is one, each with a key that
-    /// nobody uses, for 2 s at the most. The provider is not asked: what its circuit breaker has
+    /// Asks the token store, the session store and the [lock](crate::lock::LockService::health), if
+    /// there is one, each with a key that nobody uses, for 2 s at the most. The provider is not asked: what its circuit breaker has
     /// seen is part of the answer. What fails is logged as well.
     ///
     /// # Cancel safety
@@ -58,12 +58,7 @@ impl Core {
 
     async fn lock(&self) -> Option<Probe> {
         let lock = self.refresh_lock.service()?;
-        let asked = async {
-            let key = format!("health {}", Uuid::new_v4());
-            let held = lock.try_acquire(&key).await.map_err(|e| Chain(&e).to_string())?;
-            let held = held.ok_or("somebody holds a key that was made up just now")?;
-            held.release().await.map_err(|e| Chain(&e).to_string())
-        };
+        let asked = async { lock.health().await.map_err(|e| Chain(&e).to_string()) };
         Some(self.probe("the lock", asked).await)
     }
 

@@ -3,7 +3,10 @@
 
 use async_trait::async_trait;
 
-use super::{records::Found, refresh::Flight};
+use super::{
+    records::{Found, Swap},
+    refresh::Flight,
+};
 use crate::{
     clock::Moment,
     endpoint::{Aborted, BeforeAttempt},
@@ -27,6 +30,8 @@ pub(super) struct Marker<'a> {
     renews: bool,
     marked: Option<RecordVersion>,
     pub(super) stop: Option<Stop>,
+    /// The token was about to be sent, at least once: the mark is set, and the outcome in doubt.
+    pub(super) presenting: bool,
     /// The token was sent, at least once.
     pub(super) sent: bool,
 }
@@ -60,8 +65,12 @@ impl BeforeAttempt for Marker<'_> {
         }
         core.presentations.presenting(key, generation);
         self.flight.entry.enter(Stage::Request);
-        self.sent = true;
+        self.presenting = true;
         Ok(())
+    }
+
+    fn sending(&mut self) {
+        self.sent = true;
     }
 }
 
@@ -72,9 +81,18 @@ impl<'a> Marker<'a> {
         stored: bool,
         replay: bool,
     ) -> Self {
-        let nonce = Nonce::random();
-        let (renews, marked, stop, sent) = (false, None, None, false);
-        Self { flight, found, stored, replay, nonce, renews, marked, stop, sent }
+        Self {
+            flight,
+            found,
+            stored,
+            replay,
+            nonce: Nonce::random(),
+            renews: false,
+            marked: None,
+            stop: None,
+            presenting: false,
+            sent: false,
+        }
     }
 
     async fn mark(&mut self, began: Moment) -> Result<(), Stop> {
@@ -84,16 +102,17 @@ impl<'a> Marker<'a> {
         match core.writes.mark(key, expected, self.found, since, self.nonce).await {
             Ok(Some(version)) => self.marked = Some(version),
             // The answer to an earlier swap may have got lost.
-            Ok(None) => match core.records.holds(key, self.nonce).await {
-                Ok(true) => self.marked = Some(self.version()),
-                Ok(false) => {
+            Ok(None) => match core.records.swapped(key, self.nonce).await {
+                Ok(Swap::Done) => self.marked = Some(self.version()),
+                Ok(Swap::Lost) => {
                     core.meter.swap_lost("mark");
                     return Err(Stop::Again);
                 }
+                Ok(Swap::Over) => return Err(Stop::Again),
                 Err(error) => return Err(Stop::Refused(error)),
             },
-            Err(error) => match core.records.holds(key, self.nonce).await {
-                Ok(true) => self.marked = Some(self.version()),
+            Err(error) => match core.records.swapped(key, self.nonce).await {
+                Ok(Swap::Done) => self.marked = Some(self.version()),
                 _ if core.records.compares_and_swaps() => return Err(Stop::Refused(error)),
                 // The store serves one process, which never runs two flights of one login: a store
                 // that only refuses writes is noticed by nobody.

@@ -60,6 +60,15 @@ pub(super) struct Found {
     pub(super) offset: Offset,
 }
 
+/// What became of a swap.
+pub(super) enum Swap {
+    Done,
+    /// Another process was faster.
+    Lost,
+    /// The login has ended, maybe by this process.
+    Over,
+}
+
 #[cfg(test)]
 impl Found {
     /// What a read at this moment shows, of a store without a clock.
@@ -135,13 +144,17 @@ impl Records {
         Ok(Read::Held(Box::new(Found { key, record, tokens, read_at, answered_at, now, offset })))
     }
 
-    /// Whether the store holds the mark of `nonce`: a swap whose answer got lost has worked then.
-    pub(super) async fn holds(&self, key: RecordKey, nonce: Nonce) -> Result<bool, RefreshError> {
+    /// What became of the swap to the mark of `nonce`: its answer may have got lost.
+    pub(super) async fn swapped(&self, key: RecordKey, nonce: Nonce) -> Result<Swap, RefreshError> {
         let loaded = self.ask("load", async { self.store.load(key).await }).await?;
-        Ok(loaded.record.is_some_and(|record| {
-            matches!(record.state(), RecordState::Presenting { .. })
-                && record.version().nonce == nonce
-        }))
+        Ok(match loaded.record {
+            None => Swap::Over,
+            Some(record) => match record.state() {
+                RecordState::Ended(_) => Swap::Over,
+                RecordState::Presenting { .. } if record.version().nonce == nonce => Swap::Done,
+                RecordState::Presenting { .. } | RecordState::Live => Swap::Lost,
+            },
+        })
     }
 
     /// The records of the logins that a provider may mean by `name`.

@@ -38,6 +38,7 @@ use crate::{
     clock::Moment,
     endpoint::{Granted, RefreshFailure, is_held_back},
     error::{Chain, RefreshError, RefreshErrorKind},
+    metrics::Outcome,
     operate::Stage,
     tokens::{CachedToken, Generation, GrantId, GrantTokens},
 };
@@ -59,35 +60,27 @@ pub(super) struct RefreshRequest {
     pub(super) early: bool,
 }
 
-/// What a flight came to, as a label of metrics.
-pub(super) type Outcome = &'static str;
-pub(super) const REFRESHED: Outcome = "refreshed";
-const ALREADY_NEWER: Outcome = "already_newer";
-pub(super) const LOST_RACE: Outcome = "lost_race";
-/// Another process refreshes the login now.
-const OTHER_PROCESS: Outcome = "other_process";
-
 pub(super) async fn run(core: Arc<Core>, asked: RefreshRequest, entry: Entry) -> FlightResult {
     let flight = Flight { core: &core, asked, entry: &entry };
     let user = entry.key().user.as_deref();
     let waiting = core.refresh_lock.acquire(asked.login.key, user, asked.early, &entry);
-    let _acquired = match core.closing.run_until_cancelled(waiting).await {
-        Some(Acquired::Elsewhere) => {
-            core.presentations.refreshed_elsewhere(asked.login.key, asked.than);
-            entry.end(OTHER_PROCESS, 0);
-            return Err(under_way_elsewhere(Duration::ZERO));
-        }
-        acquired => acquired,
+    // Held until the refresh has ended.
+    let acquired = core.closing.run_until_cancelled(waiting).await;
+    let mut result = if let Some(Acquired::Elsewhere) = acquired {
+        core.presentations.refreshed_elsewhere(asked.login.key, asked.than);
+        Err(under_way_elsewhere(Duration::ZERO))
+    } else {
+        flight.run().await
     };
-    let mut result = flight.run().await;
     let login = asked.login.key;
-    let outcome = match &result {
-        Ok((_, outcome)) => outcome,
-        Err(error) if is_under_way_elsewhere(error) => OTHER_PROCESS,
-        Err(error) => error.kind().name(),
+    let ended = match &result {
+        Ok((_, outcome)) => *outcome,
+        Err(error) if is_under_way_elsewhere(error) => Outcome::OtherProcess,
+        Err(error) => Outcome::Failed(error.kind()),
     };
     let waiters = core.flights.waiting_for(entry.key());
-    entry.end(outcome, waiters);
+    entry.end(ended, waiters);
+    let outcome = ended.name();
     match &mut result {
         Ok((token, _)) => {
             let generation = token.generation.0;
@@ -96,7 +89,7 @@ pub(super) async fn run(core: Arc<Core>, asked: RefreshRequest, entry: Entry) ->
         Err(error) => {
             let chain = Chain(error);
             match error.kind() {
-                _ if outcome == OTHER_PROCESS && asked.early => {
+                _ if ended == Outcome::OtherProcess && asked.early => {
                     tracing::debug!(%login, outcome, "another process brings the tokens");
                 }
                 // Every request with an expired token meets it, and the log has said why.
@@ -155,7 +148,7 @@ impl Flight<'_> {
             };
             if found.tokens.generation > self.asked.than && self.is_good(&found.tokens) {
                 core.presentations.settled(key);
-                return Ok((self.publish(&found.tokens, found.read_at())?, ALREADY_NEWER));
+                return Ok((self.publish(&found.tokens, found.read_at())?, Outcome::AlreadyNewer));
             }
             core.endings.check(key)?;
             let ahead = self.cached_ahead_of(&found);
@@ -163,7 +156,7 @@ impl Flight<'_> {
                 && token.generation > self.asked.than
                 && core.is_good(token)
             {
-                return Ok((token.clone(), ALREADY_NEWER));
+                return Ok((token.clone(), Outcome::AlreadyNewer));
             }
             if found.tokens.refresh_token.is_none() {
                 return Err(self.cannot_refresh(&found).await);
@@ -297,8 +290,8 @@ impl Flight<'_> {
         self.entry.enter(Stage::Queue);
         let answer =
             at.provider.refresh(refresh_token, found.tokens.dpop_key.as_ref(), &mut marker).await;
-        let (nonce, sent) = (marker.nonce, marker.sent);
-        if replay && sent {
+        let nonce = marker.nonce;
+        if replay && marker.sent {
             core.meter.replayed();
             tracing::warn!(
                 login = %key,

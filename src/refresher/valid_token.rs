@@ -68,7 +68,9 @@ pub(super) async fn valid_token_of(
     // What may wait is boxed: every request carries this future, and few go further than here.
     Box::pin(async {
         let limit = pin!(tokio::time::sleep(core.policy.wait_timeout));
-        slow(core, asker, grant, limit).await
+        let (token, from) = slow(core, asker, grant, limit).await?;
+        core.meter.served(from);
+        Ok(token)
     })
     .await
 }
@@ -90,22 +92,36 @@ pub(super) async fn newer_token_of(
     rejected: &CachedToken,
 ) -> Result<AccessToken, RefreshError> {
     let mut limit = pin!(tokio::time::sleep(core.policy.wait_timeout));
-    let token = match at_once(core, grant) {
-        Some(token) => core.access_token(token),
+    let (token, from) = match at_once(core, grant) {
+        Some(token) => (core.access_token(token), ServedFrom::Cache),
         None => slow(core, asker, grant, limit.as_mut()).await?,
     };
     let held = token.cached();
     // A refresh that brought a refresh token only has left the access token as it was.
     let is_rejected = held.access_token.expose() == rejected.access_token.expose();
     if held.key != rejected.key || (held.generation > rejected.generation && !is_rejected) {
+        core.meter.served(from);
         return Ok(token);
     }
     let than = held.generation.max(rejected.generation);
+    let began = core.clock.moment();
     let newer = newer_than(core, asker, grant, held, than, limit).await;
-    if newer.is_err() {
-        asker.end_session_if_ended(core, grant).await;
+    core.meter.waited(outcome_of(&newer), core.clock.since(began));
+    match newer {
+        Ok(token) => {
+            core.meter.served(ServedFrom::Refresh);
+            Ok(core.access_token(token))
+        }
+        Err(error) => {
+            asker.end_session_if_ended(core, grant).await;
+            Err(error)
+        }
     }
-    newer.map(|token| core.access_token(token))
+}
+
+/// A label of metrics.
+fn outcome_of<T>(waited: &Result<T, RefreshError>) -> &'static str {
+    waited.as_ref().map_or_else(|error| error.kind().name(), |_| "served")
 }
 
 pub(super) async fn grant_of(core: &Core, session: &Session) -> Result<GrantId, RefreshError> {
@@ -138,7 +154,7 @@ async fn slow(
     asker: Asker<'_>,
     grant: GrantId,
     mut limit: Pin<&mut Sleep>,
-) -> Result<AccessToken, RefreshError> {
+) -> Result<(AccessToken, ServedFrom), RefreshError> {
     core.listening.begin(core);
     let answer = async {
         let token = match within(limit.as_mut(), confirmed(core, grant)).await {
@@ -156,8 +172,7 @@ async fn slow(
         }
         match core.standing(&token, core.clock.now()) {
             Standing::Fresh | Standing::DueSoon => {
-                core.meter.served(ServedFrom::Record);
-                Ok(core.access_token(token))
+                Ok((core.access_token(token), ServedFrom::Record))
             }
             Standing::Expired => wait_for_fresh(core, asker, grant, token, limit).await,
         }
@@ -175,26 +190,39 @@ async fn wait_for_fresh(
     grant: GrantId,
     held: Arc<CachedToken>,
     limit: Pin<&mut Sleep>,
+) -> Result<(AccessToken, ServedFrom), RefreshError> {
+    let began = core.clock.moment();
+    let newer = newer_than(core, asker, grant, &held, held.generation, limit).await;
+    let answer = newer.map(|token| (core.access_token(token), ServedFrom::Refresh));
+    let answer = answer.or_else(|error| {
+        let old = old_instead(core, held, error)?;
+        Ok((old, ServedFrom::Expired))
+    });
+    let outcome = match &answer {
+        Ok((_, ServedFrom::Expired)) => "served_old",
+        other => outcome_of(other),
+    };
+    core.meter.waited(outcome, core.clock.since(began));
+    answer
+}
+
+/// The old token for a request whose refresh failed with `error`.
+fn old_instead(
+    core: &Core,
+    held: Arc<CachedToken>,
+    error: RefreshError,
 ) -> Result<AccessToken, RefreshError> {
-    match newer_than(core, asker, grant, &held, held.generation, limit).await {
-        Ok(token) => {
-            core.meter.served(ServedFrom::Refresh);
-            Ok(core.access_token(token))
-        }
-        Err(error) if error.kind().status() == StatusCode::UNAUTHORIZED => Err(error),
-        Err(error) => {
-            core.endings.check(held.key)?;
-            if core.clock.now() < held.expires_at {
-                // Within the leeway the old one is better than none.
-                core.meter.served(ServedFrom::Expired);
-                Ok(core.access_token(held))
-            } else if may_serve_expired(core, &held, &error) {
-                core.meter.served(ServedFrom::Expired);
-                Ok(core.access_token(held).marked_stale())
-            } else {
-                Err(error)
-            }
-        }
+    if error.kind().status() == StatusCode::UNAUTHORIZED {
+        return Err(error);
+    }
+    core.endings.check(held.key)?;
+    if core.clock.now() < held.expires_at {
+        // Within the leeway the old one is better than none.
+        Ok(core.access_token(held))
+    } else if may_serve_expired(core, &held, &error) {
+        Ok(core.access_token(held).marked_stale())
+    } else {
+        Err(error)
     }
 }
 
@@ -216,10 +244,9 @@ async fn newer_than(
     than: Generation,
     limit: Pin<&mut Sleep>,
 ) -> Result<Arc<CachedToken>, RefreshError> {
-    let began = core.clock.moment();
     let span = tracing::info_span!("token_refresh.request", login = %held.key);
     let waiting = wait_for_newer(core, asker, grant, held, than).instrument(span);
-    let answer = match within(limit, waiting).await {
+    match within(limit, waiting).await {
         Some(answer) => answer,
         None => {
             core.endings.check(held.key)?;
@@ -231,10 +258,7 @@ async fn newer_than(
             let newer = newer.find(|token| token.generation > than && core.is_good(token));
             newer.ok_or_else(|| wait_timeout(rest))
         }
-    };
-    let outcome = answer.as_ref().map_or_else(|error| error.kind().name(), |_| "served");
-    core.meter.waited(outcome, core.clock.since(began));
-    answer
+    }
 }
 
 async fn wait_for_newer(
@@ -246,7 +270,9 @@ async fn wait_for_newer(
 ) -> Result<Arc<CachedToken>, RefreshError> {
     for _ in 0..MOST_ANSWERS {
         let asked = request(asker, grant, than, false);
-        let (result, started) = match join_or_start(core, asked, held) {
+        let joined = join_or_start(core, asked, held);
+        let is_late = matches!(joined, Joined::Known(_));
+        let (result, started) = match joined {
             Joined::Known(result) => (result, false),
             Joined::Waiting { answer, started } => {
                 if let Some(flight) = core.flight_log.span_of(held.key) {
@@ -266,6 +292,9 @@ async fn wait_for_newer(
         // Tested last: the session store may have taken its time.
         core.endings.check(held.key)?;
         if token.generation > than && core.is_good(&token) {
+            if is_late {
+                core.meter.late_caller();
+            }
             return Ok(token);
         }
     }
@@ -306,7 +335,6 @@ fn join_or_start(
         // A flight that ended between this caller's look and this moment.
         let newer = core.cache.get(asked.grant).filter(|token| token.generation > asked.than);
         if let Some(token) = newer.filter(|token| core.is_good(token)) {
-            core.meter.late_caller();
             return Start::No(Ok(token));
         }
         if core.closing.is_cancelled() {

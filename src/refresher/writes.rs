@@ -28,6 +28,7 @@ use crate::{
     back_channel::Names,
     clock::Clock,
     error::RefreshError,
+    metrics::Meter,
     token_store::{
         Ended, Ending, EndingReason, NameKey, Nonce, Put, RecordState, RecordVersion, Swapped,
         TokenRecord,
@@ -41,6 +42,7 @@ pub(super) struct Writes {
     names: Option<Arc<Names>>,
     last: LastWrites,
     clock: Clock,
+    meter: Arc<Meter>,
 }
 
 /// A token set as it is to be stored.
@@ -58,9 +60,10 @@ impl Writes {
         names: Option<Arc<Names>>,
         clock: Clock,
         last_writes_stay: Duration,
+        meter: Arc<Meter>,
     ) -> Self {
         let last = LastWrites::new(clock.clone(), last_writes_stay);
-        Self { records, names, last, clock }
+        Self { records, names, last, clock, meter }
     }
 
     /// A set as it is to be stored, for a login whose session ends at `session_ends`.
@@ -134,8 +137,10 @@ impl Writes {
         let (records, names) = (&self.records, self.names_of(&write.tokens));
         let put = async { records.store.put_newer(write.key, &write.record, &names).await };
         let put = records.ask("put", put).await?;
-        if put == Put::Stored {
-            self.last.keep(write.key, &write.record);
+        match put {
+            Put::Stored => self.last.keep(write.key, &write.record),
+            Put::NotNewer => self.meter.swap_lost("put"),
+            Put::Ended(_) | Put::Absent => {}
         }
         Ok(put)
     }

@@ -75,6 +75,7 @@ impl GuardedStore {
         ended: Box<dyn EndedSessions>,
         is_no_session: fn(&Record) -> bool,
     ) -> Self {
+        metrics::begin_saves();
         Self(Arc::new(Inner {
             store,
             bare,

@@ -252,10 +252,19 @@ impl EndingReason {
         Self::Expired,
         Self::SubjectChanged,
     ];
+    /// The labels of metrics.
+    pub(crate) const NAMES: [&str; 6] = [
+        Self::Logout.name(),
+        Self::Replaced.name(),
+        Self::FailedLogin.name(),
+        Self::Provider.name(),
+        Self::Expired.name(),
+        Self::SubjectChanged.name(),
+    ];
 
     /// As it stands in a record, and as a label of metrics.
     #[must_use]
-    pub fn name(self) -> &'static str {
+    pub const fn name(self) -> &'static str {
         match self {
             Self::Logout => "logout",
             Self::Replaced => "replaced",

@@ -2,6 +2,9 @@
 //! for, and nothing names what does not exist.
 
 mod alerts;
+#[path = "../../examples/bff/app/metrics.rs"]
+#[allow(dead_code, reason = "the bff itself uses the rest")]
+mod bff_metrics;
 mod faults;
 mod manifests;
 mod names;

@@ -6,14 +6,12 @@ use std::{
 
 use support::scrape::Scrape;
 
+use super::bff_metrics;
+
 /// As deploy/prometheus/prometheus.yaml says.
 pub const SCRAPED_EVERY: Duration = Duration::from_secs(15);
 const OWN: &str = r#"job="bff",instance="a:9464""#;
 const FIRING: &str = r#"group by (alertname) (ALERTS{alertstate="firing"})"#;
-
-/// As the bff has them.
-const BUCKETS: [f64; 14] =
-    [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
 
 pub struct Recording {
     scrape: Scrape,
@@ -26,9 +24,9 @@ pub struct Recording {
 pub struct Moment(usize);
 
 impl Recording {
-    /// What this test's thread measures. Begin it before the refresher is built.
+    /// What this test's thread measures, with the buckets of the bff. Begin it before the refresher is built.
     pub fn of_this_thread() -> Self {
-        let scrape = Scrape::with_buckets(&BUCKETS);
+        let scrape = Scrape::made_by(bff_metrics::builder().expect("some buckets"));
         Self { scrape, series: BTreeMap::new(), scrapes: 0 }
     }
 

@@ -2,6 +2,7 @@
 
 mod audit;
 mod audit_of_failures;
+mod counts;
 mod demo;
 mod health;
 mod inspect;

@@ -3,6 +3,7 @@
 mod adopted;
 mod bearer;
 mod connections;
+mod counted;
 mod extracted;
 mod grpc_status;
 mod refused_calls;

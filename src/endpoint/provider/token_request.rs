@@ -33,6 +33,15 @@ pub(super) struct Presented<'a> {
     pub(super) key: Option<&'a DpopKey>,
 }
 
+/// What the attempts of one request have in common.
+#[derive(Default)]
+pub(super) struct Attempts {
+    /// One of them was sent.
+    is_sent: bool,
+    /// The provider's wish for another DPoP nonce was met. Once for all of them.
+    has_obeyed: bool,
+}
+
 /// What came of a request.
 struct Sent {
     outcome: Result<Granted, EndpointError>,
@@ -48,14 +57,14 @@ impl Sent {
 
 impl Provider {
     /// Sends the grant once, and again if the provider wants another DPoP nonce: that is an answer,
-    /// and has used nothing up (RFC 9449, section 8). `may_obey`: once for all attempts.
+    /// and has used nothing up (RFC 9449, section 8).
     pub(super) async fn attempt(
         &self,
         pass: Pass<'_>,
         presented: Presented<'_>,
         before: &mut dyn BeforeAttempt,
         last_start: Instant,
-        may_obey: &mut bool,
+        attempts: &mut Attempts,
     ) -> Result<Granted, RefreshFailure> {
         let found = self.metadata_before(last_start).await;
         let metadata = match &found {
@@ -66,11 +75,15 @@ impl Provider {
             }
         };
         // Until it is recorded, a dropped pass tells the breaker nothing.
-        let mut sent = self.send_once(metadata, presented, before, last_start, None).await?;
+        let mut send = async |nonce: Option<&str>, attempts: &mut Attempts| {
+            self.send_once(metadata, presented, before, last_start, nonce, attempts).await
+        };
+        let mut sent = send(None, attempts).await?;
         let wanted = sent.nonce.clone().filter(|_| sent.wants_nonce());
-        if let Some(nonce) = wanted.filter(|_| std::mem::take(may_obey)) {
-            self.meter.resent();
-            sent = self.send_once(metadata, presented, before, last_start, Some(&nonce)).await?;
+        if let Some(nonce) = wanted
+            && !std::mem::replace(&mut attempts.has_obeyed, true)
+        {
+            sent = send(Some(&nonce), attempts).await?;
             sent.nonce.get_or_insert(nonce);
         }
         if let Some(nonce) = sent.nonce {
@@ -89,6 +102,7 @@ impl Provider {
         before: &mut dyn BeforeAttempt,
         last_start: Instant,
         nonce: Option<&str>,
+        attempts: &mut Attempts,
     ) -> Result<Sent, RefreshFailure> {
         let to = metadata.token_url(self.is_mtls());
         let credentials = self.credentials(metadata, to, last_start).await?;
@@ -98,6 +112,10 @@ impl Provider {
         }
         if sleep(Duration::ZERO).deadline() > last_start {
             return Err(self.held_back(HeldBack::NoTimeLeft.into_error(None)).into());
+        }
+        before.sending();
+        if std::mem::replace(&mut attempts.is_sent, true) {
+            self.meter.resent();
         }
         Ok(self.post(to, credentials, presented, &fields, nonce).await)
     }

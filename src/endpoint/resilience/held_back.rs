@@ -29,6 +29,19 @@ pub(crate) enum HeldBack {
 }
 
 impl HeldBack {
+    /// The labels of the metric.
+    pub(crate) const REASONS: [&str; 9] = [
+        Self::BreakerOpen.reason(),
+        Self::BreakerHalfOpen.reason(),
+        Self::RetryAfter.reason(),
+        Self::QueueFull.reason(),
+        Self::QueueTimeout.reason(),
+        Self::QueueTooLong.reason(),
+        Self::NoTimeLeft.reason(),
+        Self::DeadToken.reason(),
+        Self::RefusedToAll.reason(),
+    ];
+
     pub(crate) fn into_error(self, retry_after: Option<Duration>) -> EndpointError {
         let kind = match self {
             Self::DeadToken => Kind::InvalidGrant,
@@ -38,7 +51,7 @@ impl HeldBack {
     }
 
     /// The label of the metric.
-    pub(crate) fn reason(self) -> &'static str {
+    pub(crate) const fn reason(self) -> &'static str {
         match self {
             Self::BreakerOpen => "breaker_open",
             Self::BreakerHalfOpen => "breaker_half_open",

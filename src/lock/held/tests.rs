@@ -43,10 +43,6 @@ impl Server for Silent {
     async fn listen(&self, _: &Waiters) -> Result<(), LockError> {
         Ok(())
     }
-
-    async fn health(&self) -> Result<(), LockError> {
-        Ok(())
-    }
 }
 
 /// Goes with tokio's clock, which stands still unless a test moves it.

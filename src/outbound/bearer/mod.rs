@@ -30,7 +30,7 @@ pub use self::middleware::BearerMiddleware;
 pub use self::{challenge::StepUp, service::BearerService};
 use self::{hosts::Hosts, refusals::Refusals, resend::Copy};
 use super::TokenSource;
-use crate::{clock::Clock, dpop::ServerNonce, error::ConfigError};
+use crate::{clock::Clock, dpop::ServerNonce, error::ConfigError, metrics};
 
 /// The hosts of an API, and what this process knows of them. Make it once, for example in the state
 /// of your application, and a [`BearerLayer`] of it wherever you call the API. Cheap to clone; clones
@@ -115,6 +115,7 @@ impl ApiHosts {
         let refusals = Arc::new(Refusals::new(hosts.len()));
         let nonces = (0..hosts.len()).map(|_| ServerNonce::default()).collect();
         let clock = Clock::system();
+        metrics::begin_api_calls();
         Ok(Self { hosts: Arc::new(hosts), refusals, nonces, clock, copy: None })
     }
 

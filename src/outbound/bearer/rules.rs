@@ -41,6 +41,8 @@ pub(super) struct Call<'a> {
     has_obeyed: bool,
     /// That of the answer which asked for one.
     nonce: Option<Arc<str>>,
+    /// What became of a 401 is not counted yet.
+    is_open: bool,
 }
 
 impl Calls {
@@ -52,8 +54,8 @@ impl Calls {
     /// Begins a call with a token that is fresh now.
     pub(super) async fn call(&self, host: usize) -> Result<Call<'_>, RefreshError> {
         let token = self.source.token().await?;
-        let (is_newer, has_obeyed, nonce) = (false, false, None);
-        Ok(Call { calls: self, host, token, is_newer, has_obeyed, nonce })
+        let (is_newer, has_obeyed, nonce, is_open) = (false, false, None, false);
+        Ok(Call { calls: self, host, token, is_newer, has_obeyed, nonce, is_open })
     }
 
     /// None if none is worth asking for, or can be had.
@@ -129,6 +131,7 @@ impl Call<'_> {
                 return false;
             }
             Challenge::BadToken if can_be_sent_again => {
+                self.is_open = true;
                 if let Some(newer) = self.calls.newer_than(&self.token, self.host).await {
                     (self.token, self.is_newer) = (newer, true);
                     return true;
@@ -142,18 +145,32 @@ impl Call<'_> {
             Challenge::BadToken | Challenge::UseNonce => {}
         }
         if !self.is_newer {
-            metrics::api_refused("passed_on");
+            self.count("passed_on");
         }
         false
     }
 
+    fn count(&mut self, outcome: &'static str) {
+        self.is_open = false;
+        metrics::api_refused(outcome);
+    }
+
     /// Notes what became of a request that has gone out again with a newer token.
-    fn note_newer(&self, outcome: &'static str, is_refused: bool) {
+    fn note_newer(&mut self, outcome: &'static str, is_refused: bool) {
         if self.is_newer {
-            metrics::api_refused(outcome);
+            self.count(outcome);
             let token = (self.token.cached().key, self.token.cached().generation);
             let api = &self.calls.api;
             api.refusals.sent_again(self.host, token, is_refused, api.clock.monotonic());
+        }
+    }
+}
+
+impl Drop for Call<'_> {
+    /// The request that was to go out again got no answer, or its caller has gone away.
+    fn drop(&mut self) {
+        if self.is_open {
+            self.count("no_answer");
         }
     }
 }

@@ -91,6 +91,7 @@ impl Slots {
         flight_timeout: Duration,
         clock: Clock,
     ) -> Arc<Self> {
+        metrics::begin_service_tokens();
         Arc::new(Self {
             by_key: Cache::builder().max_capacity(most).time_to_idle(IDLE).build(),
             flights: SingleFlight::new(NET, TaskTracker::new()),

@@ -104,6 +104,7 @@ impl TokenRefresherBuilder {
             back_channel.as_ref().map(|channel| channel.names.clone()),
             clock.clone(),
             self.policy.last_writes_stay(),
+            meter.clone(),
         ));
         let revoker = Revoker::new(providers.clone(), meter.clone(), self.revoke_on_log_out);
         let unsaved = Unsaved::new(

@@ -255,8 +255,13 @@ struct Landings(watch::Sender<usize>);
 struct Landed(watch::Sender<usize>);
 
 impl CounterFn for Landed {
-    fn increment(&self, _value: u64) {
-        self.0.send_modify(|landed| *landed += 1);
+    fn increment(&self, value: u64) {
+        // It begins with 0, and that is no flight.
+        let landed = usize::try_from(value).expect("few");
+        self.0.send_if_modified(|all| {
+            *all += landed;
+            landed > 0
+        });
     }
 
     fn absolute(&self, _value: u64) {}

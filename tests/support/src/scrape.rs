@@ -10,12 +10,8 @@ impl Scrape {
         Self::made_by(PrometheusBuilder::new())
     }
 
-    /// The same with histograms that have these buckets.
-    pub fn with_buckets(seconds: &[f64]) -> Self {
-        Self::made_by(PrometheusBuilder::new().set_buckets(seconds).expect("some buckets"))
-    }
-
-    fn made_by(builder: PrometheusBuilder) -> Self {
+    /// The same with the histograms of this builder.
+    pub fn made_by(builder: PrometheusBuilder) -> Self {
         let recorder = builder.build_recorder();
         let handle = recorder.handle();
         let recorder: &'static _ = Box::leak(Box::new(recorder));

@@ -8,15 +8,18 @@ use std::{
 use ::metrics::{Counter, Gauge, Histogram, Key, KeyName, Metadata, Recorder, SharedString, Unit};
 
 use super::*;
+use crate::endpoint::attempt::Aborted;
 
 #[derive(Default)]
 struct Counters(Mutex<BTreeMap<String, Arc<AtomicU64>>>);
 
 impl Counters {
+    /// Those that have counted something.
     fn all(&self) -> Vec<(String, u64)> {
         let all = self.0.lock().unwrap();
         all.iter()
             .map(|(name, count)| (name.clone(), count.load(std::sync::atomic::Ordering::SeqCst)))
+            .filter(|(_, count)| *count > 0)
             .collect()
     }
 }
@@ -68,4 +71,26 @@ async fn openings_refusals_and_what_is_sent_again_are_counted_without_a_subject(
     ];
     assert_eq!(counters.all(), expected.map(|(name, count)| (name.to_owned(), count)));
     assert_eq!(script.sent().len(), 3);
+}
+
+/// As where another process has been faster meanwhile.
+struct OnlyOnce(bool);
+
+#[async_trait::async_trait]
+impl BeforeAttempt for OnlyOnce {
+    async fn before_attempt(&mut self) -> Result<(), Aborted> {
+        if std::mem::replace(&mut self.0, true) { Err(Aborted) } else { Ok(()) }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_attempt_that_is_called_off_after_the_pause_is_not_counted_as_sent_again() {
+    let counters = Counters::default();
+    let _counting = ::metrics::set_default_local_recorder(&counters);
+    let script = Script::default();
+    let provider = endpoint(script.answering(|_, _| answer(503, ""))).validate().unwrap();
+    let answer = provider.refresh(&"a".into(), None, &mut OnlyOnce(false)).await;
+    assert!(matches!(answer, Err(RefreshFailure::Aborted)));
+    assert_eq!(script.sent().len(), 1);
+    assert_eq!(counters.all(), []);
 }
