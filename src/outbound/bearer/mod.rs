@@ -40,8 +40,12 @@ use crate::{clock::Clock, dpop::ServerNonce, error::ConfigError, metrics};
 /// user endlessly. So after two new tokens in a row that a host refused as well, whoever they
 /// belong to, its 401s are passed on for 60 s.
 #[derive(Clone)]
-pub struct ApiHosts {
-    hosts: Arc<Hosts>,
+pub struct ApiHosts(Arc<Api>);
+
+/// In one piece, as each layer takes a handle to it, and some are made for one request.
+#[derive(Clone)]
+struct Api {
+    hosts: Hosts,
     refusals: Arc<Refusals>,
     /// What each host wants to see in the next proof of a DPoP key.
     nonces: Arc<[ServerNonce]>,
@@ -101,7 +105,7 @@ pub struct BearerLayer(Arc<Calls>);
 /// What all services of a layer share, in one piece: each request takes a handle to it.
 struct Calls {
     source: Box<dyn TokenSource>,
-    api: ApiHosts,
+    api: Arc<Api>,
 }
 
 impl ApiHosts {
@@ -116,7 +120,7 @@ impl ApiHosts {
         let nonces = (0..hosts.len()).map(|_| ServerNonce::default()).collect();
         let clock = Clock::system();
         metrics::begin_api_calls();
-        Ok(Self { hosts: Arc::new(hosts), refusals, nonces, clock, copy: None })
+        Ok(Self(Arc::new(Api { hosts, refusals, nonces, clock, copy: None })))
     }
 
     /// Sets how a body of type `B` is made once more, before it is sent. None: not this one. It
@@ -127,7 +131,7 @@ impl ApiHosts {
         copy: impl Fn(&B) -> Option<B> + Send + Sync + 'static,
     ) -> Self {
         let copy: Copy<B> = Box::new(copy);
-        self.copy = Some(Arc::new(copy));
+        Arc::make_mut(&mut self.0).copy = Some(Arc::new(copy));
         self
     }
 
@@ -137,14 +141,14 @@ impl ApiHosts {
     /// # Errors
     /// The host is none of those that this was made with.
     pub fn allow_http_to(mut self, host: impl AsRef<str>) -> Result<Self, ConfigError> {
-        Arc::make_mut(&mut self.hosts).allow_http_to(host.as_ref())?;
+        Arc::make_mut(&mut self.0).hosts.allow_http_to(host.as_ref())?;
         Ok(self)
     }
 
     /// Sets the clock that the ages of tokens are measured by. The default is the system's.
     #[must_use]
     pub fn clock(mut self, clock: impl Into<Clock>) -> Self {
-        self.clock = clock.into();
+        Arc::make_mut(&mut self.0).clock = clock.into();
         self
     }
 }
@@ -153,7 +157,7 @@ impl BearerLayer {
     /// Takes the tokens for the API at these hosts from `source`.
     #[must_use]
     pub fn new(source: impl TokenSource, api: &ApiHosts) -> Self {
-        Self(Arc::new(Calls { source: Box::new(source), api: api.clone() }))
+        Self(Arc::new(Calls { source: Box::new(source), api: api.0.clone() }))
     }
 }
 
@@ -167,12 +171,12 @@ impl<S> Layer<S> for BearerLayer {
 
 impl fmt::Debug for ApiHosts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("ApiHosts").field(&self.hosts).finish()
+        f.debug_tuple("ApiHosts").field(&self.0.hosts).finish()
     }
 }
 
 impl fmt::Debug for BearerLayer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("BearerLayer").field("api", &self.0.api).finish_non_exhaustive()
+        f.debug_struct("BearerLayer").field("hosts", &self.0.api.hosts).finish_non_exhaustive()
     }
 }
