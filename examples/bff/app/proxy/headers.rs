@@ -138,7 +138,7 @@ pub(super) fn keep_end_to_end(headers: &mut HeaderMap, goes: impl Fn(&HeaderName
     remove_named_by_connection(headers);
     // Each header that is there is looked at. To ask for each one that may be there takes longer
     // than all else that is done to them.
-    let is_to_go = |name: &&HeaderName| HOP_BY_HOP.contains(*name) || goes(*name);
+    let is_to_go = |name: &&HeaderName| HOP_BY_HOP.contains(name) || goes(name);
     for name in headers.keys().filter(is_to_go).cloned().collect::<Vec<_>>() {
         headers.remove(name);
     }
