@@ -214,7 +214,7 @@ fn time<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, 
 
 struct Time;
 
-impl Visitor<'_> for Time {
+impl<'de> Visitor<'de> for Time {
     type Value = Option<Duration>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -229,10 +229,22 @@ impl Visitor<'_> for Time {
     fn visit_unit<E: Error>(self) -> Result<Self::Value, E> {
         Ok(None)
     }
+
+    // Some formats know an `Option`.
+    fn visit_none<E: Error>(self) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+
+    fn visit_some<D: Deserializer<'de>>(self, some: D) -> Result<Self::Value, D::Error> {
+        some.deserialize_any(self)
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
+    use figment::{Figment, providers::Serialized};
     use serde_json::{Map, Value, json};
 
     use super::*;
@@ -298,6 +310,14 @@ mod tests {
         }
         let unit = read(json!({ "leeway": 60 })).unwrap_err();
         assert!(unit.starts_with("invalid type: integer `60`, expected a time with its"), "{unit}");
+    }
+
+    /// As `figment` hands on an `Option` of the application's own settings.
+    #[test]
+    fn a_time_that_is_none_is_missing() {
+        let own = BTreeMap::from([("leeway", None), ("refresh_ahead", Some("7s"))]);
+        let config: RefreshConfig = Figment::from(Serialized::defaults(own)).extract().unwrap();
+        assert_eq!((config.leeway, config.refresh_ahead), (None, Some(Duration::from_secs(7))));
     }
 
     #[test]

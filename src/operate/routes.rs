@@ -76,10 +76,13 @@ impl Readiness {
             Some(health) => Start::No(health),
             None => Start::Flight(self.clone().ask()),
         });
-        match joined {
-            Joined::Known(health) => Ok(health),
-            Joined::Waiting { answer, .. } => answer.await,
-        }
+        let mut health = match joined {
+            Joined::Known(health) => health,
+            Joined::Waiting { answer, .. } => answer.await?,
+        };
+        // Nobody has to be asked for this, so it is not as old as the rest.
+        health.shutting_down = self.refresher.closing().is_cancelled();
+        Ok(health)
     }
 
     fn fresh(&self) -> Option<Health> {

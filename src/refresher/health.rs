@@ -1,7 +1,8 @@
 //! Whether what a refresher needs is there, found out by using it.
 
-use std::{future::Future, time::Duration};
+use std::{future::Future, panic::AssertUnwindSafe, time::Duration};
 
+use futures_util::FutureExt;
 use tokio::time::timeout;
 use tower_sessions::{SessionStore, session::Id};
 use uuid::Uuid;
@@ -19,7 +20,7 @@ const LIMIT: Duration = Duration::from_secs(2);
 impl TokenRefresher {
     /// Asks the token store, the session store and the [lock](crate::lock::LockService::health), if
     /// there is one, each with a key that nobody uses, for 2 s at the most. The provider is not asked: what its circuit breaker has
-    /// seen is part of the answer. What fails is logged as well.
+    /// seen is part of the answer. What fails, or panics, is logged as well.
     ///
     /// # Cancel safety
     /// Dropping the future is safe.
@@ -68,8 +69,11 @@ impl Core {
         asked: impl Future<Output = Result<(), String>>,
     ) -> Probe {
         let began = self.clock.monotonic();
-        let answer = timeout(LIMIT, asked).await;
-        let answer = answer.unwrap_or_else(|_elapsed| Err("no answer in 2 s".to_owned()));
+        let answer = match timeout(LIMIT, AssertUnwindSafe(asked).catch_unwind()).await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(_panic)) => Err("it panicked".to_owned()),
+            Err(_elapsed) => Err("no answer in 2 s".to_owned()),
+        };
         match answer {
             Ok(()) => Probe::Ok { took: self.clock.monotonic().saturating_sub(began) },
             Err(error) => {

@@ -64,7 +64,7 @@ impl TokenRefresher {
     }
 
     /// Cancelled by [`shutdown`](Self::shutdown).
-    #[cfg(feature = "inspect")]
+    #[cfg(feature = "axum")]
     pub(crate) fn closing(&self) -> tokio_util::sync::CancellationToken {
         self.0.closing.clone()
     }

@@ -219,6 +219,14 @@ fn a_bad_setting_is_one_line_that_names_variable_value_and_rule() {
     }
 }
 
+/// Its parser would call itself for each of them, until the stack is full.
+#[test]
+fn brackets_of_a_variable_are_no_list() {
+    let brackets = "[".repeat(100_000);
+    let error = read(&[("REFRESH_ATTEMPTS", &brackets)]).err().expect("refused");
+    assert!(error.starts_with("REFRESH_ATTEMPTS: invalid type: found string \"[["), "{error:.100}");
+}
+
 #[test]
 fn the_defaults_are_as_documented() {
     let empty = [

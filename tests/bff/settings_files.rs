@@ -81,6 +81,10 @@ fn what_is_wrong_in_the_file_is_one_line_that_names_the_key() {
         ("[refresh]\nqueue = -1", "refresh.queue: invalid"),
         ("client_id = 7", "CLIENT_ID: in CONFIG_FILE it must be a text"),
         ("client_id = ", "CONFIG_FILE"),
+        ("\"a\\nb\" = 1", r"a\nb is not a setting"),
+        ("[refresh]\n\"a\\nb\" = 1", "unknown field"),
+        ("[refresh]\n\"attempts.\" = 3", "unknown field: found `attempts.`"),
+        ("[refresh]\n\"\" = 1", "unknown field: found ``"),
     ] {
         let file = folder.file("bff.toml", text);
         let others = GOOD.iter().filter(|(name, _)| *name != "CLIENT_ID" || !text.contains('7'));

@@ -131,6 +131,35 @@ async fn shutting_down_is_not_ready() {
     assert_eq!((status, &body["shutting_down"]), (StatusCode::SERVICE_UNAVAILABLE, &true.into()));
 }
 
+/// Whoever sends requests here must not go on for as long as an answer is kept.
+#[tokio::test]
+async fn the_end_is_no_secret_for_as_long_as_an_answer_is_kept() {
+    let world = World::on_swapping();
+    let app = Router::new().route("/readyz", world.refresher.readiness());
+    assert_eq!(asked(&app).await, StatusCode::OK);
+    world.refresher.shutdown(Duration::from_secs(1)).await.expect("nothing is left");
+    assert_eq!(asked(&app).await, StatusCode::SERVICE_UNAVAILABLE);
+}
+
+/// It is named, and however often somebody asks, it is left alone for a second.
+#[tokio::test]
+async fn a_session_store_that_panics_is_one_that_fails() {
+    let world = World::on_swapping();
+    let app = Router::new().route("/readyz", world.refresher.readiness());
+    for _ in 0..20 {
+        world.sessions.panic_next(Op::Load);
+    }
+    let (status, body) = readiness(&world, &app).await;
+    assert_eq!(
+        (status, &body["session_store"]["ok"], &body["token_store"]["ok"]),
+        (StatusCode::SERVICE_UNAVAILABLE, &false.into(), &true.into())
+    );
+    for _ in 0..10 {
+        assert_eq!(asked(&app).await, StatusCode::SERVICE_UNAVAILABLE);
+    }
+    assert_eq!(world.sessions.calls(Op::Load), 1);
+}
+
 #[tokio::test]
 async fn however_often_it_is_asked_the_stores_are_asked_once_a_second() {
     let world = World::on_swapping();

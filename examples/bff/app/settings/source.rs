@@ -5,6 +5,7 @@ use std::{borrow::Cow, ffi::OsString, fs};
 
 use figment::{
     Figment,
+    providers::Serialized,
     value::{Dict, Value},
 };
 use tower_token_refresh::RefreshConfig;
@@ -37,7 +38,7 @@ impl<F: Fn(&str) -> Option<OsString>> Source<F> {
         };
         let is_known = |key: &String| key == REFRESH_TABLE || is_setting(key);
         match source.file.keys().find(|key| !is_known(key)) {
-            Some(unknown) => Err(broken(format!("{unknown} is not a setting"))),
+            Some(unknown) => Err(broken(format!("{} is not a setting", unknown.escape_debug()))),
             None => Ok(source),
         }
     }
@@ -66,21 +67,18 @@ impl<F: Fn(&str) -> Option<OsString>> Source<F> {
 
     /// The times and limits, and what was set of them.
     pub(super) fn refresh(&self) -> Result<(RefreshConfig, String), SettingError> {
-        let mut figment = Figment::new();
-        if let Some(table) = self.file.get(REFRESH_TABLE) {
-            let Value::Dict(_, table) = table else {
-                return Err(SettingError::unshown(CONFIG_FILE, "refresh must be a table"));
-            };
-            for (key, value) in table {
-                figment = figment.merge((key, value));
-            }
-        }
+        let mut set = match self.file.get(REFRESH_TABLE) {
+            None => Dict::new(),
+            Some(Value::Dict(_, table)) => table.clone(),
+            Some(_) => return Err(SettingError::unshown(CONFIG_FILE, "refresh must be a table")),
+        };
         for key in RefreshConfig::KEYS {
             if let Some(text) = self.environment(&variable_of(key))? {
-                figment = figment.merge((key, parsed(&text)));
+                set.insert(key.to_owned(), parsed(&text));
             }
         }
-        let set = figment.extract::<Dict>().unwrap_or_default();
+        // The keys as they are: figment would take a dot in one for a table in a table.
+        let figment = Figment::from(Serialized::defaults(&set));
         let set: Vec<_> =
             set.iter().map(|(key, value)| format!("{key}={}", shown(value))).collect();
         let config = figment.extract::<RefreshConfig>();
@@ -98,7 +96,7 @@ impl<F: Fn(&str) -> Option<OsString>> Source<F> {
             // One that nobody knows.
             "" => CONFIG_FILE.into(),
             _ if is_variable => Cow::Owned(variable),
-            _ => Cow::Owned(format!("{CONFIG_FILE}, {REFRESH_TABLE}.{key}")),
+            _ => Cow::Owned(format!("{CONFIG_FILE}, {REFRESH_TABLE}.{}", key.escape_debug())),
         };
         SettingError::unshown(name, one_line(error))
     }
@@ -135,6 +133,10 @@ pub(super) fn variable_of(key: &str) -> String {
 
 /// A number or a switch, where it looks like one.
 fn parsed(text: &str) -> Value {
+    // None is a list or a table, and figment's parser calls itself for each bracket.
+    if text.contains(['[', '{']) {
+        return text.into();
+    }
     text.parse().unwrap_or_else(|never: std::convert::Infallible| match never {})
 }
 
@@ -161,5 +163,5 @@ fn unparsed(text: &str, error: &toml::de::Error) -> String {
 
 /// Without where it stands, which is named in our own words.
 fn one_line(error: &figment::Error) -> String {
-    error.kind.to_string().replace('\n', " ")
+    error.kind.to_string().replace(char::is_control, " ")
 }
