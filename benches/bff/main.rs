@@ -1,5 +1,5 @@
-//! The backend-for-frontend of `examples/bff` as a whole, built in release, as a process of its
-//! own.
+//! The backend-for-frontend of `examples/bff` as a whole, built as its image is, as a process
+//! of its own.
 //!
 //! 1. Throughput with a valid token: `wrk` against the upstream, the bff in front of it, and nginx
 //!    in its place, in turns.
@@ -27,7 +27,7 @@ async fn main() {
     if env::args().any(|argument| argument == processes::SERVE_UPSTREAM) {
         return upstream::serve().await;
     }
-    let bff = bff::build(&["--release"]);
+    let bff = bff::build(&["--profile", "dist"]);
     throughput::measure(&bff).await;
     storm::measure(&bff).await;
 }

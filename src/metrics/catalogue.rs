@@ -56,6 +56,10 @@ catalogue! {
         "token_refresh_unsaved_logins",
         Kind::Gauge,
         "logins of which the token store lacks something");
+    STORE_FAILURES = counter(
+        "token_refresh_store_failures_total",
+        "sessions that could not be read, and calls of the token store that failed")
+        .label("store", &["session", "token"]);
     LOGINS = counter("token_refresh_logins_total", "logins that began");
     LOGINS_ENDED = counter(
         "token_refresh_logins_ended_total",

@@ -153,6 +153,12 @@ impl Meter {
         owned!(gauge, name::UNSAVED_LOGINS, self.owner).set(logins as f64);
     }
 
+    /// `store`: `session` or `token`.
+    pub(crate) fn store_failed(&self, store: &'static str) {
+        let store = known(name::STORE_FAILURES, store);
+        owned!(counter, name::STORE_FAILURES, self.owner, "store" => store).increment(1);
+    }
+
     pub(crate) fn login_began(&self) {
         add(&self.counts.logins);
         owned!(counter, name::LOGINS, self.owner).increment(1);

@@ -38,6 +38,7 @@ pub(super) struct Records {
     /// None where there are several.
     issuer: Option<Arc<str>>,
     store_clock: StoreClock,
+    meter: Arc<Meter>,
     warnings: Throttle,
 }
 
@@ -120,9 +121,9 @@ impl Records {
         issuer: Option<Arc<str>>,
         meter: Arc<Meter>,
     ) -> Self {
-        let store_clock = StoreClock::new(clock.clone(), meter);
+        let store_clock = StoreClock::new(clock.clone(), meter.clone());
         let warnings = Throttle::due(Duration::from_secs(10));
-        Self { store, codec, clock, limit, issuer, store_clock, warnings }
+        Self { store, codec, clock, limit, issuer, store_clock, meter, warnings }
     }
 
     /// Whether the store alone keeps two processes from presenting one refresh token.
@@ -239,6 +240,7 @@ impl Records {
             Err(_elapsed) => Err(unavailable("the token store did not answer in time")),
         };
         answer.inspect_err(|error| {
+            self.meter.store_failed("token");
             if self.warnings.is_due(self.clock.monotonic()) {
                 let error = Chain(error);
                 tracing::warn!(%error, "the token store failed (logged every ten seconds at most)");

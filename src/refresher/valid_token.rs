@@ -125,14 +125,10 @@ fn outcome_of<T>(waited: &Result<T, RefreshError>) -> &'static str {
 }
 
 pub(super) async fn grant_of(core: &Core, session: &Session) -> Result<GrantId, RefreshError> {
-    match core.in_time(core.pointer.read(session)).await? {
-        Ok(Some(grant)) => Ok(grant),
-        Ok(None) => {
-            let message = "the session holds no login";
-            Err(RefreshError::new(RefreshErrorKind::NoTokens, message))
-        }
-        Err(error) => Err(pointer_failed(&core.pointer, error)),
-    }
+    let read = core.in_time(core.pointer.read(session)).await;
+    let read = read.and_then(|read| read.map_err(|error| pointer_failed(&core.pointer, error)));
+    let grant = read.inspect_err(|_| core.meter.store_failed("session"))?;
+    grant.ok_or_else(|| RefreshError::new(RefreshErrorKind::NoTokens, "the session holds no login"))
 }
 
 /// What a request gets that waits for nobody: nearly every one.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use support::{ScriptedSessions, ScriptedTokens, TokenOp, World, stores, variants::session_at};
+use support::{Op, ScriptedSessions, ScriptedTokens, TokenOp, World, stores, variants::session_at};
 use tower_sessions::MemoryStore;
 use tower_token_refresh::{
     lock::{LockService, SqliteLock},
@@ -19,7 +19,29 @@ use super::{
 #[ignore = "needs promtool: see tests/services/run"]
 async fn the_token_store_is_down() {
     let down = |down| move |world: &World| world.tokens.refuse_everything(down);
-    fault(15, 10, &["RequestsFailing"], down(true), down(false)).await;
+    fault(15, 10, &["RequestsFailing", "StoreFailing"], down(true), down(false)).await;
+}
+
+/// Nobody gets as far as a refresh to wait for.
+#[tokio::test(start_paused = true)]
+#[ignore = "needs promtool: see tests/services/run"]
+async fn the_session_store_is_down() {
+    let begin = |world: &World| world.sessions.refuse(Op::Load);
+    fault(15, 10, &["StoreFailing"], begin, |world| world.sessions.accept(Op::Load)).await;
+}
+
+/// It has no token in its memory that it could serve.
+#[tokio::test(start_paused = true)]
+#[ignore = "needs promtool: see tests/services/run"]
+async fn a_process_starts_while_the_token_store_is_down() {
+    let mut story = Story::begin(15, World::on_swapping).await;
+    let before = story.pass(10).await;
+    story.world.refresher = story.world.restarted();
+    story.world.tokens.refuse_everything(true);
+    let during = story.pass(10).await;
+    story.world.tokens.refuse_everything(false);
+    story.pass(25).await;
+    story.recording.judge(before, during, &["StoreFailing"]);
 }
 
 #[tokio::test(start_paused = true)]
