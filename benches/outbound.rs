@@ -92,7 +92,7 @@ fn main() {
     let header = runtime.block_on(tokens.token()).expect("a token").header();
     let held = Held { header, expires_at: in_an_hour() };
     let caches = [
-        ("ServiceTokens::token", Cache::Ours(tokens.clone())),
+        ("ServiceTokens", Cache::Ours(tokens.clone())),
         ("tokio RwLock<Option<Token>>", Cache::AsyncRwLock(Arc::new(Some(held.clone()).into()))),
         ("ArcSwap<Token>", Cache::ArcSwap(Arc::new(ArcSwap::from_pointee(held.clone())))),
         (
@@ -102,21 +102,33 @@ fn main() {
         ("the clock and the header alone", Cache::Bare(Arc::new(held))),
     ];
     println!(
-        "\nA valid token of {ACCESS_TOKEN_BYTES} B: ns per call, medians of {ROUNDS} rounds.\n"
+        "\nA valid token of {ACCESS_TOKEN_BYTES} B and its header: ns per call, medians of {ROUNDS} rounds.\n"
     );
     for (threads, goal) in [(1, 60.0), (2, 100.0)] {
         let mut samples = vec![Samples::default(); caches.len()];
+        let (mut alone, mut clock) = (Samples::default(), Samples::default());
         for round in 0..ROUNDS {
             for turn in 0..caches.len() {
                 let index = (round + turn) % caches.len();
-                samples[index].0.push(nanos_per_call(&caches[index].1, threads));
+                let cache = &caches[index].1;
+                samples[index].0.push(nanos_per_call(threads, || {
+                    black_box(cache.header().now_or_never().expect("there is a valid token"));
+                }));
             }
+            alone.0.push(nanos_per_call(threads, || {
+                let token = tokens.token().now_or_never().expect("nothing waits");
+                black_box(token.expect("there is a valid token"));
+            }));
+            clock.0.push(nanos_per_call(threads, || {
+                black_box(now());
+            }));
         }
         for ((name, _), samples) in caches.iter().zip(&samples) {
             println!("  {threads} thread(s)  {name:<32}{:>7.1}", samples.median());
         }
-        let what = format!("ours, {threads} thread(s), ns");
-        print_goal(&what, samples[0].median(), Some(samples[0].spread()), goal);
+        println!("  {threads} thread(s)  {:<32}{:>7.1}", "the clock alone", clock.median());
+        let what = format!("ServiceTokens::token without a header, {threads} thread(s), ns");
+        print_goal(&what, alone.median(), Some(alone.spread()), goal);
         for (other, (name, _)) in caches.iter().enumerate().skip(1) {
             let ratio = samples[0].per_round(&samples[other]);
             println!("ours / {name}: {:.2} (no goal)", ratio.median());
@@ -128,7 +140,7 @@ fn main() {
 
 /// Nanoseconds per call, on so many threads at once.
 #[expect(clippy::disallowed_methods, reason = "a bench measures real time")]
-fn nanos_per_call(cache: &Cache, threads: usize) -> f64 {
+fn nanos_per_call(threads: usize, call: impl Fn() + Sync) -> f64 {
     // Whoever sleeps at a barrier wakes when the other one is done.
     let missing = AtomicUsize::new(threads);
     let run = || {
@@ -138,7 +150,7 @@ fn nanos_per_call(cache: &Cache, threads: usize) -> f64 {
         }
         let started = std::time::Instant::now();
         for _ in 0..CALLS {
-            black_box(cache.header().now_or_never().expect("there is a valid token"));
+            call();
         }
         started.elapsed().as_nanos() as f64 / CALLS as f64
     };
