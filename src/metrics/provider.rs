@@ -5,6 +5,15 @@ use std::{error::Error, time::Duration};
 use super::{Owner, known, name};
 use crate::endpoint::HeldBack;
 
+/// A metric of the requests of this meter, with more labels.
+macro_rules! of_requests {
+    ($kind:ident, $metric:expr, $meter:expr $(, $label:literal => $value:expr)*) => {
+        owned!(
+            $kind, $metric, $meter.owner, "requests" => $meter.requests $(, $label => $value)*
+        )
+    };
+}
+
 /// Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct ProviderMeter {
@@ -32,11 +41,11 @@ impl ProviderMeter {
     /// `outcome`: `granted`, or the kind of the error.
     pub(crate) fn answered(&self, outcome: &'static str, took: Duration) {
         let outcome = known(name::TOKEN_REQUEST, outcome);
-        owned!(histogram, name::TOKEN_REQUEST, self.owner, "requests" => self.requests, "outcome" => outcome).record(took);
+        of_requests!(histogram, name::TOKEN_REQUEST, self, "outcome" => outcome).record(took);
     }
 
     pub(crate) fn resent(&self) {
-        owned!(counter, name::RESENT, self.owner, "requests" => self.requests).increment(1);
+        of_requests!(counter, name::RESENT, self).increment(1);
     }
 
     /// Counts `error` if it says that nothing was sent.
@@ -44,7 +53,7 @@ impl ProviderMeter {
         let held_back = error.source().and_then(|source| source.downcast_ref::<HeldBack>());
         if let Some(held_back) = held_back {
             let reason = known(name::REFUSED, held_back.reason());
-            owned!(counter, name::REFUSED, self.owner, "requests" => self.requests, "reason" => reason).increment(1);
+            of_requests!(counter, name::REFUSED, self, "reason" => reason).increment(1);
         }
     }
 
@@ -54,11 +63,11 @@ impl ProviderMeter {
     }
 
     pub(crate) fn breaker_opened(&self) {
-        owned!(counter, name::BREAKER_OPENED, self.owner, "requests" => self.requests).increment(1);
+        of_requests!(counter, name::BREAKER_OPENED, self).increment(1);
     }
 
     /// 0: closed, 1: half-open, 2: open.
     pub(crate) fn breaker_is(&self, state: u8) {
-        owned!(gauge, name::BREAKER_STATE, self.owner, "requests" => self.requests).set(state);
+        of_requests!(gauge, name::BREAKER_STATE, self).set(state);
     }
 }

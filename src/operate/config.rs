@@ -7,9 +7,10 @@ use serde::{
     de::{Error, Unexpected, Visitor},
 };
 
-use crate::{ConfigError, OnUnavailable, ProviderLimits, RefreshPolicy, endpoint::REQUEST_TIMEOUT};
-
-const A_DAY: Duration = Duration::from_secs(24 * 60 * 60);
+use crate::{
+    ConfigError, OnUnavailable, ProviderLimits, RefreshPolicy, endpoint::REQUEST_TIMEOUT,
+    policy::A_DAY,
+};
 
 /// The times and limits of [`RefreshPolicy`] and [`ProviderLimits`] as a configuration has them,
 /// for serde: TOML, JSON, `figment`, `config` and the like.

@@ -37,7 +37,8 @@ impl TokenRefresher {
 
     /// A route that says whether to send requests to this process, for a readiness probe:
     /// [`Health`] as JSON, with 200 if it [is ready](Health::is_ready), else with 503. It asks the
-    /// stores and the lock once a second at the most, however often it is asked.
+    /// stores and the lock once a second at the most, however often it is asked; a second route of
+    /// this kind asks for itself.
     ///
     /// ```
     /// use axum::Router;

@@ -143,13 +143,7 @@ impl Endings {
                 }
                 (self.replaced(key, ended), None)
             }
-            Err(error) => {
-                if error.kind() == RefreshErrorKind::Misconfigured {
-                    // A record that cannot be read will not be readable by trying again.
-                    self.here.note_stored(key);
-                }
-                (None, Some(error))
-            }
+            Err(error) => (None, Some(error)),
         };
         let unsaved = unsaved.map(|write| {
             if refused.is_none() && revoke {
@@ -160,13 +154,19 @@ impl Endings {
         let newest = stored.into_iter().chain(unsaved).chain(known);
         let newest = newest.max_by_key(|tokens| tokens.generation);
         let known = newest.as_ref().map(Whose::from).or(cached.as_deref().map(Whose::from));
-        if let Some(in_record) = in_record {
-            self.audit.ended(key, &known.unwrap_or(in_record), ending.reason);
-        } else if let Some(error) = refused.as_ref()
-            && error.kind() != RefreshErrorKind::Misconfigured
-        {
-            self.audit.answer_lost(key, &ending, known.unwrap_or_default());
-            self.unsaved.end_later(key, ending, error);
+        match (in_record, &refused) {
+            (Some(in_record), _) => {
+                self.audit.ended(key, &known.unwrap_or(in_record), ending.reason);
+            }
+            // A record that cannot be read will not be readable by trying again.
+            (None, Some(error)) if error.kind() == RefreshErrorKind::Misconfigured => {
+                self.here.note_stored(key);
+            }
+            (None, Some(error)) => {
+                self.audit.answer_lost(key, &ending, known.unwrap_or_default());
+                self.unsaved.end_later(key, ending, error);
+            }
+            (None, None) => {}
         }
         if revoke && !own.revoke && refused.is_none() {
             self.revoke_for_logout(key, newest.clone());

@@ -19,8 +19,9 @@ const LIMIT: Duration = Duration::from_secs(2);
 
 impl TokenRefresher {
     /// Asks the token store, the session store and the [lock](crate::lock::LockService::health), if
-    /// there is one, each with a key that nobody uses, for 2 s at the most. The provider is not asked: what its circuit breaker has
-    /// seen is part of the answer. What fails, or panics, is logged as well.
+    /// there is one, each with a key that nobody uses, for 2 s at the most. The provider is not
+    /// asked: what its circuit breaker has seen is part of the answer. What fails, or panics, is
+    /// logged as well.
     ///
     /// # Cancel safety
     /// Dropping the future is safe.

@@ -321,7 +321,7 @@ impl TokenRefresher {
     /// # async fn serve(listener: tokio::net::TcpListener, app: axum::Router, refresher: TokenRefresher,
     /// #     stop: impl Future<Output = ()> + Send + 'static) -> std::io::Result<()> {
     /// axum::serve(listener, app).with_graceful_shutdown(stop).await?;
-    /// if let Err(error) = refresher.shutdown(Duration::from_secs(20)).await {
+    /// if let Err(error) = refresher.shutdown(Duration::from_secs(30)).await {
     ///     tracing::warn!(%error, "tokens may be lost");
     /// }
     /// # Ok(())

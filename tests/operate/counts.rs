@@ -141,9 +141,7 @@ async fn a_set_that_was_kept_and_comes_too_late_is_a_lost_swap() {
     let scrape = Scrape::of_this_thread();
     let world = World::on_swapping();
     let id = world.log_in("alice").await;
-    world.expire();
-    world.tokens.refuse(TokenOp::Put);
-    world.refresher.valid_token(&world.session(id)).await.expect("served all the same");
+    world.refuse_the_next_set(id).await;
     world.store_elsewhere(id, 3).await;
     world.tokens.accept(TokenOp::Put);
     tokio::time::sleep(Duration::from_secs(5)).await;

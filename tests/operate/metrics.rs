@@ -107,9 +107,7 @@ async fn what_the_store_has_refused_is_a_gauge_that_falls_again() {
     let scrape = Scrape::of_this_thread();
     let world = World::on_swapping();
     let id = world.log_in("alice").await;
-    world.expire();
-    world.tokens.refuse(TokenOp::Put);
-    world.refresher.valid_token(&world.session(id)).await.expect("served all the same");
+    world.refuse_the_next_set(id).await;
     assert_eq!(scrape.value("token_refresh_unsaved_logins", &[]), 1.0);
     assert_eq!(scrape.value("token_refresh_unsaved_total", &[("what", "tokens")]), 1.0);
     world.tokens.accept(TokenOp::Put);

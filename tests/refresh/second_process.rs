@@ -76,9 +76,7 @@ async fn nor_where_the_store_refuses_a_set_or_loses_its_answer() {
     let world = World::on_memory();
     let id = world.log_in("alice").await;
 
-    world.expire();
-    world.tokens.refuse(TokenOp::Put);
-    world.refresher.valid_token(&world.session(id)).await.expect("a token");
+    world.refuse_the_next_set(id).await;
     world.tokens.accept(TokenOp::Put);
     tokio::time::sleep(Duration::from_secs(3)).await;
     world.clock.advance(A_MINUTE);

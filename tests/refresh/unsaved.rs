@@ -21,16 +21,10 @@ const WITHIN: Duration = Duration::from_secs(2);
 /// A user whose second token set the store refuses.
 pub async fn with_unsaved_tokens(world: &World) -> Id {
     let id = world.log_in("alice").await;
-    refuse_the_next_set(world, id).await;
+    world.refuse_the_next_set(id).await;
     assert_eq!(world.stored_tokens(id).await.generation(), Some(1));
     assert_eq!(world.refresher.usage().unsaved, 1);
     id
-}
-
-async fn refuse_the_next_set(world: &World, id: Id) {
-    world.expire();
-    world.tokens.refuse(TokenOp::Put);
-    world.refresher.valid_token(&world.session(id)).await.expect("served all the same");
 }
 
 paused_on_every_store! {
@@ -103,7 +97,7 @@ paused_on_every_store! {
         let id = with_unsaved_tokens(&world).await;
         world.tokens.accept(TokenOp::Put);
         sleep(WITHIN).await;
-        refuse_the_next_set(&world, id).await;
+        world.refuse_the_next_set(id).await;
         assert_eq!(world.stored_tokens(id).await.generation(), Some(2));
 
         world.tokens.accept(TokenOp::Put);

@@ -55,16 +55,16 @@ impl Hosts {
 
     /// The place of the host that `uri` leads to; none if it must not see the token.
     pub(super) fn find(&self, uri: &Uri) -> Option<usize> {
-        let default_port = match uri.scheme_str()? {
-            "https" => 443,
-            "http" => 80,
+        let (default_port, is_plain) = match uri.scheme_str()? {
+            "https" => (443, false),
+            "http" => (80, true),
             _ => return None,
         };
         let server = uri.authority()?.as_str();
         let server = server.rsplit_once('@').map_or(server, |(_user, server)| server);
         let place = self.0.iter().position(|host| host.is(server, default_port))?;
         let host = &self.0[place];
-        if default_port == 80 && !host.by_http && !is_loopback(&host.name) {
+        if is_plain && !host.by_http && !is_loopback(&host.name) {
             host.warn_of_plain_http();
             return None;
         }

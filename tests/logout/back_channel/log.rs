@@ -73,12 +73,7 @@ async fn a_token_that_comes_again_while_it_is_at_work_is_no_failure() {
     let told = Told::on_memory();
     let (_, sid) = told.log_in_somewhere("alice").await;
     let token = told.issuer.logout_token(None, Some(&sid));
-    let ending = told.tokens.gate_before(TokenOp::End);
-    let working = told.posting(&token);
-    ending.reached().await;
-    assert_eq!(told.post(&token).await.status, 503);
-    ending.open();
-    assert_eq!(working.await.unwrap().status, 200);
+    told.post_again_at_work(&token).await;
     let lines = log.lines_at("WARN");
     assert!(lines.is_empty(), "{lines:#?}");
     let counts = ["ended", "under_way", "failed", "refused"].map(|of| tokens(&scrape, of));

@@ -64,12 +64,7 @@ async fn a_token_that_comes_again_while_it_is_at_work_is_not_used_up() {
     finding.open();
     assert_eq!(failing.await.unwrap().status, 503);
 
-    let ending = told.tokens.gate_before(TokenOp::End);
-    let working = told.posting(&token);
-    ending.reached().await;
-    assert_eq!(told.post(&token).await.status, 503);
-    ending.open();
-    assert_eq!(working.await.unwrap().status, 200);
+    told.post_again_at_work(&token).await;
     told.assert_ended(id).await;
     assert_eq!(told.post(&token).await.status, 400, "and now it is used");
 }

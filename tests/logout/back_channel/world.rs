@@ -6,7 +6,7 @@ use axum::{Router, body::Body};
 use http::{Request, header};
 use serde_json::Value;
 use support::{
-    LIFE, ScriptedSessions, ScriptedTokens, StoredTokens, World,
+    LIFE, ScriptedSessions, ScriptedTokens, StoredTokens, TokenOp, World,
     http::{Answer, ask},
     seal, sqlite, stores,
 };
@@ -167,6 +167,16 @@ impl Told {
     pub fn posting(&self, token: &str) -> JoinHandle<Answer> {
         let (refresher, token) = (self.refresher.clone(), token.to_owned());
         tokio::spawn(async move { post_to(&refresher, &token).await })
+    }
+
+    /// Posts it, and once more while the first one is at work.
+    pub async fn post_again_at_work(&self, token: &str) {
+        let ending = self.tokens.gate_before(TokenOp::End);
+        let working = self.posting(token);
+        ending.reached().await;
+        assert_eq!(self.post(token).await.status, 503);
+        ending.open();
+        assert_eq!(working.await.unwrap().status, 200);
     }
 
     /// As [`end_sid`](Self::end_sid), told to a process that knows nothing but what is stored.

@@ -188,6 +188,13 @@ impl World {
         }
     }
 
+    /// The login behind the session is refreshed, and the store refuses its new set from now on.
+    pub async fn refuse_the_next_set(&self, id: Id) {
+        self.expire();
+        self.tokens.refuse(TokenOp::Put);
+        self.refresher.valid_token(&self.session(id)).await.expect("served all the same");
+    }
+
     /// Another process stores a set of `generation` for the login behind the session, whose access
     /// token is [`ELSEWHERE`]. Its record is not sealed.
     pub async fn store_elsewhere(&self, id: Id, generation: u64) -> Put {
