@@ -14,7 +14,11 @@ pub(crate) const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(5 * 60);
 /// Neither `Display`, `Debug` nor the chain of sources shows a token, a secret, a session id or a
 /// provider's free text. The chain may end in a store's own message about its backend.
 #[derive(Clone)]
-pub struct RefreshError {
+pub struct RefreshError(Arc<Inner>);
+
+/// Behind a pointer, so that the results without an error stay small.
+#[derive(Clone)]
+struct Inner {
     kind: RefreshErrorKind,
     message: Arc<str>,
     retry_after: Option<Duration>,
@@ -103,61 +107,56 @@ impl RefreshErrorKind {
 
 impl RefreshError {
     pub(crate) fn new(kind: RefreshErrorKind, message: impl Into<Arc<str>>) -> Self {
-        Self {
-            kind,
-            message: message.into(),
-            retry_after: None,
-            source: None,
-            logged: false,
-            answer: None,
-        }
+        let (message, retry_after, source) = (message.into(), None, None);
+        Self(Arc::new(Inner { kind, message, retry_after, source, logged: false, answer: None }))
     }
 
-    pub(crate) fn with_source(mut self, source: impl StdError + Send + Sync + 'static) -> Self {
-        self.source = Some(Arc::new(source));
+    fn change(mut self, change: impl FnOnce(&mut Inner)) -> Self {
+        change(Arc::make_mut(&mut self.0));
         self
     }
 
-    pub(crate) fn with_cause(mut self, cause: Option<Arc<dyn StdError + Send + Sync>>) -> Self {
-        self.source = cause;
-        self
+    pub(crate) fn with_source(self, source: impl StdError + Send + Sync + 'static) -> Self {
+        self.with_cause(Some(Arc::new(source)))
     }
 
-    pub(crate) fn with_retry_after(mut self, after: Duration) -> Self {
-        self.retry_after = Some(after.min(LONGEST_RETRY_AFTER));
-        self
+    pub(crate) fn with_cause(self, cause: Option<Arc<dyn StdError + Send + Sync>>) -> Self {
+        self.change(|inner| inner.source = cause)
+    }
+
+    pub(crate) fn with_retry_after(self, after: Duration) -> Self {
+        self.change(|inner| inner.retry_after = Some(after.min(LONGEST_RETRY_AFTER)))
     }
 
     /// The same answer to whoever asks while nothing is sent for another `rest`.
     pub(crate) fn kept_for(self, rest: Duration) -> Self {
-        let is_outage = self.kind == RefreshErrorKind::Unavailable;
+        let is_outage = self.kind() == RefreshErrorKind::Unavailable;
         if is_outage { self.with_retry_after(rest) } else { self }
     }
 
     /// Notes that the error is in the log: one failed refresh is one line, however many requests
     /// fail.
     pub(crate) fn mark_logged(&mut self) {
-        self.logged = true;
+        Arc::make_mut(&mut self.0).logged = true;
     }
 
     pub(crate) fn is_logged(&self) -> bool {
-        self.logged
+        self.0.logged
     }
 
-    pub(crate) fn with_answer(mut self, answer: Response<Bytes>) -> Self {
-        self.answer = Some(Arc::new(answer));
-        self
+    pub(crate) fn with_answer(self, answer: Response<Bytes>) -> Self {
+        self.change(|inner| inner.answer = Some(Arc::new(answer)))
     }
 
     /// The application's own answer to the request that got this error, if it has one.
     pub(crate) fn answer(&self) -> Option<&Response<Bytes>> {
-        self.answer.as_deref()
+        self.0.answer.as_deref()
     }
 
     /// What went wrong, to match on.
     #[must_use]
     pub fn kind(&self) -> RefreshErrorKind {
-        self.kind
+        self.0.kind
     }
 
     /// How long to wait before another attempt. Only [`RefreshErrorKind::Unavailable`] and
@@ -165,30 +164,30 @@ impl RefreshError {
     /// this process tries again, or 1 s. Never more than 5 min.
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
-        self.retry_after
+        self.0.retry_after
     }
 }
 
 impl fmt::Display for RefreshError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.message)
+        f.write_str(&self.0.message)
     }
 }
 
 impl fmt::Debug for RefreshError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RefreshError")
-            .field("kind", &self.kind)
-            .field("message", &self.message)
-            .field("retry_after", &self.retry_after)
-            .field("source", &self.source)
+            .field("kind", &self.0.kind)
+            .field("message", &self.0.message)
+            .field("retry_after", &self.0.retry_after)
+            .field("source", &self.0.source)
             .finish()
     }
 }
 
 impl StdError for RefreshError {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
-        self.source.as_deref().map(|source| source as _)
+        self.0.source.as_deref().map(|source| source as _)
     }
 }
 

@@ -18,6 +18,7 @@ use super::{
     Generation, GrantTokens, HeaderToken, Lifetime, RecordKey, Scheme, Standing, TokenSet,
     claims::{self, ClaimsError},
     jitter,
+    lifetime::LONGEST_LIFE,
 };
 use crate::{
     clock::{AtomicMoment, Moment},
@@ -124,6 +125,27 @@ impl CachedToken {
     ) -> Self {
         let tokens = GrantTokens::alone(set, generation, asked_at.wall, fallback_lifetime);
         Self::new(key, &tokens, asked_at)
+    }
+
+    /// What stands where there is no token: one that expired before any time that a clock shows.
+    pub(crate) fn none() -> Self {
+        let long_ago = SystemTime::UNIX_EPOCH - LONGEST_LIFE;
+        Self {
+            key: RecordKey::from_bytes([0; 16]),
+            generation: Generation::NONE,
+            issuer: "".into(),
+            access_token: HeaderToken::none(),
+            dpop_key: None,
+            scope: None,
+            subject: None,
+            obtained_at: long_ago,
+            expires_at: long_ago,
+            has_refresh_token: false,
+            claims: ClaimsCache::default(),
+            identity: None,
+            confirmed_at: AtomicMoment::new(Moment { wall: long_ago, monotonic: Duration::ZERO }),
+            in_use: AtomicBool::new(false),
+        }
     }
 
     pub(crate) fn confirmed_at(&self) -> Moment {

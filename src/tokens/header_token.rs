@@ -43,6 +43,12 @@ impl HeaderToken {
         Some(Self { header, token, scheme })
     }
 
+    /// The header of no token.
+    pub(crate) fn none() -> Self {
+        let header = HeaderValue::from_static("");
+        Self { header, token: ByteString::new(), scheme: Scheme::Bearer }
+    }
+
     pub(crate) fn expose(&self) -> &str {
         &self.token
     }

@@ -66,6 +66,35 @@ async fn a_fresh_token_costs_no_request_and_an_expired_one_costs_one() {
     assert_eq!(service.requests(), 2);
 }
 
+/// More of them than a thread has places for what is lent to it.
+#[tokio::test]
+async fn a_token_in_hand_stays_what_it_is_when_the_next_one_comes_and_its_source_is_gone() {
+    let service = Service::new();
+    let mut held = Vec::new();
+    for _ in 0..20 {
+        held.push(service.tokens.token().await.expect("a token"));
+    }
+    held.push(held[0].clone());
+    let first = held[0].secret().to_owned();
+    service.clock.advance(LIFE);
+    assert_ne!(service.token().await, first);
+    drop(service);
+    let dropped_elsewhere = std::thread::spawn(move || {
+        assert!(held.iter().all(|token| token.secret() == first));
+    });
+    assert!(dropped_elsewhere.join().is_ok());
+}
+
+/// Where there is none, no clock is so wrong that one seems to be there.
+#[tokio::test]
+async fn long_before_1970_no_token_is_still_no_token() {
+    let service = Service::new();
+    service.clock.jump_wall(-90 * 365 * 24 * 3600);
+    let token = service.token().await;
+    assert!(service.issuer.is_access_token_live(&token));
+    assert_eq!(service.requests(), 1);
+}
+
 #[tokio::test]
 async fn a_caller_that_goes_away_stops_nothing() {
     let service = Service::new();

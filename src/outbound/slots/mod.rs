@@ -24,7 +24,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use arc_swap::ArcSwapOption;
+use arc_swap::{ArcSwap, Guard};
 use async_trait::async_trait;
 use futures_util::{FutureExt, future::BoxFuture};
 use moka::sync::Cache;
@@ -79,7 +79,8 @@ pub(super) struct Slot {
     /// Names the tokens of this slot. It is random, so that no other source's token looks like one of
     /// them, and not all processes fetch at the same moment.
     token_key: RecordKey,
-    token: ArcSwapOption<CachedToken>,
+    /// One that expired long ago, where there is none.
+    token: ArcSwap<CachedToken>,
     failures: Failures,
 }
 
@@ -106,15 +107,15 @@ impl Slots {
     pub(super) fn slot(&self, key: RecordKey) -> Arc<Slot> {
         self.by_key.get_with(key, || {
             let token_key = RecordKey::from_bytes(Uuid::new_v4().into_bytes());
-            let (token, failures) = (ArcSwapOption::empty(), Failures::new(self.clock.clone()));
-            Arc::new(Slot { key, token_key, token, failures })
+            let token = ArcSwap::from_pointee(CachedToken::none());
+            Arc::new(Slot { key, token_key, token, failures: Failures::new(self.clock.clone()) })
         })
     }
 
     /// Drops the token of `key`. Whoever waits for another one gets `error`.
     pub(super) fn forget(&self, key: RecordKey, error: &RefreshError) {
         if let Some(slot) = self.by_key.remove(&key) {
-            slot.token.store(None);
+            slot.token.store(CachedToken::none().into());
         }
         self.flights.settle(|flying| *flying == key, &Err(error.clone()));
     }
@@ -127,18 +128,16 @@ impl Slots {
     ) -> Result<AccessToken, RefreshError> {
         // The one look at the clock: whoever looks twice may decide by two times.
         let now = self.clock.now();
-        match slot.token.load_full() {
+        // Lent and not counted: a counter would be written to by all threads at once.
+        let token = slot.token.load();
+        let (leeway, ahead) = (self.policy.leeway, self.policy.refresh_ahead);
+        if token.lifetime().is_long_fresh_at(now, leeway, ahead) {
             // Nearly every call ends here. What follows is boxed and a function of its own, so that
             // this much is compiled into the caller: to hand the result from function to function
             // costs more than to find it.
-            Some(token) if self.is_long_fresh(&token, now) => Ok(AccessToken::new(token, None)),
-            token => self.look_closer(slot, token, now, obtain).await,
+            return Ok(AccessToken::new(token, None));
         }
-    }
-
-    #[inline]
-    fn is_long_fresh(&self, token: &CachedToken, now: SystemTime) -> bool {
-        token.lifetime().is_long_fresh_at(now, self.policy.leeway, self.policy.refresh_ahead)
+        self.look_closer(slot, token, now, obtain).await
     }
 
     /// For a slot without a token, or with one that is near its end. `obtain` is called if another
@@ -147,20 +146,19 @@ impl Slots {
     fn look_closer<'a>(
         self: &'a Arc<Self>,
         slot: &'a Arc<Slot>,
-        token: Option<Arc<CachedToken>>,
+        token: Guard<Arc<CachedToken>>,
         now: SystemTime,
         obtain: impl Fn() -> Arc<dyn Obtain> + Send + 'a,
     ) -> BoxFuture<'a, Result<AccessToken, RefreshError>> {
         Box::pin(async move {
-            if let Some(token) = token {
-                let standing = self.standing(&token, now);
-                if standing == Standing::DueSoon {
-                    self.start_early(slot, &token, &obtain);
-                }
-                if standing != Standing::Expired {
-                    return Ok(AccessToken::new(token, None));
-                }
+            let standing = self.standing(&token, now);
+            if standing == Standing::DueSoon {
+                self.start_early(slot, &token, &obtain);
             }
+            if standing != Standing::Expired {
+                return Ok(AccessToken::new(token, None));
+            }
+            drop(token);
             self.slow(slot, obtain()).await
         })
     }
@@ -174,8 +172,8 @@ impl Slots {
         let before = slot.token.load_full();
         self.wait(slot, Generation::NONE, &obtain).await.or_else(|error| {
             // Within the leeway a good token is better than none.
-            let is_good = |token: &Arc<CachedToken>| self.clock.now() < token.expires_at;
-            before.filter(is_good).map(|token| AccessToken::new(token, None)).ok_or(error)
+            let is_good = self.clock.now() < before.expires_at;
+            if is_good { Ok(AccessToken::new(before, None)) } else { Err(error) }
         })
     }
 
@@ -216,7 +214,7 @@ impl Slots {
         than: Generation,
         obtain: &Arc<dyn Obtain>,
     ) -> Obtained {
-        let filled = || slot.token.load_full().filter(|token| self.is_good(token, than));
+        let filled = || Some(slot.token.load_full()).filter(|token| self.is_good(token, than));
         if let Some(token) = filled() {
             // Another flight, for one that is newer still, is nothing to wait for.
             return Ok(token);
@@ -244,10 +242,11 @@ impl Slots {
             return;
         }
         let _not_waited_for = self.flights.join_or_start(&slot.key, || {
-            match slot.token.load_full().filter(|token| token.generation > due.generation) {
-                Some(newer) => Start::No(Ok(newer)),
-                None => Start::Flight(self.clone().fly(slot.clone(), obtain())),
+            let token = slot.token.load_full();
+            if token.generation > due.generation {
+                return Start::No(Ok(token));
             }
+            Start::Flight(self.clone().fly(slot.clone(), obtain()))
         });
     }
 
@@ -269,7 +268,7 @@ impl Slots {
         match obtained {
             Ok(token) => {
                 slot.failures.forget();
-                slot.token.store(Some(token.clone()));
+                slot.token.store(token.clone());
                 metrics::service_token("obtained");
                 Ok(token)
             }
