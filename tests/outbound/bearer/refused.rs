@@ -1,179 +1,19 @@
-//! The layer around a client of an API.
+//! What a 401 leads to.
 
-use std::{
-    convert::Infallible,
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicUsize, Ordering},
-    },
-    time::Duration,
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
 };
 
 use bytes::Bytes;
 use futures_util::future::join_all;
-use http::{HeaderMap, Request, Response, StatusCode, header};
+use http::{HeaderMap, Request, StatusCode, header};
 use http_body_util::Full;
-use support::{TokenOp, World, log::Log};
-use tower::{BoxError, Layer, ServiceExt, service_fn, util::BoxCloneSyncService};
-use tower_token_refresh::{
-    ApiHosts, BearerLayer, LoginTokens, Logout, RefreshError, RefreshErrorKind, StepUp,
-    testing::StrictIssuer,
-};
+use support::TokenOp;
+use tower::ServiceExt;
+use tower_token_refresh::{ApiHosts, BearerLayer, StepUp};
 
-const SECOND: Duration = Duration::from_secs(1);
-/// No token expires while its refusals are counted.
-const LIFE: Duration = Duration::from_secs(3600);
-const API: &str = "https://api.example.com/orders";
-
-/// What an API answers to a request with these headers.
-type Rule = dyn Fn(&HeaderMap) -> Response<String> + Send + Sync;
-type Client<B> = BoxCloneSyncService<Request<B>, Response<String>, BoxError>;
-
-struct Scene {
-    world: World,
-    id: tower_sessions::session::Id,
-    tokens: LoginTokens,
-    /// The headers of all calls.
-    calls: Arc<Mutex<Vec<HeaderMap>>>,
-    rule: Arc<Rule>,
-}
-
-/// Alice is logged in, and her token is old enough to be refused for its age.
-async fn scene(rule: impl Fn(&HeaderMap) -> Response<String> + Send + Sync + 'static) -> Scene {
-    let world = World::on_swapping();
-    let issuer = StrictIssuer::builder()
-        .clock(world.clock.clock())
-        .access_token_lifetime(LIFE)
-        .refresh_token_lifetime(LIFE * 100)
-        .build();
-    let endpoint = support::endpoint(&issuer);
-    let world = World { issuer, ..world }.asking(endpoint);
-    let id = world.log_in("alice").await;
-    let tokens = world.refresher.login_tokens(&world.session(id)).await.expect("logged in");
-    world.clock.advance(SECOND * 15);
-    Scene { world, id, tokens, calls: Arc::default(), rule: Arc::new(rule) }
-}
-
-impl Scene {
-    fn api(&self) -> ApiHosts {
-        let api = ApiHosts::new(["api.example.com", "127.0.0.1:8080"]).expect("hosts");
-        api.clock(self.world.clock.clock())
-    }
-
-    fn layer(&self) -> BearerLayer {
-        BearerLayer::new(self.tokens.clone(), &self.api())
-    }
-
-    fn client<B: Send + 'static>(&self, layer: &BearerLayer) -> Client<B> {
-        let (calls, rule) = (self.calls.clone(), self.rule.clone());
-        BoxCloneSyncService::new(layer.layer(service_fn(move |request: Request<B>| {
-            calls.lock().unwrap().push(request.headers().clone());
-            let answer = rule(request.headers());
-            async move {
-                // Concurrent callers meet.
-                tokio::task::yield_now().await;
-                Ok::<_, Infallible>(answer)
-            }
-        })))
-    }
-
-    async fn status(&self) -> StatusCode {
-        get(&self.client(&self.layer())).await.expect("an answer").status()
-    }
-
-    fn calls(&self) -> usize {
-        self.calls.lock().unwrap().len()
-    }
-
-    fn refreshes(&self) -> usize {
-        self.world.issuer.refreshes()
-    }
-
-    async fn current(&self) -> String {
-        self.tokens.token().await.expect("a token").secret().to_owned()
-    }
-}
-
-async fn get(client: &Client<Full<Bytes>>) -> Result<Response<String>, BoxError> {
-    client.clone().oneshot(Request::get(API).body(Full::default()).expect("a request")).await
-}
-
-fn status(status: StatusCode) -> Response<String> {
-    let mut response = Response::new(String::new());
-    *response.status_mut() = status;
-    response
-}
-
-fn bearer(headers: &HeaderMap) -> &str {
-    let header = headers.get(header::AUTHORIZATION).map(|value| value.to_str().expect("ASCII"));
-    header.and_then(|value| value.strip_prefix("Bearer ")).unwrap_or_default()
-}
-
-/// An API that takes any token but this one.
-fn any_but(refused: String) -> impl Fn(&HeaderMap) -> Response<String> + Send + Sync + 'static {
-    move |headers| {
-        let is_refused = bearer(headers) == refused;
-        status(if is_refused { StatusCode::UNAUTHORIZED } else { StatusCode::OK })
-    }
-}
-
-fn refused(_: &HeaderMap) -> Response<String> {
-    status(StatusCode::UNAUTHORIZED)
-}
-
-async fn scene_with_a_refused_token() -> Scene {
-    let scene = scene(refused).await;
-    let rule = Arc::new(any_but(scene.current().await));
-    Scene { rule, ..scene }
-}
-
-#[tokio::test]
-async fn each_request_has_the_token_of_now_and_it_is_marked_sensitive() {
-    let scene = scene(|_| status(StatusCode::OK)).await;
-    for _ in 0..3 {
-        assert_eq!(scene.status().await, StatusCode::OK);
-        let calls = scene.calls.lock().unwrap().clone();
-        let sent = &calls.last().expect("a call")[header::AUTHORIZATION];
-        assert!(sent.is_sensitive());
-        assert!(scene.world.issuer.is_access_token_live(bearer(calls.last().expect("a call"))));
-        scene.world.clock.advance(LIFE);
-    }
-    assert_eq!(scene.refreshes(), 2);
-}
-
-#[tokio::test]
-async fn the_token_goes_to_the_named_hosts_only_and_the_log_says_once_why_not_by_http() {
-    let log = Log::of_this_thread();
-    let scene = scene(refused).await;
-    let client = scene.client::<Full<Bytes>>(&scene.layer());
-    for uri in [
-        "https://evil.example/",
-        "http://api.example.com/",
-        "http://api.example.com/again",
-        "https://api.example.com:444/",
-        "http://127.0.0.1:81/",
-    ] {
-        let request = Request::get(uri).body(Full::default()).expect("a request");
-        let response = client.clone().oneshot(request).await.expect("an answer");
-        assert_eq!(response.status(), StatusCode::UNAUTHORIZED, "{uri}");
-    }
-    let calls = scene.calls.lock().unwrap().clone();
-    assert!(calls.iter().all(|headers| !headers.contains_key(header::AUTHORIZATION)));
-    assert_eq!((calls.len(), scene.refreshes()), (5, 0));
-    let warnings = log.lines_at("WARN");
-    assert!(warnings.len() == 1 && warnings[0].contains("allow_http_to"), "{warnings:?}");
-}
-
-#[tokio::test]
-async fn a_header_of_the_applications_own_is_kept() {
-    let scene = scene(refused).await;
-    let request = Request::get(API).header(header::AUTHORIZATION, "Bearer mine");
-    let request = request.body(Full::<Bytes>::default()).expect("a request");
-    let response = scene.client(&scene.layer()).oneshot(request).await.expect("an answer");
-    assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
-    assert_eq!(bearer(&scene.calls.lock().unwrap()[0]), "mine");
-    assert_eq!((scene.calls(), scene.refreshes()), (1, 0));
-}
+use super::{API, SECOND, Scene, bearer, get, refused, scene, scene_with_a_refused_token, status};
 
 #[tokio::test]
 async fn fifty_calls_that_are_refused_make_one_refresh_and_a_late_401_makes_none() {
@@ -344,26 +184,4 @@ async fn while_no_newer_token_can_be_had_the_apis_own_401_is_passed_on() {
     assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
     assert_eq!(response.body(), "the API's own words");
     assert_eq!(scene.calls(), 1);
-}
-
-#[tokio::test]
-async fn without_a_token_nothing_is_sent_and_the_error_says_why() {
-    let scene = scene(|_| status(StatusCode::OK)).await;
-    let session = scene.world.session(scene.id);
-    scene.world.refresher.log_out(&session, Logout::EndSession).await.expect("logged out");
-    let error = get(&scene.client(&scene.layer())).await.expect_err("logged out");
-    let error = error.downcast_ref::<RefreshError>().expect("a refresh error");
-    assert_eq!(error.kind(), RefreshErrorKind::LoggedOut);
-    assert_eq!(scene.calls(), 0);
-}
-
-#[tokio::test]
-async fn neither_the_layer_nor_its_service_prints_a_token() {
-    let scene = scene(refused).await;
-    let layer = scene.layer();
-    let service =
-        layer.layer(service_fn(async |_: Request<()>| Ok::<_, Infallible>(Response::new(()))));
-    let printed = format!("{layer:?} {service:?}");
-    assert!(printed.contains("api.example.com"), "{printed}");
-    assert!(!printed.contains(&scene.current().await), "{printed}");
 }
