@@ -6,27 +6,29 @@
 //! The same over Redis and PostgreSQL where there are any:
 //! `tests/services/run redis postgres -- cargo bench --bench fast_path`.
 
+mod by_hand;
+#[path = "../common/mod.rs"]
 mod common;
 
 use std::{env, hint::black_box, sync::Arc, time::SystemTime};
 
 use axum::{
-    Extension, Router,
+    Router,
     body::Body,
     extract::Request,
     http::{StatusCode, header},
-    middleware::{Next, from_fn},
-    response::{IntoResponse, Response},
+    middleware::from_fn,
     routing::get,
 };
-use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
+use by_hand::{
+    hand_written, hand_written_guard, hand_written_with_claims, handed_over, session_by_hand,
+};
 use common::{
     ACCESS_TOKEN_BYTES, ID_TOKEN_BYTES, REFRESH_TOKEN_BYTES, Samples, print_goal, token_response,
 };
 use metrics_exporter_prometheus::PrometheusBuilder;
-use serde::{Deserialize, Serialize};
 use tower::ServiceExt;
-use tower_sessions::{MemoryStore, Session, SessionManagerLayer, SessionStore};
+use tower_sessions::{MemoryStore, Session, SessionStore};
 use tower_sessions_redis_store::{
     RedisStore,
     fred::{
@@ -43,57 +45,12 @@ use tower_token_refresh::{
 const ROUNDS: usize = 2000;
 const REQUESTS: usize = 50;
 const SERVER_ROUNDS: usize = 110;
-const HAND_KEY: &str = "tokens";
 
 /// One way of serving the request.
 struct Variant {
     name: &'static str,
     router: Router,
     cookie: String,
-}
-
-#[derive(Serialize, Deserialize)]
-struct HandTokens {
-    access_token: String,
-    refresh_token: String,
-    id_token: String,
-    scope: String,
-    expires_at: u64,
-}
-
-#[derive(Deserialize)]
-#[expect(dead_code, reason = "decoding them is what is measured")]
-struct HandClaims {
-    iss: String,
-    sub: String,
-    aud: String,
-    exp: u64,
-    iat: u64,
-    jti: String,
-    azp: String,
-    sid: String,
-    scope: String,
-    preferred_username: String,
-    email: String,
-    name: String,
-    realm_access: HandRoles,
-    resource_access: std::collections::HashMap<String, HandRoles>,
-}
-
-#[derive(Deserialize)]
-struct HandRoles {
-    roles: Vec<String>,
-}
-
-impl HandClaims {
-    fn of(token: &str) -> Option<Self> {
-        let payload = BASE64_URL_SAFE_NO_PAD.decode(token.split('.').nth(1)?).ok()?;
-        serde_json::from_slice(&payload).ok()
-    }
-
-    fn has_role(&self, client: &str, role: &str) -> bool {
-        self.resource_access.get(client).is_some_and(|at| at.roles.iter().any(|name| name == role))
-    }
 }
 
 #[tokio::main(flavor = "current_thread")]
@@ -269,49 +226,6 @@ async fn variants() -> [Variant; 10] {
     ]
 }
 
-async fn hand_written(session: Session) -> StatusCode {
-    match hand_held(&session).await {
-        Some(tokens) => {
-            black_box(&tokens.access_token);
-            StatusCode::OK
-        }
-        None => StatusCode::UNAUTHORIZED,
-    }
-}
-
-async fn hand_written_guard(session: Session, mut request: Request, next: Next) -> Response {
-    match hand_held(&session).await {
-        Some(tokens) => {
-            request.extensions_mut().insert(Arc::new(tokens));
-            next.run(request).await
-        }
-        None => StatusCode::UNAUTHORIZED.into_response(),
-    }
-}
-
-async fn handed_over(Extension(tokens): Extension<Arc<HandTokens>>) -> StatusCode {
-    black_box(&tokens.access_token);
-    StatusCode::OK
-}
-
-async fn hand_written_with_claims(session: Session) -> StatusCode {
-    let Some(tokens) = hand_held(&session).await else {
-        return StatusCode::UNAUTHORIZED;
-    };
-    match HandClaims::of(&tokens.access_token) {
-        Some(claims) if claims.has_role("shop-api", "admin") => {
-            black_box(&tokens.access_token);
-            StatusCode::OK
-        }
-        _ => StatusCode::FORBIDDEN,
-    }
-}
-
-async fn hand_held(session: &Session) -> Option<HandTokens> {
-    let tokens: HandTokens = session.get(HAND_KEY).await.ok()??;
-    (unix_now() + 5 < tokens.expires_at).then_some(tokens)
-}
-
 async fn our_token(token: AccessToken) -> StatusCode {
     black_box(token.secret());
     StatusCode::OK
@@ -320,22 +234,6 @@ async fn our_token(token: AccessToken) -> StatusCode {
 async fn our_token_with_claims(token: AccessToken, claims: Claims) -> StatusCode {
     black_box(token.secret());
     if claims.has_role("shop-api", "admin") { StatusCode::OK } else { StatusCode::FORBIDDEN }
-}
-
-async fn session_by_hand<S: SessionStore + Clone>(store: S) -> (SessionManagerLayer<S>, String) {
-    let session = Session::new(None, Arc::new(store.clone()), None);
-    let response = token_response("alice");
-    let text = |field: &str| response[field].as_str().expect("a string").to_owned();
-    let tokens = HandTokens {
-        access_token: text("access_token"),
-        refresh_token: text("refresh_token"),
-        id_token: text("id_token"),
-        scope: text("scope"),
-        expires_at: unix_now() + 3600,
-    };
-    session.insert(HAND_KEY, tokens).await.expect("the store does not fail");
-    session.save().await.expect("the store does not fail");
-    (SessionManagerLayer::new(store), cookie(&session))
 }
 
 async fn session_of_ours(

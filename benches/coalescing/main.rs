@@ -7,14 +7,15 @@
 //! those 5 ms, so then for a refresh that ends as soon as the last of the N has begun to ask, with
 //! nothing taken off. (What a waiter weighs: `cargo bench --bench memory`.)
 
+mod by_hand;
+#[path = "../common/mod.rs"]
 mod common;
 
 #[allow(dead_code, reason = "the bench uses a part of it")]
-#[path = "../src/single_flight.rs"]
+#[path = "../../src/single_flight.rs"]
 mod single_flight;
 
 use std::{
-    collections::HashMap,
     future::Future,
     sync::{
         Arc, Mutex,
@@ -23,9 +24,9 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use by_hand::{KeyedMutex, whole_by_hand};
 use common::{Samples, print_goal, token_response};
 use http_body_util::Full;
-use serde::{Deserialize, Serialize};
 use single_flight::{Joined, SingleFlight, Start};
 use tokio::sync::Notify;
 use tokio_util::task::TaskTracker;
@@ -264,66 +265,6 @@ where
     assert!(refresh.0.count.load(Ordering::SeqCst) <= 1, "one refresh");
     let refreshing = Duration::from_nanos(refresh.0.nanos.load(Ordering::SeqCst));
     total.saturating_sub(refreshing).as_nanos() as f64 / 1_000.0
-}
-
-#[derive(Clone, Default)]
-struct KeyedMutex(Arc<Mutex<HashMap<u64, Arc<tokio::sync::Mutex<()>>>>>);
-
-impl KeyedMutex {
-    fn of(&self, key: u64) -> Arc<tokio::sync::Mutex<()>> {
-        self.0.lock().expect("no panic").entry(key).or_default().clone()
-    }
-}
-
-#[derive(Serialize, Deserialize)]
-struct HandTokens {
-    access_token: String,
-    refresh_token: String,
-    id_token: String,
-    expired: bool,
-}
-
-impl HandTokens {
-    fn new(expired: bool) -> Self {
-        let response = token_response("alice");
-        let text = |field: &str| response[field].as_str().expect("a string").to_owned();
-        Self {
-            access_token: text("access_token"),
-            refresh_token: text("refresh_token"),
-            id_token: text("id_token"),
-            expired,
-        }
-    }
-}
-
-/// Each request has loaded its session and found the token expired; under the lock it reads the
-/// session again.
-async fn whole_by_hand(n: usize, refresh: &Refresh) -> f64 {
-    const KEY: &str = "tokens";
-    let store = MemoryStore::default();
-    let first = Session::new(None, Arc::new(store.clone()), None);
-    first.insert(KEY, HandTokens::new(true)).await.expect("the memory store does not fail");
-    first.save().await.expect("the memory store does not fail");
-    let mut sessions = loaded(n, first.id(), Arc::new(store)).await;
-    let keyed = KeyedMutex::default();
-    storm(n, refresh, move |refresh| {
-        let (lock, session) = (keyed.of(1), sessions.pop().expect("one for each"));
-        async move {
-            let _held = lock.lock().await;
-            session.load().await.expect("the memory store does not fail");
-            let tokens: HandTokens = session.get(KEY).await.expect("readable").expect("logged in");
-            if tokens.expired {
-                refresh.run().await;
-                session
-                    .insert(KEY, HandTokens::new(false))
-                    .await
-                    .expect("the memory store does not fail");
-                session.save().await.expect("the memory store does not fail");
-            }
-            1
-        }
-    })
-    .await
 }
 
 /// Each request has loaded its session.
