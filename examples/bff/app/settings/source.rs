@@ -1,7 +1,7 @@
 //! Where the settings come from: the environment, then the files that hold a secret each, then
 //! `CONFIG_FILE`.
 
-use std::{borrow::Cow, ffi::OsString, fs};
+use std::{borrow::Cow, ffi::OsString, fs, path::Path};
 
 use figment::{
     Figment,
@@ -107,7 +107,17 @@ impl<F: Fn(&str) -> Option<OsString>> Source<F> {
         }
         let variable = format!("{name}_FILE");
         let Some(path) = self.environment(&variable)? else { return Ok(None) };
-        let broken = |rule: String| SettingError::shown(variable.clone(), &path, rule);
+        let broken = |rule: String| {
+            // What names no folder that is there may be the secret itself.
+            if Path::new(&path).parent().is_some_and(Path::is_dir) {
+                SettingError::shown(variable.clone(), &path, rule)
+            } else {
+                SettingError::unshown(
+                    variable.clone(),
+                    format!("no file can be read there: {rule}"),
+                )
+            }
+        };
         let secret = fs::read_to_string(&path).map_err(|error| broken(error.to_string()))?;
         // Deliberately not as if it were missing: without it tokens lie there in plain text, or
         // sessions in memory, and nobody is told.
