@@ -21,14 +21,15 @@ use crate::{
 
 /// The most users whose exchanged tokens are kept.
 const MOST_LOGINS: u64 = 10_000;
-/// What a flight may take beside its requests: the refresh of the login, at the most.
-const LONGEST_REFRESH: Duration = Duration::from_secs(60);
+/// The token of a user whom nobody has asked for in this time is dropped.
+const IDLE: Duration = Duration::from_secs(60 * 60);
 
 /// Exchanges users' tokens for tokens of one other API (RFC 8693): this application calls that API
 /// in the user's name, with a token that is good for nothing else. Cheap to clone.
 ///
-/// The exchanged token is kept per login. All calls that need a new one wait for one exchange, and
-/// when the login ends it is dropped.
+/// The exchanged token is kept per login, for the 10,000 logins that were asked for last, and until
+/// nobody has asked for it for an hour. All calls that need a new one wait for one exchange, and when
+/// the login ends it is dropped.
 ///
 /// ```
 /// use tower_token_refresh::{
@@ -63,7 +64,6 @@ struct Shared {
 pub struct ExchangedTokens {
     exchange: Arc<Shared>,
     login: LoginTokens,
-    slot: Arc<Slot>,
 }
 
 impl TokenExchange {
@@ -96,9 +96,10 @@ impl TokenExchange {
         target.check()?;
         let policy = refresher.policy();
         let longest = refresher.providers().own().provider.longest_refresh();
-        let flight_timeout = longest.saturating_mul(3).saturating_add(LONGEST_REFRESH);
+        // Each of two exchanges, and a token of the user before it.
+        let flight_timeout = longest.saturating_add(policy.wait_timeout).saturating_mul(2);
         let clock = refresher.clock().clone();
-        let slots = Slots::new(MOST_LOGINS, policy.clone(), flight_timeout, clock);
+        let slots = Slots::new(MOST_LOGINS, Some(IDLE), policy.clone(), flight_timeout, clock);
         refresher.watchers().follow(&slots);
         Ok(Self(Arc::new(Shared { refresher: refresher.clone(), slots, target, on_behalf_of })))
     }
@@ -109,13 +110,13 @@ impl TokenExchange {
     /// they give [`Misconfigured`](crate::RefreshErrorKind::Misconfigured), and nothing is sent.
     #[must_use]
     pub fn tokens(&self, login: &LoginTokens) -> ExchangedTokens {
-        let slot = self.0.slots.slot(login.key());
-        ExchangedTokens { exchange: self.0.clone(), login: login.clone(), slot }
+        ExchangedTokens { exchange: self.0.clone(), login: login.clone() }
     }
 }
 
 impl ExchangedTokens {
-    /// A token that is fresh now. It returns at once while there is one.
+    /// A token that is fresh now. While there is one it waits for no provider: it asks the token store
+    /// whether the login still stands, as often as for the login's own tokens.
     ///
     /// # Cancel safety
     /// Dropping the future loses nothing: an exchange that has begun goes on to its end.
@@ -126,7 +127,7 @@ impl ExchangedTokens {
     /// ends by it. All who waited for an exchange get its error.
     pub async fn token(&self) -> Result<AccessToken, RefreshError> {
         let slots = &self.exchange.slots;
-        self.for_this_login(slots.token(&self.slot, || self.exchanging())).await
+        self.for_this_login(async { slots.token(&self.slot(), || self.exchanging()).await }).await
     }
 
     /// A token newer than `rejected`, which the API has refused with a 401. All who were refused with
@@ -139,7 +140,8 @@ impl ExchangedTokens {
     /// As [`token`](Self::token).
     pub async fn newer_than(&self, rejected: &AccessToken) -> Result<AccessToken, RefreshError> {
         let (slots, rejected) = (&self.exchange.slots, rejected.cached());
-        self.for_this_login(slots.newer_than(&self.slot, rejected, self.exchanging())).await
+        let newer = async { slots.newer_than(&self.slot(), rejected, self.exchanging()).await };
+        self.for_this_login(newer).await
     }
 
     /// An ended login has no tokens, whatever is kept here.
@@ -152,8 +154,8 @@ impl ExchangedTokens {
         }
         let limit = self.exchange.refresher.policy().wait_timeout;
         let answered = tokio::time::timeout(limit, async {
-            // A token that is here already needs no provider.
-            if let Err(error) = self.login.token().await
+            // A store that is down ends no login, and a token that is here already needs none.
+            if let Err(error) = self.login.confirm().await
                 && error.kind() != RefreshErrorKind::Unavailable
             {
                 return Err(error);
@@ -164,6 +166,11 @@ impl ExchangedTokens {
         // Last: the user may have logged out while this waited, or just before it was woken.
         self.login.check_not_ended()?;
         answer
+    }
+
+    /// Looked up each time, or a logout would not empty one that was forgotten in between.
+    fn slot(&self) -> Arc<Slot> {
+        self.exchange.slots.slot(self.login.key())
     }
 
     fn exchanging(&self) -> Arc<dyn Obtain> {

@@ -15,11 +15,11 @@ use super::{
     confirm::confirmed,
     ending::Login,
     errors::SOON,
-    valid_token::{grant_of, newer_token_of, valid_token_of},
+    valid_token::{at_once, grant_of, newer_token_of, refresh_early, valid_token_of},
 };
 use crate::{
     error::RefreshError,
-    tokens::{AccessToken, CachedToken, Generation, GrantHandle, GrantId, RecordKey},
+    tokens::{AccessToken, CachedToken, Generation, GrantHandle, GrantId, RecordKey, Standing},
 };
 
 /// The shortest pause between two looks at a login that nothing has happened to.
@@ -188,6 +188,24 @@ impl LoginTokens {
 
     pub(crate) fn is_of(&self, refresher: &TokenRefresher) -> bool {
         Arc::ptr_eq(&self.core, &refresher.0)
+    }
+
+    /// Fails if the login has ended, or if that cannot be found out. A refresh that is due begins, and
+    /// this does not wait for it.
+    pub(crate) async fn confirm(&self) -> Result<(), RefreshError> {
+        if at_once(&self.core, self.grant).is_some() {
+            return Ok(());
+        }
+        let token = confirmed(&self.core, self.grant).await?;
+        match self.core.standing(&token, self.core.clock.now()) {
+            Standing::Fresh => Ok(()),
+            // It ends by that.
+            Standing::Expired if !token.has_refresh_token => self.token().await.map(drop),
+            Standing::DueSoon | Standing::Expired => {
+                refresh_early(&self.core, self.asker(), self.grant, &token).await;
+                self.check_not_ended()
+            }
+        }
     }
 
     /// Fails if the login has ended, as far as this process knows.

@@ -132,7 +132,7 @@ pub(super) async fn grant_of(core: &Core, session: &Session) -> Result<GrantId, 
 }
 
 /// What a request gets that waits for nobody: nearly every one.
-fn at_once(core: &Arc<Core>, grant: GrantId) -> Option<Arc<CachedToken>> {
+pub(super) fn at_once(core: &Arc<Core>, grant: GrantId) -> Option<Arc<CachedToken>> {
     lately_confirmed(core, grant, |token, now| core.standing(token, now) == Standing::Fresh)
 }
 
@@ -299,7 +299,12 @@ async fn wait_for_newer(
 
 /// The request goes on with the token it has, and a flight of its own fetches the next. A failure
 /// is logged and counted; the next attempt starts after a pause that doubles.
-async fn refresh_early(core: &Arc<Core>, asker: Asker<'_>, grant: GrantId, token: &CachedToken) {
+pub(super) async fn refresh_early(
+    core: &Arc<Core>,
+    asker: Asker<'_>,
+    grant: GrantId,
+    token: &CachedToken,
+) {
     if !token.has_refresh_token || core.presentations.is_paused(token.key, token.generation) {
         return;
     }

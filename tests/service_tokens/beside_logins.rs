@@ -3,9 +3,10 @@
 use std::{pin::pin, time::Duration};
 
 use futures_util::poll;
-use support::{LIFE, World, settle, tokio_now};
+use support::{LIFE, TokenOp, World, settle, tokio_now};
 use tower_token_refresh::{
-    LoginTokens, Logout, RefreshErrorKind, TokenExchange, TokenRefresher, TokenSet, TokenTarget,
+    GrantHandle, LoginTokens, Logout, RefreshErrorKind, TokenExchange, TokenRefresher, TokenSet,
+    TokenTarget,
     testing::{Endpoint, StrictIssuer},
     tower_sessions::MemoryStore,
 };
@@ -74,6 +75,75 @@ async fn it_waits_for_refresh_and_exchange_together_no_longer_than_the_policy_sa
     let error = waiter.await.unwrap().expect_err("it takes longer");
     assert_eq!(error.kind(), RefreshErrorKind::WaitTimeout);
     assert!(began.elapsed() < 11 * SECOND, "{:?}", began.elapsed());
+}
+
+/// The login's own token has expired, and nobody needs it.
+#[tokio::test(start_paused = true)]
+async fn a_token_that_is_here_is_served_at_once_whatever_ails_the_provider() {
+    let ails: [fn(&StrictIssuer); 4] = [
+        |issuer| drop(issuer.gate_before(Endpoint::Token)),
+        |issuer| issuer.fail_next(200, "<html>"),
+        |issuer| issuer.fail_next_oauth(401, "invalid_client"),
+        |issuer| issuer.set_down(true),
+    ];
+    for (case, ail) in ails.iter().enumerate() {
+        let world = World::on_swapping();
+        let (login, _) = login(&world, "alice").await;
+        let alice = orders(&world.refresher).tokens(&login);
+        world.clock.advance(25 * SECOND);
+        let held = alice.token().await.expect("a token").secret().to_owned();
+        ail(&world.issuer);
+        world.clock.advance(LIFE - 24 * SECOND);
+        let began = tokio_now();
+        for _ in 0..2 {
+            assert_eq!(alice.token().await.expect("it is here").secret(), held, "case {case}");
+        }
+        assert!(began.elapsed() < SECOND, "case {case}: {:?}", began.elapsed());
+    }
+}
+
+/// It is no matter that a refresh was not waited for: what it finds out counts from then on.
+#[tokio::test]
+async fn a_login_that_ends_by_its_refresh_takes_the_exchanged_token_along() {
+    let world = World::on_swapping();
+    let (login, _) = login(&world, "alice").await;
+    let alice = orders(&world.refresher).tokens(&login);
+    world.clock.advance(25 * SECOND);
+    alice.token().await.expect("a token");
+    world.issuer.fail_next_oauth(400, "invalid_grant");
+    world.clock.advance(LIFE - 24 * SECOND);
+    alice.token().await.expect("nobody knows yet");
+    login.ended().await;
+    assert_eq!(world.issuer.requests(Endpoint::Token), 2);
+    let error = alice.token().await.expect_err("the provider has ended it");
+    assert_eq!(error.kind().status(), 401);
+}
+
+/// Her holder outlives what is kept for her, and what is known of her logout.
+#[tokio::test]
+async fn a_logout_counts_for_whoever_was_pushed_out_of_the_cache() {
+    let world = World::on_swapping();
+    let issuer =
+        StrictIssuer::builder().clock(world.clock.clock()).access_token_lifetime(60 * LIFE).build();
+    let endpoint = support::endpoint(&issuer);
+    let world = World { issuer, ..world }.asking(endpoint);
+    let ((login, session), (_, others)) =
+        (login(&world, "alice").await, login(&world, "bob").await);
+    let exchange = orders(&world.refresher);
+    let alice = exchange.tokens(&login);
+    alice.token().await.expect("a token");
+    for number in 0..20_000 {
+        let handle = GrantHandle::from_secret(&format!("{number:032x}")).expect("a handle");
+        for _ in 0..3 {
+            let _somebody = exchange.tokens(&world.refresher.tokens(&handle));
+        }
+    }
+    world.refresher.log_out(&session, Logout::EndSession).await.expect("logged out");
+    world.clock.advance(11 * LIFE);
+    world.refresher.log_out(&others, Logout::EndSession).await.expect("logged out");
+    world.tokens.refuse(TokenOp::Load);
+    let answer = alice.token().await.map(|token| token.secret().len());
+    assert!(answer.is_err(), "she has logged out");
 }
 
 /// Eight users of a provider that knows another API.

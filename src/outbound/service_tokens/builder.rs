@@ -63,8 +63,8 @@ impl ServiceTokensBuilder {
         A: Future<Output = Result<TokenSet, E>> + Send + 'static,
         E: Into<BoxError>,
     {
-        let slots =
-            Slots::new(MOST_TARGETS, RefreshPolicy::default(), LONGEST_FLIGHT, Clock::system());
+        let policy = RefreshPolicy::default();
+        let slots = Slots::new(MOST_TARGETS, None, policy, LONGEST_FLIGHT, Clock::system());
         ServiceTokens::new(slots, Arc::new(ByFn(obtain)), TokenTarget::new())
     }
 
@@ -136,7 +136,7 @@ impl ServiceTokensBuilder {
         let provider = endpoint.validate()?.with_clock(clock.clone()).for_requests("service");
         let provider = provider.with_wait_limit(policy.wait_timeout);
         let flight_timeout = provider.longest_refresh().saturating_add(LONGEST_FLIGHT);
-        let slots = Slots::new(MOST_TARGETS, policy, flight_timeout, clock);
+        let slots = Slots::new(MOST_TARGETS, None, policy, flight_timeout, clock);
         Ok(ServiceTokens::new(
             slots,
             Arc::new(AtProvider { provider, jwt_bearer, dpop_key }),

@@ -103,7 +103,7 @@ impl ServiceTokens {
     }
 
     /// The tokens for another target, from the same provider and with the same settings. Two sources
-    /// for one target share its token, unless 10,000 others were made in between.
+    /// for one target share its token, unless those of 10,000 others were made in between.
     ///
     /// # Errors
     /// `target` breaks a rule of [`TokenTarget`].

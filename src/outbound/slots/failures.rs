@@ -30,7 +30,7 @@ pub(in crate::outbound) struct NotObtained {
     pub(in crate::outbound) error: RefreshError,
     kind: Failure,
     /// What to say the first time, where the cause may pass.
-    at_first: Option<Box<RefreshError>>,
+    at_first: Option<RefreshError>,
 }
 
 /// Each kind has a row of its own.
@@ -59,7 +59,7 @@ impl NotObtained {
             _ if error.would_repeat() || is_refused => Failure::Refusal,
             _ => Failure::Outage,
         };
-        let at_first = error.is_passing().then(|| Box::new(passing(error.clone())));
+        let at_first = error.is_passing().then(|| passing(error.clone()));
         let error = if is_refused {
             let message = format!("the provider does not accept the grant {grant}");
             RefreshError::new(RefreshErrorKind::Misconfigured, message)
@@ -109,7 +109,7 @@ impl Failures {
         }
         let row = &mut rows[failed.kind as usize];
         let error = match failed.at_first {
-            Some(at_first) if *row == 0 => *at_first,
+            Some(at_first) if *row == 0 => at_first,
             _ => failed.error,
         };
         let pause = doubled(FIRST_PAUSE, *row, LONGEST_PAUSE);
@@ -204,7 +204,7 @@ mod tests {
             let error = unavailable("later");
             failures.add(NotObtained { error, kind: Failure::Later, at_first: None });
         }
-        let at_first = Some(Box::new(unavailable("it may pass")));
+        let at_first = Some(unavailable("it may pass"));
         let told = failures.add(NotObtained { at_first, ..refusal() });
         assert_eq!(told.kind(), RefreshErrorKind::Unavailable, "a 503 the first time");
         assert_eq!(rest(&failures), Some(SECOND));

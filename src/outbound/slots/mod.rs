@@ -27,7 +27,7 @@ use std::{
 use arc_swap::{ArcSwap, Guard};
 use async_trait::async_trait;
 use futures_util::{FutureExt, future::BoxFuture};
-use moka::sync::Cache;
+use moka::{policy::EvictionPolicy, sync::Cache};
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
@@ -44,10 +44,6 @@ use crate::{
     tokens::{AccessToken, CachedToken, Generation, RecordKey, Standing, TokenSet},
 };
 
-/// A flight bounds its own time well below this.
-const NET: Duration = Duration::from_secs(24 * 60 * 60);
-/// A slot that nobody has asked for in this time is forgotten.
-const IDLE: Duration = Duration::from_secs(60 * 60);
 /// An answer made for somebody else may be too old for this caller, and the next one as well.
 const MOST_ANSWERS: usize = 3;
 
@@ -85,17 +81,26 @@ pub(super) struct Slot {
 }
 
 impl Slots {
-    /// Of `policy` counts what is about access tokens and about waiting for them.
+    /// `most` slots are kept, those that were looked up last, and each until nobody has looked it up
+    /// for `idle`. Of `policy` counts what is about access tokens and about waiting for them.
     pub(super) fn new(
         most: u64,
+        idle: Option<Duration>,
         policy: RefreshPolicy,
         flight_timeout: Duration,
         clock: Clock,
     ) -> Arc<Self> {
         metrics::begin_service_tokens();
+        // By default moka keeps what is asked for often: a newcomer would ask in vain.
+        let by_key = Cache::builder().max_capacity(most).eviction_policy(EvictionPolicy::lru());
+        let by_key = match idle {
+            Some(idle) => by_key.time_to_idle(idle),
+            None => by_key,
+        };
         Arc::new(Self {
-            by_key: Cache::builder().max_capacity(most).time_to_idle(IDLE).build(),
-            flights: SingleFlight::new(NET, TaskTracker::new()),
+            by_key: by_key.build(),
+            // Longer than any flight.
+            flights: SingleFlight::new(flight_timeout.saturating_mul(2), TaskTracker::new()),
             policy,
             flight_timeout,
             clock,
@@ -128,7 +133,8 @@ impl Slots {
     ) -> Result<AccessToken, RefreshError> {
         // The one look at the clock: whoever looks twice may decide by two times.
         let now = self.clock.now();
-        // Lent and not counted: a counter would be written to by all threads at once.
+        // Lent and not counted, while the thread holds few: a counter would be written to by all
+        // threads at once.
         let token = slot.token.load();
         let (leeway, ahead) = (self.policy.leeway, self.policy.refresh_ahead);
         if token.lifetime().is_long_fresh_at(now, leeway, ahead) {
@@ -203,7 +209,7 @@ impl Slots {
                     return Ok(AccessToken::new(token, None));
                 }
             }
-            Err(unavailable("the provider's new tokens have already expired by our clock"))
+            Err(unavailable("the provider's new tokens were about to expire each time"))
         });
         answered.await.unwrap_or_else(|_elapsed| Err(wait_timeout(SOON)))
     }
@@ -216,7 +222,8 @@ impl Slots {
     ) -> Obtained {
         let filled = || Some(slot.token.load_full()).filter(|token| self.is_good(token, than));
         if let Some(token) = filled() {
-            // Another flight, for one that is newer still, is nothing to wait for.
+            // A flight may be under way for somebody whose rejected token is newer: this caller needs
+            // no such one.
             return Ok(token);
         }
         let joined = self.flights.join_or_start(&slot.key, || {
@@ -238,12 +245,9 @@ impl Slots {
         due: &CachedToken,
         obtain: impl FnOnce() -> Arc<dyn Obtain>,
     ) {
-        if slot.failures.is_paused() {
-            return;
-        }
         let _not_waited_for = self.flights.join_or_start(&slot.key, || {
             let token = slot.token.load_full();
-            if token.generation > due.generation {
+            if token.generation > due.generation || slot.failures.is_paused() {
                 return Start::No(Ok(token));
             }
             Start::Flight(self.clone().fly(slot.clone(), obtain()))
@@ -254,8 +258,6 @@ impl Slots {
         let asked_at = self.clock.moment();
         let limit = self.flight_timeout;
         let failed_before = slot.failures.any();
-        // A slot that is in use is not forgotten.
-        self.by_key.get(&slot.key);
         // Caught here, so that a source that panics is paused like one that fails.
         let obtaining = AssertUnwindSafe(obtain.obtain(failed_before)).catch_unwind();
         let obtained = match tokio::time::timeout(limit, obtaining).await {
@@ -327,3 +329,6 @@ impl fmt::Debug for Slots {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;
