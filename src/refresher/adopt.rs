@@ -13,7 +13,7 @@ use super::{
 use crate::{
     back_channel::Tick,
     error::RefreshError,
-    tokens::{GrantHandle, GrantId, TokenSet},
+    tokens::{GrantHandle, GrantId, RecordKey, TokenSet},
 };
 
 impl TokenRefresher {
@@ -70,7 +70,8 @@ impl TokenRefresher {
     /// Runs to its end even if the future is dropped.
     ///
     /// # Errors
-    /// As [`log_out`](Self::log_out).
+    /// As [`log_out`](Self::log_out), and [`Misconfigured`](crate::RefreshErrorKind::Misconfigured) if
+    /// the login is at another refresher's provider: nothing has ended then.
     pub async fn end(&self, handle: &GrantHandle) -> Result<Revocation, RefreshError> {
         self.0.run_to_the_end(end(self.0.clone(), handle.0)).await
     }
@@ -99,6 +100,8 @@ pub(super) async fn adopt(
 }
 
 async fn end(core: Arc<Core>, grant: GrantId) -> Result<Revocation, RefreshError> {
+    // Nobody would revoke its tokens.
+    core.records.check_is_ours(RecordKey::of(grant)).await?;
     let cached = core.cache.get(grant);
     let cause = Cause::Logout { with_session: false };
     let login = core.endings.end(Login::of(grant), cause, None).await;

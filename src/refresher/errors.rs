@@ -34,7 +34,7 @@ pub(super) fn subject_changed() -> RefreshError {
 }
 
 pub(super) fn no_record() -> RefreshError {
-    expired("the session points to a login that the token store does not have")
+    expired("the token store does not have this login")
 }
 
 /// What a request is told whose login ended for `reason`.

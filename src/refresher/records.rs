@@ -205,15 +205,27 @@ impl Records {
                 return Err(sealed_shut());
             }
         };
-        let only = self.issuer.as_deref();
-        if let Some(only) = only.filter(|only| **only != *tokens.issuer) {
-            return Err(misconfigured(format!(
-                "the session points to a login at {:?}, and this refresher is for {only:?}: give each \
-                 of them a `session_key` of its own",
-                tokens.issuer
-            )));
-        }
+        self.check_issuer(&tokens)?;
         Ok(offset.tokens_from_store(tokens))
+    }
+
+    fn check_issuer(&self, tokens: &GrantTokens) -> Result<(), RefreshError> {
+        let only = self.issuer.as_deref();
+        let Some(only) = only.filter(|only| **only != *tokens.issuer) else { return Ok(()) };
+        Err(misconfigured(format!(
+            "the login is at {:?}, and this refresher is for {only:?}: give each of them a \
+             `session_key` of its own, and a handle to the refresher that it came from",
+            tokens.issuer
+        )))
+    }
+
+    /// Fails if the login is of another refresher's provider. A record that cannot be read says
+    /// nothing about that.
+    pub(super) async fn check_is_ours(&self, key: RecordKey) -> Result<(), RefreshError> {
+        let loaded = self.ask("load", async { self.store.load(key).await }).await;
+        let record = loaded.ok().and_then(|loaded| loaded.record);
+        let tokens = record.and_then(|record| self.codec.open(key, &record).ok());
+        tokens.map_or(Ok(()), |tokens| self.check_issuer(&tokens))
     }
 
     /// Tells `listener` what other processes do. Returns if the store cannot tell; fails when it no

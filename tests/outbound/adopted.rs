@@ -76,6 +76,26 @@ on_every_store! {
         assert!(matches!(again, Revocation::NothingToRevoke), "{again:?}");
     }
 
+    #[doc = "Nobody could revoke its tokens there."]
+    async fn another_providers_refresher_does_not_end_it(world: World) {
+        let handle = adopt(&world, "alice").await;
+        let other = StrictIssuer::builder().issuer_url("https://other.example/realms/other").build();
+        let builder = TokenRefresher::builder(support::endpoint(&other), world.sessions.clone())
+            .token_store(world.tokens.clone());
+        let builder = match &world.keys {
+            Some(keys) => builder.seal_with(keys.clone()),
+            None => builder,
+        };
+        let second = builder.clock(world.clock.clock()).build().expect("the settings agree");
+        let error = second.end(&handle).await.expect_err("it is of the other one");
+        assert_eq!(error.kind(), RefreshErrorKind::Misconfigured);
+        for named in [world.issuer.issuer_url(), other.issuer_url()] {
+            assert!(error.to_string().contains(&named), "{error}");
+        }
+        let ended = world.refresher.end(&handle).await.expect("ended");
+        assert!(matches!(ended, Revocation::Revoked), "{ended:?}");
+    }
+
     async fn a_login_that_never_was_is_none(world: World) {
         let nobody = GrantHandle::from_secret("00112233445566778899aabbccddeeff").expect("a handle");
         let tokens = world.refresher.tokens(&nobody);
