@@ -92,6 +92,10 @@ pub(super) async fn run(core: Arc<Core>, asked: RefreshRequest, entry: Entry) ->
                 _ if ended == Outcome::OtherProcess && asked.early => {
                     tracing::debug!(%login, outcome, "another process brings the tokens");
                 }
+                // The user has logged out meanwhile, or in another process.
+                RefreshErrorKind::LoggedOut => {
+                    tracing::debug!(%login, outcome, "the login has ended");
+                }
                 // Every request with an expired token meets it, and the log has said why.
                 _ if is_held_back(error) || error.is_logged() => {
                     tracing::debug!(%login, outcome, error = %chain, "token refresh failed");

@@ -27,6 +27,7 @@ const DEFAULT_ISSUER: &str = "https://id.example.test/realms/test";
 /// | client | `web` with the secret `secret` |
 /// | its redirect URIs | any, http or https |
 /// | the APIs that tokens can be made for | any |
+/// | scopes of tokens that are no login's | `profile` and `email` |
 /// | service accounts with a key of their own | none |
 /// | DPoP (RFC 9449) | as the client likes; no nonces |
 /// | who logs in by the code flow | `login_hint`, else `alice` |
@@ -41,6 +42,7 @@ pub struct StrictIssuerBuilder {
     issuer_url: String,
     client: Client,
     apis: Option<Vec<String>>,
+    scopes: Vec<String>,
     account: Option<(String, Assertions)>,
     dpop: DpopRules,
     rotation: Rotation,
@@ -69,6 +71,7 @@ impl StrictIssuerBuilder {
             issuer_url: DEFAULT_ISSUER.to_owned(),
             client: Client { id: "web".to_owned(), proof: Proof::Secret("secret".to_owned()) },
             apis: None,
+            scopes: Vec::new(),
             account: None,
             dpop: DpopRules::default(),
             rotation: rules.rotation,
@@ -157,6 +160,13 @@ impl StrictIssuerBuilder {
     /// `audience` or `resource` that is none of them is refused with `invalid_target`.
     pub fn apis(mut self, names: impl IntoIterator<Item = impl Into<String>>) -> Self {
         self.apis = Some(names.into_iter().map(Into::into).collect());
+        self
+    }
+
+    /// Adds scopes that can be asked for beside `profile` and `email`, by client credentials, a JWT
+    /// bearer assertion or token exchange. Any other is refused with `invalid_scope`.
+    pub fn scopes(mut self, names: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.scopes = names.into_iter().map(Into::into).collect();
         self
     }
 
@@ -252,6 +262,7 @@ impl StrictIssuerBuilder {
             Clients {
                 client: self.client,
                 apis: self.apis,
+                scopes: self.scopes,
                 account: self.account,
                 dpop: self.dpop,
             },

@@ -188,8 +188,9 @@ impl StrictIssuer {
         request: &Request<Bytes>,
         form: &'a Form,
     ) -> Result<(&'a str, Vec<String>), OAuthError> {
-        let granted = "profile email";
-        let scope = form.get("scope").map_or(Ok(granted), |asked| narrowed(asked, granted))?;
+        let unasked = "profile email";
+        let granted = [&[unasked.to_owned()], &*self.inner.clients.scopes].concat().join(" ");
+        let scope = form.get("scope").map_or(Ok(unasked), |asked| narrowed(asked, &granted))?;
         let named = url::form_urlencoded::parse(request.body());
         let named = named.filter(|(name, _)| name == "audience" || name == "resource");
         let targets: Vec<_> = named.map(|(_, value)| value.into_owned()).collect();

@@ -58,6 +58,8 @@ pub(super) struct Clients {
     pub(super) client: Client,
     /// The APIs that tokens can be made for. None: any.
     pub(super) apis: Option<Vec<String>>,
+    /// Beside `profile` and `email`.
+    pub(super) scopes: Vec<String>,
     /// Who gets tokens by assertions of a key of its own.
     pub(super) account: Option<(String, Assertions)>,
     pub(super) dpop: DpopRules,

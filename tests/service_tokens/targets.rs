@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use support::settle;
-use tower_token_refresh::{StandardClaims, TokenTarget, testing::Endpoint};
+use tower_token_refresh::{RefreshErrorKind, StandardClaims, TokenTarget, testing::Endpoint};
 
 use crate::Service;
 
@@ -61,4 +61,14 @@ async fn the_provider_is_told_what_the_token_is_for() {
     assert_eq!(claims.aud, ["orders", "stock", "https://stock.example/v1?x=y"]);
     assert_eq!(token.scope(), Some("email"));
     assert_eq!(token.subject(), Some(&*service.issuer.subject_of("service-account-web")));
+}
+
+#[tokio::test]
+async fn the_issuer_of_tests_knows_the_scopes_it_was_told_and_no_other() {
+    let service = Service::with(|issuer| issuer.scopes(["orders:read"]), |tokens| tokens);
+    let of = |scope| service.tokens.for_target(TokenTarget::new().scope(scope)).unwrap();
+    let token = of("orders:read email").token().await.expect("a token");
+    assert_eq!(token.scope(), Some("orders:read email"));
+    let error = of("orders:write").token().await.expect_err("nobody has named it");
+    assert_eq!(error.kind(), RefreshErrorKind::Misconfigured);
 }
