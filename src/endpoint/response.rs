@@ -246,7 +246,11 @@ fn by_code(code: &'static str, headers: &HeaderMap) -> EndpointError {
         oauth_error::SLOW_DOWN => try_later(headers),
         oauth_error::SERVER_ERROR => unavailable().maybe_consumed().perhaps_dead(),
         "invalid_client" => rejected.may_pass(),
-        "invalid_target" | "invalid_scope" | "invalid_dpop_proof" => rejected.of_one_request(),
+        "invalid_target" | "invalid_scope" => {
+            let check = "check the scope, audience and resource, and what the client may ask for";
+            rejected.of_one_request().with_hint(check)
+        }
+        "invalid_dpop_proof" => rejected.of_one_request(),
         // The nonces of many requests may have crossed.
         USE_DPOP_NONCE => rejected.of_one_request().may_pass(),
         "invalid_request" | "unauthorized_client" | oauth_error::UNREGISTERED => {

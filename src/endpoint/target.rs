@@ -136,12 +136,21 @@ pub(crate) fn is_scope_word(word: &str) -> bool {
 impl fmt::Debug for TokenTarget {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let names: Vec<_> = self.params.iter().map(|(name, _)| name).collect();
-        f.debug_struct("TokenTarget")
-            .field("scope", &self.scope)
-            .field("audiences", &self.audiences)
-            .field("resources", &self.resources)
-            .field("params", &names)
-            .finish()
+        // Without what was not set: it stands in lines of the log.
+        let mut shown = f.debug_struct("TokenTarget");
+        if let Some(scope) = &self.scope {
+            shown.field("scope", scope);
+        }
+        if !self.audiences.is_empty() {
+            shown.field("audiences", &self.audiences);
+        }
+        if !self.resources.is_empty() {
+            shown.field("resources", &self.resources);
+        }
+        if !names.is_empty() {
+            shown.field("params", &names);
+        }
+        shown.finish()
     }
 }
 

@@ -230,6 +230,12 @@ impl Obtain for ExchangedTokens {
     fn target(&self) -> &TokenTarget {
         &self.exchange.target
     }
+
+    fn provider(&self) -> String {
+        let token = self.login.current();
+        let issuer = token.as_ref().and_then(AccessToken::issuer);
+        issuer.unwrap_or("a provider whose login has ended").to_owned()
+    }
 }
 
 impl Follower for Slots {

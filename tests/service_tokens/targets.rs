@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use support::settle;
+use support::{log::Log, settle};
 use tower_token_refresh::{RefreshErrorKind, StandardClaims, TokenTarget, testing::Endpoint};
 
 use crate::Service;
@@ -69,6 +69,13 @@ async fn the_issuer_of_tests_knows_the_scopes_it_was_told_and_no_other() {
     let of = |scope| service.tokens.for_target(TokenTarget::new().scope(scope)).unwrap();
     let token = of("orders:read email").token().await.expect("a token");
     assert_eq!(token.scope(), Some("orders:read email"));
+    let log = Log::of_this_thread();
     let error = of("orders:write").token().await.expect_err("nobody has named it");
     assert_eq!(error.kind(), RefreshErrorKind::Misconfigured);
+    let [line] = &log.lines_at("ERROR")[..] else { panic!("one line") };
+    let (provider, target) =
+        (service.issuer.token_url(), r#"TokenTarget { scope: "orders:write" }"#);
+    for named in [&*provider, target, "invalid_scope", "check the scope"] {
+        assert!(line.contains(named), "{named}: {line}");
+    }
 }

@@ -18,6 +18,9 @@ use crate::{
 #[async_trait]
 pub(super) trait Ask: Send + Sync + 'static {
     async fn ask(&self, target: &TokenTarget) -> Result<TokenSet, NotObtained>;
+
+    /// For the log.
+    fn provider(&self) -> String;
 }
 
 /// Brings a token for one target.
@@ -34,6 +37,10 @@ impl Obtain for Asked {
 
     fn target(&self) -> &TokenTarget {
         &self.target
+    }
+
+    fn provider(&self) -> String {
+        self.ask.provider()
     }
 }
 
@@ -56,6 +63,10 @@ impl Ask for AtProvider {
         let obtained = self.provider.obtain(grant, self.dpop_key.as_ref()).await;
         obtained.map_err(|error| NotObtained::by_provider(error, grant.grant_type()))
     }
+
+    fn provider(&self) -> String {
+        self.provider.issuer_id().to_owned()
+    }
 }
 
 /// The application's own function.
@@ -75,6 +86,10 @@ where
             return Err(lacks_dpop_key().into());
         }
         Ok(set)
+    }
+
+    fn provider(&self) -> String {
+        "a function of the application".to_owned()
     }
 }
 

@@ -55,6 +55,9 @@ pub(super) trait Obtain: Send + Sync + 'static {
 
     /// What it is for, for the log.
     fn target(&self) -> &TokenTarget;
+
+    /// Where it comes from, for the log: the provider's issuer, or what stands for it.
+    fn provider(&self) -> String;
 }
 
 pub(super) struct Slots {
@@ -276,7 +279,7 @@ impl Slots {
             }
             Err(failed) => {
                 metrics::service_token(failed.error.kind().name());
-                log(&failed.error, obtain.target());
+                log(&failed.error, &*obtain);
                 Err(slot.failures.add(failed))
             }
         }
@@ -307,17 +310,17 @@ impl Slots {
     }
 }
 
-fn log(error: &RefreshError, target: &TokenTarget) {
-    let error_chain = Chain(error);
+fn log(error: &RefreshError, obtain: &dyn Obtain) {
+    let (chain, target, provider) = (Chain(error), obtain.target(), obtain.provider());
     match error.kind() {
         // The log has said why.
         _ if is_held_back(error) => {
-            tracing::debug!(?target, error = %error_chain, "no token for calls that go out");
+            tracing::debug!(provider, ?target, error = %chain, "no token for calls that go out");
         }
         RefreshErrorKind::Misconfigured | RefreshErrorKind::InvalidResponse => {
-            tracing::error!(?target, error = %error_chain, "no token for calls that go out");
+            tracing::error!(provider, ?target, error = %chain, "no token for calls that go out");
         }
-        _ => tracing::warn!(?target, error = %error_chain, "no token for calls that go out"),
+        _ => tracing::warn!(provider, ?target, error = %chain, "no token for calls that go out"),
     }
 }
 
