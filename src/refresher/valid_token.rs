@@ -98,7 +98,7 @@ pub(super) async fn newer_token_of(
     };
     let held = token.cached();
     // A refresh that brought a refresh token only has left the access token as it was.
-    let is_rejected = held.access_token.expose() == rejected.access_token.expose();
+    let is_rejected = held.has_access_token_of(rejected);
     if held.key != rejected.key || (held.generation > rejected.generation && !is_rejected) {
         core.meter.served(from);
         return Ok(token);

@@ -129,7 +129,10 @@ impl CachedToken {
 
     /// What stands where there is no token: one that expired before any time that a clock shows.
     pub(crate) fn none() -> Self {
-        let long_ago = SystemTime::UNIX_EPOCH - LONGEST_LIFE;
+        let most = Duration::from_secs(i64::MAX.unsigned_abs());
+        let long_ago = SystemTime::UNIX_EPOCH.checked_sub(most);
+        // Where time does not reach back that far.
+        let long_ago = long_ago.unwrap_or(SystemTime::UNIX_EPOCH - LONGEST_LIFE);
         Self {
             key: RecordKey::from_bytes([0; 16]),
             generation: Generation::NONE,
@@ -165,6 +168,16 @@ impl CachedToken {
     /// Whether the token was asked for since the last call.
     pub(crate) fn take_use(&self) -> bool {
         self.in_use.swap(false, Ordering::Relaxed)
+    }
+
+    /// Whether both have their access token from one answer. The provider may give a token again, out
+    /// of a cache: that is another answer, and there is nothing newer to be had.
+    pub(crate) fn has_access_token_of(&self, other: &Self) -> bool {
+        let (earlier, later) =
+            (self.obtained_at.min(other.obtained_at), self.obtained_at.max(other.obtained_at));
+        // The store's clock is known to some milliseconds.
+        let apart = later.duration_since(earlier).unwrap_or_default();
+        apart < Duration::from_secs(1) && self.access_token.expose() == other.access_token.expose()
     }
 
     pub(crate) fn lifetime(&self) -> Lifetime {

@@ -191,3 +191,19 @@ fn neither_the_handle_nor_a_token_is_printed() {
     let wrong = GrantHandle::from_secret("no-handle-but-a-secret").err().expect("refused");
     assert!(!format!("{wrong} {wrong:?}").contains("secret"), "{wrong}");
 }
+
+/// Some providers give the same token again, out of a cache.
+#[tokio::test]
+async fn where_the_new_token_is_the_old_one_late_401s_cause_no_refresh() {
+    let world = World::on_swapping();
+    let tokens = world.refresher.tokens(&adopt(&world, "alice").await);
+    let rejected = tokens.token().await.expect("a token");
+    let same = rejected.secret().to_owned();
+    world.issuer.edit_next(move |body| body["access_token"] = same.into());
+    world.clock.advance(SECOND * 15);
+    for _ in 0..25 {
+        let newest = tokens.newer_than(&rejected).await.expect("the newest there is");
+        assert_eq!(newest.secret(), rejected.secret());
+    }
+    assert_eq!(world.issuer.refreshes(), 1);
+}
