@@ -51,12 +51,13 @@ async fn main() -> Result<ExitCode, BoxError> {
         let answers = futures_util::future::join_all(calls).await;
         let errors = answers.iter().filter(|is_error| **is_error).count();
         failed += errors;
+        let refreshes = issuer.refreshes() - before.0;
         println!(
-            "{what:<44}{:>3} of {:<3} ok   {:>2} refused   {} refreshes",
+            "{what:<44}{:>3} of {:<3} ok   {:>2} refused   {refreshes} {}",
             answers.len() - errors,
             answers.len(),
             server.refused() - before.1,
-            issuer.refreshes() - before.0,
+            if refreshes == 1 { "refresh" } else { "refreshes" },
         );
     };
     report("the token is fresh", 1).await;
@@ -65,6 +66,10 @@ async fn main() -> Result<ExitCode, BoxError> {
     clock.advance(Duration::from_secs(30));
     server.revoke_all_seen();
     report("the server refuses it, though it is fresh", CALLS).await;
-    println!("one refresh token was used {} times at most", issuer.max_presented());
+    let most = match issuer.max_presented() {
+        1 => "once".to_owned(),
+        times => format!("{times} times"),
+    };
+    println!("one refresh token was used {most} at most");
     Ok(if failed == 0 && issuer.refreshes() == 2 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

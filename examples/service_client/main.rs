@@ -95,8 +95,9 @@ async fn by_tower(
 
 fn report(how: &str, statuses: Vec<Result<StatusCode, BoxError>>, token_requests: usize) {
     let served = statuses.iter().filter(|status| matches!(status, Ok(StatusCode::OK))).count();
+    let requests = if token_requests == 1 { "request" } else { "requests" };
     println!(
-        "{AT_ONCE} calls {how:<33}: {served} answered, {token_requests} token requests so far"
+        "{AT_ONCE} calls {how:<33}: {served} answered, {token_requests} token {requests} so far"
     );
 }
 

@@ -32,6 +32,9 @@ const IDLE: Duration = Duration::from_secs(60 * 60);
 /// the login ends it is dropped.
 ///
 /// ```
+/// # #[cfg(feature = "axum")]
+/// # fn main() {
+/// use axum::extract::State;
 /// use tower_token_refresh::{
 ///     ConfigError, LoginTokens, RefreshError, TokenExchange, TokenRefresher, TokenTarget,
 /// };
@@ -41,12 +44,18 @@ const IDLE: Duration = Duration::from_secs(60 * 60);
 ///     TokenExchange::new(refresher, TokenTarget::new().audience("orders"))
 /// }
 ///
-/// async fn handler(orders: TokenExchange, login: LoginTokens) -> Result<(), RefreshError> {
+/// async fn handler(
+///     State(orders): State<TokenExchange>,
+///     login: LoginTokens,
+/// ) -> Result<(), RefreshError> {
 ///     let token = orders.tokens(&login).token().await?;
 ///     let _authorization = token.header(); // for the request to the API
 ///     Ok(())
 /// }
-/// # let _ = (orders, handler);
+/// # let _ = (orders, axum::routing::get::<_, _, TokenExchange>(handler));
+/// # }
+/// # #[cfg(not(feature = "axum"))]
+/// # fn main() {}
 /// ```
 #[derive(Clone)]
 pub struct TokenExchange(Arc<Shared>);

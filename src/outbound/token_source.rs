@@ -8,9 +8,12 @@ use crate::{error::RefreshError, refresher::LoginTokens, tokens::AccessToken};
 
 /// Gives access tokens to whoever calls an API: those of a login ([`LoginTokens`]), those that
 /// they are exchanged for ([`ExchangedTokens`](crate::ExchangedTokens)), those of the application
-/// itself ([`ServiceTokens`](crate::ServiceTokens)), or your own.
+/// itself ([`ServiceTokens`](crate::ServiceTokens)).
 ///
-/// Write code that calls an API against this, and a test gives it any token.
+/// Write code that calls an API against this. In a test,
+/// [`ServiceTokens::from_fn`](crate::ServiceTokens::from_fn) gives it any token, or
+/// [`Unavailable`](crate::RefreshErrorKind::Unavailable). A type of your own wraps one of these, since
+/// nothing else makes an [`AccessToken`]; its `impl` needs `#[async_trait]` of the crate `async-trait`.
 ///
 /// ```
 /// use std::sync::Arc;
