@@ -100,15 +100,15 @@ impl Call<'_> {
     /// What the API's answer leads to. True: the request goes out again. Otherwise the answer is
     /// passed on.
     ///
-    /// `from_api`: it is from the host that was called, and not from whoever that has led to.
+    /// `is_direct`: false if a redirect has led to another URL.
     pub(super) async fn goes_again(
         &mut self,
         answer: &mut (impl Answer + Send),
         can_be_sent_again: bool,
-        from_api: bool,
+        is_direct: bool,
     ) -> bool {
-        let can_be_sent_again = can_be_sent_again && from_api;
-        let learns = from_api && self.token.cached().dpop_key.is_some();
+        let can_be_sent_again = can_be_sent_again && is_direct;
+        let learns = is_direct && self.token.cached().dpop_key.is_some();
         let given = if learns { ServerNonce::of(answer.headers()) } else { None };
         let challenge = is_unauthorized(answer).then(|| Challenge::of(answer.headers()));
         let wants_nonce = challenge == Some(Challenge::UseNonce) && given.is_some();
@@ -121,13 +121,14 @@ impl Call<'_> {
             self.calls.api.nonces[self.host].set(nonce);
         }
         let Some(challenge) = challenge else {
-            self.note_newer("healed", false);
+            self.note_newer(false);
             return false;
         };
         match challenge {
             // A host that is not content with a new token, for whatever reason.
             Challenge::BadToken | Challenge::UseNonce if self.is_newer => {
-                self.note_newer("refused_again", true);
+                // Who has redirected it has not refused it.
+                self.note_newer(is_direct);
                 return false;
             }
             Challenge::BadToken if can_be_sent_again => {
@@ -139,9 +140,9 @@ impl Call<'_> {
             }
             Challenge::StepUp(step_up) => {
                 answer.extensions_mut().insert(step_up);
-                self.note_newer("healed", false);
+                self.note_newer(false);
             }
-            Challenge::NoTokenHelps => self.note_newer("healed", false),
+            Challenge::NoTokenHelps => self.note_newer(false),
             Challenge::BadToken | Challenge::UseNonce => {}
         }
         if !self.is_newer {
@@ -156,9 +157,9 @@ impl Call<'_> {
     }
 
     /// Notes what became of a request that has gone out again with a newer token.
-    fn note_newer(&mut self, outcome: &'static str, is_refused: bool) {
+    fn note_newer(&mut self, is_refused: bool) {
         if self.is_newer {
-            self.count(outcome);
+            self.count(if is_refused { "refused_again" } else { "healed" });
             let token = (self.token.cached().key, self.token.cached().generation);
             let api = &self.calls.api;
             api.refusals.sent_again(self.host, token, is_refused, api.clock.monotonic());
