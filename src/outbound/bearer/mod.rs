@@ -6,7 +6,7 @@
 //! | 401 to a token, and the body can be sent again | one refresh for all who were refused, and the request goes out once more |
 //! | 401 again | it is passed on |
 //! | 401 to a token younger than 10 s | it is passed on |
-//! | 401 after two new tokens in a row were refused by that host | for 60 s it is passed on |
+//! | 401 after two new tokens in a row were refused by that host | it is passed on, but for one in 60 s, until a new token helps |
 //! | 401 that no newer token can heal: `insufficient_scope`, `invalid_dpop_proof`, step-up | it is passed on |
 //! | 401 `use_dpop_nonce` with a nonce | the request goes out once more with the same token |
 //! | 401, and no newer token can be had | it is passed on |
@@ -38,7 +38,9 @@ use crate::{clock::Clock, dpop::ServerNonce, error::ConfigError, metrics};
 ///
 /// A misconfigured API refuses every token, and must not make the provider issue new ones for every
 /// user endlessly. So after two new tokens in a row that a host refused as well, whoever they
-/// belong to, its 401s are passed on for 60 s.
+/// belong to, its 401s are passed on, but for one in 60 s, until a new token helps. Those that come
+/// before the second refusal each lead to a refresh of their own user's token: as many as are under
+/// way.
 #[derive(Clone)]
 pub struct ApiHosts(Arc<Api>);
 

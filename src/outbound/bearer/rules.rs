@@ -62,7 +62,7 @@ impl Calls {
     async fn newer_than(&self, rejected: &AccessToken, host: usize) -> Option<AccessToken> {
         let age = self.api.clock.now().duration_since(rejected.cached().obtained_at);
         let is_young = age.is_ok_and(|age| age < YOUNG);
-        if is_young || !self.api.refusals.may_help(host, self.api.clock.monotonic()) {
+        if is_young || !self.api.refusals.admit(host, self.api.clock.monotonic()) {
             return None;
         }
         match self.source.newer_than(rejected).await {
