@@ -147,10 +147,14 @@ impl ApiHosts {
         Ok(self)
     }
 
-    /// Sets the clock that the ages of tokens are measured by. The default is the system's.
+    /// Sets the clock that the ages of tokens are measured by. The default is the system's. What
+    /// was refused by another clock is forgotten.
     #[must_use]
     pub fn clock(mut self, clock: impl Into<Clock>) -> Self {
-        Arc::make_mut(&mut self.0).clock = clock.into();
+        let api = Arc::make_mut(&mut self.0);
+        api.clock = clock.into();
+        // Its times are of the clock before, which other clones may keep.
+        api.refusals = Arc::new(Refusals::new(api.hosts.len()));
         self
     }
 }

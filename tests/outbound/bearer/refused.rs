@@ -124,6 +124,20 @@ async fn after_each_pause_one_of_all_users_asks_for_a_new_token() {
     }
 }
 
+/// The times of one clock mean nothing to another.
+#[tokio::test]
+async fn hosts_with_a_clock_of_their_own_know_nothing_of_the_refusals_of_others() {
+    let scene = scene(refused).await;
+    let api = scene.api();
+    let own = || api.clone().clock(scene.world.clock.clock());
+    for (api, refreshes) in [(&api, 1), (&api, 2), (&api, 2), (&own(), 3)] {
+        let layer = BearerLayer::new(scene.tokens.clone(), api);
+        let answer = get(&scene.client(&layer)).await.expect("an answer");
+        assert_eq!((answer.status(), scene.refreshes()), (StatusCode::UNAUTHORIZED, refreshes));
+        scene.world.clock.advance(SECOND * 11);
+    }
+}
+
 #[tokio::test]
 async fn many_calls_with_one_new_token_count_once() {
     let scene = scene(refused).await;
