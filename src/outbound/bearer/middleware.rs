@@ -59,11 +59,11 @@ impl Middleware for BearerMiddleware {
     ) -> reqwest_middleware::Result<Response> {
         let calls = &*self.0.0;
         let uri = uri_of(request.url());
-        let host = uri.as_ref().and_then(|uri| calls.host_of(uri, request.headers()));
-        let (Some(uri), Some(host)) = (uri, host) else {
+        let place = uri.as_ref().and_then(|uri| calls.place_of(uri, request.headers()));
+        let (Some(uri), Some(place)) = (uri, place) else {
             return next.run(request, extensions).await;
         };
-        let mut call = calls.call(host).await.map_err(Error::middleware)?;
+        let mut call = calls.call(place).await.map_err(Error::middleware)?;
         loop {
             let again = if call.may_go_again() { request.try_clone() } else { None };
             let proof = call.proof(request.method(), &uri);

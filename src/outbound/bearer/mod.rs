@@ -28,7 +28,7 @@ use tower::Layer;
 #[cfg(feature = "reqwest-middleware")]
 pub use self::middleware::BearerMiddleware;
 pub use self::{challenge::StepUp, service::BearerService};
-use self::{hosts::Hosts, refusals::Refusals, resend::Copy};
+use self::{hosts::Hosts, refusals::Refusals, resend::CopyBody};
 use super::TokenSource;
 use crate::{clock::Clock, dpop::ServerNonce, error::ConfigError, metrics};
 
@@ -52,7 +52,7 @@ struct Api {
     /// What each host wants to see in the next proof of a DPoP key.
     nonces: Arc<[ServerNonce]>,
     clock: Clock,
-    /// Holds a [`Copy`].
+    /// Holds a [`CopyBody`].
     copy: Option<Arc<dyn Any + Send + Sync>>,
 }
 
@@ -132,7 +132,7 @@ impl ApiHosts {
         mut self,
         copy: impl Fn(&B) -> Option<B> + Send + Sync + 'static,
     ) -> Self {
-        let copy: Copy<B> = Box::new(copy);
+        let copy: CopyBody<B> = Box::new(copy);
         Arc::make_mut(&mut self.0).copy = Some(Arc::new(copy));
         self
     }

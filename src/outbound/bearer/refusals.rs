@@ -30,8 +30,8 @@ impl Refusals {
 
     /// Whether whoever was refused may ask for a newer token. After a pause it is one, and the next
     /// one after another pause: whatever becomes of it, unless its token helps.
-    pub(super) fn admit(&self, host: usize, now: Duration) -> bool {
-        let mut refused = self.of(host);
+    pub(super) fn admit(&self, place: usize, now: Duration) -> bool {
+        let mut refused = self.of(place);
         if now < refused.until {
             return false;
         }
@@ -44,12 +44,12 @@ impl Refusals {
     /// A request went out again with a new token.
     pub(super) fn sent_again(
         &self,
-        host: usize,
+        place: usize,
         token: (RecordKey, Generation),
         is_refused: bool,
         now: Duration,
     ) {
-        let mut refused = self.of(host);
+        let mut refused = self.of(place);
         if !is_refused {
             *refused = Refused::default();
         } else if refused.last != Some(token) {
@@ -61,8 +61,8 @@ impl Refusals {
         }
     }
 
-    fn of(&self, host: usize) -> MutexGuard<'_, Refused> {
-        self.0[host].lock().unwrap_or_else(PoisonError::into_inner)
+    fn of(&self, place: usize) -> MutexGuard<'_, Refused> {
+        self.0[place].lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

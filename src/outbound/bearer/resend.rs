@@ -6,11 +6,11 @@ use bytes::Bytes;
 use http_body_util::{Empty, Full};
 
 /// Makes a body once more, before it is sent.
-pub(super) type Copy<B> = Box<dyn Fn(&B) -> Option<B> + Send + Sync>;
+pub(super) type CopyBody<B> = Box<dyn Fn(&B) -> Option<B> + Send + Sync>;
 
-/// `own`: a [`Copy`] of the application, which may be for another type.
+/// `own`: a [`CopyBody`] of the application, which may be for another type.
 pub(super) fn copy<B: 'static>(body: &B, own: Option<&(dyn Any + Send + Sync)>) -> Option<B> {
-    match own.and_then(|own| own.downcast_ref::<Copy<B>>()) {
+    match own.and_then(|own| own.downcast_ref::<CopyBody<B>>()) {
         Some(copy) => copy(body),
         None => known(body),
     }

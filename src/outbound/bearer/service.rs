@@ -42,7 +42,7 @@ where
     }
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        let Some(host) = self.layer.0.host_of(request.uri(), request.headers()) else {
+        let Some(place) = self.layer.0.place_of(request.uri(), request.headers()) else {
             let response = self.inner.call(request);
             return Box::pin(async { response.await.map_err(Into::into) });
         };
@@ -52,7 +52,7 @@ where
         let clone = self.inner.clone();
         let mut inner = std::mem::replace(&mut self.inner, clone);
         Box::pin(async move {
-            let mut call = calls.call(host).await?;
+            let mut call = calls.call(place).await?;
             loop {
                 let again = if call.may_go_again() { copy_of(&request, &calls) } else { None };
                 let proof = call.proof(request.method(), request.uri());
