@@ -54,7 +54,7 @@ where
         Box::pin(async move {
             let mut call = calls.call(place).await?;
             loop {
-                let again = if call.may_go_again() { copy_of(&request, &calls) } else { None };
+                let again = if call.may_go_again() { copy_of(&mut request, &calls) } else { None };
                 let proof = call.proof(request.method(), request.uri());
                 call.authorize(request.headers_mut(), proof);
                 let mut response = inner.call(request).await.map_err(Into::into)?;
@@ -70,8 +70,8 @@ where
 }
 
 /// None if the body cannot be sent twice.
-fn copy_of<B: 'static>(request: &Request<B>, calls: &Calls) -> Option<Request<B>> {
-    let mut copy = Request::new(resend::copy(request.body(), calls.api.copy.as_deref())?);
+fn copy_of<B: 'static>(request: &mut Request<B>, calls: &Calls) -> Option<Request<B>> {
+    let mut copy = Request::new(resend::copy(request.body_mut(), calls.api.copy.as_deref())?);
     copy.method_mut().clone_from(request.method());
     copy.uri_mut().clone_from(request.uri());
     *copy.version_mut() = request.version();
