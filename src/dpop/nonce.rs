@@ -40,8 +40,8 @@ impl ServerNonce {
         }
     }
 
-    /// From now on everybody repeats it. A nonce that a request has yet to go out again with is its
-    /// own until then: it may be good once.
+    /// From now on everybody repeats it. Call it after the request with this nonce has its answer:
+    /// until then no other request may use it, as some servers take a nonce once.
     pub(crate) fn set(&self, nonce: Arc<str>) {
         *self.lock() = Some(nonce);
     }

@@ -90,7 +90,8 @@ async fn a_mount_that_breaks_keeps_the_last_secret_and_warns_once() {
 
 /// A file whose reader waits for somebody who writes, as on a network that does not answer.
 #[tokio::test]
-async fn a_file_that_hangs_leaves_its_last_secret_and_takes_one_thread_only() {
+async fn a_file_that_hangs_leaves_its_last_secret_warns_once_and_takes_one_thread_only() {
+    let log = Log::of_this_thread();
     let mount = Mount::new("one");
     let auth = ClientAuth::basic("web", SecretSource::file(mount.path()));
     let (world, sent) = changing(|issuer| issuer, auth, with_the_right_secret);
@@ -107,6 +108,8 @@ async fn a_file_that_hangs_leaves_its_last_secret_and_takes_one_thread_only() {
     // One reader there is: its end of the pipe is open once, and the runtime waits for its thread.
     let mut writer = fs::OpenOptions::new().write(true).open(&pipe).unwrap();
     io::Write::write_all(&mut writer, b"two").unwrap();
+    let warnings = log.lines_at("WARN");
+    assert!(warnings.len() == 1 && warnings[0].contains("rule=timed out"), "{warnings:?}");
 }
 
 #[tokio::test]

@@ -2,13 +2,16 @@
 
 use std::{
     convert::Infallible,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
 use axum::{
     Router,
-    extract::Request,
+    extract::{RawQuery, Request},
     http::{HeaderMap, StatusCode, header},
     response::{IntoResponse, Redirect, Response},
     routing::{any, get},
@@ -67,27 +70,50 @@ async fn scene(together: usize) -> Scene {
         "orders".into_response()
     };
     let elsewhere = serve(elsewhere(&calls)).await;
-    let moved = async move || Redirect::temporary(&format!("http://{elsewhere}/"));
+    let back = format!("http://{elsewhere}/back?");
+    let elsewhere = format!("http://{elsewhere}/");
+    let storage = elsewhere.clone();
+    let turn = Arc::new(AtomicUsize::new(0));
+    let download = async move || match turn.fetch_add(1, Ordering::Relaxed) % 2 {
+        0 => StatusCode::UNAUTHORIZED.into_response(),
+        _ => Redirect::temporary(&storage).into_response(),
+    };
+    let moved = async move || Redirect::temporary(&elsewhere);
+    let detour = async move |headers: HeaderMap| {
+        let own = headers[header::HOST].to_str().expect("ASCII");
+        Redirect::temporary(&format!("{back}http://{own}/closed"))
+    };
+    let noted = calls.clone();
+    let closed = async move |headers: HeaderMap| {
+        note(&noted, &headers);
+        StatusCode::UNAUTHORIZED
+    };
     let gold = async || {
         let wanted = r#"Bearer error="insufficient_user_authentication", acr_values="gold""#;
         (StatusCode::UNAUTHORIZED, [(header::WWW_AUTHENTICATE, wanted)])
     };
     let app = Router::new()
         .route("/orders", any(orders))
+        .route("/orders/", get(async || Redirect::temporary("/orders")))
         .route("/moved", get(moved))
+        .route("/download", get(download))
+        .route("/detour", get(detour))
+        .route("/closed", get(closed))
         .route("/gold", get(gold));
     let host = serve(app).await;
     let api = ApiHosts::new([&host]).expect("a host").clock(world.clock.clock());
     Scene { world, tokens, api, url: format!("http://{host}"), calls }
 }
 
-/// Another server, which refuses everybody.
+/// Another server, which refuses everybody, or sends them back.
 fn elsewhere(calls: &Calls) -> Router {
     let calls = calls.clone();
-    Router::new().fallback(async move |headers: HeaderMap| {
+    let refused = async move |headers: HeaderMap| {
         note(&calls, &headers);
         StatusCode::UNAUTHORIZED
-    })
+    };
+    let back = async |RawQuery(to): RawQuery| Redirect::temporary(&to.expect("a URL"));
+    Router::new().route("/back", get(back)).fallback(refused)
 }
 
 impl Scene {
@@ -138,6 +164,40 @@ async fn the_401_of_a_host_that_a_redirect_leads_to_is_passed_on() {
     assert_eq!(request.send().await.expect("an answer").status(), 401);
     assert_eq!(*scene.calls.lock().unwrap(), [None], "and it gets no token");
     assert_eq!(scene.world.issuer.refreshes(), 0);
+}
+
+/// reqwest has taken the token off for the other host, and does not put it back.
+#[tokio::test]
+async fn the_401_of_the_api_behind_a_detour_is_passed_on() {
+    let scene = scene(1).await;
+    let request = scene.client().get(format!("{}/detour", scene.url));
+    assert_eq!(request.send().await.expect("an answer").status(), 401);
+    assert_eq!(*scene.calls.lock().unwrap(), [None], "it has refused nobody's token");
+    assert_eq!(scene.world.issuer.refreshes(), 0);
+}
+
+/// Nobody can tell it from the one above.
+#[tokio::test]
+async fn the_401_behind_a_redirect_on_one_host_is_passed_on() {
+    let scene = scene(1).await;
+    let request = scene.client().get(format!("{}/orders/", scene.url));
+    assert_eq!(request.send().await.expect("an answer").status(), 401);
+    assert_eq!(scene.seen(), (1, 0));
+    let direct = scene.client().get(format!("{}/orders#two", scene.url));
+    assert_eq!(direct.send().await.expect("an answer").status(), 200, "and a fragment is none");
+    assert_eq!(scene.seen(), (3, 1));
+}
+
+/// The API takes each new token, and sends whoever has it to a server that wants none.
+#[tokio::test]
+async fn the_401_of_another_host_is_no_refusal_of_the_new_token() {
+    let scene = scene(1).await;
+    for refreshes in 1..=3 {
+        let request = scene.client().get(format!("{}/download", scene.url));
+        assert_eq!(request.send().await.expect("an answer").status(), 401);
+        assert_eq!(scene.seen(), (refreshes, refreshes));
+        scene.world.clock.advance(Duration::from_secs(15));
+    }
 }
 
 #[tokio::test]

@@ -18,6 +18,9 @@
 //!   credentials   what one request says of the client
 //!   certificate   the certificate of the default transport
 //! ```
+//!
+//! What a method puts into the form is also in [`OWN_PARAMS`](super::request::OWN_PARAMS), so that
+//! nobody sets it twice.
 
 use std::{fmt, sync::Arc, time::SystemTime};
 

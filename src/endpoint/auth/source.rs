@@ -177,7 +177,7 @@ impl<T: Send + Sync + 'static> Source<T> {
 
     fn check(&self, what: &'static str) -> Result<(), ConfigError> {
         let Self::File(file) = self else { return Ok(()) };
-        file.told(file.read()).map(|_| ()).map_err(|error| {
+        file.read().map(|_| ()).map_err(|error| {
             let rule = match &error {
                 SourceError::File { rule, .. } => rule.to_string(),
                 other => other.to_string(),

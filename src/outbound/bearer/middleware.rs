@@ -24,8 +24,13 @@ use crate::outbound::TokenSource;
 /// [`ApiHosts::resend_with`] plays no part.
 ///
 /// reqwest follows redirects within. It takes the token off a request that goes to another host,
-/// and a 401 from there is passed on. The proof of a key stays on the request: it says nothing but
-/// which URL was called, and is worth nothing without the token.
+/// by another scheme or to another port, and does not put it back on the way back. The proof of a
+/// key stays on the request: it says nothing but which URL was called, and is worth nothing without
+/// the token.
+///
+/// A 401 of a URL that a redirect has led to is passed on, also on the same host: nobody can tell
+/// whether the token has come that far, and a proof names the URL that was called. Call the final
+/// URL.
 ///
 /// A middleware that tries failed requests again belongs before this one, so that each try gets a
 /// token that is fresh then.
@@ -54,21 +59,20 @@ impl Middleware for BearerMiddleware {
     ) -> reqwest_middleware::Result<Response> {
         let calls = &*self.0.0;
         let uri = uri_of(request.url());
-        let host = uri.as_ref().and_then(|uri| calls.host_of(uri, request.headers()));
-        let (Some(uri), Some(host)) = (uri, host) else {
+        let place = uri.as_ref().and_then(|uri| calls.place_of(uri, request.headers()));
+        let (Some(uri), Some(place)) = (uri, place) else {
             return next.run(request, extensions).await;
         };
-        let mut call = calls.call(host).await.map_err(Error::middleware)?;
+        let mut call = calls.call(place).await.map_err(Error::middleware)?;
         loop {
             let again = if call.may_go_again() { request.try_clone() } else { None };
             let proof = call.proof(request.method(), &uri);
             call.authorize(request.headers_mut(), proof);
             let mut response = next.clone().run(request, extensions).await?;
-            // Whoever a redirect has led to never saw the token.
-            let from = uri_of(response.url());
-            let has_seen_it =
-                from.and_then(|from| calls.host_of(&from, &HeaderMap::new())) == Some(host);
-            let goes_again = call.goes_again(&mut response, again.is_some(), has_seen_it).await;
+            // Whoever a redirect has led to may not have seen the token, whatever its host: reqwest
+            // takes it off for good, and tells the last URL only.
+            let is_direct = uri_of(response.url()).as_ref() == Some(&uri);
+            let goes_again = call.goes_again(&mut response, again.is_some(), is_direct).await;
             let (true, Some(again)) = (goes_again, again) else { return Ok(response) };
             request = again;
         }

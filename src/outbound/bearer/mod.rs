@@ -6,7 +6,7 @@
 //! | 401 to a token, and the body can be sent again | one refresh for all who were refused, and the request goes out once more |
 //! | 401 again | it is passed on |
 //! | 401 to a token younger than 10 s | it is passed on |
-//! | 401 after two new tokens in a row were refused by that host | for 60 s it is passed on |
+//! | 401 after two new tokens in a row were refused by that host | it is passed on, but for one in 60 s, until a new token helps |
 //! | 401 that no newer token can heal: `insufficient_scope`, `invalid_dpop_proof`, step-up | it is passed on |
 //! | 401 `use_dpop_nonce` with a nonce | the request goes out once more with the same token |
 //! | 401, and no newer token can be had | it is passed on |
@@ -28,7 +28,7 @@ use tower::Layer;
 #[cfg(feature = "reqwest-middleware")]
 pub use self::middleware::BearerMiddleware;
 pub use self::{challenge::StepUp, service::BearerService};
-use self::{hosts::Hosts, refusals::Refusals, resend::Copy};
+use self::{hosts::Hosts, refusals::Refusals, resend::CopyBody};
 use super::TokenSource;
 use crate::{clock::Clock, dpop::ServerNonce, error::ConfigError, metrics};
 
@@ -38,7 +38,9 @@ use crate::{clock::Clock, dpop::ServerNonce, error::ConfigError, metrics};
 ///
 /// A misconfigured API refuses every token, and must not make the provider issue new ones for every
 /// user endlessly. So after two new tokens in a row that a host refused as well, whoever they
-/// belong to, its 401s are passed on for 60 s.
+/// belong to, its 401s are passed on, but for one in 60 s, until a new token helps. Those that come
+/// before the second refusal each lead to a refresh of their own user's token: as many as are under
+/// way.
 #[derive(Clone)]
 pub struct ApiHosts(Arc<Api>);
 
@@ -50,7 +52,7 @@ struct Api {
     /// What each host wants to see in the next proof of a DPoP key.
     nonces: Arc<[ServerNonce]>,
     clock: Clock,
-    /// Holds a [`Copy`].
+    /// Holds a [`CopyBody`].
     copy: Option<Arc<dyn Any + Send + Sync>>,
 }
 
@@ -130,7 +132,7 @@ impl ApiHosts {
         mut self,
         copy: impl Fn(&B) -> Option<B> + Send + Sync + 'static,
     ) -> Self {
-        let copy: Copy<B> = Box::new(copy);
+        let copy: CopyBody<B> = Box::new(copy);
         Arc::make_mut(&mut self.0).copy = Some(Arc::new(copy));
         self
     }
@@ -145,10 +147,14 @@ impl ApiHosts {
         Ok(self)
     }
 
-    /// Sets the clock that the ages of tokens are measured by. The default is the system's.
+    /// Sets the clock that the ages of tokens are measured by. The default is the system's. What
+    /// was refused by another clock is forgotten.
     #[must_use]
     pub fn clock(mut self, clock: impl Into<Clock>) -> Self {
-        Arc::make_mut(&mut self.0).clock = clock.into();
+        let api = Arc::make_mut(&mut self.0);
+        api.clock = clock.into();
+        // Its times are of the clock before, which other clones may keep.
+        api.refusals = Arc::new(Refusals::new(api.hosts.len()));
         self
     }
 }

@@ -28,20 +28,28 @@ impl Refusals {
         Self((0..hosts).map(|_| Mutex::default()).collect())
     }
 
-    /// Whether a newer token is worth asking for.
-    pub(super) fn may_help(&self, host: usize, now: Duration) -> bool {
-        now >= self.of(host).until
+    /// Whether whoever was refused may ask for a newer token. After a pause it is one, and the next
+    /// one after another pause: whatever becomes of it, unless its token helps.
+    pub(super) fn admit(&self, place: usize, now: Duration) -> bool {
+        let mut refused = self.of(place);
+        if now < refused.until {
+            return false;
+        }
+        if refused.in_a_row >= MOST {
+            refused.until = now.saturating_add(PAUSE);
+        }
+        true
     }
 
     /// A request went out again with a new token.
     pub(super) fn sent_again(
         &self,
-        host: usize,
+        place: usize,
         token: (RecordKey, Generation),
         is_refused: bool,
         now: Duration,
     ) {
-        let mut refused = self.of(host);
+        let mut refused = self.of(place);
         if !is_refused {
             *refused = Refused::default();
         } else if refused.last != Some(token) {
@@ -53,8 +61,8 @@ impl Refusals {
         }
     }
 
-    fn of(&self, host: usize) -> MutexGuard<'_, Refused> {
-        self.0[host].lock().unwrap_or_else(PoisonError::into_inner)
+    fn of(&self, place: usize) -> MutexGuard<'_, Refused> {
+        self.0[place].lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -74,9 +82,22 @@ mod tests {
         refusals.sent_again(0, token(1), true, SECOND);
         refusals.sent_again(0, token(2), false, SECOND);
         refusals.sent_again(0, token(3), true, SECOND);
-        assert!(refusals.may_help(0, SECOND));
+        assert!(refusals.admit(0, SECOND));
         refusals.sent_again(0, token(4), true, SECOND);
-        assert!(!refusals.may_help(0, SECOND * 60) && refusals.may_help(0, SECOND * 61));
+        assert!(!refusals.admit(0, SECOND * 60) && refusals.admit(0, SECOND * 61));
+    }
+
+    #[test]
+    fn after_a_pause_one_is_admitted_and_all_if_its_token_helps() {
+        let refusals = Refusals::new(1);
+        refusals.sent_again(0, token(1), true, SECOND);
+        refusals.sent_again(0, token(2), true, SECOND);
+        assert!(refusals.admit(0, SECOND * 61));
+        // The first one may get no answer.
+        assert!(!refusals.admit(0, SECOND * 120) && refusals.admit(0, SECOND * 121));
+        assert!(!refusals.admit(0, SECOND * 122));
+        refusals.sent_again(0, token(3), false, SECOND * 122);
+        assert!(refusals.admit(0, SECOND * 122) && refusals.admit(0, SECOND * 122));
     }
 
     #[test]
@@ -84,6 +105,6 @@ mod tests {
         let refusals = Refusals::new(2);
         refusals.sent_again(0, token(1), true, SECOND);
         refusals.sent_again(0, token(2), true, SECOND);
-        assert!(!refusals.may_help(0, SECOND) && refusals.may_help(1, SECOND));
+        assert!(!refusals.admit(0, SECOND) && refusals.admit(1, SECOND));
     }
 }

@@ -32,7 +32,7 @@ pub(super) trait Answer {
 pub(super) struct Call<'a> {
     calls: &'a Calls,
     /// The place of the host that gets the token.
-    host: usize,
+    place: usize,
     token: AccessToken,
     /// The API has refused the token before this one.
     is_newer: bool,
@@ -47,22 +47,22 @@ pub(super) struct Call<'a> {
 
 impl Calls {
     /// The place of the host that gets the token. None: the request goes out as it is.
-    pub(super) fn host_of(&self, uri: &Uri, headers: &HeaderMap) -> Option<usize> {
+    pub(super) fn place_of(&self, uri: &Uri, headers: &HeaderMap) -> Option<usize> {
         self.api.hosts.find(uri).filter(|_| !headers.contains_key(AUTHORIZATION))
     }
 
     /// Begins a call with a token that is fresh now.
-    pub(super) async fn call(&self, host: usize) -> Result<Call<'_>, RefreshError> {
+    pub(super) async fn call(&self, place: usize) -> Result<Call<'_>, RefreshError> {
         let token = self.source.token().await?;
         let (is_newer, has_obeyed, nonce, is_open) = (false, false, None, false);
-        Ok(Call { calls: self, host, token, is_newer, has_obeyed, nonce, is_open })
+        Ok(Call { calls: self, place, token, is_newer, has_obeyed, nonce, is_open })
     }
 
     /// None if none is worth asking for, or can be had.
-    async fn newer_than(&self, rejected: &AccessToken, host: usize) -> Option<AccessToken> {
+    async fn newer_than(&self, rejected: &AccessToken, place: usize) -> Option<AccessToken> {
         let age = self.api.clock.now().duration_since(rejected.cached().obtained_at);
         let is_young = age.is_ok_and(|age| age < YOUNG);
-        if is_young || !self.api.refusals.may_help(host, self.api.clock.monotonic()) {
+        if is_young || !self.api.refusals.admit(place, self.api.clock.monotonic()) {
             return None;
         }
         match self.source.newer_than(rejected).await {
@@ -86,7 +86,7 @@ impl Call<'_> {
     pub(super) fn proof(&self, method: &Method, uri: &Uri) -> Option<HeaderValue> {
         let proof = self.token.dpop_proof(method, uri)?;
         let api = &self.calls.api;
-        Some(api.nonces[self.host].sign(proof, self.nonce.as_deref(), api.clock.now()))
+        Some(api.nonces[self.place].sign(proof, self.nonce.as_deref(), api.clock.now()))
     }
 
     /// Puts the token on the request, and its proof.
@@ -100,15 +100,15 @@ impl Call<'_> {
     /// What the API's answer leads to. True: the request goes out again. Otherwise the answer is
     /// passed on.
     ///
-    /// `from_api`: it is from the host that was called, and not from whoever that has led to.
+    /// `is_direct`: false if a redirect has led to another URL.
     pub(super) async fn goes_again(
         &mut self,
         answer: &mut (impl Answer + Send),
         can_be_sent_again: bool,
-        from_api: bool,
+        is_direct: bool,
     ) -> bool {
-        let can_be_sent_again = can_be_sent_again && from_api;
-        let learns = from_api && self.token.cached().dpop_key.is_some();
+        let can_be_sent_again = can_be_sent_again && is_direct;
+        let learns = is_direct && self.token.cached().dpop_key.is_some();
         let given = if learns { ServerNonce::of(answer.headers()) } else { None };
         let challenge = is_unauthorized(answer).then(|| Challenge::of(answer.headers()));
         let wants_nonce = challenge == Some(Challenge::UseNonce) && given.is_some();
@@ -118,30 +118,31 @@ impl Call<'_> {
             return true;
         }
         if let Some(nonce) = given.or(self.nonce.take()) {
-            self.calls.api.nonces[self.host].set(nonce);
+            self.calls.api.nonces[self.place].set(nonce);
         }
         let Some(challenge) = challenge else {
-            self.note_newer("healed", false);
+            self.note_newer(false);
             return false;
         };
         match challenge {
             // A host that is not content with a new token, for whatever reason.
             Challenge::BadToken | Challenge::UseNonce if self.is_newer => {
-                self.note_newer("refused_again", true);
+                // Who has redirected it has not refused it.
+                self.note_newer(is_direct);
                 return false;
             }
             Challenge::BadToken if can_be_sent_again => {
                 self.is_open = true;
-                if let Some(newer) = self.calls.newer_than(&self.token, self.host).await {
+                if let Some(newer) = self.calls.newer_than(&self.token, self.place).await {
                     (self.token, self.is_newer) = (newer, true);
                     return true;
                 }
             }
             Challenge::StepUp(step_up) => {
                 answer.extensions_mut().insert(step_up);
-                self.note_newer("healed", false);
+                self.note_newer(false);
             }
-            Challenge::NoTokenHelps => self.note_newer("healed", false),
+            Challenge::NoTokenHelps => self.note_newer(false),
             Challenge::BadToken | Challenge::UseNonce => {}
         }
         if !self.is_newer {
@@ -156,12 +157,12 @@ impl Call<'_> {
     }
 
     /// Notes what became of a request that has gone out again with a newer token.
-    fn note_newer(&mut self, outcome: &'static str, is_refused: bool) {
+    fn note_newer(&mut self, is_refused: bool) {
         if self.is_newer {
-            self.count(outcome);
+            self.count(if is_refused { "refused_again" } else { "healed" });
             let token = (self.token.cached().key, self.token.cached().generation);
             let api = &self.calls.api;
-            api.refusals.sent_again(self.host, token, is_refused, api.clock.monotonic());
+            api.refusals.sent_again(self.place, token, is_refused, api.clock.monotonic());
         }
     }
 }

@@ -42,7 +42,7 @@ where
     }
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        let Some(host) = self.layer.0.host_of(request.uri(), request.headers()) else {
+        let Some(place) = self.layer.0.place_of(request.uri(), request.headers()) else {
             let response = self.inner.call(request);
             return Box::pin(async { response.await.map_err(Into::into) });
         };
@@ -52,9 +52,9 @@ where
         let clone = self.inner.clone();
         let mut inner = std::mem::replace(&mut self.inner, clone);
         Box::pin(async move {
-            let mut call = calls.call(host).await?;
+            let mut call = calls.call(place).await?;
             loop {
-                let again = if call.may_go_again() { copy_of(&request, &calls) } else { None };
+                let again = if call.may_go_again() { copy_of(&mut request, &calls) } else { None };
                 let proof = call.proof(request.method(), request.uri());
                 call.authorize(request.headers_mut(), proof);
                 let mut response = inner.call(request).await.map_err(Into::into)?;
@@ -70,8 +70,8 @@ where
 }
 
 /// None if the body cannot be sent twice.
-fn copy_of<B: 'static>(request: &Request<B>, calls: &Calls) -> Option<Request<B>> {
-    let mut copy = Request::new(resend::copy(request.body(), calls.api.copy.as_deref())?);
+fn copy_of<B: 'static>(request: &mut Request<B>, calls: &Calls) -> Option<Request<B>> {
+    let mut copy = Request::new(resend::copy(request.body_mut(), calls.api.copy.as_deref())?);
     copy.method_mut().clone_from(request.method());
     copy.uri_mut().clone_from(request.uri());
     *copy.version_mut() = request.version();

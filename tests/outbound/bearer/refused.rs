@@ -1,8 +1,11 @@
 //! What a 401 leads to.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering},
+use std::{
+    convert::Infallible,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
 };
 
 use bytes::Bytes;
@@ -10,7 +13,8 @@ use futures_util::future::join_all;
 use http::{HeaderMap, Request, StatusCode, header};
 use http_body_util::Full;
 use support::TokenOp;
-use tower::ServiceExt;
+use tokio::sync::Barrier;
+use tower::{Layer, ServiceExt, service_fn};
 use tower_token_refresh::{ApiHosts, BearerLayer, StepUp};
 
 use super::{API, SECOND, Scene, bearer, get, refused, scene, scene_with_a_refused_token, status};
@@ -77,6 +81,61 @@ async fn after_two_new_tokens_the_401s_of_a_host_are_passed_on_for_a_minute() {
     ask().await;
     assert_eq!(scene.refreshes(), 3);
     scene.world.assert_logged_in(scene.id).await;
+}
+
+/// In the first burst all ask before one of them is refused again.
+#[tokio::test]
+async fn after_each_pause_one_of_all_users_asks_for_a_new_token() {
+    const USERS: usize = 10;
+
+    let scene = scene(refused).await;
+    let (world, api) = (&scene.world, scene.api());
+    let mut logins = Vec::new();
+    for user in 0..USERS {
+        let id = world.log_in(&format!("user-{user}")).await;
+        let login = world.refresher.login_tokens(&world.session(id)).await;
+        logins.push(login.expect("logged in"));
+    }
+    let burst = async || {
+        world.clock.advance(SECOND * 61);
+        let all = Arc::new(Barrier::new(USERS));
+        let calls = logins.iter().map(|login| {
+            let (first, all) = (Arc::new(AtomicBool::new(true)), all.clone());
+            let answer = service_fn(move |_: Request<Full<Bytes>>| {
+                let arrived = first.swap(false, Ordering::SeqCst).then(|| all.clone());
+                async move {
+                    if let Some(all) = arrived {
+                        all.wait().await;
+                    }
+                    Ok::<_, Infallible>(status(StatusCode::UNAUTHORIZED))
+                }
+            });
+            let client = BearerLayer::new(login.clone(), &api).layer(answer);
+            client.oneshot(Request::get(API).body(Full::default()).expect("a request"))
+        });
+        for answer in join_all(calls).await {
+            assert_eq!(answer.expect("an answer").status(), StatusCode::UNAUTHORIZED);
+        }
+        scene.refreshes()
+    };
+    let at_first = burst().await;
+    for later in 1..=3 {
+        assert_eq!(burst().await, at_first + later);
+    }
+}
+
+/// The times of one clock mean nothing to another.
+#[tokio::test]
+async fn hosts_with_a_clock_of_their_own_know_nothing_of_the_refusals_of_others() {
+    let scene = scene(refused).await;
+    let api = scene.api();
+    let own = || api.clone().clock(scene.world.clock.clock());
+    for (api, refreshes) in [(&api, 1), (&api, 2), (&api, 2), (&own(), 3)] {
+        let layer = BearerLayer::new(scene.tokens.clone(), api);
+        let answer = get(&scene.client(&layer)).await.expect("an answer");
+        assert_eq!((answer.status(), scene.refreshes()), (StatusCode::UNAUTHORIZED, refreshes));
+        scene.world.clock.advance(SECOND * 11);
+    }
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use std::{
     fmt, fs,
     io::{self, Read as _},
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -32,19 +32,10 @@ pub(super) struct File<T> {
 
 struct Last<T> {
     good: Option<Good<T>>,
-    /// Whether the last attempt to read it failed, so that the log has one line for a long outage.
-    failing: bool,
-}
-
-pub(super) struct Read<T> {
-    value: Result<Arc<T>, SourceError>,
-    news: Option<News>,
-}
-
-/// What the log has not heard yet.
-enum News {
-    Failed(FileError),
-    Back,
+    /// Why the last attempt to read it failed. One that takes too long counts as failed.
+    failed: Option<FileError>,
+    /// The last word of the log is that it fails: one line for a long outage.
+    is_told: bool,
 }
 
 struct Good<T> {
@@ -65,7 +56,7 @@ impl<T> File<T> {
         path: PathBuf,
         parse: impl Fn(&[u8]) -> Result<T, String> + Send + Sync + 'static,
     ) -> Self {
-        let last = Mutex::new(Last { good: None, failing: false });
+        let last = Mutex::new(Last { good: None, failed: None, is_told: false });
         Self { path, parse: Box::new(parse), last, reading: Arc::default() }
     }
 
@@ -73,12 +64,18 @@ impl<T> File<T> {
         &self.path
     }
 
-    /// What is in the file now, else what was in it last. Blocks this thread, and logs nothing: it may
-    /// be a thread that knows nothing of the request.
-    pub(super) fn read(&self) -> Read<T> {
+    /// What is in the file now, else what was in it last. Blocks this thread.
+    pub(super) fn read(&self) -> Result<Arc<T>, SourceError> {
+        let read = self.read_untold();
+        self.tell();
+        read
+    }
+
+    /// Logs nothing: it may be on a thread that knows nothing of the request.
+    fn read_untold(&self) -> Result<Arc<T>, SourceError> {
         let text = self.text();
         // Not while the file is read: somebody else's read may hang.
-        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut last = self.last();
         let read = match (text, &last.good) {
             (Ok(text), Some(good)) if *good.text == *text => Ok(Arc::clone(&good.value)),
             (Ok(text), _) => (self.parse)(&text).map_err(FileError::Content).map(|value| {
@@ -88,18 +85,8 @@ impl<T> File<T> {
             }),
             (Err(rule), _) => Err(rule),
         };
-        let was_failing = std::mem::replace(&mut last.failing, read.is_err());
-        match (read, &last.good) {
-            (Ok(value), _) => Read { value: Ok(value), news: was_failing.then_some(News::Back) },
-            (Err(rule), Some(good)) => Read {
-                value: Ok(Arc::clone(&good.value)),
-                news: (!was_failing).then_some(News::Failed(rule)),
-            },
-            (Err(rule), None) => {
-                let path = self.path.clone();
-                Read { value: Err(SourceError::File { path, rule }), news: None }
-            }
-        }
+        last.failed = read.as_ref().err().cloned();
+        read.or_else(|rule| self.last_good(&last, rule))
     }
 
     /// What is in the file now, as far as that can be told soon. A file may lie on a network: one
@@ -108,45 +95,68 @@ impl<T> File<T> {
     where
         T: Send + Sync + 'static,
     {
-        let deadline = sleep(PATIENCE).deadline();
-        let Ok(turn) = timeout_at(deadline, self.reading.clone().lock_owned()).await else {
-            return self.last_good();
+        let read = match self.read_soon().await {
+            Some(read) => read,
+            None => {
+                let late = FileError::Io(io::ErrorKind::TimedOut);
+                let mut last = self.last();
+                last.failed = Some(late.clone());
+                self.last_good(&last, late)
+            }
         };
+        self.tell();
+        read
+    }
+
+    /// None if it takes too long.
+    async fn read_soon(self: &Arc<Self>) -> Option<Result<Arc<T>, SourceError>>
+    where
+        T: Send + Sync + 'static,
+    {
+        let deadline = sleep(PATIENCE).deadline();
+        let turn = timeout_at(deadline, self.reading.clone().lock_owned()).await.ok()?;
         let reader = Arc::clone(self);
         let reading = tokio::task::spawn_blocking(move || {
-            let read = reader.read();
+            let read = reader.read_untold();
             drop(turn);
             read
         });
-        match timeout_at(deadline, reading).await {
-            Ok(read) => self.told(read.map_err(|_| SourceError::Interrupted)?),
-            Err(_elapsed) => self.last_good(),
-        }
+        let read = timeout_at(deadline, reading).await.ok()?;
+        Some(read.unwrap_or(Err(SourceError::Interrupted)))
     }
 
-    fn last_good(&self) -> Result<Arc<T>, SourceError> {
-        let last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+    fn last(&self) -> MutexGuard<'_, Last<T>> {
+        self.last.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// `rule`: why it cannot be read now.
+    fn last_good(&self, last: &Last<T>, rule: FileError) -> Result<Arc<T>, SourceError> {
         let good = last.good.as_ref().map(|good| Arc::clone(&good.value));
-        good.ok_or_else(|| {
-            let (path, rule) = (self.path.clone(), FileError::Io(io::ErrorKind::TimedOut));
-            SourceError::File { path, rule }
-        })
+        good.ok_or_else(|| SourceError::File { path: self.path.clone(), rule })
     }
 
-    /// What was read, after the news is in the log.
-    pub(super) fn told(&self, read: Read<T>) -> Result<Arc<T>, SourceError> {
-        match read.news {
-            Some(News::Failed(rule)) => tracing::warn!(
+    /// Tells the log what it has not heard yet, whoever has found it out: whoever read the file may
+    /// have been given up meanwhile.
+    fn tell(&self) {
+        let failed = {
+            let mut last = self.last();
+            // Without a good one to use on, the error is for the caller.
+            let is_failing = last.failed.is_some() && last.good.is_some();
+            if std::mem::replace(&mut last.is_told, is_failing) == is_failing {
+                return;
+            }
+            last.failed.clone()
+        };
+        match failed {
+            Some(rule) => tracing::warn!(
                 path = ?self.path,
                 %rule,
                 "the file of a secret or key cannot be used: its last good content is used on"
             ),
-            Some(News::Back) => {
+            None => {
                 tracing::info!(path = ?self.path, "the file of a secret or key can be used again");
             }
-            None => {}
         }
-        read.value
     }
 
     fn text(&self) -> Result<Zeroizing<Vec<u8>>, FileError> {
