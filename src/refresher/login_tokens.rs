@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     error::RefreshError,
-    tokens::{AccessToken, CachedToken, Generation, GrantHandle, GrantId, RecordKey, Standing},
+    tokens::{AccessToken, CachedToken, GrantHandle, GrantId, RecordKey, Standing},
 };
 
 /// The shortest pause between two looks at a login that nothing has happened to.
@@ -59,7 +59,8 @@ pub struct LoginTokens {
     core: Arc<Core>,
     grant: GrantId,
     session_ends: SystemTime,
-    seen: Generation,
+    /// The last one that `changed` has given, or that of the request.
+    seen: Option<Arc<CachedToken>>,
 }
 
 impl TokenRefresher {
@@ -80,7 +81,7 @@ impl LoginTokens {
     pub(super) fn of_handle(core: Arc<Core>, handle: &GrantHandle) -> Self {
         // No session: the record lasts as long as its tokens.
         let session_ends = core.clock.now();
-        Self { core, grant: handle.0, session_ends, seen: Generation::NONE }
+        Self { core, grant: handle.0, session_ends, seen: None }
     }
 
     pub(super) async fn of_session(
@@ -90,7 +91,7 @@ impl LoginTokens {
         let grant = grant_of(core, session).await?;
         let token = valid_token_of(core, grant, Asker::Request(session)).await?;
         let session_ends = session.expiry_date().into();
-        Ok(Self { core: core.clone(), grant, session_ends, seen: token.cached().generation })
+        Ok(Self { core: core.clone(), grant, session_ends, seen: Some(token.cached().clone()) })
     }
 
     /// An access token that is fresh now, as [`TokenRefresher::valid_token`] gives it.
@@ -146,8 +147,8 @@ impl LoginTokens {
         loop {
             let woken = watch.next();
             let pause = match self.token().await {
-                Ok(token) if token.cached().generation > self.seen => {
-                    self.seen = token.cached().generation;
+                Ok(token) if self.is_new(token.cached()) => {
+                    self.seen = Some(token.cached().clone());
                     return Ok(token);
                 }
                 Ok(token) => self.until_next_look(token.cached()),
@@ -211,6 +212,12 @@ impl LoginTokens {
     /// Fails if the login has ended, as far as this process knows.
     pub(crate) fn check_not_ended(&self) -> Result<(), RefreshError> {
         self.core.endings.check(self.key())
+    }
+
+    fn is_new(&self, token: &CachedToken) -> bool {
+        self.seen.as_deref().is_none_or(|seen| {
+            token.generation > seen.generation && !token.has_access_token_of(seen)
+        })
     }
 
     fn asker(&self) -> Asker<'static> {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use support::{LIFE, TokenOp, World, on_every_store};
+use support::{LIFE, TokenOp, World, on_every_store, settle};
 use tokio::task::JoinHandle;
 use tower_sessions::session::Id;
 use tower_token_refresh::{
@@ -140,6 +140,22 @@ async fn what_a_request_refreshes_wakes_a_stream_at_once() {
     let before = support::tokio_now();
     assert_eq!(changed.await.unwrap().expect("woken").secret(), newer.secret());
     assert_eq!(support::tokio_now(), before);
+}
+
+/// The refresh has brought a refresh token, and no access token that can be used.
+#[tokio::test(start_paused = true)]
+async fn a_stream_gets_no_token_twice() {
+    let world = World::on_swapping();
+    let mut tokens = tokens_of(&world, world.log_in("alice").await).await;
+    let first = tokens.token().await.expect("a token");
+    world.clock.advance(SECOND * 15);
+    world.issuer.edit_next(|body| body["access_token"] = "".into());
+    tokens.newer_than(&first).await.expect_err("it cannot be used");
+    settle().await;
+    assert!(tokio::time::timeout(SECOND * 3, tokens.changed()).await.is_err(), "the same again");
+    world.clock.advance(LIFE);
+    let next = tokens.newer_than(&first).await.expect("a token");
+    assert_eq!(tokens.changed().await.expect("a token").secret(), next.secret());
 }
 
 #[tokio::test(start_paused = true)]
