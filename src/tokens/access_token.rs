@@ -47,6 +47,11 @@ impl AccessToken {
         Self { served: Served::Stale, ..self }
     }
 
+    /// For whoever keeps it: a thread has places for eight that are lent, and pays more for the next.
+    pub(crate) fn counted(self) -> Self {
+        Self { token: Guard::into_inner(self.token).into(), ..self }
+    }
+
     pub(crate) fn cached(&self) -> &Arc<CachedToken> {
         &self.token
     }

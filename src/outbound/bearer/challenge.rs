@@ -1,7 +1,7 @@
 //! What a 401 says about the token (RFC 6750, section 3; RFC 9449, section 7.1; RFC 9470).
 
 use http::{HeaderMap, header::WWW_AUTHENTICATE};
-use http_auth::parser::ChallengeParser;
+use http_auth::{ChallengeRef, parser::ChallengeParser};
 
 use crate::dpop::USE_DPOP_NONCE;
 
@@ -30,30 +30,39 @@ pub(super) enum Challenge {
 }
 
 impl Challenge {
-    pub(super) fn of(headers: &HeaderMap) -> Self {
-        let values = headers.get_all(WWW_AUTHENTICATE).into_iter();
-        let values = values.filter_map(|value| value.to_str().ok());
-        let challenges = values.flat_map(|value| ChallengeParser::new(value).map_while(Result::ok));
-        let ours = challenges.filter(|one| {
-            ["bearer", "dpop"].iter().any(|scheme| one.scheme.eq_ignore_ascii_case(scheme))
-        });
-        for challenge in ours {
-            let param = |name: &str| {
-                let mut params = challenge.params.iter();
-                let (_, value) = params.find(|(known, _)| known.eq_ignore_ascii_case(name))?;
-                Some(value.to_unescaped())
-            };
-            match param("error").as_deref() {
-                Some("insufficient_scope" | "invalid_dpop_proof") => return Self::NoTokenHelps,
-                Some(USE_DPOP_NONCE) => return Self::UseNonce,
-                Some("insufficient_user_authentication") => {
-                    let max_age = param("max_age").and_then(|age| age.parse().ok());
-                    return Self::StepUp(StepUp { acr_values: param("acr_values"), max_age });
-                }
-                _ => {}
+    /// `bound`: the token that was refused is bound to a key. What DPoP wants is nothing to others.
+    pub(super) fn of(headers: &HeaderMap, bound: bool) -> Self {
+        let schemes = if bound { &["bearer", "dpop"][..] } else { &["bearer"] };
+        for value in headers.get_all(WWW_AUTHENTICATE) {
+            // A quoted string may hold bytes over 0x7F (RFC 9110, section 5.6.4), which the parser
+            // takes for the end. Nothing that is read here has any.
+            let ascii = |byte: &u8| if byte.is_ascii() { char::from(*byte) } else { '?' };
+            let text: String = value.as_bytes().iter().map(ascii).collect();
+            let challenges = ChallengeParser::new(&text).map_while(Result::ok);
+            let mut ours = challenges
+                .filter(|one| schemes.iter().any(|scheme| one.scheme.eq_ignore_ascii_case(scheme)));
+            if let Some(challenge) = ours.find_map(|one| Self::another_reason(&one)) {
+                return challenge;
             }
         }
         Self::BadToken
+    }
+
+    fn another_reason(challenge: &ChallengeRef<'_>) -> Option<Self> {
+        let param = |name: &str| {
+            let mut params = challenge.params.iter();
+            let (_, value) = params.find(|(known, _)| known.eq_ignore_ascii_case(name))?;
+            Some(value.to_unescaped())
+        };
+        match param("error")?.as_str() {
+            "insufficient_scope" | "invalid_dpop_proof" => Some(Self::NoTokenHelps),
+            USE_DPOP_NONCE => Some(Self::UseNonce),
+            "insufficient_user_authentication" => {
+                let max_age = param("max_age").and_then(|age| age.parse().ok());
+                Some(Self::StepUp(StepUp { acr_values: param("acr_values"), max_age }))
+            }
+            _ => None,
+        }
     }
 }
 
@@ -61,12 +70,18 @@ impl Challenge {
 mod tests {
     use super::*;
 
-    fn challenge(values: &[&'static str]) -> Challenge {
+    fn challenge(values: &[&str]) -> Challenge {
+        challenge_to(true, values)
+    }
+
+    fn challenge_to(bound: bool, values: &[&str]) -> Challenge {
         let mut headers = HeaderMap::new();
         for value in values {
-            headers.append(WWW_AUTHENTICATE, http::HeaderValue::from_static(value));
+            // As Latin-1, which is what most servers mean.
+            let bytes: Vec<u8> = value.chars().map(|c| u8::try_from(c).unwrap_or(b'?')).collect();
+            headers.append(WWW_AUTHENTICATE, http::HeaderValue::from_bytes(&bytes).unwrap());
         }
-        Challenge::of(&headers)
+        Challenge::of(&headers, bound)
     }
 
     #[test]
@@ -87,6 +102,7 @@ mod tests {
             &["Basic realm=\"x\", bearer Error=insufficient_scope"],
             &["Basic realm=\"x\"", "Bearer realm=\"x\", error=\"insufficient_scope\""],
             &["Bearer, DPoP algs=\"ES256\", error=\"invalid_dpop_proof\""],
+            &[r#"Bearer realm="Aufträge", error="insufficient_scope""#],
         ] {
             assert_eq!(challenge(values), Challenge::NoTokenHelps, "{values:?}");
         }
@@ -97,6 +113,16 @@ mod tests {
         let wanted = r#"DPoP algs="ES256 PS256", error="use_dpop_nonce""#;
         assert_eq!(challenge(&[wanted]), Challenge::UseNonce);
         assert_eq!(challenge(&["Bearer", wanted]), Challenge::UseNonce);
+    }
+
+    #[test]
+    fn what_dpop_wants_is_nothing_to_a_bearer_token() {
+        for error in ["use_dpop_nonce", "invalid_dpop_proof"] {
+            let wanted = format!(r#"DPoP algs="ES256", error="{error}""#);
+            let refused = r#"Bearer error="invalid_token""#;
+            assert_eq!(challenge_to(false, &[refused, &wanted]), Challenge::BadToken);
+            assert_ne!(challenge_to(true, &[refused, &wanted]), Challenge::BadToken);
+        }
     }
 
     #[test]

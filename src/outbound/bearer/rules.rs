@@ -48,12 +48,21 @@ pub(super) struct Call<'a> {
 impl Calls {
     /// The place of the host that gets the token. None: the request goes out as it is.
     pub(super) fn place_of(&self, uri: &Uri, headers: &HeaderMap) -> Option<usize> {
-        self.api.hosts.find(uri).filter(|_| !headers.contains_key(AUTHORIZATION))
+        if headers.contains_key(AUTHORIZATION) {
+            return None;
+        }
+        let place = self.api.hosts.find(uri);
+        if place.is_none() {
+            let (host, port) = (uri.host(), uri.port_u16());
+            tracing::debug!(host, port, "a request goes out without a token: see `ApiHosts`");
+        }
+        place
     }
 
     /// Begins a call with a token that is fresh now.
     pub(super) async fn call(&self, place: usize) -> Result<Call<'_>, RefreshError> {
-        let token = self.source.token().await?;
+        // It is kept for as long as the call takes.
+        let token = self.source.token().await?.counted();
         let (is_newer, has_obeyed, nonce, is_open) = (false, false, None, false);
         Ok(Call { calls: self, place, token, is_newer, has_obeyed, nonce, is_open })
     }
@@ -61,8 +70,13 @@ impl Calls {
     /// None if none is worth asking for, or can be had.
     async fn newer_than(&self, rejected: &AccessToken, place: usize) -> Option<AccessToken> {
         let age = self.api.clock.now().duration_since(rejected.cached().obtained_at);
-        let is_young = age.is_ok_and(|age| age < YOUNG);
-        if is_young || !self.api.refusals.admit(place, self.api.clock.monotonic()) {
+        // The clock may have been set back meanwhile.
+        if age.unwrap_or_else(|ahead| ahead.duration()) < YOUNG {
+            tracing::debug!("a 401 is passed on, as its token is younger than 10 s");
+            return None;
+        }
+        if !self.api.refusals.admit(place, self.api.clock.monotonic()) {
+            tracing::debug!("a 401 is passed on, as this host has refused new tokens as well");
             return None;
         }
         match self.source.newer_than(rejected).await {
@@ -108,9 +122,9 @@ impl Call<'_> {
         is_direct: bool,
     ) -> bool {
         let can_be_sent_again = can_be_sent_again && is_direct;
-        let learns = is_direct && self.token.cached().dpop_key.is_some();
-        let given = if learns { ServerNonce::of(answer.headers()) } else { None };
-        let challenge = is_unauthorized(answer).then(|| Challenge::of(answer.headers()));
+        let bound = self.token.cached().dpop_key.is_some();
+        let given = if is_direct && bound { ServerNonce::of(answer.headers()) } else { None };
+        let challenge = is_unauthorized(answer).then(|| Challenge::of(answer.headers(), bound));
         let wants_nonce = challenge == Some(Challenge::UseNonce) && given.is_some();
         if wants_nonce && can_be_sent_again && !std::mem::replace(&mut self.has_obeyed, true) {
             metrics::api_refused("wants_nonce");
@@ -121,7 +135,9 @@ impl Call<'_> {
             self.calls.api.nonces[self.place].set(nonce);
         }
         let Some(challenge) = challenge else {
-            self.note_newer(false);
+            if says_of_the_token(answer.status()) {
+                self.note_newer(false);
+            }
             return false;
         };
         match challenge {
@@ -174,6 +190,11 @@ impl Drop for Call<'_> {
             self.count("no_answer");
         }
     }
+}
+
+/// An API that is overloaded or broken has not looked at the token.
+fn says_of_the_token(status: StatusCode) -> bool {
+    status != StatusCode::TOO_MANY_REQUESTS && !status.is_server_error()
 }
 
 /// A 401, or what gRPC sends in its place: a 200 without a message, whose status is in the headers

@@ -55,9 +55,14 @@ async fn a_token_of_a_few_seconds_is_not_refreshed() {
     scene.world.clock.advance(SECOND * 9);
     assert_eq!(scene.status().await, StatusCode::UNAUTHORIZED);
     assert_eq!((scene.calls(), scene.refreshes()), (1, 1));
+    // It does not get older by a clock that is set back.
+    scene.world.clock.jump_wall(-15);
+    assert_eq!(scene.status().await, StatusCode::UNAUTHORIZED);
+    assert_eq!((scene.calls(), scene.refreshes()), (2, 1));
+    scene.world.clock.jump_wall(15);
     scene.world.clock.advance(SECOND);
     assert_eq!(scene.status().await, StatusCode::UNAUTHORIZED);
-    assert_eq!((scene.calls(), scene.refreshes()), (3, 2));
+    assert_eq!((scene.calls(), scene.refreshes()), (4, 2));
 }
 
 /// An API that refuses everything must not make the provider issue tokens without end.
@@ -81,6 +86,32 @@ async fn after_two_new_tokens_the_401s_of_a_host_are_passed_on_for_a_minute() {
     ask().await;
     assert_eq!(scene.refreshes(), 3);
     scene.world.assert_logged_in(scene.id).await;
+}
+
+/// An API that is overloaded has not looked at the token.
+#[tokio::test]
+async fn a_429_or_503_does_not_say_that_a_new_token_has_helped() {
+    for nothing in [StatusCode::TOO_MANY_REQUESTS, StatusCode::SERVICE_UNAVAILABLE] {
+        let number = AtomicUsize::new(0);
+        let scene = scene(move |_| {
+            let is_second_of_second = number.fetch_add(1, Ordering::SeqCst) == 3;
+            status(if is_second_of_second { nothing } else { StatusCode::UNAUTHORIZED })
+        })
+        .await;
+        let api = scene.api();
+        let client = scene.client(&BearerLayer::new(scene.tokens.clone(), &api));
+        for (answer, refreshes) in [
+            (StatusCode::UNAUTHORIZED, 1),
+            (nothing, 2),
+            (StatusCode::UNAUTHORIZED, 3),
+            // That were two.
+            (StatusCode::UNAUTHORIZED, 3),
+        ] {
+            assert_eq!(get(&client).await.expect("an answer").status(), answer);
+            assert_eq!(scene.refreshes(), refreshes);
+            scene.world.clock.advance(SECOND * 11);
+        }
+    }
 }
 
 /// In the first burst all ask before one of them is refused again.
