@@ -22,6 +22,7 @@ use aws_lc_rs::{
 };
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use serde::Serialize;
+use serde_json::Value;
 
 use crate::ConfigError;
 
@@ -197,6 +198,20 @@ impl SigningKey {
     pub fn key_id(mut self, key_id: impl Into<String>) -> Self {
         self.key_id = Some(key_id.into());
         self
+    }
+
+    /// The public half as a JWK (RFC 7517), to register at the provider: with `alg`, `use` and, if
+    /// the key has a [key id](Self::key_id), `kid`. A provider that fetches keys wants it in the list
+    /// `keys` of an object (section 5).
+    #[must_use]
+    pub fn public_jwk(&self) -> Value {
+        let mut jwk = jwk::public(&self.pair);
+        jwk["alg"] = self.algorithm.name().into();
+        jwk["use"] = "sig".into();
+        if let Some(key_id) = &self.key_id {
+            jwk["kid"] = key_id.as_str().into();
+        }
+        jwk
     }
 
     /// Also names the certificate by `x5t`, its SHA-1 (RFC 7515, section 4.1.7), for a provider that

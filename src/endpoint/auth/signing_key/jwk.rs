@@ -1,9 +1,9 @@
-//! A private key from a JWK (RFC 7517). What its members mean: RFC 7518, section 6, and RFC 8037.
+//! A private key from a JWK (RFC 7517), and its public half as one. What its members mean: RFC 7518, section 6, and RFC 8037.
 
-use aws_lc_rs::signature::{EcdsaKeyPair, Ed25519KeyPair, RsaKeyPair};
+use aws_lc_rs::signature::{EcdsaKeyPair, Ed25519KeyPair, KeyPair, RsaKeyPair};
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use secrecy::zeroize::Zeroizing;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::{Pair, SigningAlgorithm, pem::curve, wrong_kind};
 
@@ -69,6 +69,28 @@ fn pair(jwk: &Map<String, Value>, algorithm: SigningAlgorithm) -> Result<Pair, S
     }
     let pair = Ed25519KeyPair::from_seed_and_public_key(&member("d")?, &member("x")?);
     Ok(Pair::Ed25519(pair.map_err(|_| wrong())?))
+}
+
+/// The public half.
+pub(super) fn public(pair: &Pair) -> Value {
+    let encoded = |bytes: &[u8]| BASE64_URL_SAFE_NO_PAD.encode(bytes);
+    match pair {
+        Pair::Rsa(pair, _) => {
+            let (n, e) = (pair.public_key().modulus(), pair.public_key().exponent());
+            let n = encoded(n.big_endian_without_leading_zero());
+            json!({ "kty": "RSA", "n": n, "e": encoded(e.big_endian_without_leading_zero()) })
+        }
+        Pair::Ec(pair) => {
+            // An uncompressed point: one byte that says so, and two coordinates.
+            let point = &pair.public_key().as_ref()[1..];
+            let (x, y) = point.split_at(point.len() / 2);
+            let curve = if x.len() == 32 { "P-256" } else { "P-384" };
+            json!({ "kty": "EC", "crv": curve, "x": encoded(x), "y": encoded(y) })
+        }
+        Pair::Ed25519(pair) => {
+            json!({ "kty": "OKP", "crv": "Ed25519", "x": encoded(pair.public_key().as_ref()) })
+        }
+    }
 }
 
 /// A DER INTEGER that is not negative.

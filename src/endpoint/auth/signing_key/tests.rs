@@ -76,36 +76,14 @@ fn verified(jwt: &str, public: Value, algorithm: Algorithm) -> Value {
     decode(jwt, &DecodingKey::from_jwk(&key).unwrap(), &validation).unwrap().claims
 }
 
-fn public(key: &SigningKey) -> Value {
-    let encode = |bytes: &[u8]| BASE64_URL_SAFE_NO_PAD.encode(bytes);
-    match &*key.pair {
-        Pair::Rsa(pair, _) => {
-            let (n, e) = (pair.public_key().modulus(), pair.public_key().exponent());
-            json!({"kty": "RSA", "n": encode(n.big_endian_without_leading_zero()),
-                "e": encode(e.big_endian_without_leading_zero())})
-        }
-        Pair::Ec(pair) => {
-            let (x, y) = pair.public_key().as_ref()[1..].split_at(key.coordinate());
-            let curve = if key.algorithm == Es256 { "P-256" } else { "P-384" };
-            json!({"kty": "EC", "crv": curve, "x": encode(x), "y": encode(y)})
-        }
-        Pair::Ed25519(pair) => {
-            json!({"kty": "OKP", "crv": "Ed25519", "x": encode(pair.public_key().as_ref())})
-        }
-    }
-}
-
-impl SigningKey {
-    fn coordinate(&self) -> usize {
-        if self.algorithm == Es256 { 32 } else { 48 }
-    }
-}
-
 fn assert_signs(key: &SigningKey) {
     let jwt = key.sign(&json!({ "sub": "app" })).unwrap();
     let algorithm = key.algorithm.name().parse().unwrap();
-    assert_eq!(verified(&jwt, public(key), algorithm)["sub"], "app", "{key:?}");
+    assert_eq!(verified(&jwt, key.public_jwk(), algorithm)["sub"], "app", "{key:?}");
     assert_eq!(decode_header(&jwt).unwrap().alg, algorithm);
+    let jwk = key.public_jwk();
+    assert!(["d", "p", "q", "dp", "dq", "qi"].iter().all(|private| jwk.get(private).is_none()));
+    assert_eq!(jwk.get("kid").and_then(Value::as_str), key.key_id.as_deref());
 }
 
 fn refusal(made: Result<SigningKey, ConfigError>) -> String {
