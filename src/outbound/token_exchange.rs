@@ -10,10 +10,10 @@ use super::{
 };
 use crate::{
     endpoint::{AuthorizationGrant, EndpointError, EndpointErrorKind, Provider, TokenTarget},
-    error::{ConfigError, RefreshError, RefreshErrorKind},
+    error::{ConfigError, RefreshError},
     refresher::{
         LoginTokens, TokenRefresher,
-        errors::{SOON, logged_out, misconfigured, wait_timeout},
+        errors::{logged_out, misconfigured},
         watchers::Follower,
     },
     tokens::{AccessToken, RecordKey, TokenSet},
@@ -27,8 +27,8 @@ const IDLE: Duration = Duration::from_secs(60 * 60);
 /// Exchanges users' tokens for tokens of one other API (RFC 8693): this application calls that API
 /// in the user's name, with a token that is good for nothing else. Cheap to clone.
 ///
-/// The exchanged token is kept per login, for the 10,000 logins that were asked for last, and until
-/// nobody has asked for it for an hour. All calls that need a new one wait for one exchange, and when
+/// The exchanged token is kept per login, until it has not been used for an hour. Only the 10,000
+/// logins that used theirs last have one. All calls that need a new one wait for one exchange, and when
 /// the login ends it is dropped.
 ///
 /// ```
@@ -153,7 +153,7 @@ impl ExchangedTokens {
         self.for_this_login(newer).await
     }
 
-    /// An ended login has no tokens, whatever is kept here.
+    /// An ended login has no tokens, whatever is kept here. And a token that is here needs no provider.
     async fn for_this_login(
         &self,
         work: impl Future<Output = Result<AccessToken, RefreshError>>,
@@ -161,20 +161,7 @@ impl ExchangedTokens {
         if !self.login.is_of(&self.exchange.refresher) {
             return Err(misconfigured("the login is of another refresher than the exchange"));
         }
-        let limit = self.exchange.refresher.policy().wait_timeout;
-        let answered = tokio::time::timeout(limit, async {
-            // A store that is down ends no login, and a token that is here already needs none.
-            if let Err(error) = self.login.confirm().await
-                && error.kind() != RefreshErrorKind::Unavailable
-            {
-                return Err(error);
-            }
-            work.await
-        });
-        let answer = answered.await.unwrap_or_else(|_elapsed| Err(wait_timeout(SOON)));
-        // Last: the user may have logged out while this waited, or just before it was woken.
-        self.login.check_not_ended()?;
-        answer
+        self.login.while_it_stands(work).await
     }
 
     /// Looked up each time, or a logout would not empty one that was forgotten in between.
@@ -243,7 +230,7 @@ impl Obtain for ExchangedTokens {
     fn provider(&self) -> String {
         let token = self.login.current();
         let issuer = token.as_ref().and_then(AccessToken::issuer);
-        issuer.unwrap_or("a provider whose login has ended").to_owned()
+        issuer.unwrap_or("the provider of the login").to_owned()
     }
 }
 

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use crate::{error::RefreshError, refresher::LoginTokens, tokens::AccessToken};
 
 /// Gives access tokens to whoever calls an API: those of a login ([`LoginTokens`]), those that
-/// they are exchanged for ([`ExchangedTokens`](crate::ExchangedTokens)), those of the application
+/// they are exchanged for ([`ExchangedTokens`](crate::ExchangedTokens)), or those of the application
 /// itself ([`ServiceTokens`](crate::ServiceTokens)).
 ///
 /// Write code that calls an API against this. In a test,

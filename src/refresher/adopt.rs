@@ -100,9 +100,11 @@ pub(super) async fn adopt(
 }
 
 async fn end(core: Arc<Core>, grant: GrantId) -> Result<Revocation, RefreshError> {
-    // Nobody would revoke its tokens.
-    core.records.check_is_ours(RecordKey::of(grant)).await?;
     let cached = core.cache.get(grant);
+    if cached.is_none() {
+        // Nobody would revoke another provider's tokens. What is cached has been served here.
+        core.records.check_is_ours(RecordKey::of(grant)).await?;
+    }
     let cause = Cause::Logout { with_session: false };
     let login = core.endings.end(Login::of(grant), cause, None).await;
     let revocation = log_out::revocation(&core, grant, &login, cached).await;

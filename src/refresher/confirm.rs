@@ -4,12 +4,14 @@
 //! the most, counted from when the read began that showed it. One read of a login runs at a time,
 //! in a task of its own.
 
-use std::{sync::Arc, time::SystemTime};
+use std::{pin::Pin, sync::Arc, time::SystemTime};
+
+use tokio::{select, time::Sleep};
 
 use super::{
     Core, FlightResult,
     ending::Login,
-    errors::{internal, logged_out, no_record},
+    errors::{internal, logged_out, no_record, unavailable},
     newest::{self, Newest},
 };
 use crate::{
@@ -45,11 +47,29 @@ pub(super) fn lately_confirmed(
     Some(token)
 }
 
+/// As [`confirmed`], for whoever waits no longer than `limit`: then a token that this process has is
+/// good to serve, as in any outage of the store.
+pub(super) async fn confirmed_within(
+    core: &Arc<Core>,
+    grant: GrantId,
+    limit: Pin<&mut Sleep>,
+) -> Result<Arc<CachedToken>, RefreshError> {
+    select! {
+        biased;
+        confirmed = confirmed(core, grant) => confirmed,
+        () = limit => {
+            let late = unavailable("the token store did not answer in time");
+            unconfirmed(core, Login::of(grant), core.cache.get(grant), late)
+        }
+    }
+}
+
 /// The newest token of a login, as the token store has shown it lately.
 pub(super) async fn confirmed(
     core: &Arc<Core>,
     grant: GrantId,
 ) -> Result<Arc<CachedToken>, RefreshError> {
+    core.listening.begin(core);
     let login = Login::of(grant);
     // Who has told of the ending may not have known where the token is.
     core.endings.check(login.key).inspect_err(|_| core.cache.remove(grant))?;
@@ -83,7 +103,7 @@ pub(super) async fn confirmed(
 
 /// A store that is down, or panics, ends nothing: what this process has is good to serve. The
 /// access token's life is the bound.
-pub(super) fn unconfirmed(
+fn unconfirmed(
     core: &Core,
     login: Login,
     cached: Option<Arc<CachedToken>>,

@@ -2,24 +2,28 @@
 
 use std::{
     fmt,
+    pin::{Pin, pin},
     sync::Arc,
     time::{Duration, SystemTime},
 };
 
 use http::StatusCode;
+use tokio::time::Sleep;
 use tower_sessions::Session;
 
 use super::{
     Core, TokenRefresher,
     asker::Asker,
-    confirm::confirmed,
+    confirm::{confirmed, confirmed_within},
     ending::Login,
-    errors::SOON,
-    valid_token::{at_once, grant_of, newer_token_of, refresh_early, valid_token_of},
+    errors::{SOON, wait_timeout},
+    valid_token::{at_once, grant_of, newer_token_of, refresh_early, valid_token_of, within},
 };
 use crate::{
-    error::RefreshError,
-    tokens::{AccessToken, CachedToken, GrantHandle, GrantId, RecordKey, Standing},
+    error::{RefreshError, RefreshErrorKind},
+    tokens::{
+        AccessToken, CachedToken, Generation, GrantHandle, GrantId, Issued, RecordKey, Standing,
+    },
 };
 
 /// The shortest pause between two looks at a login that nothing has happened to.
@@ -60,7 +64,7 @@ pub struct LoginTokens {
     grant: GrantId,
     session_ends: SystemTime,
     /// The last one that `changed` has given, or that of the request.
-    seen: Option<Arc<CachedToken>>,
+    seen: Option<(Generation, Issued)>,
 }
 
 impl TokenRefresher {
@@ -91,7 +95,7 @@ impl LoginTokens {
         let grant = grant_of(core, session).await?;
         let token = valid_token_of(core, grant, Asker::Request(session)).await?;
         let session_ends = session.expiry_date().into();
-        Ok(Self { core: core.clone(), grant, session_ends, seen: Some(token.cached().clone()) })
+        Ok(Self { core: core.clone(), grant, session_ends, seen: Some(seen(token.cached())) })
     }
 
     /// An access token that is fresh now, as [`TokenRefresher::valid_token`] gives it.
@@ -148,7 +152,7 @@ impl LoginTokens {
             let woken = watch.next();
             let pause = match self.token().await {
                 Ok(token) if self.is_new(token.cached()) => {
-                    self.seen = Some(token.cached().clone());
+                    self.seen = Some(seen(token.cached()));
                     return Ok(token);
                 }
                 Ok(token) => self.until_next_look(token.cached()),
@@ -191,22 +195,38 @@ impl LoginTokens {
         Arc::ptr_eq(&self.core, &refresher.0)
     }
 
-    /// Fails if the login has ended, or if that cannot be found out. A refresh that is due begins, and
-    /// this does not wait for it.
-    pub(crate) async fn confirm(&self) -> Result<(), RefreshError> {
+    /// Does `work` for a login that stands, both in `wait_timeout`. A token store that is down ends no
+    /// login: then `work` is asked all the same. A refresh that is due begins, and is not waited for.
+    pub(crate) async fn while_it_stands<T>(
+        &self,
+        work: impl Future<Output = Result<T, RefreshError>>,
+    ) -> Result<T, RefreshError> {
+        let mut limit = pin!(tokio::time::sleep(self.core.policy.wait_timeout));
+        if let Err(error) = self.check_with_store(limit.as_mut()).await
+            && error.kind() != RefreshErrorKind::Unavailable
+        {
+            return Err(error);
+        }
+        let answer = within(limit, work).await.unwrap_or_else(|| Err(wait_timeout(SOON)));
+        // Last: the user may have logged out while this waited, or just before it was woken.
+        self.check_not_ended()?;
+        answer
+    }
+
+    async fn check_with_store(&self, limit: Pin<&mut Sleep>) -> Result<(), RefreshError> {
         if at_once(&self.core, self.grant).is_some() {
             return Ok(());
         }
-        let token = confirmed(&self.core, self.grant).await?;
+        let token = confirmed_within(&self.core, self.grant, limit).await?;
         match self.core.standing(&token, self.core.clock.now()) {
-            Standing::Fresh => Ok(()),
-            // It ends by that.
-            Standing::Expired if !token.has_refresh_token => self.token().await.map(drop),
+            Standing::Fresh => {}
+            // Nothing can refresh it: this ends the login.
+            Standing::Expired if !token.has_refresh_token => drop(self.token().await?),
             Standing::DueSoon | Standing::Expired => {
                 refresh_early(&self.core, self.asker(), self.grant, &token).await;
-                self.check_not_ended()
             }
         }
+        Ok(())
     }
 
     /// Fails if the login has ended, as far as this process knows.
@@ -215,8 +235,8 @@ impl LoginTokens {
     }
 
     fn is_new(&self, token: &CachedToken) -> bool {
-        self.seen.as_deref().is_none_or(|seen| {
-            token.generation > seen.generation && !token.has_access_token_of(seen)
+        self.seen.is_none_or(|(generation, issued)| {
+            token.generation > generation && !token.issued().is(issued)
         })
     }
 
@@ -235,6 +255,10 @@ impl LoginTokens {
         let age = self.core.clock.since(token.confirmed_at());
         self.core.policy.confirm_after.saturating_sub(age).max(SHORTEST_PAUSE)
     }
+}
+
+fn seen(token: &CachedToken) -> (Generation, Issued) {
+    (token.generation, token.issued())
 }
 
 /// An outage ends nothing.

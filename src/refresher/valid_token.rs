@@ -31,7 +31,7 @@ use tracing::{Instrument, Span};
 use super::{
     Core, FlightKey, FlightResult,
     asker::Asker,
-    confirm::{confirmed, lately_confirmed, not_stored_yet, unconfirmed},
+    confirm::{confirmed_within, lately_confirmed, not_stored_yet},
     ending::Login,
     errors::{SOON, internal, is_under_way_elsewhere, pointer_failed, unavailable, wait_timeout},
     refresh::{self, RefreshRequest},
@@ -98,7 +98,7 @@ pub(super) async fn newer_token_of(
     };
     let held = token.cached();
     // A refresh that brought a refresh token only has left the access token as it was.
-    let is_rejected = held.has_access_token_of(rejected);
+    let is_rejected = held.issued().is(rejected.issued());
     if held.key != rejected.key || (held.generation > rejected.generation && !is_rejected) {
         core.meter.served(from);
         return Ok(token);
@@ -137,7 +137,7 @@ pub(super) fn at_once(core: &Arc<Core>, grant: GrantId) -> Option<Arc<CachedToke
 }
 
 /// None if the limit of the request comes first.
-async fn within<T>(limit: Pin<&mut Sleep>, work: impl Future<Output = T>) -> Option<T> {
+pub(super) async fn within<T>(limit: Pin<&mut Sleep>, work: impl Future<Output = T>) -> Option<T> {
     select! {
         biased;
         done = work => Some(done),
@@ -151,15 +151,8 @@ async fn slow(
     grant: GrantId,
     mut limit: Pin<&mut Sleep>,
 ) -> Result<(AccessToken, ServedFrom), RefreshError> {
-    core.listening.begin(core);
     let answer = async {
-        let token = match within(limit.as_mut(), confirmed(core, grant)).await {
-            Some(confirmed) => confirmed?,
-            None => {
-                let late = unavailable("the token store did not answer in time");
-                unconfirmed(core, Login::of(grant), core.cache.get(grant), late)?
-            }
-        };
+        let token = confirmed_within(core, grant, limit.as_mut()).await?;
         core.endings.check(token.key)?;
         if core.standing(&token, core.clock.now()) == Standing::DueSoon {
             refresh_early(core, asker, grant, &token).await;

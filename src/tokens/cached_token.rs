@@ -4,6 +4,7 @@
 use std::{
     any::{Any, TypeId},
     fmt,
+    hash::{DefaultHasher, Hash, Hasher},
     sync::{
         Arc, OnceLock,
         atomic::{AtomicBool, Ordering},
@@ -45,6 +46,23 @@ pub(crate) struct CachedToken {
     confirmed_at: AtomicMoment,
     /// Asked for since the cache was last swept.
     in_use: AtomicBool,
+}
+
+/// An access token, and which answer has brought it.
+#[derive(Clone, Copy)]
+pub(crate) struct Issued {
+    at: SystemTime,
+    hash: u64,
+}
+
+impl Issued {
+    /// Whether both are one token of one answer. The provider may give a token again, out of a cache:
+    /// that is another answer, and there is nothing newer to be had.
+    pub(crate) fn is(self, other: Self) -> bool {
+        let apart = self.at.duration_since(other.at).unwrap_or_else(|ahead| ahead.duration());
+        // Two reads may differ in what they take for the store's clock.
+        apart < Duration::from_secs(5) && self.hash == other.hash
+    }
 }
 
 /// The claims of an access token, and whether the token was verified.
@@ -170,14 +188,10 @@ impl CachedToken {
         self.in_use.swap(false, Ordering::Relaxed)
     }
 
-    /// Whether both have their access token from one answer. The provider may give a token again, out
-    /// of a cache: that is another answer, and there is nothing newer to be had.
-    pub(crate) fn has_access_token_of(&self, other: &Self) -> bool {
-        let (earlier, later) =
-            (self.obtained_at.min(other.obtained_at), self.obtained_at.max(other.obtained_at));
-        // The store's clock is known to some milliseconds.
-        let apart = later.duration_since(earlier).unwrap_or_default();
-        apart < Duration::from_secs(1) && self.access_token.expose() == other.access_token.expose()
+    pub(crate) fn issued(&self) -> Issued {
+        let mut hasher = DefaultHasher::new();
+        self.access_token.expose().hash(&mut hasher);
+        Issued { at: self.obtained_at, hash: hasher.finish() }
     }
 
     pub(crate) fn lifetime(&self) -> Lifetime {

@@ -12,7 +12,7 @@ pub(crate) mod token_response;
 mod token_set;
 
 pub use access_token::AccessToken;
-pub(crate) use cached_token::CachedToken;
+pub(crate) use cached_token::{CachedToken, Issued};
 pub(crate) use claims::VerifyToken;
 pub use claims::{ClaimsError, ClaimsTrust, Roles, StandardClaims};
 pub use grant::RecordKey;

@@ -7,7 +7,7 @@ use support::{LIFE, TokenOp, World, settle, tokio_now};
 use tower_token_refresh::{
     GrantHandle, LoginTokens, Logout, RefreshErrorKind, TokenExchange, TokenRefresher, TokenSet,
     TokenTarget,
-    testing::{Endpoint, StrictIssuer},
+    testing::{Endpoint, Gate, StrictIssuer},
     tower_sessions::MemoryStore,
 };
 
@@ -80,11 +80,20 @@ async fn it_waits_for_refresh_and_exchange_together_no_longer_than_the_policy_sa
 /// The login's own token has expired, and nobody needs it.
 #[tokio::test(start_paused = true)]
 async fn a_token_that_is_here_is_served_at_once_whatever_ails_the_provider() {
-    let ails: [fn(&StrictIssuer); 4] = [
-        |issuer| drop(issuer.gate_before(Endpoint::Token)),
-        |issuer| issuer.fail_next(200, "<html>"),
-        |issuer| issuer.fail_next_oauth(401, "invalid_client"),
-        |issuer| issuer.set_down(true),
+    let ails: [fn(&StrictIssuer) -> Option<Gate>; 4] = [
+        |issuer| Some(issuer.gate_before(Endpoint::Token)),
+        |issuer| {
+            issuer.fail_next(200, "<html>");
+            None
+        },
+        |issuer| {
+            issuer.fail_next_oauth(401, "invalid_client");
+            None
+        },
+        |issuer| {
+            issuer.set_down(true);
+            None
+        },
     ];
     for (case, ail) in ails.iter().enumerate() {
         let world = World::on_swapping();
@@ -92,7 +101,7 @@ async fn a_token_that_is_here_is_served_at_once_whatever_ails_the_provider() {
         let alice = orders(&world.refresher).tokens(&login);
         world.clock.advance(25 * SECOND);
         let held = alice.token().await.expect("a token").secret().to_owned();
-        ail(&world.issuer);
+        let _closed = ail(&world.issuer);
         world.clock.advance(LIFE - 24 * SECOND);
         let began = tokio_now();
         for _ in 0..2 {
@@ -100,6 +109,23 @@ async fn a_token_that_is_here_is_served_at_once_whatever_ails_the_provider() {
         }
         assert!(began.elapsed() < SECOND, "case {case}: {:?}", began.elapsed());
     }
+}
+
+/// As for the login's own token. And it does not wait so long again.
+#[tokio::test(start_paused = true)]
+async fn while_the_token_store_hangs_a_token_that_is_here_is_served() {
+    let world = World::on_swapping();
+    let (login, _) = login(&world, "alice").await;
+    let alice = orders(&world.refresher).tokens(&login);
+    world.clock.advance(25 * SECOND);
+    let held = alice.token().await.expect("a token").secret().to_owned();
+    world.clock.advance(LIFE - 24 * SECOND);
+    let _closed = world.tokens.gate_before(TokenOp::Load);
+    let began = tokio_now();
+    for _ in 0..3 {
+        assert_eq!(alice.token().await.expect("it is here").secret(), held);
+    }
+    assert!(began.elapsed() < 11 * SECOND, "{:?}", began.elapsed());
 }
 
 /// It is no matter that a refresh was not waited for: what it finds out counts from then on.
@@ -132,12 +158,14 @@ async fn a_logout_counts_for_whoever_was_pushed_out_of_the_cache() {
     let exchange = orders(&world.refresher);
     let alice = exchange.tokens(&login);
     alice.token().await.expect("a token");
-    for number in 0..20_000 {
+    // Nobody knows that these have no login.
+    world.tokens.refuse(TokenOp::Load);
+    for number in 0..11_000 {
         let handle = GrantHandle::from_secret(&format!("{number:032x}")).expect("a handle");
-        for _ in 0..3 {
-            let _somebody = exchange.tokens(&world.refresher.tokens(&handle));
-        }
+        let somebody = exchange.tokens(&world.refresher.tokens(&handle));
+        somebody.token().await.expect_err("the store is down");
     }
+    world.tokens.accept(TokenOp::Load);
     world.refresher.log_out(&session, Logout::EndSession).await.expect("logged out");
     world.clock.advance(11 * LIFE);
     world.refresher.log_out(&others, Logout::EndSession).await.expect("logged out");

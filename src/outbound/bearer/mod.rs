@@ -7,8 +7,9 @@
 //! | 401 again | it is passed on |
 //! | 401 to a token younger than 10 s | it is passed on |
 //! | 401 after two new tokens in a row were refused by that host | it is passed on, but for one in 60 s, until a new token helps |
-//! | 401 that no newer token can heal: `insufficient_scope`, `invalid_dpop_proof`, step-up | it is passed on |
-//! | 401 `use_dpop_nonce` with a nonce | the request goes out once more with the same token |
+//! | 401 that no newer token can heal: `insufficient_scope`, step-up | it is passed on |
+//! | 401 `invalid_dpop_proof` to a token that is bound to a key | it is passed on |
+//! | 401 `use_dpop_nonce` with a nonce, to such a token | the request goes out once more with the same token |
 //! | 401, and no newer token can be had | it is passed on |
 //! | gRPC's `UNAUTHENTICATED` (16) in the headers of a 200 | as a 401 |
 
@@ -38,9 +39,8 @@ use crate::{clock::Clock, dpop::ServerNonce, error::ConfigError, metrics};
 ///
 /// A misconfigured API refuses every token, and must not make the provider issue new ones for every
 /// user endlessly. So after two new tokens in a row that a host refused as well, whoever they
-/// belong to, its 401s are passed on, but for one in 60 s, until a new token helps. Those that come
-/// before the second refusal each lead to a refresh of their own user's token: as many as are under
-/// way.
+/// belong to, its 401s are passed on, but for one in 60 s, until a new token helps. Until then, each
+/// call under way may refresh its own user's token.
 #[derive(Clone)]
 pub struct ApiHosts(Arc<Api>);
 
@@ -147,8 +147,8 @@ impl ApiHosts {
         Ok(self)
     }
 
-    /// Sets the clock that the ages of tokens are measured by. The default is the system's. What
-    /// was refused by another clock is forgotten.
+    /// Sets the clock that the ages of tokens are measured by. The default is the system's. The
+    /// refusals so far are forgotten, and those from now on are not shared with earlier clones.
     #[must_use]
     pub fn clock(mut self, clock: impl Into<Clock>) -> Self {
         let api = Arc::make_mut(&mut self.0);

@@ -28,8 +28,8 @@ impl Refusals {
         Self((0..hosts).map(|_| Mutex::default()).collect())
     }
 
-    /// Whether whoever was refused may ask for a newer token. After a pause it is one, and the next
-    /// one after another pause: whatever becomes of it, unless its token helps.
+    /// Whether whoever was refused may ask for a newer token. After each pause one caller may. If its
+    /// token helps, everybody may again.
     pub(super) fn admit(&self, place: usize, now: Duration) -> bool {
         let mut refused = self.of(place);
         if now < refused.until {

@@ -20,6 +20,8 @@ const YOUNG: Duration = Duration::from_secs(10);
 
 const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 const UNAUTHENTICATED: &str = "16";
+/// `RESOURCE_EXHAUSTED`, `INTERNAL` and `UNAVAILABLE`.
+const NOT_LOOKED: [&[u8]; 3] = [b"8", b"13", b"14"];
 
 /// The head of an API's answer.
 pub(super) trait Answer {
@@ -135,7 +137,7 @@ impl Call<'_> {
             self.calls.api.nonces[self.place].set(nonce);
         }
         let Some(challenge) = challenge else {
-            if says_of_the_token(answer.status()) {
+            if has_looked_at_the_token(answer) {
                 self.note_newer(false);
             }
             return false;
@@ -192,22 +194,27 @@ impl Drop for Call<'_> {
     }
 }
 
-/// An API that is overloaded or broken has not looked at the token.
-fn says_of_the_token(status: StatusCode) -> bool {
-    status != StatusCode::TOO_MANY_REQUESTS && !status.is_server_error()
+/// Not an API that is overloaded or broken.
+fn has_looked_at_the_token(answer: &impl Answer) -> bool {
+    let status = answer.status();
+    let is_broken = status == StatusCode::TOO_MANY_REQUESTS || status.is_server_error();
+    !is_broken && grpc_status(answer).is_none_or(|status| !NOT_LOOKED.contains(&status.as_bytes()))
 }
 
-/// A 401, or what gRPC sends in its place: a 200 without a message, whose status is in the headers
-/// (Trailers-Only). A status that comes behind messages is in the body, and too late to be healed.
+/// A 401, or what gRPC sends in its place.
 fn is_unauthorized(answer: &impl Answer) -> bool {
-    if answer.status() == StatusCode::UNAUTHORIZED {
-        return true;
-    }
+    answer.status() == StatusCode::UNAUTHORIZED
+        || grpc_status(answer).is_some_and(|status| status == UNAUTHENTICATED)
+}
+
+/// That of a 200 without a message, whose status is in the headers (Trailers-Only). A status that
+/// comes behind messages is in the body, and too late for the token.
+fn grpc_status(answer: &impl Answer) -> Option<&HeaderValue> {
     let headers = answer.headers();
-    headers.get(GRPC_STATUS).is_some_and(|status| status == UNAUTHENTICATED)
-        && headers
-            .get(CONTENT_TYPE)
-            .is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"))
+    let is_grpc = headers
+        .get(CONTENT_TYPE)
+        .is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"));
+    headers.get(GRPC_STATUS).filter(|_| is_grpc)
 }
 
 impl<R> Answer for Response<R> {

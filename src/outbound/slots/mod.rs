@@ -84,8 +84,8 @@ pub(super) struct Slot {
 }
 
 impl Slots {
-    /// `most` slots are kept, those that were looked up last, and each until nobody has looked it up
-    /// for `idle`. Of `policy` counts what is about access tokens and about waiting for them.
+    /// The `most` slots that were looked up last are kept, each until it has not been looked up for
+    /// `idle`. Of `policy` counts what is about access tokens and about waiting for them.
     pub(super) fn new(
         most: u64,
         idle: Option<Duration>,
@@ -94,7 +94,7 @@ impl Slots {
         clock: Clock,
     ) -> Arc<Self> {
         metrics::begin_service_tokens();
-        // By default moka keeps what is asked for often: a newcomer would ask in vain.
+        // By default moka keeps what is asked for often, and would drop a new key at once.
         let by_key = Cache::builder().max_capacity(most).eviction_policy(EvictionPolicy::lru());
         let by_key = match idle {
             Some(idle) => by_key.time_to_idle(idle),
@@ -313,8 +313,8 @@ impl Slots {
 fn log(error: &RefreshError, obtain: &dyn Obtain) {
     let (chain, target, provider) = (Chain(error), obtain.target(), obtain.provider());
     match error.kind() {
-        // The log has said why.
-        _ if is_held_back(error) => {
+        // The log has said why, or the user has logged out.
+        kind if kind == RefreshErrorKind::LoggedOut || error.is_logged() || is_held_back(error) => {
             tracing::debug!(provider, ?target, error = %chain, "no token for calls that go out");
         }
         RefreshErrorKind::Misconfigured | RefreshErrorKind::InvalidResponse => {

@@ -104,7 +104,7 @@ async fn a_429_or_503_does_not_say_that_a_new_token_has_helped() {
             (StatusCode::UNAUTHORIZED, 1),
             (nothing, 2),
             (StatusCode::UNAUTHORIZED, 3),
-            // That were two.
+            // Those were two.
             (StatusCode::UNAUTHORIZED, 3),
         ] {
             assert_eq!(get(&client).await.expect("an answer").status(), answer);

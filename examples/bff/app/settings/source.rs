@@ -108,14 +108,11 @@ impl<F: Fn(&str) -> Option<OsString>> Source<F> {
         let variable = format!("{name}_FILE");
         let Some(path) = self.environment(&variable)? else { return Ok(None) };
         let broken = |rule: String| {
-            // What names no folder that is there may be the secret itself.
-            if Path::new(&path).parent().is_some_and(Path::is_dir) {
+            // What names no file that is there may be the secret itself.
+            if Path::new(&path).exists() {
                 SettingError::shown(variable.clone(), &path, rule)
             } else {
-                SettingError::unshown(
-                    variable.clone(),
-                    format!("no file can be read there: {rule}"),
-                )
+                SettingError::unshown(variable.clone(), format!("it names no file: {rule}"))
             }
         };
         let secret = fs::read_to_string(&path).map_err(|error| broken(error.to_string()))?;

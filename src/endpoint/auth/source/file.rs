@@ -135,8 +135,7 @@ impl<T> File<T> {
         good.ok_or_else(|| SourceError::File { path: self.path.clone(), rule })
     }
 
-    /// Tells the log what it has not heard yet, whoever has found it out: whoever read the file may
-    /// have been given up meanwhile.
+    /// Tells the log what it has not heard yet, also what a read has found that nobody waited for.
     fn tell(&self) {
         let failed = {
             let mut last = self.last();
