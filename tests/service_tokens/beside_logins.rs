@@ -3,11 +3,11 @@
 use std::{pin::pin, time::Duration};
 
 use futures_util::poll;
-use support::{LIFE, TokenOp, World, settle, tokio_now};
+use support::{LIFE, ScriptedSessions, ScriptedTokens, TokenOp, World, settle, tokio_now};
 use tower_token_refresh::{
     GrantHandle, LoginTokens, Logout, RefreshErrorKind, TokenExchange, TokenRefresher, TokenSet,
     TokenTarget,
-    testing::{Endpoint, Gate, StrictIssuer},
+    testing::{Endpoint, Gate, MemoryTokens, StrictIssuer},
     tower_sessions::MemoryStore,
 };
 
@@ -172,6 +172,23 @@ async fn a_logout_counts_for_whoever_was_pushed_out_of_the_cache() {
     world.tokens.refuse(TokenOp::Load);
     let answer = alice.token().await.map(|token| token.secret().len());
     assert!(answer.is_err(), "she has logged out");
+}
+
+/// This process has never waited for a token of the login.
+#[tokio::test]
+async fn a_store_that_tells_of_logouts_is_listened_to_for_exchanges_as_well() {
+    let sessions = ScriptedSessions::new(MemoryStore::default());
+    let tokens = ScriptedTokens::new(MemoryTokens::new().telling());
+    let world = World::over(sessions, tokens, |builder| builder);
+    let handle = world.refresher.adopt(world.token_set("alice")).await.expect("adopted");
+    let process = world.restarted();
+    let alice = orders(&process).tokens(&process.tokens(&handle));
+    alice.token().await.expect("a token");
+    settle().await;
+    world.refresher.end(&handle).await.expect("ended");
+    settle().await;
+    let error = alice.token().await.expect_err("it was told");
+    assert_eq!(error.kind(), RefreshErrorKind::LoggedOut);
 }
 
 /// Eight users of a provider that knows another API.

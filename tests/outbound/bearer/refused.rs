@@ -10,7 +10,7 @@ use std::{
 
 use bytes::Bytes;
 use futures_util::future::join_all;
-use http::{HeaderMap, Request, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
 use http_body_util::Full;
 use support::TokenOp;
 use tokio::sync::Barrier;
@@ -91,18 +91,30 @@ async fn after_two_new_tokens_the_401s_of_a_host_are_passed_on_for_a_minute() {
 /// An API that is overloaded has not looked at the token.
 #[tokio::test]
 async fn a_429_or_503_does_not_say_that_a_new_token_has_helped() {
-    for nothing in [StatusCode::TOO_MANY_REQUESTS, StatusCode::SERVICE_UNAVAILABLE] {
+    let grpc_unavailable = || {
+        let mut response = status(StatusCode::OK);
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+        headers.insert("grpc-status", HeaderValue::from_static("14"));
+        response
+    };
+    let nothings: [fn() -> Response<String>; 3] = [
+        || status(StatusCode::TOO_MANY_REQUESTS),
+        || status(StatusCode::SERVICE_UNAVAILABLE),
+        grpc_unavailable,
+    ];
+    for nothing in nothings {
         let number = AtomicUsize::new(0);
         let scene = scene(move |_| {
             let is_second_of_second = number.fetch_add(1, Ordering::SeqCst) == 3;
-            status(if is_second_of_second { nothing } else { StatusCode::UNAUTHORIZED })
+            if is_second_of_second { nothing() } else { status(StatusCode::UNAUTHORIZED) }
         })
         .await;
         let api = scene.api();
         let client = scene.client(&BearerLayer::new(scene.tokens.clone(), &api));
         for (answer, refreshes) in [
             (StatusCode::UNAUTHORIZED, 1),
-            (nothing, 2),
+            (nothing().status(), 2),
             (StatusCode::UNAUTHORIZED, 3),
             // Those were two.
             (StatusCode::UNAUTHORIZED, 3),
