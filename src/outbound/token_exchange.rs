@@ -3,6 +3,7 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
+use tokio::time::Instant;
 
 use super::{
     TokenSource,
@@ -135,8 +136,11 @@ impl ExchangedTokens {
     /// provider does not exchange tokens for this client, user or target (`invalid_target`). No login
     /// ends by it. All who waited for an exchange get its error.
     pub async fn token(&self) -> Result<AccessToken, RefreshError> {
-        let slots = &self.exchange.slots;
-        self.for_this_login(async { slots.token(&self.slot(), || self.exchanging()).await }).await
+        self.for_this_login(async |until| {
+            let slots = &self.exchange.slots;
+            slots.token(&self.slot(), Some(until), || self.exchanging()).await
+        })
+        .await
     }
 
     /// A token newer than `rejected`, which the API has refused with a 401. All who were refused with
@@ -148,15 +152,17 @@ impl ExchangedTokens {
     /// # Errors
     /// As [`token`](Self::token).
     pub async fn newer_than(&self, rejected: &AccessToken) -> Result<AccessToken, RefreshError> {
-        let (slots, rejected) = (&self.exchange.slots, rejected.cached());
-        let newer = async { slots.newer_than(&self.slot(), rejected, self.exchanging()).await };
-        self.for_this_login(newer).await
+        self.for_this_login(async |until| {
+            let slots = &self.exchange.slots;
+            slots.newer_than(&self.slot(), rejected.cached(), Some(until), self.exchanging()).await
+        })
+        .await
     }
 
     /// An ended login has no tokens, whatever is kept here. And a token that is here needs no provider.
     async fn for_this_login(
         &self,
-        work: impl Future<Output = Result<AccessToken, RefreshError>>,
+        work: impl AsyncFnOnce(Instant) -> Result<AccessToken, RefreshError>,
     ) -> Result<AccessToken, RefreshError> {
         if !self.login.is_of(&self.exchange.refresher) {
             return Err(misconfigured("the login is of another refresher than the exchange"));

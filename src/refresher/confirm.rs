@@ -11,11 +11,11 @@ use tokio::{select, time::Sleep};
 use super::{
     Core, FlightResult,
     ending::Login,
-    errors::{internal, logged_out, no_record, unavailable},
+    errors::{internal, is_outage, logged_out, no_record, unavailable},
     newest::{self, Newest},
 };
 use crate::{
-    error::{Chain, RefreshError, RefreshErrorKind},
+    error::{Chain, RefreshError},
     single_flight::{Joined, Start},
     tokens::{CachedToken, GrantId, RecordKey},
 };
@@ -109,7 +109,7 @@ fn unconfirmed(
     cached: Option<Arc<CachedToken>>,
     error: RefreshError,
 ) -> Result<Arc<CachedToken>, RefreshError> {
-    if !matches!(error.kind(), RefreshErrorKind::Unavailable | RefreshErrorKind::Internal) {
+    if !is_outage(&error) {
         return Err(error);
     }
     let Some(token) = cached.or_else(|| not_stored_yet(core, login.key)) else {

@@ -46,6 +46,11 @@ pub(super) fn ended(reason: EndingReason) -> RefreshError {
     }
 }
 
+/// Of a store that is down, or panics: it ends nothing.
+pub(crate) fn is_outage(error: &RefreshError) -> bool {
+    matches!(error.kind(), RefreshErrorKind::Unavailable | RefreshErrorKind::Internal)
+}
+
 pub(crate) fn unavailable(message: &'static str) -> RefreshError {
     unavailable_for(SOON, message)
 }

@@ -8,7 +8,7 @@ use std::{
 };
 
 use http::StatusCode;
-use tokio::time::Sleep;
+use tokio::time::{Instant, Sleep};
 use tower_sessions::Session;
 
 use super::{
@@ -16,11 +16,11 @@ use super::{
     asker::Asker,
     confirm::{confirmed, confirmed_within},
     ending::Login,
-    errors::{SOON, wait_timeout},
-    valid_token::{at_once, grant_of, newer_token_of, refresh_early, valid_token_of, within},
+    errors::{SOON, is_outage},
+    valid_token::{at_once, grant_of, newer_token_of, refresh_early, valid_token_of},
 };
 use crate::{
-    error::{RefreshError, RefreshErrorKind},
+    error::RefreshError,
     tokens::{
         AccessToken, CachedToken, Generation, GrantHandle, GrantId, Issued, RecordKey, Standing,
     },
@@ -195,19 +195,21 @@ impl LoginTokens {
         Arc::ptr_eq(&self.core, &refresher.0)
     }
 
-    /// Does `work` for a login that stands, both in `wait_timeout`. A token store that is down ends no
-    /// login: then `work` is asked all the same. A refresh that is due begins, and is not waited for.
+    /// Does `work` for a login that stands, if it can be done until the end of `wait_timeout`. A token
+    /// store that is down ends no login: then `work` is asked all the same. A refresh that is due
+    /// begins, and is not waited for.
     pub(crate) async fn while_it_stands<T>(
         &self,
-        work: impl Future<Output = Result<T, RefreshError>>,
+        work: impl AsyncFnOnce(Instant) -> Result<T, RefreshError>,
     ) -> Result<T, RefreshError> {
-        let mut limit = pin!(tokio::time::sleep(self.core.policy.wait_timeout));
-        if let Err(error) = self.check_with_store(limit.as_mut()).await
-            && error.kind() != RefreshErrorKind::Unavailable
+        let limit = pin!(tokio::time::sleep(self.core.policy.wait_timeout));
+        let until = limit.deadline();
+        if let Err(error) = self.check_with_store(limit).await
+            && !is_outage(&error)
         {
             return Err(error);
         }
-        let answer = within(limit, work).await.unwrap_or_else(|| Err(wait_timeout(SOON)));
+        let answer = work(until).await;
         // Last: the user may have logged out while this waited, or just before it was woken.
         self.check_not_ended()?;
         answer

@@ -157,11 +157,12 @@ impl Presentations {
         self.seen_marks.rest(key)
     }
 
-    /// Whether a refresh of `generation` has failed just now, or has left a doubt: no reason to try
-    /// again while the token is good.
-    pub(super) fn is_paused(&self, key: RecordKey, generation: Generation) -> bool {
-        let attempts = self.attempts_of(key, generation);
-        attempts.is_some_and(|attempts| attempts.in_doubt || !self.rest(&attempts).is_zero())
+    /// Whether a refresh that nobody waits for had better not begin: one of `generation` has failed
+    /// just now or, which only counts while the token `is_good`, has left a doubt.
+    pub(super) fn is_paused(&self, key: RecordKey, generation: Generation, is_good: bool) -> bool {
+        self.attempts_of(key, generation).is_some_and(|attempts| {
+            (is_good && attempts.in_doubt) || !self.rest(&attempts).is_zero()
+        })
     }
 
     /// A mark of ours is about to be set. `replay`: the token may have been presented before, by

@@ -205,21 +205,20 @@ impl Records {
                 return Err(sealed_shut());
             }
         };
-        self.check_issuer(&tokens)?;
+        self.check_issuer(&tokens.issuer)?;
         Ok(offset.tokens_from_store(tokens))
     }
 
-    fn check_issuer(&self, tokens: &GrantTokens) -> Result<(), RefreshError> {
+    fn check_issuer(&self, issuer: &str) -> Result<(), RefreshError> {
         let only = self.issuer.as_deref();
-        let Some(only) = only.filter(|only| **only != *tokens.issuer) else { return Ok(()) };
+        let Some(only) = only.filter(|only| *only != issuer) else { return Ok(()) };
         Err(misconfigured(format!(
-            "the login is at {:?}, and this refresher is for {only:?}: give each of them a \
-             `session_key` of its own, and a handle to the refresher that it came from",
-            tokens.issuer
+            "the login is at {issuer:?}, and this refresher is for {only:?}: give each of them a \
+             `session_key` of its own, and a handle to the refresher that it came from"
         )))
     }
 
-    /// Fails if the login is of another refresher's provider. A record that cannot be read says
+    /// Fails if the login is of another refresher's provider. A store that does not answer says
     /// nothing about that.
     pub(super) async fn check_is_ours(&self, key: RecordKey) -> Result<(), RefreshError> {
         if self.issuer.is_none() {
@@ -227,8 +226,8 @@ impl Records {
         }
         let loaded = self.ask("load", async { self.store.load(key).await }).await;
         let record = loaded.ok().and_then(|loaded| loaded.record);
-        let tokens = record.and_then(|record| self.codec.open(key, &record).ok());
-        tokens.map_or(Ok(()), |tokens| self.check_issuer(&tokens))
+        let record = record.filter(|record| record.ending().is_none());
+        record.map_or(Ok(()), |record| self.check_issuer(record.issuer()))
     }
 
     /// Tells `listener` what other processes do. Returns if the store cannot tell; fails when it no

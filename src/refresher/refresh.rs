@@ -22,8 +22,8 @@ use super::{
     Core, FlightResult, answer,
     ending::Login,
     errors::{
-        endpoint_failed, expired, is_under_way_elsewhere, logged_out, no_record, unavailable,
-        under_way_elsewhere,
+        endpoint_failed, expired, is_outage, is_under_way_elsewhere, logged_out, no_record,
+        unavailable, under_way_elsewhere,
     },
     failed,
     flight_log::Entry,
@@ -144,7 +144,7 @@ impl Flight<'_> {
             let (found, refused) = match self.newest().await {
                 Ok(newest) => newest,
                 Err(error) => {
-                    if error.kind() == RefreshErrorKind::Unavailable {
+                    if is_outage(&error) {
                         core.presentations.store_failed(key, self.asked.than);
                     }
                     return Err(error);

@@ -137,7 +137,7 @@ pub(super) fn at_once(core: &Arc<Core>, grant: GrantId) -> Option<Arc<CachedToke
 }
 
 /// None if the limit of the request comes first.
-pub(super) async fn within<T>(limit: Pin<&mut Sleep>, work: impl Future<Output = T>) -> Option<T> {
+async fn within<T>(limit: Pin<&mut Sleep>, work: impl Future<Output = T>) -> Option<T> {
     select! {
         biased;
         done = work => Some(done),
@@ -298,7 +298,10 @@ pub(super) async fn refresh_early(
     grant: GrantId,
     token: &CachedToken,
 ) {
-    if !token.has_refresh_token || core.presentations.is_paused(token.key, token.generation) {
+    let is_good = core.is_good(token);
+    if !token.has_refresh_token
+        || core.presentations.is_paused(token.key, token.generation, is_good)
+    {
         return;
     }
     let asked = request(asker, grant, token.generation, true);

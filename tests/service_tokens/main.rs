@@ -5,6 +5,7 @@ mod coalesced;
 mod exchanged;
 mod failures;
 mod from_fn;
+mod in_trouble;
 #[path = "../client_auth/keys.rs"]
 mod keys;
 mod signed;

@@ -79,3 +79,31 @@ async fn the_issuer_of_tests_knows_the_scopes_it_was_told_and_no_other() {
         assert!(line.contains(named), "{named}: {line}");
     }
 }
+
+/// More than are kept: two sources of one target have a token each then.
+#[tokio::test]
+async fn beyond_ten_thousand_targets_a_refused_token_is_not_given_again() {
+    let service = Service::new();
+    let target = || TokenTarget::new().audience("orders");
+    let old = service.tokens.for_target(target()).unwrap();
+    let first = old.token().await.expect("a token");
+    for number in 0..11_000 {
+        service.tokens.for_target(TokenTarget::new().audience(format!("api-{number}"))).unwrap();
+    }
+    let new = service.tokens.for_target(target()).unwrap();
+    let second = new.token().await.expect("a token");
+    // Both are refused.
+    let gate = service.issuer.gate_before(Endpoint::Token);
+    let one = tokio::spawn(async move { old.newer_than(&first).await });
+    gate.reached().await;
+    let other = tokio::spawn({
+        let (new, second) = (new.clone(), second.clone());
+        async move { new.newer_than(&second).await }
+    });
+    settle().await;
+    gate.open();
+    one.await.unwrap().expect("a token");
+    let third = other.await.unwrap().expect("a token");
+    assert_ne!(third.secret(), second.secret());
+    assert_eq!(new.token().await.expect("a token").secret(), third.secret());
+}

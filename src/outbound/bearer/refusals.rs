@@ -10,6 +10,8 @@ use crate::tokens::{Generation, RecordKey};
 /// So many new tokens in a row, and no more are asked for.
 const MOST: u32 = 2;
 const PAUSE: Duration = Duration::from_secs(60);
+/// A row that is older says nothing of the host as it is now.
+const LONGEST_ROW: Duration = Duration::from_secs(10 * 60);
 
 /// One for each host.
 pub(super) struct Refusals(Vec<Mutex<Refused>>);
@@ -19,6 +21,8 @@ struct Refused {
     /// Many requests may have gone out again with it, and count as one.
     last: Option<(RecordKey, Generation)>,
     in_a_row: u32,
+    /// The last one, by the monotonic clock.
+    at: Duration,
     /// By the monotonic clock.
     until: Duration,
 }
@@ -32,6 +36,9 @@ impl Refusals {
     /// token helps, everybody may again.
     pub(super) fn admit(&self, place: usize, now: Duration) -> bool {
         let mut refused = self.of(place);
+        if now.saturating_sub(refused.at) >= LONGEST_ROW {
+            *refused = Refused::default();
+        }
         if now < refused.until {
             return false;
         }
@@ -55,6 +62,7 @@ impl Refusals {
         } else if refused.last != Some(token) {
             refused.last = Some(token);
             refused.in_a_row = refused.in_a_row.saturating_add(1);
+            refused.at = now;
             if refused.in_a_row >= MOST {
                 refused.until = now.saturating_add(PAUSE);
             }
@@ -98,6 +106,15 @@ mod tests {
         assert!(!refusals.admit(0, SECOND * 122));
         refusals.sent_again(0, token(3), false, SECOND * 122);
         assert!(refusals.admit(0, SECOND * 122) && refusals.admit(0, SECOND * 122));
+    }
+
+    #[test]
+    fn what_a_host_refused_long_ago_says_nothing() {
+        let refusals = Refusals::new(1);
+        refusals.sent_again(0, token(1), true, SECOND);
+        refusals.sent_again(0, token(2), true, SECOND);
+        assert!(refusals.admit(0, SECOND * 600) && !refusals.admit(0, SECOND * 600));
+        assert!(refusals.admit(0, SECOND * 601) && refusals.admit(0, SECOND * 601));
     }
 
     #[test]

@@ -122,7 +122,7 @@ impl ServiceTokens {
     /// error, and the next call tries again. What the provider clearly refuses, such as a wrong
     /// secret, is answered the same for 1 s, doubling to 60 s.
     pub async fn token(&self) -> Result<AccessToken, RefreshError> {
-        self.slots.token(&self.slot, || self.asked()).await
+        self.slots.token(&self.slot, None, || self.asked()).await
     }
 
     /// A token newer than `rejected`, which an API has refused with a 401. All who were refused with
@@ -134,7 +134,7 @@ impl ServiceTokens {
     /// # Errors
     /// As [`token`](Self::token).
     pub async fn newer_than(&self, rejected: &AccessToken) -> Result<AccessToken, RefreshError> {
-        self.slots.newer_than(&self.slot, rejected.cached(), self.asked()).await
+        self.slots.newer_than(&self.slot, rejected.cached(), None, self.asked()).await
     }
 
     /// Fetches the first token. Call it before the application takes requests: the first of them

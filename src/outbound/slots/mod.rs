@@ -28,6 +28,7 @@ use arc_swap::{ArcSwap, Guard};
 use async_trait::async_trait;
 use futures_util::{FutureExt, future::BoxFuture};
 use moka::{policy::EvictionPolicy, sync::Cache};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
@@ -74,9 +75,8 @@ type Obtained = Result<Arc<CachedToken>, RefreshError>;
 
 /// The place of one token.
 pub(super) struct Slot {
-    key: RecordKey,
-    /// Names the tokens of this slot. It is random, so that no other source's token looks like one of
-    /// them, and not all processes fetch at the same moment.
+    /// Names the tokens of this slot, and its flight. It is random, so that no other source's token
+    /// looks like one of them, and not all processes fetch at the same moment.
     token_key: RecordKey,
     /// One that expired long ago, where there is none.
     token: ArcSwap<CachedToken>,
@@ -116,7 +116,7 @@ impl Slots {
         self.by_key.get_with(key, || {
             let token_key = RecordKey::from_bytes(Uuid::new_v4().into_bytes());
             let token = ArcSwap::from_pointee(CachedToken::none());
-            Arc::new(Slot { key, token_key, token, failures: Failures::new(self.clock.clone()) })
+            Arc::new(Slot { token_key, token, failures: Failures::new(self.clock.clone()) })
         })
     }
 
@@ -124,14 +124,15 @@ impl Slots {
     pub(super) fn forget(&self, key: RecordKey, error: &RefreshError) {
         if let Some(slot) = self.by_key.remove(&key) {
             slot.token.store(CachedToken::none().into());
+            self.flights.settle(|flying| *flying == slot.token_key, &Err(error.clone()));
         }
-        self.flights.settle(|flying| *flying == key, &Err(error.clone()));
     }
 
-    /// A token that is fresh now.
+    /// A token that is fresh now. A caller waits `until` then; None: for as long as the policy says.
     pub(super) async fn token(
         self: &Arc<Self>,
         slot: &Arc<Slot>,
+        until: Option<Instant>,
         obtain: impl Fn() -> Arc<dyn Obtain> + Send,
     ) -> Result<AccessToken, RefreshError> {
         // The one look at the clock: whoever looks twice may decide by two times.
@@ -146,7 +147,7 @@ impl Slots {
             // costs more than to find it.
             return Ok(AccessToken::new(token, None));
         }
-        self.look_closer(slot, token, now, obtain).await
+        self.look_closer(slot, token, now, until, obtain).await
     }
 
     /// For a slot without a token, or with one that is near its end. `obtain` is called if another
@@ -157,6 +158,7 @@ impl Slots {
         slot: &'a Arc<Slot>,
         token: Guard<Arc<CachedToken>>,
         now: SystemTime,
+        until: Option<Instant>,
         obtain: impl Fn() -> Arc<dyn Obtain> + Send + 'a,
     ) -> BoxFuture<'a, Result<AccessToken, RefreshError>> {
         Box::pin(async move {
@@ -168,7 +170,7 @@ impl Slots {
                 return Ok(AccessToken::new(token, None));
             }
             drop(token);
-            self.slow(slot, obtain()).await
+            self.slow(slot, until, obtain()).await
         })
     }
 
@@ -176,10 +178,11 @@ impl Slots {
     async fn slow(
         self: &Arc<Self>,
         slot: &Arc<Slot>,
+        until: Option<Instant>,
         obtain: Arc<dyn Obtain>,
     ) -> Result<AccessToken, RefreshError> {
         let before = slot.token.load_full();
-        self.wait(slot, Generation::NONE, &obtain).await.or_else(|error| {
+        self.wait(slot, Generation::NONE, until, &obtain).await.or_else(|error| {
             // Within the leeway a good token is better than none.
             let is_good = self.clock.now() < before.expires_at;
             if is_good { Ok(AccessToken::new(before, None)) } else { Err(error) }
@@ -191,21 +194,24 @@ impl Slots {
         self: &Arc<Self>,
         slot: &Arc<Slot>,
         rejected: &CachedToken,
+        until: Option<Instant>,
         obtain: Arc<dyn Obtain>,
     ) -> Result<AccessToken, RefreshError> {
         // Another source's says nothing about ours.
         let is_ours = rejected.key == slot.token_key;
         let than = if is_ours { rejected.generation } else { Generation::NONE };
-        self.wait(slot, than, &obtain).await
+        self.wait(slot, than, until, &obtain).await
     }
 
     async fn wait(
         self: &Arc<Self>,
         slot: &Arc<Slot>,
         than: Generation,
+        until: Option<Instant>,
         obtain: &Arc<dyn Obtain>,
     ) -> Result<AccessToken, RefreshError> {
-        let answered = tokio::time::timeout(self.policy.wait_timeout, async {
+        let until = until.unwrap_or_else(|| sleep(self.policy.wait_timeout).deadline());
+        let answered = timeout_at(until, async {
             for _ in 0..MOST_ANSWERS {
                 let token = self.answer(slot, than, obtain).await?;
                 if self.is_good(&token, than) {
@@ -229,7 +235,7 @@ impl Slots {
             // no such one.
             return Ok(token);
         }
-        let joined = self.flights.join_or_start(&slot.key, || {
+        let joined = self.flights.join_or_start(&slot.token_key, || {
             // A flight may have ended since this caller looked.
             match filled().map(Ok).or_else(|| slot.failures.kept().map(Err)) {
                 Some(known) => Start::No(known),
@@ -248,7 +254,7 @@ impl Slots {
         due: &CachedToken,
         obtain: impl FnOnce() -> Arc<dyn Obtain>,
     ) {
-        let _not_waited_for = self.flights.join_or_start(&slot.key, || {
+        let _not_waited_for = self.flights.join_or_start(&slot.token_key, || {
             let token = slot.token.load_full();
             if token.generation > due.generation || slot.failures.is_paused() {
                 return Start::No(Ok(token));
@@ -263,7 +269,7 @@ impl Slots {
         let failed_before = slot.failures.any();
         // Caught here, so that a source that panics is paused like one that fails.
         let obtaining = AssertUnwindSafe(obtain.obtain(failed_before)).catch_unwind();
-        let obtained = match tokio::time::timeout(limit, obtaining).await {
+        let obtained = match timeout(limit, obtaining).await {
             Ok(Ok(obtained)) => {
                 obtained.and_then(|set| self.token_of(slot.token_key, set, asked_at))
             }

@@ -159,7 +159,7 @@ fn what_puts_early_refreshes_off_puts_no_replay_off() {
         world.presentations.refreshed_elsewhere(KEY, FIRST);
         world.presentations.store_failed(KEY, FIRST);
     }
-    assert!(world.presentations.is_paused(KEY, FIRST));
+    assert!(world.presentations.is_paused(KEY, FIRST, true));
     world.watch(5, nonce, since);
     assert!(matches!(world.marked(nonce, since), Decision::Present { replay: true }));
 
@@ -211,9 +211,9 @@ fn while_the_access_token_is_good_an_overdue_mark_is_looked_at_after_pauses_that
     assert_waits(look(), 5 * SECOND);
     world.clock.advance(5 * SECOND);
     for whole in [1, 2, 4] {
-        assert!(!world.presentations.is_paused(KEY, FIRST));
+        assert!(!world.presentations.is_paused(KEY, FIRST, true));
         assert!(matches!(look(), Decision::Refuse(_)));
-        assert!(world.presentations.is_paused(KEY, FIRST));
+        assert!(world.presentations.is_paused(KEY, FIRST, true));
         world.clock.advance(whole * SECOND);
     }
     assert_eq!(scrape.value("token_refresh_overdue_marks_total", &[]), 1.0, "one mark");
@@ -296,12 +296,12 @@ fn a_newer_generation_begins_without_a_doubt() {
     let world = World::new();
     world.present();
     world.presentations.marking(KEY, FIRST.next(), Nonce::random(), false);
-    assert!(!world.presentations.is_paused(KEY, FIRST), "forgotten");
+    assert!(!world.presentations.is_paused(KEY, FIRST, true), "forgotten");
     // What is late to hear of the older one changes nothing.
     world.presentations.presenting(KEY, FIRST);
     assert!(!world.presentations.was_in_doubt(KEY, FIRST.next()));
     world.clock.advance(LONGEST_PAUSE);
-    assert!(!world.presentations.is_paused(KEY, FIRST.next()));
+    assert!(!world.presentations.is_paused(KEY, FIRST.next(), true));
 }
 
 #[test]

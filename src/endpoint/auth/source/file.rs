@@ -34,6 +34,8 @@ struct Last<T> {
     good: Option<Good<T>>,
     /// Why the last attempt to read it failed. One that takes too long counts as failed.
     failed: Option<FileError>,
+    /// How many attempts have ended.
+    ended: u64,
     /// The last word of the log is that it fails: one line for a long outage.
     is_told: bool,
 }
@@ -56,7 +58,7 @@ impl<T> File<T> {
         path: PathBuf,
         parse: impl Fn(&[u8]) -> Result<T, String> + Send + Sync + 'static,
     ) -> Self {
-        let last = Mutex::new(Last { good: None, failed: None, is_told: false });
+        let last = Mutex::new(Last { good: None, failed: None, ended: 0, is_told: false });
         Self { path, parse: Box::new(parse), last, reading: Arc::default() }
     }
 
@@ -86,6 +88,7 @@ impl<T> File<T> {
             (Err(rule), _) => Err(rule),
         };
         last.failed = read.as_ref().err().cloned();
+        last.ended += 1;
         read.or_else(|rule| self.last_good(&last, rule))
     }
 
@@ -95,12 +98,16 @@ impl<T> File<T> {
     where
         T: Send + Sync + 'static,
     {
+        let ended = self.last().ended;
         let read = match self.read_soon().await {
             Some(read) => read,
             None => {
                 let late = FileError::Io(io::ErrorKind::TimedOut);
                 let mut last = self.last();
-                last.failed = Some(late.clone());
+                // Where others have read it meanwhile, this was only not its turn.
+                if last.ended == ended {
+                    last.failed = Some(late.clone());
+                }
                 self.last_good(&last, late)
             }
         };
