@@ -137,7 +137,7 @@ impl Call<'_> {
             self.calls.api.nonces[self.place].set(nonce);
         }
         let Some(challenge) = challenge else {
-            if has_looked_at_the_token(answer) {
+            if self.is_newer && has_looked_at_the_token(answer) {
                 self.note_newer(false);
             }
             return false;
@@ -210,11 +210,9 @@ fn is_unauthorized(answer: &impl Answer) -> bool {
 /// That of a 200 without a message, whose status is in the headers (Trailers-Only). A status that
 /// comes behind messages is in the body, and too late for the token.
 fn grpc_status(answer: &impl Answer) -> Option<&HeaderValue> {
-    let headers = answer.headers();
-    let is_grpc = headers
-        .get(CONTENT_TYPE)
-        .is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"));
-    headers.get(GRPC_STATUS).filter(|_| is_grpc)
+    let status = answer.headers().get(GRPC_STATUS)?;
+    let kind = answer.headers().get(CONTENT_TYPE)?;
+    kind.as_bytes().starts_with(b"application/grpc").then_some(status)
 }
 
 impl<R> Answer for Response<R> {
