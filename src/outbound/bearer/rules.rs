@@ -63,8 +63,7 @@ impl Calls {
 
     /// Begins a call with a token that is fresh now.
     pub(super) async fn call(&self, place: usize) -> Result<Call<'_>, RefreshError> {
-        // It is kept for as long as the call takes.
-        let token = self.source.token().await?.counted();
+        let token = self.source.token().await?;
         let (is_newer, has_obeyed, nonce, is_open) = (false, false, None, false);
         Ok(Call { calls: self, place, token, is_newer, has_obeyed, nonce, is_open })
     }
