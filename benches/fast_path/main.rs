@@ -120,14 +120,7 @@ async fn over(name: &str, store: impl SessionStore + Clone) {
             router: Router::new().route("/", get(hand_written)).layer(by_hand),
             cookie: hand_cookie,
         },
-        Variant {
-            name: "ours",
-            router: Router::new()
-                .route("/", get(our_token))
-                .layer(TokenRefreshLayer::new(&refresher))
-                .layer(refresher.session_layer()),
-            cookie: our_cookie,
-        },
+        Variant { name: "ours", router: ours(&refresher), cookie: our_cookie },
     ];
     let mut samples = [Samples::default(), Samples::default()];
     for round in 0..SERVER_ROUNDS {
@@ -160,7 +153,7 @@ async fn variants() -> [Variant; 10] {
         session_of_ours(MemoryStore::default(), None).await
     };
     let guard = TokenRefreshLayer::new(&refresher);
-    let ours = refresher.session_layer();
+    let sessions = refresher.session_layer();
     let bare = get(async || "hello");
     let variant =
         |name, router: Router, cookie: &str| Variant { name, router, cookie: cookie.into() };
@@ -176,17 +169,13 @@ async fn variants() -> [Variant; 10] {
             Router::new().route("/", get(hand_written)).layer(by_hand.clone()),
             &hand_cookie,
         ),
-        variant(
-            "ours: TokenRefreshLayer + AccessToken",
-            Router::new().route("/", get(our_token)).layer(guard.clone()).layer(ours.clone()),
-            &our_cookie,
-        ),
+        variant("ours: TokenRefreshLayer + AccessToken", ours(&refresher), &our_cookie),
         variant(
             "ours: TokenRefreshLayer, lazy + AccessToken",
             Router::new()
                 .route("/", get(our_token))
                 .layer(guard.clone().lazy())
-                .layer(ours.clone()),
+                .layer(sessions.clone()),
             &our_cookie,
         ),
         variant(
@@ -196,17 +185,10 @@ async fn variants() -> [Variant; 10] {
         ),
         variant(
             "ours: TokenRefreshLayer + AccessToken + Claims",
-            Router::new().route("/", get(our_token_with_claims)).layer(guard).layer(ours),
+            Router::new().route("/", get(our_token_with_claims)).layer(guard).layer(sessions),
             &our_cookie,
         ),
-        variant(
-            "ours, sealed: TokenRefreshLayer + AccessToken",
-            Router::new()
-                .route("/", get(our_token))
-                .layer(TokenRefreshLayer::new(&sealing))
-                .layer(sealing.session_layer()),
-            &sealed_cookie,
-        ),
+        variant("ours, sealed: TokenRefreshLayer + AccessToken", ours(&sealing), &sealed_cookie),
         variant(
             "by hand in a middleware, for all routes below it",
             Router::new()
@@ -215,15 +197,16 @@ async fn variants() -> [Variant; 10] {
                 .layer(by_hand),
             &hand_cookie,
         ),
-        variant(
-            "ours with a Prometheus recorder",
-            Router::new()
-                .route("/", get(our_token))
-                .layer(TokenRefreshLayer::new(&measured))
-                .layer(measured.session_layer()),
-            &measured_cookie,
-        ),
+        variant("ours with a Prometheus recorder", ours(&measured), &measured_cookie),
     ]
+}
+
+/// A route that wants a token.
+fn ours(refresher: &TokenRefresher) -> Router {
+    Router::new()
+        .route("/", get(our_token))
+        .layer(TokenRefreshLayer::new(refresher))
+        .layer(refresher.session_layer())
 }
 
 async fn our_token(token: AccessToken) -> StatusCode {

@@ -29,8 +29,8 @@ const IDLE: Duration = Duration::from_secs(60 * 60);
 /// in the user's name, with a token that is good for nothing else. Cheap to clone.
 ///
 /// The exchanged token is kept per login, until it has not been used for an hour. Only the 10,000
-/// logins that used theirs last have one. All calls that need a new one wait for one exchange, and when
-/// the login ends it is dropped.
+/// logins that used theirs last have one. All calls that need a new one wait for one exchange, and
+/// when the login ends it is dropped.
 ///
 /// ```
 /// # #[cfg(feature = "axum")]
@@ -125,8 +125,8 @@ impl TokenExchange {
 }
 
 impl ExchangedTokens {
-    /// A token that is fresh now. While there is one it waits for no provider: it asks the token store
-    /// whether the login still stands, as often as for the login's own tokens.
+    /// A token that is fresh now. While there is one it waits for no provider: it asks the token
+    /// store whether the login still stands, as often as for the login's own tokens.
     ///
     /// # Cancel safety
     /// Dropping the future loses nothing: an exchange that has begun goes on to its end.
@@ -159,7 +159,8 @@ impl ExchangedTokens {
         .await
     }
 
-    /// An ended login has no tokens, whatever is kept here. And a token that is here needs no provider.
+    /// An ended login has no tokens, whatever is kept here. And a token that is here needs no
+    /// provider.
     async fn for_this_login(
         &self,
         work: impl AsyncFnOnce(Instant) -> Result<AccessToken, RefreshError>,

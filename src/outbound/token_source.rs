@@ -7,13 +7,14 @@ use async_trait::async_trait;
 use crate::{error::RefreshError, refresher::LoginTokens, tokens::AccessToken};
 
 /// Gives access tokens to whoever calls an API: those of a login ([`LoginTokens`]), those that
-/// they are exchanged for ([`ExchangedTokens`](crate::ExchangedTokens)), or those of the application
-/// itself ([`ServiceTokens`](crate::ServiceTokens)).
+/// they are exchanged for ([`ExchangedTokens`](crate::ExchangedTokens)), or those of the
+/// application itself ([`ServiceTokens`](crate::ServiceTokens)).
 ///
 /// Write code that calls an API against this. In a test,
 /// [`ServiceTokens::from_fn`](crate::ServiceTokens::from_fn) gives it any token, or
-/// [`Unavailable`](crate::RefreshErrorKind::Unavailable). A type of your own wraps one of these, since
-/// nothing else makes an [`AccessToken`]; its `impl` needs `#[async_trait]` of the crate `async-trait`.
+/// [`Unavailable`](crate::RefreshErrorKind::Unavailable). A type of your own wraps one of these,
+/// since nothing else makes an [`AccessToken`]; its `impl` needs `#[async_trait]` of the crate
+/// `async-trait`.
 ///
 /// ```
 /// use std::sync::Arc;

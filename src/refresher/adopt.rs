@@ -70,9 +70,10 @@ impl TokenRefresher {
     /// Runs to its end even if the future is dropped.
     ///
     /// # Errors
-    /// As [`log_out`](Self::log_out), and [`Misconfigured`](crate::RefreshErrorKind::Misconfigured) if
-    /// the login is at another refresher's provider: nothing has ended then. While the token store
-    /// does not answer, nobody knows, and the login ends.
+    /// As [`log_out`](Self::log_out), and
+    /// [`Misconfigured`](crate::RefreshErrorKind::Misconfigured) if the login is at another
+    /// refresher's provider: nothing has ended then. While the token store does not answer, nobody
+    /// knows, and the login ends.
     pub async fn end(&self, handle: &GrantHandle) -> Result<Revocation, RefreshError> {
         self.0.run_to_the_end(end(self.0.clone(), handle.0)).await
     }

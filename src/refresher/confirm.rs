@@ -47,17 +47,25 @@ pub(super) fn lately_confirmed(
     Some(token)
 }
 
-/// As [`confirmed`], for whoever waits no longer than `limit`: then a token that this process has is
-/// good to serve, as in any outage of the store.
+/// None if the limit of the request comes first.
+pub(super) async fn within<T>(limit: Pin<&mut Sleep>, work: impl Future<Output = T>) -> Option<T> {
+    select! {
+        biased;
+        done = work => Some(done),
+        () = limit => None,
+    }
+}
+
+/// As [`confirmed`], for whoever waits no longer than `limit`: then a token that this process has
+/// is good to serve, as in any outage of the store.
 pub(super) async fn confirmed_within(
     core: &Arc<Core>,
     grant: GrantId,
     limit: Pin<&mut Sleep>,
 ) -> Result<Arc<CachedToken>, RefreshError> {
-    select! {
-        biased;
-        confirmed = confirmed(core, grant) => confirmed,
-        () = limit => {
+    match within(limit, confirmed(core, grant)).await {
+        Some(confirmed) => confirmed,
+        None => {
             let late = unavailable("the token store did not answer in time");
             unconfirmed(core, Login::of(grant), core.cache.get(grant), late)
         }

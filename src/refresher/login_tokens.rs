@@ -195,9 +195,9 @@ impl LoginTokens {
         Arc::ptr_eq(&self.core, &refresher.0)
     }
 
-    /// Does `work` for a login that stands, if it can be done until the end of `wait_timeout`. A token
-    /// store that is down ends no login: then `work` is asked all the same. A refresh that is due
-    /// begins, and is not waited for.
+    /// Does `work` for a login that stands. It is told when `wait_timeout` is over. A token store
+    /// that is down ends no login: then `work` is asked all the same. A refresh that is due begins,
+    /// and is not waited for.
     pub(crate) async fn while_it_stands<T>(
         &self,
         work: impl AsyncFnOnce(Instant) -> Result<T, RefreshError>,

@@ -23,7 +23,8 @@ use crate::{
     error::{Chain, RefreshError},
     metrics::Meter,
     token_store::{
-        Ending, NameKey, Nonce, RecordListener, RecordState, StoreError, TokenRecord, TokenStore,
+        Ending, Loaded, NameKey, Nonce, RecordListener, RecordState, StoreError, TokenRecord,
+        TokenStore,
         codec::{Codec, CodecError},
     },
     tokens::{GrantTokens, RecordKey, saturating_add},
@@ -131,9 +132,13 @@ impl Records {
         self.store.compares_and_swaps()
     }
 
+    async fn load(&self, key: RecordKey) -> Result<Loaded, RefreshError> {
+        self.ask("load", async { self.store.load(key).await }).await
+    }
+
     pub(super) async fn read(&self, key: RecordKey) -> Result<Read, RefreshError> {
         let read_at = self.clock.moment();
-        let loaded = self.ask("load", async { self.store.load(key).await }).await?;
+        let loaded = self.load(key).await?;
         let answered_at = self.clock.moment();
         let offset = self.store_clock.observe(read_at, loaded.now);
         let now = loaded.now.unwrap_or(answered_at.wall);
@@ -147,7 +152,7 @@ impl Records {
 
     /// What became of the swap to the mark of `nonce`: its answer may have got lost.
     pub(super) async fn swapped(&self, key: RecordKey, nonce: Nonce) -> Result<Swap, RefreshError> {
-        let loaded = self.ask("load", async { self.store.load(key).await }).await?;
+        let loaded = self.load(key).await?;
         Ok(match loaded.record {
             None => Swap::Over,
             Some(record) => match record.state() {
@@ -165,7 +170,7 @@ impl Records {
 
     /// Whether the logout token of `key` was carried out, by any process.
     pub(super) async fn was_used(&self, key: RecordKey) -> Result<bool, RefreshError> {
-        Ok(self.ask("load", async { self.store.load(key).await }).await?.record.is_some())
+        Ok(self.load(key).await?.record.is_some())
     }
 
     /// Asks for the store's time, where the last answer is long ago: for a record that is written
@@ -224,8 +229,7 @@ impl Records {
         if self.issuer.is_none() {
             return Ok(());
         }
-        let loaded = self.ask("load", async { self.store.load(key).await }).await;
-        let record = loaded.ok().and_then(|loaded| loaded.record);
+        let record = self.load(key).await.ok().and_then(|loaded| loaded.record);
         let record = record.filter(|record| record.ending().is_none());
         record.map_or(Ok(()), |record| self.check_issuer(record.issuer()))
     }

@@ -24,14 +24,14 @@ use std::{
 };
 
 use http::StatusCode;
-use tokio::{select, time::Sleep};
+use tokio::time::Sleep;
 use tower_sessions::Session;
 use tracing::{Instrument, Span};
 
 use super::{
     Core, FlightKey, FlightResult,
     asker::Asker,
-    confirm::{confirmed_within, lately_confirmed, not_stored_yet},
+    confirm::{confirmed_within, lately_confirmed, not_stored_yet, within},
     ending::Login,
     errors::{SOON, internal, is_under_way_elsewhere, pointer_failed, unavailable, wait_timeout},
     refresh::{self, RefreshRequest},
@@ -134,15 +134,6 @@ pub(super) async fn grant_of(core: &Core, session: &Session) -> Result<GrantId, 
 /// What a request gets that waits for nobody: nearly every one.
 pub(super) fn at_once(core: &Arc<Core>, grant: GrantId) -> Option<Arc<CachedToken>> {
     lately_confirmed(core, grant, |token, now| core.standing(token, now) == Standing::Fresh)
-}
-
-/// None if the limit of the request comes first.
-async fn within<T>(limit: Pin<&mut Sleep>, work: impl Future<Output = T>) -> Option<T> {
-    select! {
-        biased;
-        done = work => Some(done),
-        () = limit => None,
-    }
 }
 
 async fn slow(

@@ -163,8 +163,8 @@ impl StrictIssuerBuilder {
         self
     }
 
-    /// Sets the scopes that can be asked for beside `profile` and `email`, by client credentials, a JWT
-    /// bearer assertion or token exchange. Any other is refused with `invalid_scope`.
+    /// Sets the scopes that can be asked for beside `profile` and `email`, by client credentials, a
+    /// JWT bearer assertion or token exchange. Any other is refused with `invalid_scope`.
     pub fn scopes(mut self, names: impl IntoIterator<Item = impl Into<String>>) -> Self {
         self.scopes = names.into_iter().map(Into::into).collect();
         self

@@ -19,8 +19,8 @@ use crate::{dpop::DpopProof, error::RefreshError};
 /// With the `axum` feature it is an extractor. [`TokenRefreshLayer`](crate::TokenRefreshLayer) says
 /// who answers when there is no token.
 pub struct AccessToken {
-    /// Counted, or lent by an `ArcSwap`, which spares all threads one counter. A thread has places for
-    /// eight that are lent; of more than that each is counted, and costs some nanoseconds more.
+    /// Counted, or lent by an `ArcSwap`, which spares all threads one counter. A thread has places
+    /// for eight that are lent; of more than that each is counted, and costs some nanoseconds more.
     token: Guard<Arc<CachedToken>>,
     served: Served,
     /// None where claims need no verification.
@@ -28,7 +28,7 @@ pub struct AccessToken {
 }
 
 /// As wide as the fields beside it. The bytes that pad a `bool` are copied on their own whenever a
-/// token is handed on, which takes 15 ns per call.
+/// token is handed on, which takes 15 ns per call (`cargo bench --bench outbound`).
 #[derive(Clone, Copy)]
 #[repr(usize)]
 enum Served {

@@ -56,8 +56,8 @@ pub(crate) struct Issued {
 }
 
 impl Issued {
-    /// Whether both are one token of one answer. The provider may give a token again, out of a cache:
-    /// that is another answer, and there is nothing newer to be had.
+    /// Whether both are one token of one answer. The provider may give a token again, out of a
+    /// cache: that is another answer, and there is nothing newer to be had.
     pub(crate) fn is(self, other: Self) -> bool {
         let apart = self.at.duration_since(other.at).unwrap_or_else(|ahead| ahead.duration());
         // Two reads may differ in what they take for the store's clock.

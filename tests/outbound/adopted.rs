@@ -141,13 +141,8 @@ async fn a_rejected_token_is_refreshed_once_for_all_who_were_rejected() {
 /// Its record lasts as long as its tokens: no session is there to keep it.
 #[tokio::test]
 async fn it_lives_for_weeks_if_a_job_asks_once_a_day() {
-    let world = World::on_swapping();
-    let issuer = StrictIssuer::builder()
-        .clock(world.clock.clock())
-        .refresh_token_lifetime(SECOND * 2 * 24 * 3600)
-        .build();
-    let endpoint = support::endpoint(&issuer);
-    let world = World { issuer, ..world }.asking(endpoint);
+    let two_days = SECOND * 2 * 24 * 3600;
+    let world = World::on_swapping().at(|issuer| issuer.refresh_token_lifetime(two_days));
     let tokens = world.refresher.tokens(&adopt(&world, "alice").await);
     for _day in 0..90 {
         world.clock.advance(SECOND * 24 * 3600);

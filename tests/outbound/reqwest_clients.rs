@@ -122,6 +122,12 @@ impl Scene {
         ClientBuilder::new(reqwest::Client::new()).with(bearer).build()
     }
 
+    /// The status that a GET of this path is answered with.
+    async fn get(&self, path: &str) -> StatusCode {
+        let request = self.client().get(format!("{}{path}", self.url));
+        request.send().await.expect("an answer").status()
+    }
+
     fn seen(&self) -> (usize, usize) {
         (self.calls.lock().unwrap().len(), self.world.issuer.refreshes())
     }
@@ -160,8 +166,7 @@ async fn a_stream_gets_its_401_passed_on() {
 #[tokio::test]
 async fn the_401_of_a_host_that_a_redirect_leads_to_is_passed_on() {
     let scene = scene(1).await;
-    let request = scene.client().get(format!("{}/moved", scene.url));
-    assert_eq!(request.send().await.expect("an answer").status(), 401);
+    assert_eq!(scene.get("/moved").await, 401);
     assert_eq!(*scene.calls.lock().unwrap(), [None], "and it gets no token");
     assert_eq!(scene.world.issuer.refreshes(), 0);
 }
@@ -170,8 +175,7 @@ async fn the_401_of_a_host_that_a_redirect_leads_to_is_passed_on() {
 #[tokio::test]
 async fn the_401_of_the_api_behind_a_detour_is_passed_on() {
     let scene = scene(1).await;
-    let request = scene.client().get(format!("{}/detour", scene.url));
-    assert_eq!(request.send().await.expect("an answer").status(), 401);
+    assert_eq!(scene.get("/detour").await, 401);
     assert_eq!(*scene.calls.lock().unwrap(), [None], "it has refused nobody's token");
     assert_eq!(scene.world.issuer.refreshes(), 0);
 }
@@ -180,11 +184,9 @@ async fn the_401_of_the_api_behind_a_detour_is_passed_on() {
 #[tokio::test]
 async fn the_401_behind_a_redirect_on_one_host_is_passed_on() {
     let scene = scene(1).await;
-    let request = scene.client().get(format!("{}/orders/", scene.url));
-    assert_eq!(request.send().await.expect("an answer").status(), 401);
+    assert_eq!(scene.get("/orders/").await, 401);
     assert_eq!(scene.seen(), (1, 0));
-    let direct = scene.client().get(format!("{}/orders#two", scene.url));
-    assert_eq!(direct.send().await.expect("an answer").status(), 200, "and a fragment is none");
+    assert_eq!(scene.get("/orders#two").await, 200, "and a fragment is none");
     assert_eq!(scene.seen(), (3, 1));
 }
 
@@ -193,8 +195,7 @@ async fn the_401_behind_a_redirect_on_one_host_is_passed_on() {
 async fn the_401_of_another_host_is_no_refusal_of_the_new_token() {
     let scene = scene(1).await;
     for refreshes in 1..=3 {
-        let request = scene.client().get(format!("{}/download", scene.url));
-        assert_eq!(request.send().await.expect("an answer").status(), 401);
+        assert_eq!(scene.get("/download").await, 401);
         assert_eq!(scene.seen(), (refreshes, refreshes));
         scene.world.clock.advance(Duration::from_secs(15));
     }

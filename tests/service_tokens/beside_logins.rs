@@ -5,17 +5,12 @@ use std::{pin::pin, time::Duration};
 use futures_util::poll;
 use support::{LIFE, ScriptedSessions, ScriptedTokens, TokenOp, World, settle, tokio_now};
 use tower_token_refresh::{
-    GrantHandle, LoginTokens, Logout, RefreshErrorKind, TokenExchange, TokenRefresher, TokenSet,
-    TokenTarget,
+    GrantHandle, LoginTokens, Logout, RefreshErrorKind, TokenRefresher, TokenSet,
     testing::{Endpoint, MemoryTokens, StrictIssuer},
     tower_sessions::MemoryStore,
 };
 
-use crate::SECOND;
-
-fn orders(refresher: &TokenRefresher) -> TokenExchange {
-    TokenExchange::new(refresher, TokenTarget::new().audience("orders")).expect("a target")
-}
+use crate::{SECOND, orders};
 
 async fn login(
     world: &World,
@@ -97,11 +92,7 @@ async fn a_login_that_ends_by_its_refresh_takes_the_exchanged_token_along() {
 /// Her holder outlives what is kept for her, and what is known of her logout.
 #[tokio::test]
 async fn a_logout_counts_for_whoever_was_pushed_out_of_the_cache() {
-    let world = World::on_swapping();
-    let issuer =
-        StrictIssuer::builder().clock(world.clock.clock()).access_token_lifetime(60 * LIFE).build();
-    let endpoint = support::endpoint(&issuer);
-    let world = World { issuer, ..world }.asking(endpoint);
+    let world = World::on_swapping().at(|issuer| issuer.access_token_lifetime(60 * LIFE));
     let ((login, session), (_, others)) =
         (login(&world, "alice").await, login(&world, "bob").await);
     let exchange = orders(&world.refresher);

@@ -8,6 +8,8 @@ use tower_token_refresh::{
     TokenExchange, TokenTarget, testing::Endpoint, tower_sessions::session::Id,
 };
 
+use crate::orders;
+
 struct Api {
     world: World,
     exchange: TokenExchange,
@@ -16,8 +18,7 @@ struct Api {
 impl Api {
     fn new() -> Self {
         let world = World::on_swapping();
-        let target = TokenTarget::new().audience("orders");
-        let exchange = TokenExchange::new(&world.refresher, target).expect("a target");
+        let exchange = orders(&world.refresher);
         Self { world, exchange }
     }
 

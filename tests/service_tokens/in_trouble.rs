@@ -4,15 +4,11 @@ use std::time::Duration;
 
 use support::{LIFE, ScriptedTokens, TokenOp, World, log::Log, settle, tokio_now};
 use tower_token_refresh::{
-    LoginTokens, RefreshPolicy, TokenExchange, TokenRefresher, TokenSet, TokenTarget,
+    LoginTokens, RefreshPolicy, TokenSet,
     testing::{Endpoint, Gate, StrictIssuer},
 };
 
-use crate::SECOND;
-
-fn orders(refresher: &TokenRefresher) -> TokenExchange {
-    TokenExchange::new(refresher, TokenTarget::new().audience("orders")).expect("a target")
-}
+use crate::{SECOND, orders};
 
 async fn alice(world: &World) -> LoginTokens {
     let handle = world.refresher.adopt(world.token_set("alice")).await.expect("adopted");
@@ -74,11 +70,7 @@ async fn while_the_token_store_hangs_a_token_that_is_here_is_served() {
 /// has expired: also where nobody waits for that.
 #[tokio::test(start_paused = true)]
 async fn a_doubt_of_the_last_refresh_does_not_stop_the_next_ones() {
-    let world = World::on_swapping();
-    let issuer =
-        StrictIssuer::builder().clock(world.clock.clock()).access_token_lifetime(60 * LIFE).build();
-    let endpoint = support::endpoint(&issuer);
-    let world = World { issuer, ..world }.asking(endpoint);
+    let world = World::on_swapping().at(|issuer| issuer.access_token_lifetime(60 * LIFE));
     let mut answer = world.issuer.log_in("alice");
     answer["expires_in"] = 60.into();
     let set = TokenSet::from_response(answer).expect("a token response");

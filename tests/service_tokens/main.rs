@@ -17,6 +17,7 @@ use support::LIFE;
 use tokio::task::JoinHandle;
 use tower_token_refresh::{
     AccessToken, ClientAuth, RefreshError, ServiceTokens, ServiceTokensBuilder, TokenEndpoint,
+    TokenExchange, TokenRefresher, TokenTarget,
     testing::{Endpoint, ManualClock, StrictIssuer, StrictIssuerBuilder},
 };
 
@@ -62,6 +63,11 @@ impl Service {
 pub(crate) fn endpoint(issuer: &StrictIssuer, secret: &str) -> TokenEndpoint {
     TokenEndpoint::new(issuer.token_url(), ClientAuth::basic("web", secret))
         .transport(issuer.transport())
+}
+
+/// Tokens of a refresher's users for another API.
+pub(crate) fn orders(refresher: &TokenRefresher) -> TokenExchange {
+    TokenExchange::new(refresher, TokenTarget::new().audience("orders")).expect("a target")
 }
 
 pub(crate) const SECOND: Duration = Duration::from_secs(1);

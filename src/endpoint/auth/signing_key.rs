@@ -201,8 +201,8 @@ impl SigningKey {
     }
 
     /// The public half as a JWK (RFC 7517), to register at the provider: with `alg`, `use` and, if
-    /// the key has a [key id](Self::key_id), `kid`. A provider that fetches keys wants it in the list
-    /// `keys` of an object (section 5).
+    /// the key has a [key id](Self::key_id), `kid`. A provider that fetches keys wants it in the
+    /// list `keys` of an object (section 5).
     #[must_use]
     pub fn public_jwk(&self) -> Value {
         let mut jwk = jwk::public(&self.pair);

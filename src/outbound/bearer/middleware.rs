@@ -29,8 +29,8 @@ use crate::outbound::TokenSource;
 /// the token.
 ///
 /// A 401 of a URL that a redirect has led to is passed on, also on the same host: nobody can tell
-/// whether the token has come that far, and a proof names the URL that was called. (Of a detour that
-/// ends where it began, reqwest tells nothing.) Call the final URL.
+/// whether the token has come that far, and a proof names the URL that was called. (Of a detour
+/// that ends where it began, reqwest tells nothing.) Call the final URL.
 ///
 /// A middleware that tries failed requests again belongs before this one, so that each try gets a
 /// token that is fresh then.

@@ -39,8 +39,9 @@ use crate::{clock::Clock, dpop::ServerNonce, error::ConfigError, metrics};
 ///
 /// A misconfigured API refuses every token, and must not make the provider issue new ones for every
 /// user endlessly. So after two new tokens in a row that a host refused as well, whoever they
-/// belong to, its 401s are passed on, but for one in 60 s, until a new token helps or 10 min have gone
-/// by without another refusal. Before that, each call under way may refresh its own user's token.
+/// belong to, its 401s are passed on, but for one in 60 s, until a new token helps or 10 min have
+/// gone by without another refusal. Before that, each call under way may refresh its own user's
+/// token.
 #[derive(Clone)]
 pub struct ApiHosts(Arc<Api>);
 

@@ -32,8 +32,8 @@ impl Refusals {
         Self((0..hosts).map(|_| Mutex::default()).collect())
     }
 
-    /// Whether whoever was refused may ask for a newer token. After each pause one caller may. If its
-    /// token helps, everybody may again.
+    /// Whether whoever was refused may ask for a newer token. After each pause one caller may. If
+    /// its token helps, everybody may again.
     pub(super) fn admit(&self, place: usize, now: Duration) -> bool {
         let mut refused = self.of(place);
         if now.saturating_sub(refused.at) >= LONGEST_ROW {
@@ -84,6 +84,14 @@ mod tests {
         (RecordKey::from_bytes([1; 16]), Generation(generation))
     }
 
+    /// The first of so many hosts.
+    fn refused_twice(hosts: usize) -> Refusals {
+        let refusals = Refusals::new(hosts);
+        refusals.sent_again(0, token(1), true, SECOND);
+        refusals.sent_again(0, token(2), true, SECOND);
+        refusals
+    }
+
     #[test]
     fn two_in_a_row_are_two_without_one_that_helped_between_them() {
         let refusals = Refusals::new(1);
@@ -97,9 +105,7 @@ mod tests {
 
     #[test]
     fn after_a_pause_one_is_admitted_and_all_if_its_token_helps() {
-        let refusals = Refusals::new(1);
-        refusals.sent_again(0, token(1), true, SECOND);
-        refusals.sent_again(0, token(2), true, SECOND);
+        let refusals = refused_twice(1);
         assert!(refusals.admit(0, SECOND * 61));
         // The first one may get no answer.
         assert!(!refusals.admit(0, SECOND * 120) && refusals.admit(0, SECOND * 121));
@@ -110,18 +116,14 @@ mod tests {
 
     #[test]
     fn what_a_host_refused_long_ago_says_nothing() {
-        let refusals = Refusals::new(1);
-        refusals.sent_again(0, token(1), true, SECOND);
-        refusals.sent_again(0, token(2), true, SECOND);
+        let refusals = refused_twice(1);
         assert!(refusals.admit(0, SECOND * 600) && !refusals.admit(0, SECOND * 600));
         assert!(refusals.admit(0, SECOND * 601) && refusals.admit(0, SECOND * 601));
     }
 
     #[test]
     fn one_host_says_nothing_of_another() {
-        let refusals = Refusals::new(2);
-        refusals.sent_again(0, token(1), true, SECOND);
-        refusals.sent_again(0, token(2), true, SECOND);
+        let refusals = refused_twice(2);
         assert!(!refusals.admit(0, SECOND) && refusals.admit(1, SECOND));
     }
 }

@@ -17,10 +17,7 @@ mod failures;
 use std::{
     fmt,
     panic::AssertUnwindSafe,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::Arc,
     time::{Duration, SystemTime},
 };
 
@@ -67,8 +64,6 @@ pub(super) struct Slots {
     policy: RefreshPolicy,
     flight_timeout: Duration,
     clock: Clock,
-    /// Of the last token. It counts for all slots: a key may have had another one before.
-    generation: AtomicU64,
 }
 
 type Obtained = Result<Arc<CachedToken>, RefreshError>;
@@ -107,7 +102,6 @@ impl Slots {
             policy,
             flight_timeout,
             clock,
-            generation: AtomicU64::new(0),
         })
     }
 
@@ -128,7 +122,7 @@ impl Slots {
         }
     }
 
-    /// A token that is fresh now. A caller waits `until` then; None: for as long as the policy says.
+    /// A token that is fresh now. Nobody waits beyond `until`; None: as long as the policy says.
     pub(super) async fn token(
         self: &Arc<Self>,
         slot: &Arc<Slot>,
@@ -169,6 +163,7 @@ impl Slots {
             if standing != Standing::Expired {
                 return Ok(AccessToken::new(token, None));
             }
+            // A thread has few places for what is lent.
             drop(token);
             self.slow(slot, until, obtain()).await
         })
@@ -231,8 +226,8 @@ impl Slots {
     ) -> Obtained {
         let filled = || Some(slot.token.load_full()).filter(|token| self.is_good(token, than));
         if let Some(token) = filled() {
-            // A flight may be under way for somebody whose rejected token is newer: this caller needs
-            // no such one.
+            // A flight may be under way for somebody whose rejected token is newer: this caller
+            // needs no such one.
             return Ok(token);
         }
         let joined = self.flights.join_or_start(&slot.token_key, || {
@@ -270,9 +265,7 @@ impl Slots {
         // Caught here, so that a source that panics is paused like one that fails.
         let obtaining = AssertUnwindSafe(obtain.obtain(failed_before)).catch_unwind();
         let obtained = match timeout(limit, obtaining).await {
-            Ok(Ok(obtained)) => {
-                obtained.and_then(|set| self.token_of(slot.token_key, set, asked_at))
-            }
+            Ok(Ok(obtained)) => obtained.and_then(|set| self.next_token(&slot, set, asked_at)),
             Ok(Err(_panic)) => Err(internal().into()),
             Err(_elapsed) => Err(unavailable("the new token took too long to come").into()),
         };
@@ -291,15 +284,15 @@ impl Slots {
         }
     }
 
-    fn token_of(
+    fn next_token(
         &self,
-        key: RecordKey,
+        slot: &Slot,
         set: TokenSet,
         asked_at: Moment,
     ) -> Result<Arc<CachedToken>, NotObtained> {
-        let generation = Generation(self.generation.fetch_add(1, Ordering::Relaxed) + 1);
+        let generation = slot.token.load().generation.next();
         let fallback = self.policy.fallback_lifetime;
-        let token = CachedToken::obtained(key, generation, set, asked_at, fallback);
+        let token = CachedToken::obtained(slot.token_key, generation, set, asked_at, fallback);
         if token.expires_at > self.clock.now() {
             Ok(Arc::new(token))
         } else {

@@ -14,7 +14,7 @@ use http::{HeaderMap, Request, Response, StatusCode, header};
 use http_body_util::Full;
 use support::World;
 use tower::{BoxError, Layer, ServiceExt, service_fn, util::BoxCloneSyncService};
-use tower_token_refresh::{ApiHosts, BearerLayer, LoginTokens, testing::StrictIssuer};
+use tower_token_refresh::{ApiHosts, BearerLayer, LoginTokens};
 
 const SECOND: Duration = Duration::from_secs(1);
 /// No token expires while its refusals are counted.
@@ -36,14 +36,8 @@ struct Scene {
 
 /// Alice is logged in, and her token is old enough to be refused for its age.
 async fn scene(rule: impl Fn(&HeaderMap) -> Response<String> + Send + Sync + 'static) -> Scene {
-    let world = World::on_swapping();
-    let issuer = StrictIssuer::builder()
-        .clock(world.clock.clock())
-        .access_token_lifetime(LIFE)
-        .refresh_token_lifetime(LIFE * 100)
-        .build();
-    let endpoint = support::endpoint(&issuer);
-    let world = World { issuer, ..world }.asking(endpoint);
+    let world = World::on_swapping()
+        .at(|issuer| issuer.access_token_lifetime(LIFE).refresh_token_lifetime(LIFE * 100));
     let id = world.log_in("alice").await;
     let tokens = world.refresher.login_tokens(&world.session(id)).await.expect("logged in");
     world.clock.advance(SECOND * 15);

@@ -13,7 +13,7 @@ use tower_token_refresh::{
     tower_sessions,
 };
 
-use super::{LIFE, ScriptedSessions, ScriptedTokens, World, refresher};
+use super::{LIFE, ScriptedSessions, ScriptedTokens, World, endpoint, refresher};
 
 impl World {
     /// A world whose issuer and refresher are set up as told.
@@ -46,6 +46,13 @@ impl World {
     }
 
     /// The same world with a refresher that asks `endpoint`.
+    /// As this one, but at a provider of its own, which has the same clock.
+    pub fn at(self, provider: impl FnOnce(StrictIssuerBuilder) -> StrictIssuerBuilder) -> Self {
+        let issuer = provider(StrictIssuer::builder().clock(self.clock.clock())).build();
+        let endpoint = endpoint(&issuer);
+        Self { issuer, ..self }.asking(endpoint)
+    }
+
     pub fn asking(self, endpoint: TokenEndpoint) -> Self {
         let refresher = TokenRefresher::builder(endpoint, self.sessions.clone())
             .token_store(self.tokens.clone())

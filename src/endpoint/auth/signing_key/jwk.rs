@@ -1,4 +1,5 @@
-//! A private key from a JWK (RFC 7517), and its public half as one. What its members mean: RFC 7518, section 6, and RFC 8037.
+//! A private key from a JWK (RFC 7517), and its public half as one. What its members mean: RFC 7518,
+//! section 6, and RFC 8037.
 
 use aws_lc_rs::signature::{EcdsaKeyPair, Ed25519KeyPair, KeyPair, RsaKeyPair};
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
